@@ -1,0 +1,1 @@
+"""What it earns and costs: contracts, pools, the ledger."""

@@ -1,0 +1,133 @@
+"""Double entry with commodities: every transaction sums to zero in USD and in BTC, exactly."""
+
+from typing import Final, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+
+from sim.kernels.arrays import Floats, Ints
+from sim.units import CENTS_PER_USD, SATOSHI_PER_BTC
+
+FLEET: Final = ""  # the site of a transaction that belongs to no site
+DECIMAL: Final = pa.decimal128(28, 8)
+UNITS: Final = {"USD": CENTS_PER_USD, "BTC": SATOSHI_PER_BTC}
+PLACES: Final = {"USD": 10**6, "BTC": 1}  # from smallest unit to the 8 decimals of DECIMAL
+
+
+class Leg(NamedTuple):
+    """One side of a transaction for every site: positive is a debit. `amount` in whole units."""
+
+    account: str
+    commodity: str  # USD or BTC
+    amount: Floats  # (site,) USD or BTC, not yet rounded
+
+
+class _Batch(NamedTuple):
+    t_s: int
+    transaction: Ints
+    account: str
+    commodity: str
+    amount: Ints  # cents or satoshi
+    site: list[str]
+    memo: str
+
+
+class Ledger:
+    """Postings in cents and satoshi.
+
+    What rounding leaves over is carried to the next posting of its kind, so that sums never drift
+    by more than half a cent or half a satoshi from the exact amounts.
+    """
+
+    def __init__(self, sites: list[str]) -> None:
+        self.sites = sites
+        self._batches: list[_Batch] = []
+        self._carry: dict[tuple[str, str, str], Floats] = {}
+        self._balances: dict[tuple[str, str], int] = {}
+        self._transactions = 0
+
+    def post(self, t_s: int, debit: str, credit: str, commodity: str, amount: Floats, memo: str) -> None:
+        """One transaction for each site (site,): debit one account, credit another.
+
+        Raises ValueError for a commodity that the ledger does not know.
+        """
+        if commodity not in UNITS:
+            raise ValueError(f"commodity {commodity!r}; allowed: {', '.join(UNITS)}")
+        key = (debit, credit, commodity)
+        exact = np.asarray(amount, dtype=np.float64) * UNITS[commodity]
+        if exact.shape == (len(self.sites),):
+            exact = exact + self._carry.get(key, 0.0)
+            names = self.sites
+        else:
+            names = [FLEET]
+        rounded = np.rint(exact)
+        if names is self.sites:
+            self._carry[key] = exact - rounded
+        units = rounded.astype(np.int64)
+        used = np.flatnonzero(units)
+        if used.size == 0:
+            return
+        numbers = self._transactions + np.arange(used.size, dtype=np.int64)
+        self._transactions += used.size
+        places = [names[i] for i in used]
+        for account, sign in ((debit, 1), (credit, -1)):
+            part = units[used] * sign
+            self._batches.append(_Batch(t_s, numbers, account, commodity, part, places, memo))
+            balance = self._balances.get((account, commodity), 0)
+            self._balances[account, commodity] = balance + int(part.sum())
+
+    def exchange(self, t_s: int, btc: float, usd_per_btc: float, memo: str) -> None:
+        """Sell bitcoin of the fleet at a price, through the equity account of exchanges.
+
+        Raises ValueError when more is sold than `assets:btc` holds.
+        """
+        held = self.balance("assets:btc", "BTC")
+        if btc > held + 0.5 / SATOSHI_PER_BTC:
+            raise ValueError(f"cannot sell {btc:.8f} BTC: {held:.8f} are held")
+        self.post(t_s, "equity:exchange", "assets:btc", "BTC", np.array([btc]), memo)
+        self.post(t_s, "assets:cash", "equity:exchange", "USD", np.array([btc * usd_per_btc]), memo)
+
+    def balance(self, account: str, commodity: str) -> float:
+        """Balance of an account in USD or BTC; debits are positive."""
+        return self._balances.get((account, commodity), 0) / UNITS[commodity]
+
+    def balances(self) -> dict[tuple[str, str], int]:
+        """Balance of every (account, commodity) in cents or satoshi."""
+        return dict(self._balances)
+
+    def table(self) -> pa.Table:
+        """All postings, in order: the columns of `ledger.parquet`."""
+        batches = self._batches
+        count = [len(b.amount) for b in batches]
+        smallest = np.concatenate(
+            [b.amount * PLACES[b.commodity] for b in batches] or [np.empty(0, dtype=np.int64)]
+        )
+        return pa.table(
+            {
+                "t_s": np.repeat(np.array([b.t_s for b in batches], dtype=np.int64), count),
+                "transaction": np.concatenate(
+                    [b.transaction for b in batches] or [np.empty(0, dtype=np.int64)]
+                ),
+                "account": _repeated([b.account for b in batches], count),
+                "commodity": _repeated([b.commodity for b in batches], count),
+                "amount": _decimals(smallest),
+                "site": pa.array([s for b in batches for s in b.site]).dictionary_encode()
+                if batches
+                else pa.array([], pa.dictionary(pa.int32(), pa.string())),
+                "memo": _repeated([b.memo for b in batches], count),
+            }
+        )
+
+
+def _repeated(names: list[str], count: list[int]) -> pa.DictionaryArray:
+    values = list(dict.fromkeys(names))
+    index = np.array([values.index(n) for n in names], dtype=np.int32)
+    return pa.DictionaryArray.from_arrays(np.repeat(index, count), pa.array(values, pa.string()))
+
+
+def _decimals(smallest: Ints) -> pa.Array:
+    """Exact decimals with 8 places out of integers: 128-bit words, low half and sign."""
+    words = np.empty((len(smallest), 2), dtype=np.int64)
+    words[:, 0] = smallest
+    words[:, 1] = smallest >> 63
+    return pa.Array.from_buffers(DECIMAL, len(smallest), [None, pa.py_buffer(words.tobytes())])

@@ -1,0 +1,114 @@
+"""How hashes become bitcoin: FPPS, PPLNS, solo. All pay the same in the mean before fees."""
+
+from typing import Protocol
+
+import numpy as np
+
+from sim.kernels.arrays import Floats
+from sim.scenario.model import Pool as PoolSpec
+from sim.units import HASHES_PER_TH, SECONDS_PER_DAY, TH_PER_EH
+from sim.world.bitcoin import Chain
+from sim.world.difficulty import HASHES_PER_DIFFICULTY, btc_per_th, subsidy_btc
+
+
+class Pool(Protocol):
+    """Pays for the hashes of an interval in which difficulty and subsidy did not change."""
+
+    def pay(self, hashed_th: Floats, from_s: int, to_s: int) -> Floats:
+        """Gross bitcoin by site (site,) for the hashes [TH] (site,) of the interval."""
+        ...
+
+
+class Fpps:
+    """Full pay per share: the expected value of every hash, subsidy and mean fees."""
+
+    def __init__(self, chain: Chain) -> None:
+        self.chain = chain
+
+    def pay(self, hashed_th: Floats, from_s: int, to_s: int) -> Floats:
+        """Expected bitcoin of the interval."""
+        return hashed_th * reward_per_th(self.chain, from_s)
+
+
+class Solo:
+    """Blocks thinned by the fleet's share of the network: all or nothing."""
+
+    def __init__(self, chain: Chain) -> None:
+        self.chain = chain
+
+    def pay(self, hashed_th: Floats, from_s: int, to_s: int) -> Floats:
+        """Rewards of the blocks that are the fleet's, spread over its sites by hashes."""
+        paid = np.zeros_like(hashed_th)
+        total_th = float(hashed_th.sum())
+        if total_th > 0.0:
+            day = from_s // SECONDS_PER_DAY
+            share = total_th / (float(self.chain.network_ths[day]) * (to_s - from_s))
+            for reward_btc in _found(self.chain, from_s, to_s, share):
+                paid += hashed_th * (reward_btc / total_th)
+        return paid
+
+
+class Pplns:
+    """Pay per last N shares: each block of the pool is split over the window before it.
+
+    The window is `window_blocks` times the expected hashes of a block. Before the run the window
+    is taken to be filled as in what is known of it, so that the start is not a gap.
+    """
+
+    def __init__(self, chain: Chain, spec: PoolSpec) -> None:
+        self.chain = chain
+        self.spec = spec
+        self.others_ths = spec.hashrate_ehs * TH_PER_EH
+        self.window: list[tuple[Floats, float]] = []  # hashes by site, hashes of the whole pool
+
+    def pay(self, hashed_th: Floats, from_s: int, to_s: int) -> Floats:
+        """Rewards of the pool's blocks times the share of each site in the window."""
+        seconds = to_s - from_s
+        pool_th = float(hashed_th.sum()) + self.others_ths * seconds
+        self.window.append((hashed_th.copy(), pool_th))
+        paid = np.zeros_like(hashed_th)
+        network_th = float(self.chain.network_ths[from_s // SECONDS_PER_DAY]) * seconds
+        for reward_btc in _found(self.chain, from_s, to_s, pool_th / network_th):
+            paid += reward_btc * self._shares(from_s)
+        return paid
+
+    def _shares(self, t_s: int) -> Floats:
+        """Share of each site in the window (site,); what has left the window is forgotten."""
+        level = float(self.chain.epoch_difficulty[self.chain.epoch_at(t_s)])
+        left_th = self.spec.window_blocks * level * HASHES_PER_DIFFICULTY / HASHES_PER_TH
+        mine = np.zeros_like(self.window[0][0])
+        counted_th = 0.0
+        keep = len(self.window)
+        while keep > 0 and left_th > 0.0:
+            keep -= 1
+            hashed_th, pool_th = self.window[keep]
+            part = min(1.0, left_th / pool_th)
+            mine += hashed_th * part
+            counted_th += pool_th * part
+            left_th -= pool_th
+        del self.window[:keep]
+        return mine / counted_th
+
+
+def build_pool(spec: PoolSpec, chain: Chain) -> Pool:
+    """The pool of a scenario."""
+    if spec.model == "pplns":
+        return Pplns(chain, spec)
+    return Solo(chain) if spec.model == "solo" else Fpps(chain)
+
+
+def reward_per_th(chain: Chain, t_s: int) -> float:
+    """Expected bitcoin of a tera-hash at an instant [BTC/TH]."""
+    level = float(chain.epoch_difficulty[chain.epoch_at(t_s)])
+    return btc_per_th(level, chain.reward_btc(t_s))
+
+
+def _found(chain: Chain, from_s: int, to_s: int, share: float) -> list[float]:
+    """Rewards [BTC] of the blocks in (from_s, to_s] that fall to a share of the network."""
+    first, last = np.searchsorted(chain.block_s, [from_s, to_s], side="right")
+    mine = np.flatnonzero(chain.luck[first:last] < share) + first
+    return [
+        subsidy_btc(chain.first_height + int(k))
+        + float(chain.fees_btc[int(chain.block_s[k]) // SECONDS_PER_DAY])
+        for k in mine
+    ]

@@ -1,0 +1,32 @@
+"""The one decorator of all kernels, and how a caller binds one to its arrays.
+
+Compiled once and cached on disk beside the source; no `fastmath` (it breaks NaN), no `parallel` (it
+changes the order of sums). `NUMBA_DISABLE_JIT=1` runs the plain Python, `NUMBA_BOUNDSCHECK=1`
+checks every index.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, ParamSpec, TypeVar, cast
+
+import numba
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def kernel(function: Callable[P, R]) -> Callable[P, R]:
+    """Compile a function of arrays and NamedTuples of arrays."""
+    return cast("Callable[P, R]", numba.njit(cache=True)(function))
+
+
+def bind(function: Callable[..., R], *arrays: Any, floats: int = 0) -> Callable[..., R]:
+    """A kernel bound to its leading arguments; `floats` numbers follow at each call.
+
+    Numba looks at the type of every array of every argument at every call: 0.5 µs an array, 20 µs
+    a step. The types never change, so they are looked at once.
+    """
+    if not hasattr(function, "compile"):
+        return partial(function, *arrays)
+    signature = tuple(numba.typeof(a) for a in arrays) + (numba.float64,) * floats
+    return partial(cast("Callable[..., R]", function.compile(signature)), *arrays)

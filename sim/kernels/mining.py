@@ -1,0 +1,81 @@
+"""Hashes and energy of all ASIC groups under constant controls."""
+
+from sim.kernels.arrays import (
+    ASIC_J,
+    DEPLOYED,
+    GRANTED,
+    HASHED,
+    LOST_FAILURE,
+    LOST_LIMIT,
+    LOST_MODE,
+    LOST_PRICE,
+    LOST_RESTART,
+    LOST_THERMAL,
+    READY,
+    WISH,
+    AsicGroups,
+    AsicState,
+)
+from sim.kernels.jit import kernel
+
+
+@kernel
+def advance_group(groups: AsicGroups, state: AsicState, g: int, t_s: float) -> None:
+    """Move one group to `t_s` [s]: sum its hashes by fate [TH] and its energy [J].
+
+    The losses are a waterfall in the order of the rows: what a failed machine would have hashed is
+    not lost again to heat or price, and so on; deployed = hashed + all losses, exactly.
+    """
+    dt = t_s - state.last_s[g]
+    if dt <= 0.0:
+        return
+    start_s = state.last_s[g]
+    state.last_s[g] = t_s
+    nominal = groups.nominal_ths[g]
+    able = state.running[g] * state.heat[g]
+    wish = 0.0
+    wish_ths = 0.0
+    ready_ths = 0.0
+    on = 0.0
+    on_ths = 0.0
+    on_w = 0.0
+    for m in range(groups.mode_ths.shape[1]):
+        ths = groups.mode_ths[g, m]
+        wish += state.shares[WISH, g, m]
+        wish_ths += state.shares[WISH, g, m] * ths
+        ready_ths += state.shares[READY, g, m] * ths
+        share = state.shares[GRANTED, g, m]
+        on += share
+        on_ths += share * ths
+        on_w += share * groups.mode_w[g, m]
+    booting_s = min(max(state.starting_until_s[g] - start_s, 0.0), dt)
+    booting = 0.0
+    if on > 0.0:
+        booting = state.starting[g] / on * on_ths * booting_s
+    flow = state.flow
+    flow[DEPLOYED, g] += groups.machines[g] * nominal * dt
+    flow[LOST_FAILURE, g] += (groups.machines[g] - state.running[g]) * nominal * dt
+    flow[LOST_THERMAL, g] += state.running[g] * (1.0 - state.heat[g]) * nominal * dt
+    flow[LOST_PRICE, g] += able * (1.0 - wish) * nominal * dt
+    flow[LOST_MODE, g] += able * (wish * nominal - wish_ths) * dt
+    flow[LOST_RESTART, g] += able * ((wish_ths - ready_ths) * dt + booting)
+    flow[LOST_LIMIT, g] += able * (ready_ths - on_ths) * dt
+    flow[HASHED, g] += able * (on_ths * dt - booting)
+    flow[ASIC_J, g] += able * on_w * dt
+
+
+@kernel
+def advance_mining(groups: AsicGroups, state: AsicState, t_s: float) -> None:
+    """Move every group to `t_s` [s]."""
+    for g in range(groups.site.shape[0]):
+        advance_group(groups, state, g, t_s)
+
+
+@kernel
+def heat_factor(ambient_c: float, start_c: float, trip_c: float, at_trip: float) -> float:
+    """Share of hashrate and power left at an ambient temperature: 1, falling, then 0 (tripped)."""
+    if ambient_c <= start_c:
+        return 1.0
+    if ambient_c > trip_c:
+        return 0.0
+    return 1.0 - (1.0 - at_trip) * (ambient_c - start_c) / (trip_c - start_c)

@@ -1,0 +1,197 @@
+"""What must hold between the tables and the sheets of a scenario."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+
+import networkx as nx
+import numpy as np
+
+from sim.scenario import catalogue
+from sim.scenario.model import (
+    GrowthNetwork,
+    ReplayBtcPrice,
+    ReplayNetwork,
+    ReplayPrice,
+    ReplayWeather,
+    SeasonalJumpPrice,
+    SeasonalWeather,
+)
+from sim.scenario.problems import Problem, shown, suggest
+from sim.scenario.scenario import Scenario
+from sim.scenario.series import SeriesError
+from sim.units import SECONDS_PER_HOUR
+
+TOML = "scenario.toml"
+
+
+def check(scenario: Scenario) -> list[Problem]:
+    """Every problem between the parts; empty when the scenario can run."""
+    return [
+        problem
+        for part in (_epoch, _sites, _asics, _gpus, _grid, _overhead, _climates, _zones, _series)
+        for problem in part(scenario)
+    ]
+
+
+def _unknown(file: str, where: str, name: str, allowed: Iterable[str]) -> Iterator[Problem]:
+    names = set(allowed)
+    if name not in names:
+        yield Problem(file, where, shown(name), suggest(name, names))
+
+
+def _row(index: int, name: str, column: str) -> str:
+    return f"row {index + 2} ({name}), {column}"
+
+
+def _epoch(s: Scenario) -> Iterator[Problem]:
+    network = s.network
+    if isinstance(network, GrowthNetwork) and network.epoch_start_utc is not None:
+        if network.epoch_start_utc > s.horizon.start_utc:
+            yield Problem(
+                TOML,
+                "network.epoch_start_utc",
+                f"{network.epoch_start_utc:%Y-%m-%dT%H:%M:%SZ}",
+                f"must not be after horizon.start_utc, {s.horizon.start_utc:%Y-%m-%dT%H:%M:%SZ}",
+            )
+
+
+def _sites(s: Scenario) -> Iterator[Problem]:
+    for name, count in Counter(site.name for site in s.sites).items():
+        if count > 1:
+            rows = [str(i + 2) for i, site in enumerate(s.sites) if site.name == name]
+            yield Problem(
+                "sites.csv", f"rows {', '.join(rows)}, name", shown(name), "names must be unique"
+            )
+    nodes = {n.name for n in s.grid_nodes}
+    climates = set(s.weather.climates) | catalogue.climate_names()
+    for i, site in enumerate(s.sites):
+        zone = _row(i, site.name, "price_zone")
+        yield from _unknown("sites.csv", zone, site.price_zone, s.prices.zones)
+        yield from _unknown("sites.csv", _row(i, site.name, "climate"), site.climate, climates)
+        if site.grid_node is not None:
+            yield from _unknown(
+                "sites.csv", _row(i, site.name, "grid_node"), site.grid_node, nodes
+            )
+
+
+def _asics(s: Scenario) -> Iterator[Problem]:
+    models = catalogue.asics()
+    names = [site.name for site in s.sites]
+    for i, group in enumerate(s.asics):
+        yield from _unknown("asics.csv", _row(i, group.site, "site"), group.site, names)
+        yield from _unknown("asics.csv", _row(i, group.site, "model"), group.model, models)
+        if group.model in models:
+            modes = models[group.model].modes
+            yield from _unknown("asics.csv", _row(i, group.site, "mode"), group.mode, modes)
+
+
+def _gpus(s: Scenario) -> Iterator[Problem]:
+    names = [site.name for site in s.sites]
+    for i, group in enumerate(s.gpus):
+        yield from _unknown("gpus.csv", _row(i, group.site, "site"), group.site, names)
+        yield from _unknown("gpus.csv", _row(i, group.site, "gpu"), group.gpu, catalogue.gpus())
+
+
+def _grid(s: Scenario) -> Iterator[Problem]:
+    names = [n.name for n in s.grid_nodes]
+    for name, count in Counter(names).items():
+        if count > 1:
+            yield Problem("grid_nodes.csv", "name", shown(name), "names must be unique")
+    graph = nx.DiGraph()
+    graph.add_nodes_from(names)
+    dangling = False
+    for i, link in enumerate(s.grid_links):
+        for column, name in (("from_node", link.from_node), ("to_node", link.to_node)):
+            for problem in _unknown("grid_links.csv", f"row {i + 2}, {column}", name, names):
+                dangling = True
+                yield problem
+        graph.add_edge(link.from_node, link.to_node)
+    if dangling:
+        return
+    for name in names:
+        feeding = sorted(graph.predecessors(name))
+        if len(feeding) > 1:
+            yield Problem(
+                "grid_links.csv",
+                f"to_node {name!r}",
+                "",
+                f"is fed by {', '.join(feeding)}: a radial grid feeds each node from one side",
+            )
+    if not nx.is_directed_acyclic_graph(graph):
+        ring = " → ".join(edge[0] for edge in nx.find_cycle(graph))
+        yield Problem("grid_links.csv", "", "", f"the links {ring} close a ring: not radial")
+    zones = {n.name for n in s.grid_nodes if n.kind == "zone"}
+    for name in names:
+        if name not in zones and not nx.ancestors(graph, name) & zones:
+            yield Problem(
+                "grid_nodes.csv", f"name {name!r}", "", "no path of links leads to it from a zone"
+            )
+
+
+def _overhead(s: Scenario) -> Iterator[Problem]:
+    for i, site in enumerate(s.sites):
+        if site.overhead_mw > site.power_limit_mw:
+            yield Problem(
+                "sites.csv",
+                _row(i, site.name, "overhead_mw"),
+                f"{site.overhead_mw:g}",
+                f"must be <= power_limit_mw, {site.power_limit_mw:g} MW",
+            )
+
+
+def _climates(s: Scenario) -> Iterator[Problem]:
+    for name, climate in s.weather.climates.items():
+        if isinstance(climate, SeasonalWeather):
+            where = f"weather.climates.{name}.climate"
+            yield from _unknown(TOML, where, climate.climate, catalogue.climate_names())
+
+
+def _zones(s: Scenario) -> Iterator[Problem]:
+    for name, zone in s.prices.zones.items():
+        if isinstance(zone, SeasonalJumpPrice):
+            where = f"prices.zones.{name}.profile"
+            yield from _unknown(TOML, where, zone.profile, catalogue.price_profile_names())
+
+
+def _references(s: Scenario) -> Iterator[tuple[str, str, list[str]]]:
+    """Every use of a series: the key that names it, the series, the columns used."""
+    if isinstance(s.network, ReplayNetwork):
+        n = s.network
+        yield "network.retargets", n.retargets, [n.difficulty_column, n.height_column]
+        yield "network.daily", n.daily, [n.fees_column, n.blocks_column]
+    if isinstance(s.btc_price, ReplayBtcPrice):
+        yield "btc_price.series", s.btc_price.series, [s.btc_price.column]
+    for name, zone in s.prices.zones.items():
+        if isinstance(zone, ReplayPrice):
+            yield f"prices.zones.{name}", zone.series, [zone.column]
+    for name, climate in s.weather.climates.items():
+        if isinstance(climate, ReplayWeather):
+            yield f"weather.climates.{name}", climate.series, [climate.column]
+
+
+def _series(s: Scenario) -> Iterator[Problem]:
+    start = round(s.horizon.start_utc.timestamp())
+    hours = np.arange(start, start + s.horizon.seconds, SECONDS_PER_HOUR, dtype=np.int64)
+    for key, name, columns in _references(s):
+        yield from _unknown(TOML, key, name, s.series)
+        if name not in s.recorded:
+            continue  # a file that could not be read is reported where it is read
+        series = s.recorded[name]
+        where = f"{key} (series {name!r}, {s.series[name].file})"
+        if series.kind == "regular" and (start < series.start_s[0] or hours[-1] >= series.end_s):
+            yield Problem(
+                TOML,
+                where,
+                "",
+                f"covers {series.span()}; the horizon needs {s.horizon.start_utc:%Y-%m-%d %H:%M} "
+                f"UTC and {s.horizon.days:g} days from there",
+            )
+            continue
+        if series.kind == "events" and start < series.start_s[0]:
+            yield Problem(TOML, where, "", f"begins only at {series.span().split(' to ')[0]}")
+            continue
+        for column in columns:
+            try:
+                series.sample(column, hours)
+            except SeriesError as error:
+                yield Problem(TOML, where, "", str(error))

@@ -1,0 +1,229 @@
+"""From a folder to a Scenario: TOML and CSV, `base`, overrides; all problems in one error."""
+
+import csv
+import hashlib
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+from pydantic import ValidationError
+
+from sim.scenario.checks import check
+from sim.scenario.problems import Problem, ScenarioError, from_validation, shown, suggest
+from sim.scenario.quantity import Table
+from sim.scenario.rows import AsicGroup, GpuGroup, GridLink, GridNode, Site
+from sim.scenario.scenario import Scenario, ScenarioFile
+from sim.scenario.series import Series, SeriesError, read_series
+
+TOML: Final = "scenario.toml"
+SHEETS: Final[dict[str, type[Table]]] = {
+    "sites": Site,
+    "asics": AsicGroup,
+    "gpus": GpuGroup,
+    "grid_nodes": GridNode,
+    "grid_links": GridLink,
+}
+DATA_VARIABLE: Final = "HASHWATT_DATA"
+
+Row = dict[str, str]
+
+
+class _Sources(NamedTuple):
+    """What was read, before it means anything: nested keys, and rows with their file."""
+
+    tables: dict[str, Any]
+    sheets: dict[str, tuple[str, list[Row]]]
+
+
+def load(path: str | Path, overrides: Mapping[str, Any] | None = None) -> Scenario:
+    """Load a scenario folder.
+
+    `overrides` change single values: `{"horizon.days": 7, "sites.alpha.power_limit_mw": 20}`; a
+    key that begins with the name of a sheet addresses a row by the site's name (`*`: every row).
+
+    Raises:
+        ScenarioError: with every problem found, each with file, key or row, value, and what is
+            allowed.
+    """
+    folder = Path(path)
+    if folder.name == TOML:
+        folder = folder.parent
+    problems: list[Problem] = []
+    sources = _read(folder, problems, seen=())
+    if not problems:
+        _override(sources, dict(overrides or {}), problems)
+    if problems:
+        raise ScenarioError(str(path), problems)
+
+    content: dict[str, Any] = {}
+    try:
+        tables = ScenarioFile.model_validate(sources.tables)
+        content = {name: getattr(tables, name) for name in ScenarioFile.model_fields}
+    except ValidationError as error:
+        problems += from_validation(error, TOML, ScenarioFile)
+    for sheet, (file, rows) in sources.sheets.items():
+        content[sheet] = _validated(SHEETS[sheet], file, rows, problems)
+    if "series" in content:
+        content |= _recorded(folder, content["series"], content["data_dir"], problems)
+    if "horizon" in content:
+        content["name"] = content["name"] or folder.resolve().name
+        scenario = Scenario.model_construct(**content)
+        problems += check(scenario)
+        if not problems:
+            return scenario
+    raise ScenarioError(str(path), problems)
+
+
+def _read(folder: Path, problems: list[Problem], seen: tuple[Path, ...]) -> _Sources:
+    """Read a folder on top of its base."""
+    empty = _Sources({}, {sheet: (f"{sheet}.csv", []) for sheet in SHEETS})
+    file = folder / TOML
+    if not file.is_file():
+        what = "no such folder" if not folder.is_dir() else f"no {TOML} in this folder"
+        problems.append(Problem(str(folder), "", "", what))
+        return empty
+    if folder.resolve() in seen:
+        problems.append(Problem(str(file), "base", "", "the scenario is its own base"))
+        return empty
+    try:
+        tables = tomllib.loads(file.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        problems.append(Problem(TOML, "", "", f"is not TOML: {error}"))
+        return empty
+    base = tables.get("base")
+    below = empty
+    if isinstance(base, str):
+        below = _read(folder / base, problems, (*seen, folder.resolve()))
+        _rebase(below.tables, folder / base, folder)
+    sheets = dict(below.sheets)
+    for sheet, model in SHEETS.items():
+        if (folder / f"{sheet}.csv").is_file():
+            sheets[sheet] = (f"{sheet}.csv", _read_rows(folder / f"{sheet}.csv", model, problems))
+    if not seen and not sheets["sites"][1] and not problems:
+        problems.append(Problem("sites.csv", "", "", "is missing or has no row; a site is needed"))
+    return _Sources(_merged(below.tables, tables), sheets)
+
+
+def _rebase(tables: dict[str, Any], origin: Path, folder: Path) -> None:
+    """Let the base's own series files be found from the folder that builds on it."""
+    series = tables.get("series")
+    for spec in series.values() if isinstance(series, dict) else ():
+        if isinstance(spec, dict) and isinstance(spec.get("file"), str):
+            if not spec["file"].startswith("{data_dir}"):
+                spec["file"] = os.path.relpath(origin / spec["file"], folder)
+
+
+def _merged(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
+    """`above` over `below`, table by table; a table with another `model` replaces the old one."""
+    result = dict(below)
+    for key, value in above.items():
+        old = below.get(key)
+        if isinstance(old, dict) and isinstance(value, dict):
+            other = "model" in value and value["model"] != old.get("model")
+            result[key] = value if other else _merged(old, value)
+        else:
+            result[key] = value
+    return result
+
+
+def _read_rows(file: Path, model: type[Table], problems: list[Problem]) -> list[Row]:
+    try:
+        with file.open(encoding="utf-8-sig", newline="") as stream:
+            reader = csv.DictReader(stream)
+            columns = list(reader.fieldnames or [])
+            rows = [row for row in reader if any(v for v in row.values())]
+    except (UnicodeDecodeError, csv.Error) as error:
+        problems.append(Problem(file.name, "", "", f"is not a CSV file: {error}"))
+        return []
+    for column in columns:
+        if column not in model.model_fields:
+            what = f"unknown column; {suggest(column, model.model_fields)}"
+            problems.append(Problem(file.name, f"column {column!r}", "", what))
+    for number, row in enumerate(rows, start=2):
+        if None in row or None in row.values():
+            what = f"has more or fewer cells than the {len(columns)} columns of the header"
+            problems.append(Problem(file.name, f"row {number}", "", what))
+    return [{k: v.strip() for k, v in row.items() if k and v and v.strip()} for row in rows]
+
+
+def _validated(
+    model: type[Table], file: str, rows: list[Row], problems: list[Problem]
+) -> tuple[Any, ...]:
+    result = []
+    for number, row in enumerate(rows, start=2):  # row 1 is the header
+        name = row.get("name") or row.get("site") or row.get("from_node") or ""
+        try:
+            result.append(model.model_validate(row))
+        except ValidationError as error:
+            where = f"row {number}{f' ({name})' if name else ''}, "
+            problems += from_validation(error, file, model, where)
+    return tuple(result)
+
+
+def _override(sources: _Sources, overrides: dict[str, Any], problems: list[Problem]) -> None:
+    for key, value in overrides.items():
+        parts = key.split(".")
+        if parts[0] in SHEETS:
+            problems += _override_cell(sources.sheets[parts[0]], parts, value)
+            continue
+        table = sources.tables
+        for part in parts[:-1]:
+            inner = table.setdefault(part, {})
+            if not isinstance(inner, dict):
+                problems.append(Problem("--set", key, shown(value), f"{part!r} is not a table"))
+                break
+            table = inner
+        else:
+            table[parts[-1]] = value
+
+
+def _override_cell(
+    sheet: tuple[str, list[Row]], parts: list[str], value: object
+) -> list[Problem]:
+    file, rows = sheet
+    key = ".".join(parts)
+    if len(parts) != 3:
+        return [Problem("--set", key, shown(value), f"write {parts[0]}.NAME.COLUMN")]
+    _, name, column = parts
+    columns = SHEETS[parts[0]].model_fields
+    if column not in columns:
+        return [Problem("--set", key, shown(value), f"unknown column; {suggest(column, columns)}")]
+    names = [row.get("name") or row.get("site") or row.get("to_node") or "" for row in rows]
+    hits = [row for row, n in zip(rows, names, strict=True) if name in ("*", n)]
+    for row in hits:
+        row[column] = str(value)
+    return [] if hits else [Problem("--set", key, shown(value), f"no such row; {suggest(name, names)}")]
+
+
+def _recorded(
+    folder: Path, specs: dict[str, Any], data_dir: str | None, problems: list[Problem]
+) -> dict[str, Any]:
+    """Read the series; a data folder that is missing is reported once."""
+    data = data_dir or os.environ.get(DATA_VARIABLE)
+    recorded: dict[str, Series] = {}
+    hashes: dict[str, str] = {}
+    users = [name for name, spec in specs.items() if spec.file.startswith("{data_dir}")]
+    if users and (not data or not Path(data).is_dir()):
+        given = f"{data!r} is not a folder" if data else "no data folder is given"
+        what = (
+            f"{given}; {len(users)} series need it ({', '.join(users)}): say "
+            f"--set data_dir=FOLDER or set the environment variable {DATA_VARIABLE}"
+        )
+        problems.append(Problem(TOML, "data_dir", "", what))
+        return {"recorded": recorded, "recorded_sha256": hashes}
+    for name, spec in specs.items():
+        file = folder / spec.file.replace("{data_dir}", str(data))
+        if spec.file.startswith("{data_dir}"):
+            file = Path(spec.file.replace("{data_dir}", str(data)))
+        where = f"series.{name}"
+        if not file.is_file():
+            problems.append(Problem(TOML, f"{where}.file", shown(spec.file), "no such file"))
+            continue
+        try:
+            recorded[name] = read_series(file, spec)
+            hashes[name] = hashlib.sha256(file.read_bytes()).hexdigest()
+        except SeriesError as error:
+            problems.append(Problem(TOML, f"{where} ({file.name})", "", str(error)))
+    return {"recorded": recorded, "recorded_sha256": hashes}

@@ -1,0 +1,419 @@
+"""What the planner may write in `scenario.toml`: one class per table."""
+
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import AwareDatetime, Field, model_validator
+
+from sim.scenario.quantity import REQUIRED, Table, quantity
+from sim.units import SECONDS_PER_DAY
+
+
+class Horizon(Table):
+    """When the run begins, how long it lasts, and how finely it is decided and recorded."""
+
+    start_utc: AwareDatetime = quantity(
+        datetime(2026, 1, 1, tzinfo=UTC), "UTC", "first instant of the run", source="assumed"
+    )
+    days: float = quantity(365, "d", "length of the run", source="assumed", gt=0, le=36_600)
+    step_s: int = quantity(
+        900,
+        "s",
+        "control step: one decision for each",
+        source="settlement interval of most real-time markets",
+        ge=60,
+        le=86_400,
+    )
+    record_s: int = quantity(
+        3600,
+        "s",
+        "recording interval: sums and means over its steps",
+        source="assumed",
+        ge=60,
+        le=86_400,
+    )
+
+    @property
+    def seconds(self) -> int:
+        """Length of the run [s]."""
+        return round(self.days * SECONDS_PER_DAY)
+
+    @property
+    def steps(self) -> int:
+        """Number of control steps."""
+        return self.seconds // self.step_s
+
+    @model_validator(mode="after")
+    def _intervals_divide(self) -> "Horizon":
+        if SECONDS_PER_DAY % self.step_s:
+            raise ValueError(f"horizon.step_s = {self.step_s}: must divide 86400 s (a day)")
+        if self.record_s % self.step_s or SECONDS_PER_DAY % self.record_s:
+            raise ValueError(
+                f"horizon.record_s = {self.record_s}: must be a multiple of step_s = "
+                f"{self.step_s} s and divide 86400 s (a day)"
+            )
+        if self.seconds % self.record_s:
+            raise ValueError(
+                f"horizon.days = {self.days:g}: must be a whole number of recording intervals "
+                f"of {self.record_s} s"
+            )
+        return self
+
+
+class GrowthNetwork(Table):
+    """Hashrate with drift and volatility; blocks, time stamps and retargets follow from it."""
+
+    model: Literal["growth"] = "growth"
+    hashrate_ehs: float = quantity(
+        1030.0,
+        "EH/s",
+        "network hashrate at the start",
+        source="mean of 2025-12-25 to 2026-01-08: 1,040 EH/s, from 2016 blocks in "
+        "1,224,348 s at the difficulty then in force",
+        gt=0,
+    )
+    drift_per_year: float = quantity(
+        0.0, "1/y", "drift of the logarithm of the network hashrate", source="assumed"
+    )
+    volatility_per_year: float = quantity(
+        0.15, "1/sqrt(y)", "volatility of the logarithm of the hashrate", source="assumed", ge=0
+    )
+    bits: str = quantity(
+        "0x1701e605",
+        "",
+        "compact target in force at the start",
+        source="mainnet header at height 929,376",
+        pattern=r"^0x[0-9a-fA-F]{8}$",
+    )
+    epoch_height: int = quantity(
+        929_376,
+        "blocks",
+        "height of the first block of the epoch in force at the start",
+        source="mainnet, retarget of 2025-12-25",
+        ge=0,
+        multiple_of=2016,
+    )
+    epoch_start_utc: AwareDatetime | None = quantity(
+        None,
+        "UTC",
+        "time of the epoch's first block; default: the run's start",
+        source="mainnet header",
+    )
+    start_height: int | None = quantity(
+        None,
+        "blocks",
+        "height of the chain at the start of the run; default: epoch_height",
+        ge=0,
+    )
+    fees_btc_per_block: float = quantity(
+        0.02,
+        "BTC",
+        "mean transaction fees in a block",
+        source="mean of 2026-01: 0.021 BTC, public chain facts",
+        ge=0,
+    )
+
+    @model_validator(mode="after")
+    def _inside_epoch(self) -> "GrowthNetwork":
+        if self.start_height is None:
+            return self
+        if not self.epoch_height <= self.start_height <= self.epoch_height + 2014:
+            raise ValueError(
+                f"network.start_height = {self.start_height}: must lie in the epoch, "
+                f"{self.epoch_height} to {self.epoch_height + 2014}"
+            )
+        if self.epoch_start_utc is None:
+            raise ValueError("network.epoch_start_utc: start_height needs it")
+        return self
+
+
+class ReplayNetwork(Table):
+    """The real chain: retargets as they were, fees per day; blocks between retargets."""
+
+    model: Literal["replay"] = "replay"
+    retargets: str = quantity(REQUIRED, "", "event series: a row for each retarget")
+    difficulty_column: str = quantity("difficulty", "", "difficulty from this retarget on")
+    height_column: str = quantity("height", "", "height of the retarget's first block")
+    daily: str = quantity(REQUIRED, "", "regular series with the fees")
+    fees_column: str = quantity("fees_btc", "", "transaction fees of the interval [BTC]")
+    blocks_column: str = quantity("blocks", "", "blocks of the interval")
+
+
+Network = Annotated[GrowthNetwork | ReplayNetwork, Field(discriminator="model")]
+
+
+class ConstantBtcPrice(Table):
+    """A price that never moves: for tests and what-if questions."""
+
+    model: Literal["constant"] = "constant"
+    usd_per_btc: float = quantity(
+        88_449.0, "USD/BTC", "price of a bitcoin", source="UTC close of 2026-01-01", gt=0
+    )
+
+
+class GbmBtcPrice(Table):
+    """Geometric Brownian motion with hourly steps."""
+
+    model: Literal["gbm"] = "gbm"
+    usd_per_btc: float = quantity(
+        88_449.0, "USD/BTC", "price at the start", source="UTC close of 2026-01-01", gt=0
+    )
+    drift_per_year: float = quantity(
+        0.0, "1/y", "drift of the expected price", source="assumed: no view"
+    )
+    volatility_per_year: float = quantity(
+        0.468,
+        "1/sqrt(y)",
+        "volatility of the logarithm",
+        source="realised, hourly returns of 2023 to 2025",
+        ge=0,
+    )
+
+
+class ReplayBtcPrice(Table):
+    """A recorded price."""
+
+    model: Literal["replay"] = "replay"
+    series: str = quantity(REQUIRED, "", "regular series that holds the price")
+    column: str = quantity("price_usd", "", "column with the price [USD/BTC]")
+
+
+BtcPrice = Annotated[
+    ConstantBtcPrice | GbmBtcPrice | ReplayBtcPrice, Field(discriminator="model")
+]
+
+
+class Pool(Table):
+    """How the fleet's hashes become bitcoin."""
+
+    model: Literal["fpps", "pplns", "solo"] = quantity(
+        "fpps", "", "fpps: expected value of every hash; pplns: share of found blocks; solo"
+    )
+    fee_fraction: float = quantity(
+        0.005,
+        "-",
+        "share of the payout that the pool keeps",
+        source="Cango's production is 0.995 of what its hashrate should yield, 2025-02 to 2026-01",
+        ge=0,
+        lt=1,
+    )
+    hashrate_ehs: float = quantity(
+        200.0,
+        "EH/s",
+        "pplns: hashrate of the pool's other members",
+        source="assumed: a large pool",
+        gt=0,
+    )
+    window_blocks: float = quantity(
+        1.0,
+        "blocks",
+        "pplns: shares that count, in units of the expected hashes of one block",
+        source="assumed",
+        gt=0,
+    )
+
+
+class FixedPrice(Table):
+    """One price for all hours."""
+
+    model: Literal["fixed"] = "fixed"
+    usd_per_mwh: float = quantity(REQUIRED, "USD/MWh", "price of energy", ge=-1000, le=10_000)
+
+
+class ReplayPrice(Table):
+    """Recorded prices of a zone."""
+
+    model: Literal["replay"] = "replay"
+    series: str = quantity(REQUIRED, "", "regular series that holds the price")
+    column: str = quantity(REQUIRED, "", "column with the price [USD/MWh]")
+
+
+class SeasonalJumpPrice(Table):
+    """Seasonal mean-reverting jump process, calibrated on ERCOT (see `experiments/`)."""
+
+    model: Literal["seasonal-jump"] = "seasonal-jump"
+    profile: str = quantity("ercot-hub", "", "calibrated profile of the catalogue")
+    mean_usd_per_mwh: float | None = quantity(
+        None, "USD/MWh", "long-run mean; default: that of the profile", gt=0, le=1000
+    )
+    utc_offset_h: float = quantity(
+        -6.0, "h", "local standard time of the market", source="ERCOT", ge=-12, le=14
+    )
+
+
+Price = Annotated[FixedPrice | ReplayPrice | SeasonalJumpPrice, Field(discriminator="model")]
+
+
+class Prices(Table):
+    """Energy price by zone. Keys beside `zones` are defaults for zones of the same model."""
+
+    zones: dict[str, Price] = quantity(REQUIRED, "", "price process of each zone", min_length=1)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _inherit(cls, data: Any) -> Any:
+        return _with_defaults(data, "zones")
+
+
+class SeasonalWeather(Table):
+    """Seasonal + diurnal + AR(1) temperature."""
+
+    model: Literal["seasonal"] = "seasonal"
+    climate: str = quantity(REQUIRED, "", "fitted climate of the catalogue")
+
+
+class ReplayWeather(Table):
+    """A recorded temperature."""
+
+    model: Literal["replay"] = "replay"
+    series: str = quantity(REQUIRED, "", "regular or typical-year series")
+    column: str = quantity("dry_bulb_c", "", "column with the temperature [C]")
+
+
+Climate = Annotated[SeasonalWeather | ReplayWeather, Field(discriminator="model")]
+
+
+class Weather(Table):
+    """Temperature by climate. A site's climate not named here is one of the catalogue's."""
+
+    climates: dict[str, Climate] = quantity({}, "", "temperature process of each climate")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _inherit(cls, data: Any) -> Any:
+        return _with_defaults(data, "climates")
+
+
+class Mining(Table):
+    """How ASICs start and stop."""
+
+    restart_s: int = quantity(
+        300,
+        "s",
+        "from power-on to hashing; full power is drawn meanwhile",
+        source="assumed; a soft restart takes 15 to 20 s (measured under VNish), a cold one minutes",
+        ge=0,
+        le=86_400,
+    )
+    min_off_s: int = quantity(
+        900, "s", "shortest pause of a group that was lowered", source="assumed", ge=0, le=86_400
+    )
+    ramp_up_per_min: float = quantity(
+        0.2,
+        "1/min",
+        "share of a group that may be powered up in a minute (staggered starts)",
+        source="assumed",
+        gt=0,
+    )
+
+
+class Faults(Table):
+    """Failures and repairs of one kind of machine."""
+
+    mtbf_h: float = quantity(
+        50_000.0,
+        "h",
+        "mean time between failures of a machine (exponential), or the Weibull scale",
+        source="assumed: no published figure was found",
+        gt=0,
+    )
+    weibull_shape: float = quantity(
+        1.0,
+        "-",
+        "1: constant rate; above: the rate grows with age",
+        source="assumed",
+        gt=0,
+        le=10,
+    )
+    repair_h: float = quantity(
+        1.0, "h", "mean hands-on time of a technician (exponential)", source="assumed", gt=0
+    )
+    spare_share: float = quantity(
+        0.5, "-", "share of repairs that wait for a part", source="assumed", ge=0, le=1
+    )
+    spare_lead_h: float = quantity(
+        336.0, "h", "mean lead time of a part (exponential)", source="assumed", ge=0
+    )
+
+
+class FaultTables(Table):
+    """Whether machines fail, and how."""
+
+    enabled: bool = quantity(True, "", "false: nothing fails")
+    asic: Faults = quantity(Faults(), "", "ASICs, per machine")
+    gpu: Faults = quantity(
+        Faults(mtbf_h=6_330.0, repair_h=4.0, spare_share=0.3, spare_lead_h=72.0),
+        "",
+        "GPU servers, per node of eight",
+        source="0.173 interruptions per GPU-year in the Llama 3 run (419 in 54 days on 16,384 "
+        "H100); repair and spares assumed",
+    )
+
+
+class Inference(Table):
+    """GPU nodes as reserved capacity."""
+
+    credit_fraction: float = quantity(
+        0.5,
+        "-",
+        "credit for a contracted node-hour not delivered, as a share of its price",
+        source="assumed",
+        ge=0,
+        le=10,
+    )
+
+
+class Treasury(Table):
+    """What the firm starts with, and what it does with the bitcoin it mines."""
+
+    model: Literal["hold", "sell-all"] = quantity(
+        "hold", "", "hold: keep every bitcoin; sell-all: sell each day's payout at the market"
+    )
+    opening_usd: float = quantity(0.0, "USD", "cash at the start", source="assumed")
+    opening_btc: float = quantity(0.0, "BTC", "bitcoin at the start", source="assumed", ge=0)
+
+
+class PolicySpec(Table):
+    """Who decides."""
+
+    name: str = quantity("merit-order", "", 'a built-in policy, or "package.module:Class"')
+    parameters: dict[str, Any] = quantity({}, "", "keyword arguments of the policy")
+
+
+class SeriesSpec(Table):
+    """A file of recorded values."""
+
+    file: str = quantity(
+        REQUIRED, "", "path within the scenario's folder, or beginning with {data_dir}"
+    )
+    kind: Literal["regular", "events", "typical-year"] = quantity(
+        "regular",
+        "",
+        "regular: equal intervals; events: a value holds until the next; typical-year: "
+        "columns month, day, hour ending",
+    )
+    time_column: str = quantity(
+        "time_utc", "", "start of the interval; typical-year: the hour-ending column"
+    )
+    timezone: str = quantity("UTC", "", "IANA name of the zone of times without an offset")
+    utc_offset_h: float = quantity(
+        0.0, "h", "typical-year: local standard time", source="assumed", ge=-12, le=14
+    )
+    max_gap_h: float = quantity(
+        0.0, "h", "longest gap that the value before may fill", source="assumed", ge=0
+    )
+
+
+def _with_defaults(data: Any, entries: str) -> Any:
+    """Give each entry the keys that stand beside `entries`, if it is of the same model."""
+    if not isinstance(data, dict) or not isinstance(data.get(entries), dict):
+        return data
+    common = {key: value for key, value in data.items() if key != entries}
+    return {
+        entries: {
+            name: {**common, **entry}
+            if isinstance(entry, dict) and entry.get("model") in (None, common.get("model"))
+            else entry
+            for name, entry in data[entries].items()
+        }
+    }

@@ -1,0 +1,133 @@
+"""Problems of an input, gathered so that a planner sees all of them at once."""
+
+import difflib
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+from pydantic import BaseModel, ValidationError
+
+
+class Problem(NamedTuple):
+    """One thing that is wrong: where it stands, what was read there, and what is allowed."""
+
+    file: str
+    where: str
+    value: str
+    message: str
+
+    def __str__(self) -> str:
+        place = f"{self.file}: {self.where}" if self.where else self.file
+        return f"{place}{f' = {self.value}' if self.value else ''}: {self.message}"
+
+
+class ScenarioError(Exception):
+    """The input is wrong; `problems` lists everything that is, not only the first."""
+
+    def __init__(self, path: str, problems: Sequence[Problem]) -> None:
+        self.path = path
+        self.problems = tuple(problems)
+        count = f"{len(self.problems)} problem{'s' if len(self.problems) != 1 else ''}"
+        super().__init__("\n".join([f"{path}: {count}", *(f"  {p}" for p in self.problems)]))
+
+
+def suggest(name: str, allowed: Iterable[str], *, most: int = 12) -> str:
+    """The sentence that says what may stand in place of `name`."""
+    names = sorted(set(allowed))
+    near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    hint = f"did you mean {near[0]!r}? " if near else ""
+    shown = ", ".join(names[:most]) + (f", … ({len(names)} in all)" if len(names) > most else "")
+    return f"{hint}allowed: {shown or 'nothing (none is defined)'}"
+
+
+def shown(value: object) -> str:
+    """A value as it is quoted in a message: short, on one line."""
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "…"
+
+
+def from_validation(
+    error: ValidationError, file: str, model: type[BaseModel], prefix: str = ""
+) -> list[Problem]:
+    """Translate what pydantic found into problems that name key, value and what is allowed."""
+    return [_translate(dict(e), file, model, prefix) for e in error.errors(include_url=False)]
+
+
+def _translate(
+    error: dict[str, Any], file: str, model: type[BaseModel], prefix: str
+) -> Problem:
+    keys, owner, unit = _walk(model, error["loc"])
+    where = prefix + ".".join(keys)
+    context = error.get("ctx", {})
+    kind: str = error["type"]
+    value = shown(error["input"])
+    if kind == "extra_forbidden":
+        return Problem(file, where, value, f"unknown key; {suggest(keys[-1], _with_units(owner))}")
+    if kind == "missing":
+        return Problem(file, where, "", f"is required{f' [{unit}]' if unit else ''}")
+    if kind in ("union_tag_invalid", "union_tag_not_found"):
+        tag = context["discriminator"].strip("'")
+        allowed = context.get("expected_tags", "").replace("'", "") or "a model name"
+        given = shown(context["tag"]) if "tag" in context else ""
+        return Problem(file, f"{where}.{tag}", given, f"allowed: {allowed}")
+    if kind in ("literal_error", "enum"):
+        return Problem(file, where, value, f"allowed: {context['expected']}")
+    bounds = {"greater_than": "> {gt}", "greater_than_equal": ">= {ge}",
+              "less_than": "< {lt}", "less_than_equal": "<= {le}"}  # fmt: skip
+    if kind in bounds:
+        return Problem(
+            file, where, value, f"must be {bounds[kind].format(**context)} {unit}".rstrip()
+        )
+    if kind.startswith(("float_", "int_")) or kind == "finite_number":
+        number = "a whole number" if kind.startswith("int_") else "a number"
+        in_unit = f" in {unit}, without the unit" if unit else ""
+        return Problem(file, where, value, f"must be {number}{in_unit}")
+    if kind == "value_error":
+        return Problem(file, where, "", str(context["error"]))
+    return Problem(file, where, value, error["msg"][0].lower() + error["msg"][1:])
+
+
+def _with_units(model: type[BaseModel] | None) -> list[str]:
+    return [field.alias or name for name, field in model.model_fields.items()] if model else []
+
+
+def _walk(
+    model: type[BaseModel], loc: tuple[int | str, ...]
+) -> tuple[list[str], type[BaseModel] | None, str]:
+    """Follow a location through the models: its keys, the last model on the way, the unit."""
+    keys: list[str] = []
+    owner: type[BaseModel] | None = model
+    candidates: list[type[BaseModel]] = [model]
+    unit = ""
+    for part in loc:
+        chosen = [c for c in candidates if _tag(c) == part]
+        if chosen:  # pydantic adds the tag of a discriminated union to the location
+            candidates = chosen
+            owner = chosen[0]
+            continue
+        keys.append(str(part))
+        fields = [
+            field
+            for c in candidates
+            for name, field in c.model_fields.items()
+            if part in (name, field.alias)
+        ]
+        if not fields:
+            continue
+        owner = candidates[0]
+        extra = fields[0].json_schema_extra
+        unit = str(extra.get("unit", "")) if isinstance(extra, dict) else ""
+        candidates = _models_in(fields[0].annotation) or candidates
+        if _models_in(fields[0].annotation):
+            owner = candidates[0]
+    return keys, owner, unit
+
+
+def _tag(model: type[BaseModel]) -> str | None:
+    field = model.model_fields.get("model")
+    return field.default if field is not None and isinstance(field.default, str) else None
+
+
+def _models_in(annotation: Any) -> list[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [m for argument in getattr(annotation, "__args__", ()) for m in _models_in(argument)]

@@ -1,0 +1,27 @@
+"""The one way a key of a scenario is declared: default, unit, meaning, source, limits."""
+
+from typing import Any, Final
+
+from pydantic import BaseModel, ConfigDict, Field
+
+REQUIRED: Final[Any] = ...
+
+
+class Table(BaseModel):
+    """A table of a scenario: frozen, and unknown keys are errors."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+def quantity(default: Any, unit: str, meaning: str, *, source: str = "", **limits: Any) -> Any:
+    """A key with its unit, meaning and source.
+
+    `unit` is "" for names and choices and "-" for pure numbers; `limits` are pydantic's (`gt`,
+    `ge`, `lt`, `le`). A number taken from the world names its source; "assumed" says so.
+    """
+    return Field(
+        default,
+        description=meaning,
+        json_schema_extra={"unit": unit, "source": source},
+        **limits,
+    )

@@ -1,0 +1,73 @@
+"""The whole of what a planner wrote, checked and frozen."""
+
+import hashlib
+import json
+from typing import Any
+
+from pydantic import Field
+
+from sim.scenario.model import (
+    BtcPrice,
+    ConstantBtcPrice,
+    FaultTables,
+    GrowthNetwork,
+    Horizon,
+    Inference,
+    Mining,
+    Network,
+    PolicySpec,
+    Pool,
+    Prices,
+    SeriesSpec,
+    Treasury,
+    Weather,
+)
+from sim.scenario.quantity import REQUIRED, Table, quantity
+from sim.scenario.rows import AsicGroup, GpuGroup, GridLink, GridNode, Site
+from sim.scenario.series import Series
+
+
+class ScenarioFile(Table):
+    """`scenario.toml`."""
+
+    name: str = quantity("", "", "name; default: that of the folder")
+    description: str = quantity("", "", "what the scenario is about")
+    base: str | None = quantity(None, "", "folder of a scenario that this one changes")
+    data_dir: str | None = quantity(
+        None, "", "folder of recorded data; default: the environment variable HASHWATT_DATA"
+    )
+    horizon: Horizon = quantity(Horizon(), "", "when, how long, how finely")
+    network: Network = quantity(GrowthNetwork(), "", "the Bitcoin network")
+    btc_price: BtcPrice = quantity(ConstantBtcPrice(), "", "price of a bitcoin")
+    pool: Pool = quantity(Pool(), "", "how hashes become bitcoin")
+    prices: Prices = quantity(REQUIRED, "", "price of energy by zone")
+    weather: Weather = quantity(Weather(), "", "temperature by climate")
+    mining: Mining = quantity(Mining(), "", "how ASICs start and stop")
+    faults: FaultTables = quantity(FaultTables(), "", "failures and repairs")
+    inference: Inference = quantity(Inference(), "", "GPU nodes as reserved capacity")
+    treasury: Treasury = quantity(Treasury(), "", "cash and bitcoin")
+    policy: PolicySpec = quantity(PolicySpec(), "", "who decides")
+    series: dict[str, SeriesSpec] = quantity({}, "", "recorded values, by name")
+
+
+class Scenario(ScenarioFile):
+    """A scenario folder, loaded: the tables, the sheets and the recorded series."""
+
+    sites: tuple[Site, ...] = ()
+    asics: tuple[AsicGroup, ...] = ()
+    gpus: tuple[GpuGroup, ...] = ()
+    grid_nodes: tuple[GridNode, ...] = ()
+    grid_links: tuple[GridLink, ...] = ()
+    recorded: dict[str, Series] = Field(default={}, exclude=True)
+    recorded_sha256: dict[str, str] = {}
+
+    model_config = {**Table.model_config, "arbitrary_types_allowed": True}
+
+    def resolved(self) -> dict[str, Any]:
+        """Everything that determines a run, as plain JSON values (where the data lie excepted)."""
+        return self.model_dump(mode="json", exclude={"base", "data_dir"})
+
+    def sha256(self) -> str:
+        """Hash of `resolved()`: equal scenarios have equal hashes."""
+        text = json.dumps(self.resolved(), sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()

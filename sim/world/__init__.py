@@ -1,0 +1,1 @@
+"""What happens whatever we decide: Bitcoin, prices, weather, outages, topology."""

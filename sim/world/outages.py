@@ -1,0 +1,80 @@
+"""Failures of machines over the horizon: luck at birth, whatever anybody decides or repairs."""
+
+from collections.abc import Iterator
+from typing import Final, NamedTuple
+
+import numpy as np
+
+from sim.kernels.arrays import Floats, Ints
+from sim.scenario.model import Faults
+from sim.streams import Streams
+from sim.units import HOURS_PER_YEAR, SECONDS_PER_DAY, SECONDS_PER_HOUR
+
+BLOCK_DAYS: Final = 30
+
+
+class Failures(NamedTuple):
+    """Failures that strike machines of a group, if they run: each with its repair. Shape (n,)."""
+
+    t_s: Ints
+    machine: Ints  # index within the group
+    spare_s: Ints  # wait for a part, 0 if none is needed
+    repair_s: Ints  # hands-on time of a technician
+
+
+class MachineFailures:
+    """The failures of one group of identical machines.
+
+    Every machine has failures at the Weibull hazard of its age, as a Poisson process (minimal
+    repair: a repaired machine is as old as before). A failure that strikes a machine in repair is
+    passed over, so with shape 1 the time between repair and failure is exponential.
+    """
+
+    def __init__(
+        self, faults: Faults, machines: int, age_years: float, name: str, streams: Streams
+    ) -> None:
+        self.faults = faults
+        self.machines = machines
+        self.age_h = age_years * HOURS_PER_YEAR
+        self.name = name
+        self.streams = streams
+
+    def block(self, first_day: int) -> Failures:
+        """Failures of the BLOCK_DAYS days from `first_day` on, in order of time."""
+        draw = self.streams.generator("failures", self.name, first_day)
+        f = self.faults
+        hours = BLOCK_DAYS * 24
+        from_h = self.age_h + first_day * 24
+        hazard = (np.array([from_h, from_h + hours]) / f.mtbf_h) ** f.weibull_shape
+        count = int(draw.poisson(self.machines * (hazard[1] - hazard[0])))
+        level = hazard[0] + draw.random(count) * (hazard[1] - hazard[0])
+        age_h = f.mtbf_h * level ** (1.0 / f.weibull_shape)
+        since_s = (age_h - self.age_h) * SECONDS_PER_HOUR
+        t_s = np.clip(
+            since_s.astype(np.int64),
+            first_day * SECONDS_PER_DAY,
+            (first_day + BLOCK_DAYS) * SECONDS_PER_DAY - 1,
+        )
+        machine = draw.integers(0, max(self.machines, 1), count)
+        repair_s = _seconds(draw.exponential(f.repair_h, count))
+        spare_s = _seconds(draw.exponential(f.spare_lead_h, count))
+        spare_s[draw.random(count) >= f.spare_share] = 0
+        order = np.argsort(t_s, kind="stable")
+        return Failures(t_s[order], machine[order], spare_s[order], repair_s[order])
+
+
+def in_order(groups: list[MachineFailures], horizon_s: int) -> Iterator[tuple[int, int, int, int, int]]:
+    """All failures of all groups by time: (t_s, group, machine, spare_s, repair_s)."""
+    for first_day in range(0, -(-horizon_s // SECONDS_PER_DAY), BLOCK_DAYS):
+        drawn = [group.block(first_day) for group in groups]
+        if not drawn:
+            return
+        which = np.repeat(np.arange(len(drawn)), [len(d.t_s) for d in drawn])
+        columns = [np.concatenate([d[k] for d in drawn]) for k in range(4)]
+        order = np.argsort(columns[0], kind="stable")
+        t_s, machine, spare_s, repair_s = (column[order].tolist() for column in columns)
+        yield from zip(t_s, which[order].tolist(), machine, spare_s, repair_s, strict=True)
+
+
+def _seconds(hours: Floats) -> Ints:
+    return np.maximum(hours * SECONDS_PER_HOUR, 1.0).astype(np.int64)

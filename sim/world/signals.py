@@ -1,0 +1,127 @@
+"""Signals of the world over the horizon: each is a class with one method, `at(t_s)`."""
+
+from typing import Final, Protocol
+
+import numpy as np
+
+from sim.kernels.arrays import Floats, Ints
+from sim.scenario.model import (
+    BtcPrice,
+    ConstantBtcPrice,
+    FixedPrice,
+    GbmBtcPrice,
+    ReplayBtcPrice,
+    ReplayPrice,
+    ReplayWeather,
+)
+from sim.scenario.rows import Site
+from sim.scenario.scenario import Scenario
+from sim.scenario.series import Series
+from sim.streams import Streams
+from sim.units import DAYS_PER_YEAR, SECONDS_PER_DAY, SECONDS_PER_HOUR
+from sim.world.bitcoin import LUCK_BLOCK_DAYS
+from sim.world.prices import SeasonalJumpPrice, load_price_profiles
+from sim.world.weather import SeasonalTemperature, load_climates
+
+HOURS_PER_DAY: Final = 24
+
+
+class Signal(Protocol):
+    """A value over time."""
+
+    def at(self, t_s: Ints) -> Floats:
+        """Values at the given run seconds (instant,)."""
+        ...
+
+
+class Constant:
+    """A value that never changes."""
+
+    def __init__(self, value: float) -> None:
+        self.value = value
+
+    def at(self, t_s: Ints) -> Floats:
+        """The value, at every instant."""
+        return np.full(len(t_s), self.value)
+
+
+class Replay:
+    """A column of a recorded series."""
+
+    def __init__(self, series: Series, column: str, start_unix_s: int) -> None:
+        self.series = series
+        self.column = column
+        self.start_unix_s = start_unix_s
+
+    def at(self, t_s: Ints) -> Floats:
+        """The recorded values in force."""
+        return self.series.sample(self.column, t_s + self.start_unix_s)
+
+
+class GbmPrice:
+    """Geometric Brownian motion, constant within the hour; the drift is that of the mean."""
+
+    def __init__(self, price: GbmBtcPrice, horizon_s: int, streams: Streams) -> None:
+        blocks = horizon_s // (LUCK_BLOCK_DAYS * SECONDS_PER_DAY) + 1
+        size = LUCK_BLOCK_DAYS * HOURS_PER_DAY
+        shocks = np.concatenate(
+            [
+                streams.generator("btc-price", day=b * LUCK_BLOCK_DAYS).standard_normal(size)
+                for b in range(blocks)
+            ]
+        )
+        hour_years = 1.0 / (HOURS_PER_DAY * DAYS_PER_YEAR)
+        drift = (price.drift_per_year - 0.5 * price.volatility_per_year**2) * hour_years
+        steps = drift + price.volatility_per_year * np.sqrt(hour_years) * shocks
+        self.usd = price.usd_per_btc * np.exp(np.concatenate([[0.0], np.cumsum(steps[:-1])]))
+
+    def at(self, t_s: Ints) -> Floats:
+        """Price [USD/BTC]."""
+        return np.asarray(self.usd[t_s // SECONDS_PER_HOUR], dtype=np.float64)
+
+
+def btc_signal(scenario: Scenario, streams: Streams) -> Signal:
+    """The price of a bitcoin [USD/BTC]."""
+    price: BtcPrice = scenario.btc_price
+    if isinstance(price, ReplayBtcPrice):
+        return Replay(scenario.recorded[price.series], price.column, _start(scenario))
+    if isinstance(price, ConstantBtcPrice):
+        return Constant(price.usd_per_btc)
+    return GbmPrice(price, scenario.horizon.seconds, streams)
+
+
+def price_signal(scenario: Scenario, zone: str, streams: Streams) -> Signal:
+    """The energy price of a zone [USD/MWh]."""
+    price = scenario.prices.zones[zone]
+    if isinstance(price, FixedPrice):
+        return Constant(price.usd_per_mwh)
+    if isinstance(price, ReplayPrice):
+        return Replay(scenario.recorded[price.series], price.column, _start(scenario))
+    return SeasonalJumpPrice(
+        load_price_profiles()[price.profile],
+        mean_usd_per_mwh=price.mean_usd_per_mwh,
+        start_utc=scenario.horizon.start_utc,
+        utc_offset_h=price.utc_offset_h,
+        horizon_s=scenario.horizon.seconds,
+        zone=zone,
+        streams=streams,
+    )
+
+
+def temperature_signal(scenario: Scenario, site: Site, streams: Streams) -> Signal:
+    """The ambient temperature of a site [C]; sites of one climate share its luck."""
+    climate = scenario.weather.climates.get(site.climate)
+    if isinstance(climate, ReplayWeather):
+        return Replay(scenario.recorded[climate.series], climate.column, _start(scenario))
+    return SeasonalTemperature(
+        load_climates()[climate.climate if climate else site.climate],
+        start_utc=scenario.horizon.start_utc,
+        utc_offset_h=site.offset_h,
+        horizon_s=scenario.horizon.seconds,
+        place=site.climate,
+        streams=streams,
+    )
+
+
+def _start(scenario: Scenario) -> int:
+    return round(scenario.horizon.start_utc.timestamp())

@@ -1,0 +1,67 @@
+"""The world of a run, drawn whole before it begins: the same whatever anybody decides."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from sim.kernels.arrays import Floats
+from sim.scenario.scenario import Scenario
+from sim.streams import Streams
+from sim.world.bitcoin import Chain, build_chain
+from sim.world.outages import MachineFailures
+from sim.world.signals import btc_signal, price_signal, temperature_signal
+
+
+class World(NamedTuple):
+    """Shapes: `step` control steps and the end of the run, `site`."""
+
+    chain: Chain
+    usd_per_btc: Floats  # (step,)
+    zone_usd_per_mwh: Floats  # (step, site) price of each site's zone
+    ambient_c: Floats  # (step, site)
+    asic_failures: tuple[MachineFailures, ...]  # one for each ASIC group, none when disabled
+    gpu_failures: tuple[MachineFailures, ...]
+
+
+def build_world(scenario: Scenario, streams: Streams) -> World:
+    """Draw or replay everything that does not depend on decisions."""
+    horizon = scenario.horizon
+    # the end of the run repeats the last interval: no decision is taken there
+    t_s = np.minimum(np.arange(horizon.steps + 1), horizon.steps - 1) * horizon.step_s
+    t_s = t_s.astype(np.int64)
+    zones = {
+        zone: price_signal(scenario, zone, streams).at(t_s)
+        for zone in dict.fromkeys(site.price_zone for site in scenario.sites)
+    }
+    places: dict[tuple[str, float], Floats] = {}
+    for site in scenario.sites:
+        key = (site.climate, site.offset_h)
+        if key not in places:
+            places[key] = temperature_signal(scenario, site, streams).at(t_s)
+    return World(
+        chain=build_chain(scenario, streams),
+        usd_per_btc=btc_signal(scenario, streams).at(t_s),
+        zone_usd_per_mwh=np.stack([zones[s.price_zone] for s in scenario.sites], axis=1),
+        ambient_c=np.stack([places[s.climate, s.offset_h] for s in scenario.sites], axis=1),
+        asic_failures=_failures(scenario, "asic", streams),
+        gpu_failures=_failures(scenario, "gpu", streams),
+    )
+
+
+def _failures(scenario: Scenario, kind: str, streams: Streams) -> tuple[MachineFailures, ...]:
+    """Failures of every group, named by site, model and rank: whatever the order of the rows."""
+    if not scenario.faults.enabled:
+        return ()
+    if kind == "asic":
+        faults = scenario.faults.asic
+        groups = [(g.site, g.model, g.count, g.age_years) for g in scenario.asics]
+    else:
+        faults = scenario.faults.gpu
+        groups = [(g.site, g.gpu, g.nodes, g.age_years) for g in scenario.gpus]
+    seen: dict[tuple[str, str], int] = {}
+    result = []
+    for site, model, count, age_years in groups:
+        rank = seen[site, model] = seen.get((site, model), -1) + 1
+        name = f"{kind}/{site}/{model}/{rank}"
+        result.append(MachineFailures(faults, count, age_years, name, streams))
+    return tuple(result)
