@@ -1,0 +1,219 @@
+"""The clock: simpy decides when, kernels compute what flowed in between."""
+
+from collections.abc import Callable, Generator
+from typing import Any, Final
+
+import numpy as np
+import simpy
+
+from sim.finance.books import Books
+from sim.finance.contracts import energy_price
+from sim.finance.pools import build_pool, reward_per_th
+from sim.kernels.arrays import BTC, BTC_USD, POOL_FEE_BTC, POOL_FEE_USD
+from sim.plant import Plant
+from sim.policy import Decision, Observation, Policy
+from sim.results.recorder import Recorder
+from sim.scenario.scenario import Scenario
+from sim.streams import Streams
+from sim.units import HASHES_PER_TH, SECONDS_PER_DAY
+from sim.world.difficulty import hashprice_usd_per_ph_day
+from sim.world.outages import MachineFailures, in_order
+from sim.world.world import World, build_world
+
+AFTER_EVENTS: Final = 2  # simpy priority of the control step: whatever else happens at t goes first
+Process = Generator[Any, Any, None]
+
+
+class Engine:
+    """One run. `phases` is the order of a control step, always the same."""
+
+    def __init__(self, scenario: Scenario, policy: Policy, seed: int = 1) -> None:
+        self.scenario = scenario
+        self.policy = policy
+        streams = Streams(seed)
+        self.world: World = build_world(scenario, streams)
+        self.price = energy_price(scenario, self.world.zone_usd_per_mwh)
+        self.plant = Plant.build(scenario)
+        self.pool = build_pool(scenario.pool, self.world.chain)
+        self.books = Books(scenario)
+        self.recorder = Recorder(scenario, self.plant)
+        self.env = simpy.Environment()
+        self.technicians = [
+            simpy.Resource(self.env, capacity=s.technicians) if s.technicians else None
+            for s in scenario.sites
+        ]
+        self.phases: tuple[Callable[[], None], ...] = (
+            self.advance,
+            self.settle,
+            self.look_at_world,
+            self.observe,
+            self.decide,
+            self.grant,
+            self.record,
+        )
+        self.step = 0
+        self.settled_s = 0
+        self.observation: Observation
+        self.decision: Decision
+        self._look_at_chain()
+
+    @property
+    def now_s(self) -> int:
+        """Run seconds; the clock is an integer."""
+        return int(self.env.now)
+
+    def run(self, progress: Callable[[int], None] | None = None) -> Recorder:
+        """Run to the horizon; `progress` is called once a simulated day with the day's number.
+
+        Raises:
+            PolicyError: if a decision makes no sense.
+        """
+        env = self.env
+        env.process(self._chain_changes())
+        for kind, failures in (
+            ("asic", self.world.asic_failures),
+            ("gpu", self.world.gpu_failures),
+        ):
+            env.process(self._failures(kind, list(failures)))
+        control = env.process(self._control(progress))
+        env.run(until=control)
+        return self.recorder
+
+    # The seven phases, in order.
+
+    def advance(self) -> None:
+        """Kernels run from the last instant to now under the controls in force."""
+        self.plant.advance(self.now_s)
+
+    def settle(self) -> None:
+        """The interval's energy, revenue and bills at the prices then in force."""
+        now_s, from_s = self.now_s, self.settled_s
+        if now_s == from_s:
+            return
+        self.settled_s = now_s
+        hashed_th = self.plant.settle(now_s)
+        btc = self.pool.pay(hashed_th, from_s, now_s)
+        flow = self.plant.site.flow
+        fee = btc * self.scenario.pool.fee_fraction
+        flow[BTC] += btc
+        flow[BTC_USD] += btc * self.usd_per_btc
+        flow[POOL_FEE_BTC] += fee
+        flow[POOL_FEE_USD] += fee * self.usd_per_btc
+
+    def look_at_world(self) -> None:
+        """Prices, temperatures and the bitcoin price of now."""
+        if self.now_s % self.scenario.horizon.record_s == 0:
+            self._close_record()
+        self.plant.condition(self.price[self.step], self.world.ambient_c[self.step])
+        self.usd_per_btc = float(self.world.usd_per_btc[self.step])
+        if self.now_s % SECONDS_PER_DAY == 0:
+            self._look_at_chain()  # fees change by the day
+
+    def observe(self) -> None:
+        """What the policy may see."""
+        net = self.gross_hashprice * (1.0 - self.scenario.pool.fee_fraction)
+        self.observation = self.plant.observe(
+            self.now_s,
+            self.scenario.horizon.step_s,
+            self.usd_per_btc,
+            self.difficulty,
+            net * self.usd_per_btc,
+        )
+
+    def decide(self) -> None:
+        """The policy's wish."""
+        self.decision = self.policy.decide(self.observation)
+
+    def grant(self) -> None:
+        """The wish cut to what the limits allow; both are recorded."""
+        self.plant.apply(self.decision, self.observation)
+
+    def record(self) -> None:
+        """Wish and grant of this step go into the recording interval."""
+        self.recorder.step(self.plant)
+
+    # Processes.
+
+    def _control(self, progress: Callable[[int], None] | None) -> Process:
+        horizon = self.scenario.horizon
+        while True:
+            if self.step == horizon.steps:
+                self.advance()
+                self.settle()
+                self._close_record()
+                return
+            for phase in self.phases:
+                phase()
+            if progress is not None and self.now_s % SECONDS_PER_DAY == 0:
+                progress(self.now_s // SECONDS_PER_DAY)
+            self.step += 1
+            tick = self.env.event()
+            tick._ok, tick._value = True, None
+            self.env.schedule(tick, AFTER_EVENTS, horizon.step_s)
+            yield tick
+
+    def _chain_changes(self) -> Process:
+        """Retargets and halvings cut the interval: each part is paid at its own difficulty."""
+        chain = self.world.chain
+        for t_s, kind in chain.changes_s():
+            if t_s >= self.scenario.horizon.seconds:
+                return
+            yield self.env.timeout(t_s - self.now_s)
+            self.advance()
+            self.settle()
+            before = self.difficulty
+            self._look_at_chain()
+            height = chain.height_at(self.now_s) + 1
+            if kind == "retarget":
+                change = self.difficulty / before - 1.0
+                detail = f"height {height}: difficulty {self.difficulty:.6g} ({change:+.2%})"
+            else:
+                detail = f"height {height}: subsidy {chain.reward_btc(self.now_s):.6g} BTC with fees"
+            self.recorder.event(self.now_s, kind, "", "network", detail)
+
+    def _failures(self, kind: str, groups: list[MachineFailures]) -> Process:
+        down: list[set[int]] = [set() for _ in groups]
+        for t_s, group, machine, spare_s, repair_s in in_order(groups, self.scenario.horizon.seconds):
+            if machine in down[group]:
+                continue
+            if t_s > self.env.now:
+                yield self.env.timeout(t_s - self.env.now)
+            down[group].add(machine)
+            self.plant.fail(kind, group, t_s)
+            self.recorder.failure(t_s, kind, group, machine)
+            self.env.process(self._repair(kind, group, machine, spare_s, repair_s, down[group]))
+
+    def _repair(
+        self, kind: str, group: int, machine: int, spare_s: int, repair_s: int, down: set[int]
+    ) -> Process:
+        """Wait for a part, then for a technician of the site, then be repaired."""
+        sites = self.plant.asics.site if kind == "asic" else self.plant.nodes.site
+        technicians = self.technicians[int(sites[group])]
+        if spare_s:
+            yield self.env.timeout(spare_s)
+        if technicians is None:
+            return
+        with technicians.request() as turn:
+            yield turn
+            yield self.env.timeout(repair_s)
+        down.discard(machine)
+        self.plant.repair(kind, group)
+        self.recorder.repair(self.now_s, kind, group, machine)
+
+    # Helpers of the phases.
+
+    def _look_at_chain(self) -> None:
+        chain, now_s = self.world.chain, self.now_s
+        self.difficulty = float(chain.epoch_difficulty[chain.epoch_at(now_s)])
+        self.gross_hashprice = hashprice_usd_per_ph_day(self.difficulty, chain.reward_btc(now_s), 1.0)
+        self.usd_per_btc = float(self.world.usd_per_btc[self.step])
+
+    def _close_record(self) -> None:
+        """End of a recording interval; at the end of a day the books are closed as well."""
+        if self.now_s == 0:
+            return
+        ends_day = self.now_s % SECONDS_PER_DAY == 0 or self.step == self.scenario.horizon.steps
+        self.recorder.interval(self.now_s, self.plant, self.world, self.difficulty, self.usd_per_btc)
+        if ends_day:
+            sold = self.books.close_day(self.now_s, self.recorder.day_flow(), self.usd_per_btc)
+            self.recorder.treasury(self.books.ledger, sold)
