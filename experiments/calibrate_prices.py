@@ -1,0 +1,170 @@
+"""Calibrate the seasonal mean-reverting jump process on ERCOT real-time prices of 2024 and 2025.
+
+Method: y = asinh((p - median) / scale), scale = half the interquartile range. The seasonal level is
+the median of y by month and local hour; the weekend step is the median of what is left. Residuals
+beyond 2.5 robust standard deviations (1.4826 MAD) are jumps: an arrival where an excursion begins,
+its size the mean peak above zero, its decay the hour-to-hour ratio within excursions. The rest,
+clipped, gives the AR(1) autocorrelation and standard deviation. The long-run mean is that of 100
+simulated years. Writes `sim/scenario/catalogue/price_profiles.csv`.
+
+    python experiments/calibrate_prices.py --data ../shared/data
+"""
+
+import argparse
+import csv
+import os
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+
+from sim.kernels.arrays import Floats
+from sim.scenario.model import SeriesSpec
+from sim.scenario.series import read_series
+from sim.streams import Streams
+from sim.world.prices import Jumps, PriceProfile, SeasonalJumpPrice, local_calendar
+
+OUT = Path(__file__).parent.parent / "sim/scenario/catalogue/price_profiles.csv"
+FILE = "electricity_prices/ercot_zones_hourly_2024_2026.csv.gz"
+COLUMNS = {"ercot-hub": "hb_hubavg_rtm", "ercot-west": "lz_west_rtm"}
+START = datetime(2024, 1, 1, 6, tzinfo=UTC)
+HOURS = 2 * 8766 - 24
+OFFSET = timedelta(hours=-6)
+THRESHOLD = 2.5
+YEAR_S = 365 * 86_400
+
+
+def observed(data: Path, column: str) -> Floats:
+    """Hourly prices from 2024-01-01 local on [USD/MWh]."""
+    spec = SeriesSpec(file=FILE, time_column="hour_beginning_cpt", timezone="America/Chicago", max_gap_h=3)
+    series = read_series(data / FILE, spec)
+    return series.sample(column, np.int64(START.timestamp()) + np.arange(HOURS, dtype=np.int64) * 3600)
+
+
+def excursions(residual: Floats, threshold: float, hour: Floats) -> Jumps:
+    """Arrival rate by hour, size and decay of the excursions above a threshold."""
+    above = residual > threshold
+    begins = above & ~np.concatenate([[False], above[:-1]])
+    rate = np.array([begins[hour == h].mean() for h in range(24)])
+    smooth = (np.roll(rate, 1) + rate + np.roll(rate, -1)) / 3.0
+    peaks = [part.max() for part in np.split(residual, np.flatnonzero(begins))[1:] if part.size]
+    first = residual[:-1][above[:-1]]
+    following = np.clip(residual[1:][above[:-1]], 0.0, None)
+    decay = float((first * following).sum() / (first**2).sum())
+    return Jumps(smooth, float(np.mean(peaks)) if peaks else 0.0, decay)
+
+
+def fit(price: Floats) -> PriceProfile:
+    """The profile of a price series that begins at START."""
+    month, weekday, hour = local_calendar(START + OFFSET, len(price))
+    shift = float(np.median(price))
+    scale = float(np.subtract(*np.percentile(price, [75, 25]))) / 2.0
+    y = np.arcsinh((price - shift) / scale)
+    seasonal = np.array(
+        [[np.median(y[(month == m) & (hour == h)]) for h in range(24)] for m in range(12)]
+    )
+    seasonal = (np.roll(seasonal, 1, 1) + 2 * seasonal + np.roll(seasonal, -1, 1)) / 4.0
+    left = y - seasonal[month, hour]
+    weekend = float(np.median(left[weekday >= 5]) - np.median(left[weekday < 5]))
+    left = left - weekend * (weekday >= 5)
+    left = left - np.median(left)
+    robust = 1.4826 * float(np.median(np.abs(left)))
+    up = excursions(left, THRESHOLD * robust, hour)
+    down = excursions(-left, THRESHOLD * robust, hour)
+    calm = np.clip(left, -THRESHOLD * robust, THRESHOLD * robust)
+    ar1 = float(np.corrcoef(calm[:-1], calm[1:])[0, 1])
+    return PriceProfile(
+        shift, scale, seasonal, weekend, ar1, float(calm.std()), up, down, 1.0
+    )
+
+
+def simulate(profile: PriceProfile, seed: int, years: int = 1) -> Floats:
+    """Hourly prices of simulated years that begin at START."""
+    signal = SeasonalJumpPrice(
+        profile,
+        mean_usd_per_mwh=None,
+        start_utc=START,
+        utc_offset_h=-6.0,
+        horizon_s=years * YEAR_S,
+        zone="calibration",
+        streams=Streams(seed),
+    )
+    return signal.usd_per_mwh
+
+
+def describe(price: Floats) -> dict[str, float]:
+    """What a price series looks like."""
+    q = np.percentile(price, [1, 5, 25, 50, 75, 95, 99, 99.9])
+    names = ["p1", "p5", "p25", "p50", "p75", "p95", "p99", "p99.9"]
+    return {
+        "mean USD/MWh": float(price.mean()),
+        "std USD/MWh": float(price.std()),
+        **{f"{n} USD/MWh": float(v) for n, v in zip(names, q, strict=True)},
+        "hours < 0, %": 100 * float((price < 0).mean()),
+        "hours > 100, %": 100 * float((price > 100).mean()),
+        "hours > 1000, %": 100 * float((price > 1000).mean()),
+        "autocorrelation asinh 1 h": _lag(price, 1),
+        "autocorrelation asinh 24 h": _lag(price, 24),
+    }
+
+
+def _lag(price: Floats, hours: int) -> float:
+    y = np.arcsinh(price / 20.0)
+    return float(np.corrcoef(y[:-hours], y[hours:])[0, 1])
+
+
+def rows(name: str, column: str, p: PriceProfile) -> list[list[object]]:
+    """Rows of the catalogue."""
+    source = f"fit to ERCOT {column} 2024-2025 by experiments/calibrate_prices.py"
+    single: list[tuple[str, float, str]] = [
+        ("shift_usd_per_mwh", p.shift_usd_per_mwh, "USD/MWh"),
+        ("scale_usd_per_mwh", p.scale_usd_per_mwh, "USD/MWh"),
+        ("weekend", p.weekend, "-"),
+        ("ar1_per_h", p.ar1_per_h, "-"),
+        ("noise", p.noise, "-"),
+        ("up_size", p.up.size, "-"),
+        ("up_decay_per_h", p.up.decay_per_h, "-"),
+        ("down_size", p.down.size, "-"),
+        ("down_decay_per_h", p.down.decay_per_h, "-"),
+        ("mean_usd_per_mwh", p.mean_usd_per_mwh, "USD/MWh"),
+    ]
+    result: list[list[object]] = [[name, k, 0, f"{v:.6g}", u, source] for k, v, u in single]
+    for key, values, unit in (
+        ("seasonal", p.seasonal.ravel(), "-"),
+        ("up_rate_per_h", p.up.rate_per_h, "1/h"),
+        ("down_rate_per_h", p.down.rate_per_h, "1/h"),
+    ):
+        result += [[name, key, i, f"{v:.5g}", unit, source] for i, v in enumerate(values)]
+    return result
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", default=os.environ.get("HASHWATT_DATA", "../shared/data"))
+    data = Path(parser.parse_args().data)
+    table: list[list[object]] = []
+    for name, column in COLUMNS.items():
+        price = observed(data, column)
+        profile = fit(price)
+        profile = profile._replace(mean_usd_per_mwh=float(simulate(profile, 0, 100).mean()))
+        table += rows(name, column, profile)
+        simulated = np.concatenate([simulate(profile, seed, 2) for seed in range(1, 21)])
+        print(f"\n{name} ({column}), {len(price)} hours; jumps up {profile.up.rate_per_h.sum():.2f}/day "
+              f"size {profile.up.size:.2f} decay {profile.up.decay_per_h:.2f}; down "
+              f"{profile.down.rate_per_h.sum():.2f}/day; AR(1) {profile.ar1_per_h:.3f}")  # fmt: skip
+        real, made = describe(price), describe(simulated)
+        for key in real:
+            print(f"  {key:28s} observed {real[key]:10.3f}   simulated {made[key]:10.3f}")
+        _, _, hour = local_calendar(START + OFFSET, len(price))
+        _, _, hour_made = local_calendar(START + OFFSET, 2 * 8760)
+        profile_real = [np.median(price[hour == h]) for h in range(24)]
+        profile_made = [np.median(simulated[: 2 * 8760][hour_made == h]) for h in range(24)]
+        print(f"  hour-of-day medians correlate {np.corrcoef(profile_real, profile_made)[0, 1]:.3f}")
+    with OUT.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["profile", "key", "index", "value", "unit", "source"])
+        writer.writerows(table)
+
+
+if __name__ == "__main__":
+    main()
