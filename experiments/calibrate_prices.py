@@ -1,11 +1,14 @@
 """Calibrate the seasonal mean-reverting jump process on ERCOT real-time prices of 2024 and 2025.
 
 Method: y = asinh((p - median) / scale), scale = half the interquartile range. The seasonal level is
-the median of y by month and local hour; the weekend step is the median of what is left. Residuals
-beyond 2.5 robust standard deviations (1.4826 MAD) are jumps: an arrival where an excursion begins,
-its size the mean peak above zero, its decay the hour-to-hour ratio within excursions. The rest,
-clipped, gives the AR(1) autocorrelation and standard deviation. The long-run mean is that of 100
-simulated years. Writes `sim/scenario/catalogue/price_profiles.csv`.
+the median of y by month and local hour, smoothed over neighbouring hours; the weekend step is the
+median of what is left. Residuals beyond 2.5 robust standard deviations (1.4826 MAD) are excursions:
+where they begin gives the arrival rate of jumps by hour, how they shrink their decay. The clipped
+rest has the autocorrelation of two AR(1) processes: a slow one (0.99 per hour, assumed) whose weight
+follows from the lag of 24 h, and a fast one from the lag of 1 h. Last, simulated moments: the
+deviation of the noise, and rate and size of the jumps up and down, are scaled (Nelder-Mead on 10
+simulated years with one luck) so that eleven quantiles and the mean agree. The long-run mean is that
+of 100 simulated years. Writes `sim/scenario/catalogue/price_profiles.csv`.
 
     python experiments/calibrate_prices.py --data ../shared/data
 """
@@ -17,6 +20,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
+from scipy.optimize import minimize
 
 from sim.kernels.arrays import Floats
 from sim.scenario.model import SeriesSpec
@@ -31,6 +35,7 @@ START = datetime(2024, 1, 1, 6, tzinfo=UTC)
 HOURS = 2 * 8766 - 24
 OFFSET = timedelta(hours=-6)
 THRESHOLD = 2.5
+SLOW_PER_H = 0.99
 YEAR_S = 365 * 86_400
 
 
@@ -72,9 +77,49 @@ def fit(price: Floats) -> PriceProfile:
     up = excursions(left, THRESHOLD * robust, hour)
     down = excursions(-left, THRESHOLD * robust, hour)
     calm = np.clip(left, -THRESHOLD * robust, THRESHOLD * robust)
-    ar1 = float(np.corrcoef(calm[:-1], calm[1:])[0, 1])
-    return PriceProfile(
-        shift, scale, seasonal, weekend, ar1, float(calm.std()), up, down, 1.0
+    lag_1, lag_24 = (float(np.corrcoef(calm[:-k], calm[k:])[0, 1]) for k in (1, 24))
+    weight = min(max(lag_24 / SLOW_PER_H**24, 0.0), 0.9)
+    fast = (lag_1 - weight * SLOW_PER_H) / (1.0 - weight)
+    deviation = float(calm.std())
+    first = PriceProfile(
+        shift_usd_per_mwh=shift,
+        scale_usd_per_mwh=scale,
+        seasonal=seasonal,
+        weekend=weekend,
+        fast_ar1_per_h=fast,
+        fast_noise=deviation * np.sqrt(1.0 - weight),
+        slow_ar1_per_h=SLOW_PER_H,
+        slow_noise=deviation * np.sqrt(weight),
+        up=up,
+        down=down,
+        mean_usd_per_mwh=1.0,
+    )
+    return match(first, price)
+
+
+def match(first: PriceProfile, price: Floats) -> PriceProfile:
+    """Scale noise and jumps until simulated quantiles and mean agree with the observed."""
+    levels = [0.1, 1, 5, 10, 25, 50, 75, 90, 95, 99, 99.9]
+    wanted = np.arcsinh(np.percentile(price, levels) / first.scale_usd_per_mwh)
+
+    def loss(x: Floats) -> float:
+        made = simulate(scaled(first, np.exp(x)), seed=0, years=10)
+        got = np.arcsinh(np.percentile(made, levels) / first.scale_usd_per_mwh)
+        return float(((got - wanted) ** 2).sum() + 4.0 * np.log(made.mean() / price.mean()) ** 2)
+
+    found = minimize(loss, np.log([1.0, 1.0, 0.5, 1.0, 0.5]), method="Nelder-Mead",
+                     options={"maxfev": 260, "xatol": 1e-3, "fatol": 1e-4})  # fmt: skip
+    print(f"simulated moments: loss {found.fun:.4f}, factors {np.exp(found.x).round(3)}")
+    return scaled(first, np.exp(found.x))
+
+
+def scaled(p: PriceProfile, by: Floats) -> PriceProfile:
+    """Noise, up rate, up size, down rate, down size times factors."""
+    return p._replace(
+        fast_noise=p.fast_noise * by[0],
+        slow_noise=p.slow_noise * by[0],
+        up=Jumps(p.up.rate_per_h * by[1], p.up.size * by[2], p.up.decay_per_h),
+        down=Jumps(p.down.rate_per_h * by[3], p.down.size * by[4], p.down.decay_per_h),
     )
 
 
@@ -120,8 +165,10 @@ def rows(name: str, column: str, p: PriceProfile) -> list[list[object]]:
         ("shift_usd_per_mwh", p.shift_usd_per_mwh, "USD/MWh"),
         ("scale_usd_per_mwh", p.scale_usd_per_mwh, "USD/MWh"),
         ("weekend", p.weekend, "-"),
-        ("ar1_per_h", p.ar1_per_h, "-"),
-        ("noise", p.noise, "-"),
+        ("fast_ar1_per_h", p.fast_ar1_per_h, "-"),
+        ("fast_noise", p.fast_noise, "-"),
+        ("slow_ar1_per_h", p.slow_ar1_per_h, "-"),
+        ("slow_noise", p.slow_noise, "-"),
         ("up_size", p.up.size, "-"),
         ("up_decay_per_h", p.up.decay_per_h, "-"),
         ("down_size", p.down.size, "-"),
@@ -151,7 +198,7 @@ def main() -> None:
         simulated = np.concatenate([simulate(profile, seed, 2) for seed in range(1, 21)])
         print(f"\n{name} ({column}), {len(price)} hours; jumps up {profile.up.rate_per_h.sum():.2f}/day "
               f"size {profile.up.size:.2f} decay {profile.up.decay_per_h:.2f}; down "
-              f"{profile.down.rate_per_h.sum():.2f}/day; AR(1) {profile.ar1_per_h:.3f}")  # fmt: skip
+              f"{profile.down.rate_per_h.sum():.2f}/day; AR(1) {profile.fast_ar1_per_h:.3f} and {profile.slow_ar1_per_h:.3f}")  # fmt: skip
         real, made = describe(price), describe(simulated)
         for key in real:
             print(f"  {key:28s} observed {real[key]:10.3f}   simulated {made[key]:10.3f}")

@@ -2,8 +2,8 @@
 
 The price is `shift + scale · sinh(y)`: the inverse of the variance-stabilising transform that is
 common in price forecasting (Uniejewski, Weron and Ziel, 2018). `y` is a seasonal level by month and
-local hour, less a step at weekends, plus an AR(1) process, plus jumps up and down that arrive as
-Poisson processes and decay. Calibrated by `experiments/calibrate_prices.py`.
+local hour, a step at weekends, a fast and a slow AR(1) process (hours and days), and jumps up and
+down that arrive as Poisson processes and decay. Calibrated by `experiments/calibrate_prices.py`.
 """
 
 from datetime import datetime, timedelta
@@ -38,8 +38,10 @@ class PriceProfile(NamedTuple):
     scale_usd_per_mwh: float
     seasonal: Floats  # (12, 24) level of y by month and local hour
     weekend: float  # added to y on Saturday and Sunday
-    ar1_per_h: float  # autocorrelation at an hour
-    noise: float  # stationary standard deviation of the AR(1) part
+    fast_ar1_per_h: float  # autocorrelation at an hour
+    fast_noise: float  # stationary standard deviation
+    slow_ar1_per_h: float
+    slow_noise: float
     up: Jumps
     down: Jumps
     mean_usd_per_mwh: float  # long-run mean of the process
@@ -62,8 +64,10 @@ def load_price_profiles() -> dict[str, PriceProfile]:
             scale_usd_per_mwh=v["scale_usd_per_mwh"][0],
             seasonal=array(v["seasonal"]).reshape(12, 24),
             weekend=v["weekend"][0],
-            ar1_per_h=v["ar1_per_h"][0],
-            noise=v["noise"][0],
+            fast_ar1_per_h=v["fast_ar1_per_h"][0],
+            fast_noise=v["fast_noise"][0],
+            slow_ar1_per_h=v["slow_ar1_per_h"][0],
+            slow_noise=v["slow_noise"][0],
             up=Jumps(array(v["up_rate_per_h"]), v["up_size"][0], v["up_decay_per_h"][0]),
             down=Jumps(array(v["down_rate_per_h"]), v["down_size"][0], v["down_decay_per_h"][0]),
             mean_usd_per_mwh=v["mean_usd_per_mwh"][0],
@@ -108,11 +112,12 @@ def path(
     month, weekday, hour = local_calendar(start_local, hours)
     blocks = -(-hours // BLOCK_HOURS)
     drawn = [_block(streams, zone, b * BLOCK_DAYS) for b in range(blocks)]
-    normal, up, up_size, down, down_size = (
-        np.concatenate([d[k] for d in drawn])[:hours] for k in range(5)
+    fast, slow, up, up_size, down, down_size = (
+        np.concatenate([d[k] for d in drawn])[:hours] for k in range(6)
     )
     y = profile.seasonal[month, hour] + profile.weekend * (weekday >= 5)
-    y = y + ar1(normal, profile.ar1_per_h, profile.noise)
+    y = y + ar1(fast, profile.fast_ar1_per_h, profile.fast_noise)
+    y = y + ar1(slow, profile.slow_ar1_per_h, profile.slow_noise)
     jump_up = (up < profile.up.rate_per_h[hour]) * up_size * profile.up.size
     jump_down = (down < profile.down.rate_per_h[hour]) * down_size * profile.down.size
     y = y + decayed(jump_up, profile.up.decay_per_h) - decayed(jump_down, profile.down.decay_per_h)
@@ -146,6 +151,7 @@ def local_calendar(start_local: datetime, hours: int) -> tuple[Ints, Ints, Ints]
 def _block(streams: Streams, zone: str, day: int) -> tuple[Floats, ...]:
     draw = streams.generator("price", zone, day)
     return (
+        draw.standard_normal(BLOCK_HOURS),
         draw.standard_normal(BLOCK_HOURS),
         draw.random(BLOCK_HOURS),
         draw.standard_exponential(BLOCK_HOURS),
