@@ -1,14 +1,14 @@
 """Calibrate the seasonal mean-reverting jump process on ERCOT real-time prices of 2024 and 2025.
 
-Method: y = asinh((p - median) / scale), scale = half the interquartile range. The seasonal level is
+Method: y = log(p + 40 USD/MWh); the lowest hourly price of the span is -32. The seasonal level is
 the median of y by month and local hour, smoothed over neighbouring hours; the weekend step is the
 median of what is left. Residuals beyond 2.5 robust standard deviations (1.4826 MAD) are excursions:
 where they begin gives the arrival rate of jumps by hour, how they shrink their decay. The clipped
 rest has the autocorrelation of two AR(1) processes: a slow one (0.99 per hour, assumed) whose weight
 follows from the lag of 24 h, and a fast one from the lag of 1 h. Last, simulated moments: the
-deviation of the noise, and rate and size of the jumps up and down, are scaled (Nelder-Mead on 10
-simulated years with one luck) so that eleven quantiles and the mean agree. The long-run mean is that
-of 100 simulated years. Writes `sim/scenario/catalogue/price_profiles.csv`.
+deviation of the noise, and rate, size and decay of the jumps are scaled (Nelder-Mead on 10 simulated
+years with one luck) so that eleven quantiles and the mean agree. The long-run mean is that of 100
+simulated years. Writes `sim/scenario/catalogue/price_profiles.csv`.
 
     python experiments/calibrate_prices.py --data ../shared/data
 """
@@ -22,11 +22,11 @@ from pathlib import Path
 import numpy as np
 from scipy.optimize import minimize
 
-from sim.kernels.arrays import Floats
+from sim.kernels.arrays import Floats, Ints
 from sim.scenario.model import SeriesSpec
 from sim.scenario.series import read_series
 from sim.streams import Streams
-from sim.world.prices import Jumps, PriceProfile, SeasonalJumpPrice, local_calendar
+from sim.world.prices import PriceProfile, SeasonalJumpPrice, local_calendar
 
 OUT = Path(__file__).parent.parent / "sim/scenario/catalogue/price_profiles.csv"
 FILE = "electricity_prices/ercot_zones_hourly_2024_2026.csv.gz"
@@ -35,6 +35,7 @@ START = datetime(2024, 1, 1, 6, tzinfo=UTC)
 HOURS = 2 * 8766 - 24
 OFFSET = timedelta(hours=-6)
 THRESHOLD = 2.5
+OFFSET_USD_PER_MWH = 40.0
 SLOW_PER_H = 0.99
 YEAR_S = 365 * 86_400
 
@@ -46,25 +47,22 @@ def observed(data: Path, column: str) -> Floats:
     return series.sample(column, np.int64(START.timestamp()) + np.arange(HOURS, dtype=np.int64) * 3600)
 
 
-def excursions(residual: Floats, threshold: float, hour: Floats) -> Jumps:
-    """Arrival rate by hour, size and decay of the excursions above a threshold."""
+def excursions(residual: Floats, threshold: float, hour: Ints) -> tuple[Floats, float, float]:
+    """Arrival rate by hour, mean overshoot and decay of the excursions above a threshold."""
     above = residual > threshold
     begins = above & ~np.concatenate([[False], above[:-1]])
     rate = np.array([begins[hour == h].mean() for h in range(24)])
     smooth = (np.roll(rate, 1) + rate + np.roll(rate, -1)) / 3.0
-    peaks = [part.max() for part in np.split(residual, np.flatnonzero(begins))[1:] if part.size]
     first = residual[:-1][above[:-1]]
     following = np.clip(residual[1:][above[:-1]], 0.0, None)
     decay = float((first * following).sum() / (first**2).sum())
-    return Jumps(smooth, float(np.mean(peaks)) if peaks else 0.0, decay)
+    return smooth, float(residual[above].mean()), decay
 
 
 def fit(price: Floats) -> PriceProfile:
     """The profile of a price series that begins at START."""
     month, weekday, hour = local_calendar(START + OFFSET, len(price))
-    shift = float(np.median(price))
-    scale = float(np.subtract(*np.percentile(price, [75, 25]))) / 2.0
-    y = np.arcsinh((price - shift) / scale)
+    y = np.log(price + OFFSET_USD_PER_MWH)
     seasonal = np.array(
         [[np.median(y[(month == m) & (hour == h)]) for h in range(24)] for m in range(12)]
     )
@@ -72,26 +70,22 @@ def fit(price: Floats) -> PriceProfile:
     left = y - seasonal[month, hour]
     weekend = float(np.median(left[weekday >= 5]) - np.median(left[weekday < 5]))
     left = left - weekend * (weekday >= 5)
-    left = left - np.median(left)
-    robust = 1.4826 * float(np.median(np.abs(left)))
-    up = excursions(left, THRESHOLD * robust, hour)
-    down = excursions(-left, THRESHOLD * robust, hour)
+    robust = 1.4826 * float(np.median(np.abs(left - np.median(left))))
+    rate, size, decay = excursions(left, THRESHOLD * robust, hour)
     calm = np.clip(left, -THRESHOLD * robust, THRESHOLD * robust)
     lag_1, lag_24 = (float(np.corrcoef(calm[:-k], calm[k:])[0, 1]) for k in (1, 24))
     weight = min(max(lag_24 / SLOW_PER_H**24, 0.0), 0.9)
-    fast = (lag_1 - weight * SLOW_PER_H) / (1.0 - weight)
-    deviation = float(calm.std())
     first = PriceProfile(
-        shift_usd_per_mwh=shift,
-        scale_usd_per_mwh=scale,
+        offset_usd_per_mwh=OFFSET_USD_PER_MWH,
         seasonal=seasonal,
         weekend=weekend,
-        fast_ar1_per_h=fast,
-        fast_noise=deviation * np.sqrt(1.0 - weight),
+        fast_ar1_per_h=(lag_1 - weight * SLOW_PER_H) / (1.0 - weight),
+        fast_noise=float(calm.std()) * np.sqrt(1.0 - weight),
         slow_ar1_per_h=SLOW_PER_H,
-        slow_noise=deviation * np.sqrt(weight),
-        up=up,
-        down=down,
+        slow_noise=float(calm.std()) * np.sqrt(weight),
+        jump_rate_per_h=rate,
+        jump_size=size,
+        jump_decay_per_h=decay,
         mean_usd_per_mwh=1.0,
     )
     return match(first, price)
@@ -100,26 +94,28 @@ def fit(price: Floats) -> PriceProfile:
 def match(first: PriceProfile, price: Floats) -> PriceProfile:
     """Scale noise and jumps until simulated quantiles and mean agree with the observed."""
     levels = [0.1, 1, 5, 10, 25, 50, 75, 90, 95, 99, 99.9]
-    wanted = np.arcsinh(np.percentile(price, levels) / first.scale_usd_per_mwh)
+    wanted = np.log(np.percentile(price, levels) + OFFSET_USD_PER_MWH)
 
     def loss(x: Floats) -> float:
-        made = simulate(scaled(first, np.exp(x)), seed=0, years=10)
-        got = np.arcsinh(np.percentile(made, levels) / first.scale_usd_per_mwh)
-        return float(((got - wanted) ** 2).sum() + 4.0 * np.log(made.mean() / price.mean()) ** 2)
+        made = simulate(scaled(first, x), seed=0, years=10)
+        got = np.log(np.percentile(made, levels) + OFFSET_USD_PER_MWH)
+        return float(((got - wanted) ** 2).sum() + 2.0 * np.log(made.mean() / price.mean()) ** 2)
 
-    found = minimize(loss, np.log([1.0, 1.0, 0.5, 1.0, 0.5]), method="Nelder-Mead",
-                     options={"maxfev": 260, "xatol": 1e-3, "fatol": 1e-4})  # fmt: skip
+    found = minimize(loss, [0.0, 0.0, -0.3, -0.3, 0.0], method="Nelder-Mead",
+                     options={"maxfev": 300, "xatol": 1e-3, "fatol": 1e-5})  # fmt: skip
     print(f"simulated moments: loss {found.fun:.4f}, factors {np.exp(found.x).round(3)}")
-    return scaled(first, np.exp(found.x))
+    return scaled(first, found.x)
 
 
-def scaled(p: PriceProfile, by: Floats) -> PriceProfile:
-    """Noise, up rate, up size, down rate, down size times factors."""
+def scaled(p: PriceProfile, logs: Floats) -> PriceProfile:
+    """Fast and slow noise, jump rate, size and hours to decay times exp of `logs`."""
+    fast, slow, rate, size, hours = np.exp(logs)
     return p._replace(
-        fast_noise=p.fast_noise * by[0],
-        slow_noise=p.slow_noise * by[0],
-        up=Jumps(p.up.rate_per_h * by[1], p.up.size * by[2], p.up.decay_per_h),
-        down=Jumps(p.down.rate_per_h * by[3], p.down.size * by[4], p.down.decay_per_h),
+        fast_noise=p.fast_noise * fast,
+        slow_noise=p.slow_noise * slow,
+        jump_rate_per_h=p.jump_rate_per_h * rate,
+        jump_size=p.jump_size * size,
+        jump_decay_per_h=p.jump_decay_per_h ** (1.0 / hours),
     )
 
 
@@ -161,27 +157,11 @@ def _lag(price: Floats, hours: int) -> float:
 def rows(name: str, column: str, p: PriceProfile) -> list[list[object]]:
     """Rows of the catalogue."""
     source = f"fit to ERCOT {column} 2024-2025 by experiments/calibrate_prices.py"
-    single: list[tuple[str, float, str]] = [
-        ("shift_usd_per_mwh", p.shift_usd_per_mwh, "USD/MWh"),
-        ("scale_usd_per_mwh", p.scale_usd_per_mwh, "USD/MWh"),
-        ("weekend", p.weekend, "-"),
-        ("fast_ar1_per_h", p.fast_ar1_per_h, "-"),
-        ("fast_noise", p.fast_noise, "-"),
-        ("slow_ar1_per_h", p.slow_ar1_per_h, "-"),
-        ("slow_noise", p.slow_noise, "-"),
-        ("up_size", p.up.size, "-"),
-        ("up_decay_per_h", p.up.decay_per_h, "-"),
-        ("down_size", p.down.size, "-"),
-        ("down_decay_per_h", p.down.decay_per_h, "-"),
-        ("mean_usd_per_mwh", p.mean_usd_per_mwh, "USD/MWh"),
-    ]
-    result: list[list[object]] = [[name, k, 0, f"{v:.6g}", u, source] for k, v, u in single]
-    for key, values, unit in (
-        ("seasonal", p.seasonal.ravel(), "-"),
-        ("up_rate_per_h", p.up.rate_per_h, "1/h"),
-        ("down_rate_per_h", p.down.rate_per_h, "1/h"),
-    ):
-        result += [[name, key, i, f"{v:.5g}", unit, source] for i, v in enumerate(values)]
+    units = {"offset_usd_per_mwh": "USD/MWh", "mean_usd_per_mwh": "USD/MWh", "jump_rate_per_h": "1/h"}
+    result: list[list[object]] = []
+    for key, value in p._asdict().items():
+        for i, v in enumerate(np.ravel(value)):
+            result.append([name, key, i, f"{v:.6g}", units.get(key, "-"), source])
     return result
 
 
@@ -196,9 +176,11 @@ def main() -> None:
         profile = profile._replace(mean_usd_per_mwh=float(simulate(profile, 0, 100).mean()))
         table += rows(name, column, profile)
         simulated = np.concatenate([simulate(profile, seed, 2) for seed in range(1, 21)])
-        print(f"\n{name} ({column}), {len(price)} hours; jumps up {profile.up.rate_per_h.sum():.2f}/day "
-              f"size {profile.up.size:.2f} decay {profile.up.decay_per_h:.2f}; down "
-              f"{profile.down.rate_per_h.sum():.2f}/day; AR(1) {profile.fast_ar1_per_h:.3f} and {profile.slow_ar1_per_h:.3f}")  # fmt: skip
+        print(f"\n{name} ({column}), {len(price)} hours")
+        for key, value in profile._asdict().items():
+            if np.ndim(value) == 0:
+                print(f"  {key:28s} {value:10.4f}")
+        print(f"  {'jumps a day':28s} {profile.jump_rate_per_h.sum():10.4f}")
         real, made = describe(price), describe(simulated)
         for key in real:
             print(f"  {key:28s} observed {real[key]:10.3f}   simulated {made[key]:10.3f}")

@@ -3,19 +3,18 @@
 from collections.abc import Callable, Generator
 from typing import Any, Final
 
-import numpy as np
 import simpy
 
 from sim.finance.books import Books
 from sim.finance.contracts import energy_price
-from sim.finance.pools import build_pool, reward_per_th
+from sim.finance.pools import build_pool
 from sim.kernels.arrays import BTC, BTC_USD, POOL_FEE_BTC, POOL_FEE_USD
 from sim.plant import Plant
 from sim.policy import Decision, Observation, Policy
 from sim.results.recorder import Recorder
 from sim.scenario.scenario import Scenario
 from sim.streams import Streams
-from sim.units import HASHES_PER_TH, SECONDS_PER_DAY
+from sim.units import SECONDS_PER_DAY, TH_PER_EH
 from sim.world.difficulty import hashprice_usd_per_ph_day
 from sim.world.outages import MachineFailures, in_order
 from sim.world.world import World, build_world
@@ -36,7 +35,7 @@ class Engine:
         self.plant = Plant.build(scenario)
         self.pool = build_pool(scenario.pool, self.world.chain)
         self.books = Books(scenario)
-        self.recorder = Recorder(scenario, self.plant)
+        self.recorder = Recorder(scenario)
         self.env = simpy.Environment()
         self.technicians = [
             simpy.Resource(self.env, capacity=s.technicians) if s.technicians else None
@@ -55,6 +54,7 @@ class Engine:
         self.settled_s = 0
         self.observation: Observation
         self.decision: Decision
+        self.usd_per_btc = float(self.world.usd_per_btc[0])
         self._look_at_chain()
 
     @property
@@ -102,8 +102,6 @@ class Engine:
 
     def look_at_world(self) -> None:
         """Prices, temperatures and the bitcoin price of now."""
-        if self.now_s % self.scenario.horizon.record_s == 0:
-            self._close_record()
         self.plant.condition(self.price[self.step], self.world.ambient_c[self.step])
         self.usd_per_btc = float(self.world.usd_per_btc[self.step])
         if self.now_s % SECONDS_PER_DAY == 0:
@@ -129,8 +127,24 @@ class Engine:
         self.plant.apply(self.decision, self.observation)
 
     def record(self) -> None:
-        """Wish and grant of this step go into the recording interval."""
-        self.recorder.step(self.plant)
+        """At the end of a recording interval its flows are kept; at the end of a day, the books."""
+        horizon = self.scenario.horizon
+        if self.now_s == 0 or self.now_s % horizon.record_s:
+            return
+        self.recorder.interval(self.now_s, self.plant.site.flow)
+        if self.now_s % SECONDS_PER_DAY == 0 or self.step == horizon.steps:
+            flow = self.recorder.day_flow()
+            self.books.close_day(self.now_s, flow, self.usd_per_btc)
+        chain = self.world.chain
+        self.recorder.fleet(
+            height=chain.height_at(self.now_s),
+            difficulty=self.difficulty,
+            network_ehs=float(chain.network_ths[(self.now_s - 1) // SECONDS_PER_DAY]) / TH_PER_EH,
+            hashprice_usd_per_ph_day=self.gross_hashprice * self.usd_per_btc,
+            usd_per_btc=self.usd_per_btc,
+            cash_usd=self.books.ledger.balance("assets:cash", "USD"),
+            btc_held=self.books.ledger.balance("assets:btc", "BTC"),
+        )
 
     # Processes.
 
@@ -140,7 +154,7 @@ class Engine:
             if self.step == horizon.steps:
                 self.advance()
                 self.settle()
-                self._close_record()
+                self.record()
                 return
             for phase in self.phases:
                 phase()
@@ -180,7 +194,7 @@ class Engine:
                 yield self.env.timeout(t_s - self.env.now)
             down[group].add(machine)
             self.plant.fail(kind, group, t_s)
-            self.recorder.failure(t_s, kind, group, machine)
+            self.recorder.failed(t_s, kind, group, machine)
             self.env.process(self._repair(kind, group, machine, spare_s, repair_s, down[group]))
 
     def _repair(
@@ -198,7 +212,7 @@ class Engine:
             yield self.env.timeout(repair_s)
         down.discard(machine)
         self.plant.repair(kind, group)
-        self.recorder.repair(self.now_s, kind, group, machine)
+        self.recorder.repaired(self.now_s, kind, group, machine)
 
     # Helpers of the phases.
 
@@ -206,14 +220,3 @@ class Engine:
         chain, now_s = self.world.chain, self.now_s
         self.difficulty = float(chain.epoch_difficulty[chain.epoch_at(now_s)])
         self.gross_hashprice = hashprice_usd_per_ph_day(self.difficulty, chain.reward_btc(now_s), 1.0)
-        self.usd_per_btc = float(self.world.usd_per_btc[self.step])
-
-    def _close_record(self) -> None:
-        """End of a recording interval; at the end of a day the books are closed as well."""
-        if self.now_s == 0:
-            return
-        ends_day = self.now_s % SECONDS_PER_DAY == 0 or self.step == self.scenario.horizon.steps
-        self.recorder.interval(self.now_s, self.plant, self.world, self.difficulty, self.usd_per_btc)
-        if ends_day:
-            sold = self.books.close_day(self.now_s, self.recorder.day_flow(), self.usd_per_btc)
-            self.recorder.treasury(self.books.ledger, sold)

@@ -1,9 +1,9 @@
 """Synthetic electricity prices: a seasonal mean-reverting jump process.
 
-The price is `shift + scale · sinh(y)`: the inverse of the variance-stabilising transform that is
-common in price forecasting (Uniejewski, Weron and Ziel, 2018). `y` is a seasonal level by month and
-local hour, a step at weekends, a fast and a slow AR(1) process (hours and days), and jumps up and
-down that arrive as Poisson processes and decay. Calibrated by `experiments/calibrate_prices.py`.
+The price is `exp(y) - offset`, where the offset lies just below the lowest price of the market. `y`
+is a seasonal level by month and local hour, a step at weekends, a fast and a slow AR(1) process
+(hours and days), and jumps that arrive as a Poisson process, more often at some hours, and decay.
+Calibrated by `experiments/calibrate_prices.py`.
 """
 
 from datetime import datetime, timedelta
@@ -19,31 +19,24 @@ from sim.units import SECONDS_PER_DAY, SECONDS_PER_HOUR
 
 BLOCK_DAYS: Final = 30
 BLOCK_HOURS: Final = BLOCK_DAYS * 24
-FLOOR_USD_PER_MWH: Final = -251.0  # ERCOT lowest offer -250 USD/MWh, Nodal Protocols 4.4.9.3
+FLOOR_USD_PER_MWH: Final = -250.0  # ERCOT lowest offer, Nodal Protocols 4.4.9.3
+SHAPES: Final = {"seasonal": (12, 24), "jump_rate_per_h": (24,)}
 CAP_USD_PER_MWH: Final = 5000.0  # ERCOT high system-wide offer cap since 2022, 16 TAC 25.509
 
 
-class Jumps(NamedTuple):
-    """Jumps of one sign in `y`."""
-
-    rate_per_h: Floats  # (24,) arrivals by local hour [1/h]
-    size: float  # mean of the exponential size [-]
-    decay_per_h: float  # share left after an hour [-]
-
-
 class PriceProfile(NamedTuple):
-    """A calibrated price process."""
+    """A calibrated price process; deviations, sizes and levels are of y."""
 
-    shift_usd_per_mwh: float
-    scale_usd_per_mwh: float
-    seasonal: Floats  # (12, 24) level of y by month and local hour
-    weekend: float  # added to y on Saturday and Sunday
+    offset_usd_per_mwh: float
+    seasonal: Floats  # (12, 24) level by month and local hour
+    weekend: float  # added on Saturday and Sunday
     fast_ar1_per_h: float  # autocorrelation at an hour
     fast_noise: float  # stationary standard deviation
     slow_ar1_per_h: float
     slow_noise: float
-    up: Jumps
-    down: Jumps
+    jump_rate_per_h: Floats  # (24,) arrivals by local hour [1/h]
+    jump_size: float  # mean of the exponential size
+    jump_decay_per_h: float  # share left after an hour
     mean_usd_per_mwh: float  # long-run mean of the process
 
 
@@ -60,17 +53,10 @@ def load_price_profiles() -> dict[str, PriceProfile]:
 
     return {
         name: PriceProfile(
-            shift_usd_per_mwh=v["shift_usd_per_mwh"][0],
-            scale_usd_per_mwh=v["scale_usd_per_mwh"][0],
-            seasonal=array(v["seasonal"]).reshape(12, 24),
-            weekend=v["weekend"][0],
-            fast_ar1_per_h=v["fast_ar1_per_h"][0],
-            fast_noise=v["fast_noise"][0],
-            slow_ar1_per_h=v["slow_ar1_per_h"][0],
-            slow_noise=v["slow_noise"][0],
-            up=Jumps(array(v["up_rate_per_h"]), v["up_size"][0], v["up_decay_per_h"][0]),
-            down=Jumps(array(v["down_rate_per_h"]), v["down_size"][0], v["down_decay_per_h"][0]),
-            mean_usd_per_mwh=v["mean_usd_per_mwh"][0],
+            **{
+                key: array(v[key]).reshape(SHAPES[key]) if key in SHAPES else v[key][0]
+                for key in PriceProfile._fields
+            }
         )
         for name, v in values.items()
     }
@@ -96,7 +82,7 @@ class SeasonalJumpPrice:
     ) -> None:
         hours = -(-horizon_s // SECONDS_PER_HOUR)
         y = path(profile, hours, start_utc + timedelta(hours=utc_offset_h), zone, streams)
-        usd = profile.shift_usd_per_mwh + profile.scale_usd_per_mwh * np.sinh(y)
+        usd = np.exp(y) - profile.offset_usd_per_mwh
         level = (mean_usd_per_mwh or profile.mean_usd_per_mwh) / profile.mean_usd_per_mwh
         self.usd_per_mwh = np.clip(usd * level, FLOOR_USD_PER_MWH, CAP_USD_PER_MWH)
 
@@ -112,16 +98,16 @@ def path(
     month, weekday, hour = local_calendar(start_local, hours)
     blocks = -(-hours // BLOCK_HOURS)
     drawn = [_block(streams, zone, b * BLOCK_DAYS) for b in range(blocks)]
-    fast, slow, up, up_size, down, down_size = (
-        np.concatenate([d[k] for d in drawn])[:hours] for k in range(6)
+    fast, slow, arrival, size = (np.concatenate([d[k] for d in drawn])[:hours] for k in range(4))
+    jumps = (arrival < profile.jump_rate_per_h[hour]) * size * profile.jump_size
+    return np.asarray(
+        profile.seasonal[month, hour]
+        + profile.weekend * (weekday >= 5)
+        + ar1(fast, profile.fast_ar1_per_h, profile.fast_noise)
+        + ar1(slow, profile.slow_ar1_per_h, profile.slow_noise)
+        + decayed(jumps, profile.jump_decay_per_h),
+        dtype=np.float64,
     )
-    y = profile.seasonal[month, hour] + profile.weekend * (weekday >= 5)
-    y = y + ar1(fast, profile.fast_ar1_per_h, profile.fast_noise)
-    y = y + ar1(slow, profile.slow_ar1_per_h, profile.slow_noise)
-    jump_up = (up < profile.up.rate_per_h[hour]) * up_size * profile.up.size
-    jump_down = (down < profile.down.rate_per_h[hour]) * down_size * profile.down.size
-    y = y + decayed(jump_up, profile.up.decay_per_h) - decayed(jump_down, profile.down.decay_per_h)
-    return np.asarray(y, dtype=np.float64)
 
 
 def ar1(normal: Floats, autocorrelation: float, deviation: float) -> Floats:
@@ -153,8 +139,6 @@ def _block(streams: Streams, zone: str, day: int) -> tuple[Floats, ...]:
     return (
         draw.standard_normal(BLOCK_HOURS),
         draw.standard_normal(BLOCK_HOURS),
-        draw.random(BLOCK_HOURS),
-        draw.standard_exponential(BLOCK_HOURS),
         draw.random(BLOCK_HOURS),
         draw.standard_exponential(BLOCK_HOURS),
     )

@@ -1,0 +1,1 @@
+"""What came out: the recorder, KPIs, the result and the folder it is written to."""

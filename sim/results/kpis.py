@@ -1,0 +1,283 @@
+"""Figures of a run. A KPI is one function; its docstring is its definition, its name has the unit."""
+
+import math
+from collections.abc import Callable
+from typing import Final, NamedTuple
+
+from sim.kernels.arrays import (
+    BTC,
+    BTC_USD,
+    CREDIT_USD,
+    DEPLOYED,
+    ENERGY_USD,
+    FATES,
+    GPU_USD,
+    HASHED,
+    IDLED_J,
+    LOST_FAILURE,
+    LOST_LIMIT,
+    LOST_MODE,
+    LOST_PRICE,
+    LOST_RESTART,
+    LOST_THERMAL,
+    METER_J,
+    NODES_ON_S,
+    NODES_S,
+    POOL_FEE_USD,
+    PRICE_S,
+    SITE_ASIC_J,
+    SITE_GPU_J,
+    Floats,
+)
+from sim.results.recorder import Recorder
+from sim.units import J_PER_MWH, TH_PER_EH
+
+
+class Totals(NamedTuple):
+    """What KPIs are made of."""
+
+    flow: Floats  # (SITE_FLOWS,) sums over the run and all sites
+    hosting_usd: float  # part of the energy bill that hosts send
+    seconds: int
+    recorder: Recorder
+
+
+Kpi = Callable[[Totals], float]
+KPIS: Final[dict[str, Kpi]] = {}
+
+
+def kpi(function: Kpi) -> Kpi:
+    """Register a KPI under its function's name."""
+    KPIS[function.__name__] = function
+    return function
+
+
+def evaluate(totals: Totals) -> dict[str, float | None]:
+    """All KPIs; one that has no meaning in a run (a price per nothing) is None."""
+    values = {name: function(totals) for name, function in KPIS.items()}
+    return {name: value if math.isfinite(value) else None for name, value in values.items()}
+
+
+def _ratio(part: float, whole: float) -> float:
+    return part / whole if whole else math.nan
+
+
+def _ehs(t: Totals, fate: int) -> float:
+    return float(t.flow[FATES + fate]) / t.seconds / TH_PER_EH
+
+
+@kpi
+def gross_margin_usd(t: Totals) -> float:
+    """Mining + inference - power - hosting - pool fees - credits [USD]."""
+    f = t.flow
+    return float(f[BTC_USD] + f[GPU_USD] - f[ENERGY_USD] - f[POOL_FEE_USD] - f[CREDIT_USD])
+
+
+@kpi
+def mining_revenue_usd(t: Totals) -> float:
+    """Bitcoin earned before the pool's fee, at the price when it was earned [USD]."""
+    return float(t.flow[BTC_USD])
+
+
+@kpi
+def inference_revenue_usd(t: Totals) -> float:
+    """Node-hours delivered times their price [USD]."""
+    return float(t.flow[GPU_USD])
+
+
+@kpi
+def power_cost_usd(t: Totals) -> float:
+    """Energy of sites on market and fixed contracts [USD]."""
+    return float(t.flow[ENERGY_USD]) - t.hosting_usd
+
+
+@kpi
+def hosting_cost_usd(t: Totals) -> float:
+    """All-in bills of hosts, energy included [USD]."""
+    return t.hosting_usd
+
+
+@kpi
+def pool_fees_usd(t: Totals) -> float:
+    """What the pool kept, at the price when it was earned [USD]."""
+    return float(t.flow[POOL_FEE_USD])
+
+
+@kpi
+def credits_usd(t: Totals) -> float:
+    """Credits for contracted node-hours not delivered [USD]."""
+    return float(t.flow[CREDIT_USD])
+
+
+@kpi
+def btc_mined_btc(t: Totals) -> float:
+    """Bitcoin earned before the pool's fee [BTC]."""
+    return float(t.flow[BTC])
+
+
+@kpi
+def deployed_ehs(t: Totals) -> float:
+    """Nameplate hashrate, mean [EH/s]."""
+    return _ehs(t, DEPLOYED)
+
+
+@kpi
+def operating_ehs(t: Totals) -> float:
+    """Hashrate that was on, healthy, powered and cool enough, mean [EH/s]."""
+    return _ehs(t, HASHED)
+
+
+@kpi
+def lost_price_ehs(t: Totals) -> float:
+    """Deployed but switched off by the policy's choice, mean [EH/s]."""
+    return _ehs(t, LOST_PRICE)
+
+
+@kpi
+def lost_mode_ehs(t: Totals) -> float:
+    """Nameplate less the chosen firmware mode (negative when overclocked), mean [EH/s]."""
+    return _ehs(t, LOST_MODE)
+
+
+@kpi
+def lost_failure_ehs(t: Totals) -> float:
+    """Machines failed, or repaired but not yet back in a control step, mean [EH/s]."""
+    return _ehs(t, LOST_FAILURE)
+
+
+@kpi
+def lost_thermal_ehs(t: Totals) -> float:
+    """Derated or tripped by heat, mean [EH/s]."""
+    return _ehs(t, LOST_THERMAL)
+
+
+@kpi
+def lost_limit_ehs(t: Totals) -> float:
+    """Wished for and cut by a limit of the grid, mean [EH/s]."""
+    return _ehs(t, LOST_LIMIT)
+
+
+@kpi
+def lost_restart_ehs(t: Totals) -> float:
+    """Booting, ramping or in the shortest pause, mean [EH/s]."""
+    return _ehs(t, LOST_RESTART)
+
+
+@kpi
+def uptime_pct(t: Totals) -> float:
+    """Operating / deployed hashrate [%]."""
+    return 100.0 * _ratio(operating_ehs(t), deployed_ehs(t))
+
+
+@kpi
+def asic_availability_pct(t: Totals) -> float:
+    """Share of machine-time in which an ASIC had not failed [%]."""
+    return 100.0 * t.recorder.availability("asic")
+
+
+@kpi
+def gpu_delivered_pct(t: Totals) -> float:
+    """GPU node-hours on / node-hours deployed [%]."""
+    return 100.0 * _ratio(float(t.flow[NODES_ON_S]), float(t.flow[NODES_S]))
+
+
+@kpi
+def energy_mwh(t: Totals) -> float:
+    """Energy at the meters [MWh]."""
+    return float(t.flow[METER_J]) / J_PER_MWH
+
+
+@kpi
+def curtailed_mwh(t: Totals) -> float:
+    """What healthy machines in the scenario's own modes would have drawn on top [MWh]."""
+    return float(t.flow[IDLED_J]) / J_PER_MWH
+
+
+@kpi
+def mean_power_mw(t: Totals) -> float:
+    """Mean power at the meters [MW]."""
+    return float(t.flow[METER_J]) / t.seconds / 1e6
+
+
+@kpi
+def energy_price_usd_per_mwh(t: Totals) -> float:
+    """Energy and hosting bills / energy at the meters [USD/MWh]."""
+    return _ratio(float(t.flow[ENERGY_USD]), energy_mwh(t))
+
+
+@kpi
+def mean_price_usd_per_mwh(t: Totals) -> float:
+    """Price over time and sites, not weighted by energy [USD/MWh]."""
+    return float(t.flow[PRICE_S]) / t.seconds / len(t.recorder.sites)
+
+
+@kpi
+def energy_cost_usd_per_btc(t: Totals) -> float:
+    """Energy bills, shared out to the ASICs by energy, / bitcoin earned [USD/BTC]."""
+    machines_j = float(t.flow[SITE_ASIC_J] + t.flow[SITE_GPU_J])
+    share = _ratio(float(t.flow[SITE_ASIC_J]), machines_j)
+    return _ratio(float(t.flow[ENERGY_USD]) * share, btc_mined_btc(t))
+
+
+@kpi
+def efficiency_j_per_th(t: Totals) -> float:
+    """ASICs' share of the energy at the meters / hashes [J/TH]."""
+    machines_j = float(t.flow[SITE_ASIC_J] + t.flow[SITE_GPU_J])
+    share = _ratio(float(t.flow[SITE_ASIC_J]), machines_j)
+    return _ratio(float(t.flow[METER_J]) * share, float(t.flow[FATES + HASHED]))
+
+
+@kpi
+def pue(t: Totals) -> float:
+    """Energy at the meters / energy of the machines [-]."""
+    return _ratio(float(t.flow[METER_J]), float(t.flow[SITE_ASIC_J] + t.flow[SITE_GPU_J]))
+
+
+@kpi
+def mining_revenue_usd_per_mwh(t: Totals) -> float:
+    """Mining revenue / ASICs' share of the energy at the meters [USD/MWh]."""
+    share = float(t.flow[SITE_ASIC_J]) * pue(t) / J_PER_MWH
+    return _ratio(mining_revenue_usd(t), share)
+
+
+@kpi
+def inference_revenue_usd_per_mwh(t: Totals) -> float:
+    """Inference revenue / GPU nodes' share of the energy at the meters [USD/MWh]."""
+    share = float(t.flow[SITE_GPU_J]) * pue(t) / J_PER_MWH
+    return _ratio(inference_revenue_usd(t), share)
+
+
+@kpi
+def hashprice_usd_per_ph_day(t: Totals) -> float:
+    """Mean over time, before the pool's fee [USD/PH/day]."""
+    return t.recorder.mean_fleet("hashprice_usd_per_ph_day")
+
+
+@kpi
+def usd_per_btc(t: Totals) -> float:
+    """Mean over time of the bitcoin price [USD/BTC]."""
+    return t.recorder.mean_fleet("usd_per_btc")
+
+
+@kpi
+def cash_usd(t: Totals) -> float:
+    """Cash at the end [USD]."""
+    return t.recorder.last_fleet("cash_usd")
+
+
+@kpi
+def btc_held_btc(t: Totals) -> float:
+    """Bitcoin held at the end [BTC]."""
+    return t.recorder.last_fleet("btc_held")
+
+
+@kpi
+def asic_failures(t: Totals) -> float:
+    """Failures of ASICs [count]."""
+    return float(t.recorder.count("failure", "asic"))
+
+
+@kpi
+def gpu_node_failures(t: Totals) -> float:
+    """Failures of GPU nodes [count]."""
+    return float(t.recorder.count("failure", "gpu"))

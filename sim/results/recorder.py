@@ -1,0 +1,194 @@
+"""Keeps what a run did: sums per recording interval and site, the fleet's state, events."""
+
+from typing import Final
+
+import numpy as np
+import pyarrow as pa
+
+from sim.kernels.arrays import (
+    AMBIENT_S,
+    BTC,
+    BTC_USD,
+    COOLING_J,
+    CREDIT_USD,
+    DEPLOYED,
+    ENERGY_USD,
+    FATES,
+    GPU_USD,
+    GRANTED_J,
+    HASHED,
+    IDLED_J,
+    LOSS_J,
+    LOST_FAILURE,
+    LOST_LIMIT,
+    LOST_MODE,
+    LOST_PRICE,
+    LOST_RESTART,
+    LOST_THERMAL,
+    METER_J,
+    NODES_ON_S,
+    NODES_S,
+    OVERHEAD_J,
+    POOL_FEE_BTC,
+    PRICE_S,
+    SITE_ASIC_J,
+    SITE_FLOWS,
+    SITE_GPU_J,
+    WISH_J,
+    Floats,
+)
+from sim.scenario.scenario import Scenario
+from sim.units import TH_PER_PH, W_PER_MW
+
+# Column of sites.parquet → row of SiteState.flow and divisor. "mean": the divisor times the
+# interval's seconds turns a sum over time into a mean; "sum": the total of the interval.
+MEANS: Final = {
+    "wish_mw": (WISH_J, W_PER_MW),
+    "granted_mw": (GRANTED_J, W_PER_MW),
+    "meter_mw": (METER_J, W_PER_MW),
+    "asic_mw": (SITE_ASIC_J, W_PER_MW),
+    "gpu_mw": (SITE_GPU_J, W_PER_MW),
+    "cooling_mw": (COOLING_J, W_PER_MW),
+    "overhead_mw": (OVERHEAD_J, W_PER_MW),
+    "loss_mw": (LOSS_J, W_PER_MW),
+    "curtailed_mw": (IDLED_J, W_PER_MW),
+    "price_usd_per_mwh": (PRICE_S, 1.0),
+    "ambient_c": (AMBIENT_S, 1.0),
+    "hashrate_phs": (FATES + HASHED, TH_PER_PH),
+    "deployed_phs": (FATES + DEPLOYED, TH_PER_PH),
+    "lost_failure_phs": (FATES + LOST_FAILURE, TH_PER_PH),
+    "lost_thermal_phs": (FATES + LOST_THERMAL, TH_PER_PH),
+    "lost_price_phs": (FATES + LOST_PRICE, TH_PER_PH),
+    "lost_mode_phs": (FATES + LOST_MODE, TH_PER_PH),
+    "lost_restart_phs": (FATES + LOST_RESTART, TH_PER_PH),
+    "lost_limit_phs": (FATES + LOST_LIMIT, TH_PER_PH),
+    "gpu_nodes_on": (NODES_ON_S, 1.0),
+    "gpu_nodes": (NODES_S, 1.0),
+}
+SUMS: Final = {
+    "energy_usd": ENERGY_USD,
+    "gpu_usd": GPU_USD,
+    "credit_usd": CREDIT_USD,
+    "btc": BTC,
+    "btc_usd": BTC_USD,
+    "pool_fee_btc": POOL_FEE_BTC,
+}
+
+
+class Recorder:
+    """Filled by the engine. Shapes: `interval` recording intervals, `site`."""
+
+    def __init__(self, scenario: Scenario) -> None:
+        horizon = scenario.horizon
+        self.record_s = horizon.record_s
+        self.sites = [s.name for s in scenario.sites]
+        self.horizon_s = horizon.seconds
+        self.flow = np.zeros((horizon.seconds // horizon.record_s, SITE_FLOWS, len(self.sites)))
+        self.machines = {
+            "asic": [(g.site, g.model, g.count) for g in scenario.asics],
+            "gpu": [(g.site, g.gpu, g.nodes) for g in scenario.gpus],
+        }
+        self.down_s = {"asic": 0, "gpu": 0}
+        self._failed_at: dict[tuple[str, int, int], int] = {}
+        self._done = 0
+        self._closed = 0
+        self._fleet: dict[str, list[float]] = {}
+        self._events: list[tuple[int, str, str, str, str]] = []
+        self._machine_events: list[tuple[int, str, str, int, int]] = []
+
+    def interval(self, end_s: int, flow: Floats) -> None:
+        """Keep the flows (SITE_FLOWS, site) since the last record, and clear them."""
+        self._done = end_s // self.record_s
+        self.flow[self._done - 1] = flow
+        flow[:] = 0.0
+
+    def day_flow(self) -> Floats:
+        """Flows (SITE_FLOWS, site) of the intervals recorded since the last call."""
+        since = self.flow[self._closed : self._done]
+        self._closed = self._done
+        return np.asarray(since.sum(axis=0), dtype=np.float64)
+
+    def fleet(self, **values: float) -> None:
+        """The fleet's state at the end of the interval that was recorded last."""
+        for name, value in values.items():
+            self._fleet.setdefault(name, []).append(value)
+
+    def event(self, t_s: int, kind: str, site: str, subject: str, detail: str) -> None:
+        """Something that is not a machine's failure or repair."""
+        self._events.append((t_s, kind, site, subject, detail))
+
+    def failed(self, t_s: int, kind: str, group: int, machine: int) -> None:
+        """A machine failed."""
+        self._failed_at[kind, group, machine] = t_s
+        self._machine_events.append((t_s, "failure", kind, group, machine))
+
+    def repaired(self, t_s: int, kind: str, group: int, machine: int) -> None:
+        """A machine is healthy again."""
+        self.down_s[kind] += t_s - self._failed_at.pop((kind, group, machine))
+        self._machine_events.append((t_s, "repair", kind, group, machine))
+
+    def availability(self, kind: str) -> float:
+        """Share of machine-time in which machines had not failed; NaN without machines."""
+        machine_s = sum(count for _, _, count in self.machines[kind]) * self.horizon_s
+        still_s = sum(
+            self.horizon_s - t_s for (k, _, _), t_s in self._failed_at.items() if k == kind
+        )
+        return 1.0 - (self.down_s[kind] + still_s) / machine_s if machine_s else float("nan")
+
+    def count(self, event: str, kind: str) -> int:
+        """Number of failures or repairs of a kind of machine."""
+        return sum(1 for e in self._machine_events if e[1] == event and e[2] == kind)
+
+    def mean_fleet(self, name: str) -> float:
+        """Mean over the recording intervals of a column of the fleet table."""
+        return float(np.mean(self._fleet[name]))
+
+    def last_fleet(self, name: str) -> float:
+        """Last value of a column of the fleet table."""
+        return self._fleet[name][-1]
+
+    def sites_table(self) -> pa.Table:
+        """`sites.parquet`: a row per interval and site; `t_s` is the start of the interval."""
+        intervals, _, sites = self.flow.shape
+        start_s = np.arange(intervals, dtype=np.int64) * self.record_s
+        index = np.tile(np.arange(sites, dtype=np.int32), intervals)
+        columns: dict[str, object] = {
+            "t_s": np.repeat(start_s, sites),
+            "site": pa.DictionaryArray.from_arrays(index, pa.array(self.sites)),
+        }
+        for name, (row, divisor) in MEANS.items():
+            columns[name] = (self.flow[:, row, :] / (self.record_s * divisor)).ravel()
+        for name, row in SUMS.items():
+            columns[name] = self.flow[:, row, :].ravel()
+        return pa.table(columns)
+
+    def fleet_table(self) -> pa.Table:
+        """`fleet.parquet`: a row per interval; states are those at its end, powers are means."""
+        total = self.flow.sum(axis=2)
+        per = self.record_s * W_PER_MW
+        columns: dict[str, object] = {
+            "t_s": np.arange(len(total), dtype=np.int64) * self.record_s,
+            **{name: np.array(values) for name, values in self._fleet.items()},
+            "deployed_ehs": total[:, FATES + DEPLOYED] / (self.record_s * 1e6),
+            "operating_ehs": total[:, FATES + HASHED] / (self.record_s * 1e6),
+            "meter_mw": total[:, METER_J] / per,
+            "asic_mw": total[:, SITE_ASIC_J] / per,
+            "gpu_mw": total[:, SITE_GPU_J] / per,
+            "curtailed_mw": total[:, IDLED_J] / per,
+            "btc": total[:, BTC],
+        }
+        return pa.table(columns)
+
+    def events_table(self) -> pa.Table:
+        """`events.parquet`, in order of time."""
+        rows = list(self._events)
+        for t_s, event, kind, group, machine in self._machine_events:
+            site, model, _ = self.machines[kind][group]
+            rows.append((t_s, event, site, model, f"{kind} group {group}, machine {machine}"))
+        rows.sort(key=lambda row: row[0])
+        names = ("t_s", "event", "site", "subject", "detail")
+        types = (pa.int64(), *(pa.string(),) * 4)
+        columns = list(zip(*rows, strict=True)) or [()] * len(names)
+        return pa.table(
+            {n: pa.array(c, t) for n, c, t in zip(names, columns, types, strict=True)}
+        )

@@ -1,0 +1,96 @@
+"""The result of a run, and the folder it is written to, all or nothing."""
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Final
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from sim.finance.ledger import Ledger
+from sim.results.recorder import Recorder
+from sim.scenario.scenario import Scenario
+
+LIBRARIES: Final = ("hashwatt", "numpy", "numba", "scipy", "simpy", "pyarrow")
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """What `sim.run` returns."""
+
+    scenario: Scenario
+    policy: str
+    parameters: dict[str, Any]
+    seed: int
+    kpis: dict[str, float | None]
+    recorder: Recorder = field(repr=False)
+    ledger: Ledger = field(repr=False)
+    timing: dict[str, float] = field(default_factory=dict)
+
+    @cached_property
+    def tables(self) -> dict[str, pa.Table]:
+        """sites, fleet, ledger, events."""
+        return {
+            "sites": self.recorder.sites_table(),
+            "fleet": self.recorder.fleet_table(),
+            "ledger": self.ledger.table(),
+            "events": self.recorder.events_table(),
+        }
+
+    def table(self, name: str) -> pa.Table:
+        """One table as Arrow. Raises KeyError with the names there are."""
+        if name not in self.tables:
+            raise KeyError(f"no table {name!r}; there are {', '.join(self.tables)}")
+        return self.tables[name]
+
+    def manifest(self) -> dict[str, Any]:
+        """What made this result."""
+        return {
+            "status": "complete",
+            "scenario": self.scenario.name,
+            "scenario_sha256": self.scenario.sha256(),
+            "policy": self.policy,
+            "policy_parameters": self.parameters,
+            "seed": self.seed,
+            "versions": {name: version(name) for name in LIBRARIES},
+            "resolved": self.scenario.resolved(),
+        }
+
+    def save(
+        self, folder: str | Path, drawings: Sequence[Callable[["RunResult", Path], None]] = ()
+    ) -> Path:
+        """Write the result folder; it appears whole, or not at all. An older one is replaced.
+
+        `drawings` are called with the result and the folder to draw into.
+        """
+        target = Path(folder)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        draft = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
+        try:
+            draft.chmod(0o755)
+            for name, table in self.tables.items():
+                pq.write_table(table, draft / f"{name}.parquet", compression="zstd")
+            for draw in drawings:
+                draw(self, draft)
+            _write(draft / "kpis.json", self.kpis)
+            _write(draft / "timing.json", self.timing)
+            _write(draft / "manifest.json", self.manifest())
+            if target.exists():
+                if not (target / "manifest.json").is_file():
+                    raise FileExistsError(f"{target} exists and is not a result folder")
+                shutil.rmtree(target)
+            os.replace(draft, target)
+        finally:
+            shutil.rmtree(draft, ignore_errors=True)
+        return target
+
+
+def _write(file: Path, content: object) -> None:
+    file.write_text(json.dumps(content, indent=2, sort_keys=False) + "\n", encoding="utf-8")
