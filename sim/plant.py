@@ -43,6 +43,8 @@ class _Calls(NamedTuple):
     condition: Callable[[], None]
     wrong_share: Callable[[], int]
     grant: Callable[[float, float, float], None]
+    advance_group: Callable[[int, float], None]
+    advance_node_group: Callable[[int, float], None]
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,6 +97,8 @@ class Plant:
                 condition=bind(condition, asics, asic, node, sites, site),
                 wrong_share=bind(wrong_share, asic.shares[WISH], node.shares[WISH]),
                 grant=bind(grant, *every, limits, floats=3),
+                advance_group=bind(advance_group, asics, asic, ints=1, floats=1),
+                advance_node_group=bind(advance_node_group, nodes, node, ints=1, floats=1),
             ),
         )
 
@@ -173,13 +177,13 @@ class Plant:
     def fail(self, kind: str, group: int, t_s: int) -> None:
         """One machine of a group stops for good until it is repaired."""
         if kind == "asic":
-            advance_group(self.asics, self.asic, group, float(t_s))
+            self._calls.advance_group(group, t_s)
             state: AsicState | NodeState = self.asic
         else:
-            advance_node_group(self.nodes, self.node, group, float(t_s))
+            self._calls.advance_node_group(group, t_s)
             state = self.node
         state.healthy[group] -= 1.0
-        state.running[group] = min(state.running[group], state.healthy[group])
+        state.running[group] -= 1.0
 
     def repair(self, kind: str, group: int) -> None:
         """One machine of a group is healthy again; it runs from the next control step on."""
@@ -235,6 +239,7 @@ def _asics(scenario: Scenario, names: list[str]) -> tuple[AsicGroups, AsicState]
         shares=np.stack([default] * 3),
         starting=np.zeros(count),
         starting_until_s=np.zeros(count),
+        blocked=np.zeros(count),
         lowered_s=np.full(count, NEVER_S),
         last_s=np.zeros(count),
         flow=np.zeros((ASIC_FLOWS, count)),

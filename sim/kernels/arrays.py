@@ -58,6 +58,7 @@ class AsicState(NamedTuple):
     shares: Floats  # (3, group, mode) of the running machines: WISH, READY, GRANTED
     starting: Floats  # (group,) share that is powered but does not hash yet
     starting_until_s: Floats  # (group,) when those hash
+    blocked: Floats  # (group,) 1: worth running, but below a limit that is full
     lowered_s: Floats  # (group,) when the share was last lowered
     last_s: Floats  # (group,) to which instant `flow` has been summed
     flow: Floats  # (ASIC_FLOWS, group) since the last settlement

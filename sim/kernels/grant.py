@@ -98,6 +98,8 @@ def grant(
 
     allot(value, wish_w, at, limits, room_w, granted_w)
 
+    for g in range(groups):
+        asic.blocked[g] = _blocked(asics, site, limits, room_w, g, usd_per_th)
     for i in range(items):
         fraction = granted_w[i] / wish_w[i] if wish_w[i] > 0.0 else 1.0
         site.granted_w[at[i]] += granted_w[i]
@@ -108,6 +110,26 @@ def grant(
     for s in range(sites.overhead_w.shape[0]):
         fixed_w = sites.overhead_w[s] / (1.0 - sites.loss[s])
         site.idled_w[s] = max(site.idled_w[s] - (site.granted_w[s] - fixed_w), 0.0)
+
+
+@kernel
+def _blocked(
+    asics: AsicGroups, site: SiteState, limits: Limits, room_w: Floats, g: int, usd_per_th: float
+) -> float:
+    """1 for a group whose own mode would earn more than it costs, below a limit that is full."""
+    s = asics.site[g]
+    ths = 0.0
+    power_w = 0.0
+    for m in range(asics.mode_w.shape[1]):
+        ths += asics.default_share[g, m] * asics.mode_ths[g, m]
+        power_w += asics.default_share[g, m] * asics.mode_w[g, m]
+    if ths * usd_per_th <= power_w * site.factor[s] * site.price[s] / 3.6e9:
+        return 0.0
+    for d in range(limits.path.shape[1]):
+        limit = limits.path[s, d]
+        if limit >= 0 and room_w[limit] <= 1e-6 * limits.room_w[limit]:
+            return 1.0
+    return 0.0
 
 
 @kernel

@@ -20,13 +20,16 @@ def kernel(function: Callable[P, R]) -> Callable[P, R]:
     return cast("Callable[P, R]", numba.njit(cache=True)(function))
 
 
-def bind(function: Callable[..., R], *arrays: Any, floats: int = 0) -> Callable[..., R]:
-    """A kernel bound to its leading arguments; `floats` numbers follow at each call.
+def bind(
+    function: Callable[..., R], *arrays: Any, ints: int = 0, floats: int = 0
+) -> Callable[..., R]:
+    """A kernel bound to its leading arguments; `ints` and then `floats` follow at each call.
 
     Numba looks at the type of every array of every argument at every call: 0.5 µs an array, 20 µs
     a step. The types never change, so they are looked at once.
     """
     if not hasattr(function, "compile"):
         return partial(function, *arrays)
-    signature = tuple(numba.typeof(a) for a in arrays) + (numba.float64,) * floats
+    signature = tuple(numba.typeof(a) for a in arrays) + (numba.int64,) * ints
+    signature += (numba.float64,) * floats
     return partial(cast("Callable[..., R]", function.compile(signature)), *arrays)

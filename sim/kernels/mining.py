@@ -56,8 +56,13 @@ def advance_group(groups: AsicGroups, state: AsicState, g: int, t_s: float) -> N
     flow[DEPLOYED, g] += groups.machines[g] * nominal * dt
     flow[LOST_FAILURE, g] += (groups.machines[g] - state.running[g]) * nominal * dt
     flow[LOST_THERMAL, g] += state.running[g] * (1.0 - state.heat[g]) * nominal * dt
-    flow[LOST_PRICE, g] += able * (1.0 - wish) * nominal * dt
-    flow[LOST_MODE, g] += able * (wish * nominal - wish_ths) * dt
+    idle_th = able * (1.0 - wish) * nominal * dt
+    slowed_th = able * (wish * nominal - wish_ths) * dt
+    if state.blocked[g] > 0.0:  # a policy that knows the limits does not wish for more
+        flow[LOST_LIMIT, g] += idle_th + slowed_th
+    else:
+        flow[LOST_PRICE, g] += idle_th
+        flow[LOST_MODE, g] += slowed_th
     flow[LOST_RESTART, g] += able * ((wish_ths - ready_ths) * dt + booting)
     flow[LOST_LIMIT, g] += able * (ready_ths - on_ths) * dt
     flow[HASHED, g] += able * (on_ths * dt - booting)

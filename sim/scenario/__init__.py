@@ -1,7 +1,7 @@
 """What the planner wrote: typed models, loading, overrides, the catalogue of machines."""
 
-from sim.scenario.load import load
+from sim.scenario.load import assemble, load
 from sim.scenario.problems import Problem, ScenarioError
 from sim.scenario.scenario import Scenario
 
-__all__ = ["Problem", "Scenario", "ScenarioError", "load"]
+__all__ = ["Problem", "Scenario", "ScenarioError", "assemble", "load"]

@@ -4,7 +4,7 @@ import csv
 import hashlib
 import os
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -56,7 +56,30 @@ def load(path: str | Path, overrides: Mapping[str, Any] | None = None) -> Scenar
         _override(sources, dict(overrides or {}), problems)
     if problems:
         raise ScenarioError(str(path), problems)
+    return _assembled(str(path), folder, sources, problems)
 
+
+def assemble(
+    tables: Mapping[str, Any],
+    sheets: Mapping[str, Sequence[Mapping[str, Any]]],
+    name: str = "scenario",
+) -> Scenario:
+    """A scenario out of values instead of files: tables as in TOML, sheets as rows by name.
+
+    Raises:
+        ScenarioError: as `load`.
+    """
+    rows = {
+        sheet: (
+            f"{sheet}.csv",
+            [{k: str(v) for k, v in row.items() if v is not None} for row in sheets.get(sheet, ())],
+        )
+        for sheet in SHEETS
+    }
+    return _assembled(name, Path(), _Sources({"name": name, **tables}, rows), [])
+
+
+def _assembled(path: str, folder: Path, sources: _Sources, problems: list[Problem]) -> Scenario:
     content: dict[str, Any] = {}
     try:
         tables = ScenarioFile.model_validate(sources.tables)
@@ -73,7 +96,7 @@ def load(path: str | Path, overrides: Mapping[str, Any] | None = None) -> Scenar
         problems += check(scenario)
         if not problems:
             return scenario
-    raise ScenarioError(str(path), problems)
+    raise ScenarioError(path, problems)
 
 
 def _read(folder: Path, problems: list[Problem], seen: tuple[Path, ...]) -> _Sources:

@@ -311,7 +311,7 @@ class Faults(Table):
     """Failures and repairs of one kind of machine."""
 
     mtbf_h: float = quantity(
-        50_000.0,
+        100_000.0,
         "h",
         "mean time between failures of a machine (exponential), or the Weibull scale",
         source="assumed: no published figure was found",

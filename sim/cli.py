@@ -1,0 +1,340 @@
+"""The command line: the only module that prints or exits.
+
+Exit codes: 0 done, 1 the run failed, 2 the input is wrong, 3 a validation was missed. With `--json`
+one document goes to stdout and nothing else; progress and messages go to stderr.
+"""
+
+import json
+import os
+import sys
+import time
+import tomllib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import typer
+
+app = typer.Typer(
+    name="hashwatt",
+    help="Simulate a fleet of grid-connected sites that mine Bitcoin and serve tokens.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+FAILED, WRONG_INPUT, MISSED = 1, 2, 3
+CONFIGS: Final = Path(__file__).parent.parent / "configs"
+KINDS: Final = ("policies", "asics", "gpus", "models", "scenarios")
+
+ScenarioArgument = Annotated[str, typer.Argument(help="A scenario folder, or one of configs/.")]
+Sets = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="KEY=VALUE, e.g. horizon.days=7 or sites.alpha.power_limit_mw=20"),
+]
+Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
+
+
+def main() -> None:
+    """Entry point of the command `hashwatt`."""
+    app()
+
+
+@app.command()
+def run(
+    scenario: ScenarioArgument,
+    policy: Annotated[str | None, typer.Option(help="Built-in name or package.module:Class")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="The luck of the run.")] = 1,
+    days: Annotated[float | None, typer.Option(help="Length of the run [d].")] = None,
+    set_: Sets = None,
+    out: Annotated[Path | None, typer.Option(help="Result folder.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Run a scenario once: the KPI table and the result folder."""
+    began = time.perf_counter()
+    with _told():
+        loaded = _load(scenario, set_, days)
+        from sim.report.summary import draw
+        from sim.runner import run as run_scenario
+
+        loaded_s = time.perf_counter() - began
+        with _progress(loaded.horizon.days, f"{loaded.name} · seed {seed}") as tick:
+            result = run_scenario(loaded, policy, seed, tick)
+        name = result.policy.replace(":", "-")
+        folder = out or Path("runs") / f"{loaded.name}-{name}-{seed}"
+        before_s = time.perf_counter()
+        result.timing["load_s"] = loaded_s
+        result.save(folder, [draw])
+        written_s = time.perf_counter() - before_s
+    if as_json:
+        _json({"scenario": loaded.name, "policy": result.policy, "seed": seed,
+               "out": str(folder), "kpis": result.kpis})  # fmt: skip
+        return
+    _kpi_table(result)
+    _say(
+        f"loaded in {loaded_s:.2f} s, built in {result.timing['build_s']:.2f} s, simulated in "
+        f"{result.timing['simulate_s']:.2f} s, written in {written_s:.2f} s: {folder}"
+    )
+
+
+@app.command()
+def check(scenario: ScenarioArgument, set_: Sets = None, as_json: Json = False) -> None:
+    """Every problem of a scenario at once."""
+    from sim.scenario import ScenarioError
+
+    try:
+        with _told():
+            loaded = _load(scenario, set_, None)
+            from sim.policies import BUILTIN
+            from sim.policy import load_policy
+
+            load_policy(loaded.policy.name, loaded.policy.parameters, BUILTIN)
+    except ScenarioError as error:  # pragma: no cover - told in `_told`
+        raise AssertionError from error
+    sites, groups = len(loaded.sites), len(loaded.asics) + len(loaded.gpus)
+    if as_json:
+        _json({"scenario": loaded.name, "problems": [], "sha256": loaded.sha256()})
+    else:
+        print(f"{loaded.name}: no problem; {sites} sites, {groups} groups of machines, "
+              f"{loaded.horizon.days:g} days in steps of {loaded.horizon.step_s} s")  # fmt: skip
+
+
+@app.command()
+def schema(what: Annotated[str, typer.Argument(help="scenario")] = "scenario") -> None:
+    """JSON Schema of scenario.toml, for editors."""
+    if what != "scenario":
+        _fail(WRONG_INPUT, f"schema {what!r}: allowed: scenario")
+    from sim.scenario.scenario import ScenarioFile
+
+    _json(ScenarioFile.model_json_schema())
+
+
+@app.command("list")
+def list_(what: Annotated[str, typer.Argument(help=" | ".join(KINDS))], as_json: Json = False) -> None:
+    """What is built in."""
+    rows = _built_in(what)
+    if as_json:
+        _json(rows)
+    else:
+        _table(what, rows)
+
+
+@app.command()
+def query(
+    arguments: Annotated[list[str], typer.Argument(help='DIR [DIR …] "SQL"')],
+    as_json: Json = False,
+) -> None:
+    """SQL (DuckDB) over the tables of result folders: sites, fleet, ledger, events, kpis."""
+    if len(arguments) < 2:
+        _fail(WRONG_INPUT, 'query: write at least one folder and a statement: DIR "SELECT …"')
+    import duckdb
+
+    from sim.results.store import connect
+
+    *folders, sql = arguments
+    try:
+        connection = connect([Path(f) for f in folders])
+        cursor = connection.execute(sql)
+        names = [column[0] for column in cursor.description or []]
+        rows = [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+    except FileNotFoundError as error:
+        _fail(WRONG_INPUT, str(error))
+    except duckdb.Error as error:
+        _fail(WRONG_INPUT, f"query: {str(error).strip()}")
+    if as_json:
+        _json(rows)
+    else:
+        _table("", rows)
+
+
+@app.command()
+def validate(
+    data: Annotated[Path | None, typer.Option(help="Folder of recorded data.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Published figures that the model must reproduce, beside what it gives now."""
+    data = data or (Path(os.environ["HASHWATT_DATA"]) if "HASHWATT_DATA" in os.environ else None)
+    if data is not None and not data.is_dir():
+        _fail(WRONG_INPUT, f"--data {str(data)!r}: not a folder")
+    from sim.validation import validate as all_checks
+
+    try:
+        with _told():
+            made, left_out = all_checks(data, lambda check: _spin(check.check))
+    except (FileNotFoundError, KeyError) as error:
+        _fail(WRONG_INPUT, f"--data {str(data)!r}: {error}")
+    missed = [c for c in made if not c.ok]
+    if as_json:
+        _json([c._asdict() for c in made])
+    else:
+        _validation_table(made)
+        for what in left_out:
+            print(f"left out, needs --data: {what}")
+        print(f"{len(made) - len(missed)} of {len(made)} checks hold")
+    if missed:
+        raise typer.Exit(MISSED)
+
+
+# How inputs are read.
+
+
+def _load(scenario: str, sets: list[str] | None, days: float | None) -> Any:
+    from sim.scenario import load
+
+    path = Path(scenario)
+    if not path.exists() and (CONFIGS / scenario).is_dir():
+        path = CONFIGS / scenario
+    overrides: dict[str, Any] = {}
+    for text in sets or []:
+        key, equals, value = text.partition("=")
+        if not equals or not key:
+            _fail(WRONG_INPUT, f"--set {text!r}: write KEY=VALUE")
+        overrides[key] = _value(value)
+    if days is not None:
+        overrides["horizon.days"] = days
+    return load(path, overrides)
+
+
+def _value(text: str) -> Any:
+    """A TOML value, or a string where the text is none."""
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """Wrong input and failures of a run become one message and an exit code."""
+    from sim.policy import PolicyError
+    from sim.scenario import ScenarioError
+
+    try:
+        yield
+    except (ScenarioError, PolicyError) as error:
+        _fail(WRONG_INPUT, str(error))
+    except (FileExistsError, PermissionError) as error:
+        _fail(WRONG_INPUT, str(error))
+
+
+def _built_in(what: str) -> list[dict[str, Any]]:
+    from sim.scenario import catalogue
+
+    if what == "policies":
+        from sim.policies import BUILTIN
+
+        return [{"policy": name, "class": address} for name, address in BUILTIN.items()]
+    if what == "asics":
+        return [
+            {
+                "model": a.name,
+                "TH/s": a.nominal.hashrate_ths,
+                "W": a.nominal.power_w,
+                "J/TH": round(a.nominal.power_w / a.nominal.hashrate_ths, 1),
+                "cooling": a.cooling,
+                "modes": ", ".join(a.modes),
+                "source": a.nominal.source,
+            }
+            for a in catalogue.asics().values()
+        ]
+    if what == "gpus":
+        return [g._asdict() for g in catalogue.gpus().values()]
+    if what == "models":
+        return []
+    if what == "scenarios":
+        files = sorted(CONFIGS.glob("*/scenario.toml"))
+        return [
+            {"scenario": f.parent.name, "description": tomllib.loads(f.read_text("utf-8")).get("description", "")}
+            for f in files
+        ]
+    _fail(WRONG_INPUT, f"list {what!r}: allowed: {', '.join(KINDS)}")
+
+
+# How things are said.
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr)
+
+
+def _fail(code: int, text: str) -> Any:
+    _say(text)
+    raise typer.Exit(code)
+
+
+def _json(document: object) -> None:
+    print(json.dumps(document, indent=2, default=str))
+
+
+def _spin(text: str) -> None:
+    if sys.stderr.isatty():
+        print(f"\r\033[K{text}", end="", file=sys.stderr)
+
+
+@contextmanager
+def _progress(days: float, text: str) -> Iterator[Callable[[int], None] | None]:
+    """A bar on a terminal, nothing elsewhere."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(text, total=days)
+        yield lambda day: bar.update(task, completed=day)
+
+
+def _kpi_table(result: Any) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from sim.results.kpis import KPIS
+    from sim.results.kpis_text import rows
+
+    table = Table(title=f"{result.scenario.name} · {result.policy} · seed {result.seed}")
+    table.add_column("KPI", no_wrap=True)
+    table.add_column("value", justify="right", no_wrap=True)
+    table.add_column("unit", no_wrap=True)
+    table.add_column("what it is", overflow="fold")
+    for name, value, unit, meaning in rows(result.kpis, KPIS):
+        table.add_row(name, value, unit, meaning)
+    Console().print(table)
+
+
+def _validation_table(checks: list[Any]) -> None:
+    """All checks; a long row of exact ones is summed up in one line, misses always shown."""
+    groups: dict[str, list[Any]] = {}
+    for check_ in checks:
+        groups.setdefault(check_.check, []).append(check_)
+    rows = []
+    for name, group in groups.items():
+        shown = group if len(group) <= 60 else [c for c in group if not c.ok]
+        if len(group) > 60:
+            held = sum(c.ok for c in group)
+            rows.append({"check": name, "item": f"all {len(group)}", "expected": len(group),
+                         "simulated": held, "unit": "hold", "tolerance": group[0].tolerance.split(",")[0],
+                         "ok": "yes" if held == len(group) else "NO"})  # fmt: skip
+        rows += [{"check": c.check, "item": c.item, "expected": c.expected, "simulated": c.simulated,
+                  "unit": c.unit, "tolerance": c.tolerance, "ok": "yes" if c.ok else "NO"} for c in shown]  # fmt: skip
+    _table("", rows)
+
+
+def _table(title: str, rows: list[dict[str, Any]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    if not rows:
+        print("nothing")
+        return
+    table = Table(title=title or None)
+    for name, value in rows[0].items():
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        table.add_column(name, justify="right" if number else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(f"{v:,.6g}" if isinstance(v, float) else str(v) for v in row.values()))
+    Console().print(table)
+
+
+if __name__ == "__main__":
+    main()
