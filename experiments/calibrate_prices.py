@@ -5,9 +5,9 @@ the median of y by month and local hour, smoothed over neighbouring hours; the w
 median of what is left. Residuals beyond 2.5 robust standard deviations (1.4826 MAD) are excursions:
 where they begin gives the arrival rate of jumps by hour, how they shrink their decay. The clipped
 rest has the autocorrelation of two AR(1) processes: a slow one (0.99 per hour, assumed) whose weight
-follows from the lag of 24 h, and a fast one from the lag of 1 h. Last, simulated moments: the noise
-and the rate, size and decay of the jumps are scaled (Nelder-Mead on 10 simulated years with one
-luck) so that eleven quantiles and the mean agree. The long-run mean is that of 100
+follows from the lag of 24 h, and a fast one from the lag of 1 h. Last, simulated moments: the
+rate, size and decay of the jumps are scaled (Nelder-Mead on 10 simulated years with one luck) so
+that eleven quantiles and the mean agree. The long-run mean is that of 100
 simulated years. Writes `sim/scenario/catalogue/price_profiles.csv`.
 
     python experiments/calibrate_prices.py --data ../shared/data
@@ -92,7 +92,7 @@ def fit(price: Floats) -> PriceProfile:
 
 
 def match(first: PriceProfile, price: Floats) -> PriceProfile:
-    """Scale noise and jumps until simulated quantiles and mean agree with the observed."""
+    """Scale the jumps until simulated quantiles and mean agree with the observed."""
     levels = [0.1, 1, 5, 10, 25, 50, 75, 90, 95, 99, 99.9]
     wanted = np.log(np.percentile(price, levels) + OFFSET_USD_PER_MWH)
 
@@ -101,18 +101,16 @@ def match(first: PriceProfile, price: Floats) -> PriceProfile:
         got = np.log(np.percentile(made, levels) + OFFSET_USD_PER_MWH)
         return float(((got - wanted) ** 2).sum() + 2.0 * np.log(made.mean() / price.mean()) ** 2)
 
-    found = minimize(loss, [-0.3, -0.3, -0.3, 0.0], method="Nelder-Mead",
+    found = minimize(loss, [-0.3, -0.3, 0.0], method="Nelder-Mead",
                      options={"maxfev": 300, "xatol": 1e-3, "fatol": 1e-5})  # fmt: skip
     print(f"simulated moments: loss {found.fun:.4f}, factors {np.exp(found.x).round(3)}")
     return scaled(first, found.x)
 
 
 def scaled(p: PriceProfile, logs: Floats) -> PriceProfile:
-    """Noise, jump rate, size and hours to decay times exp of `logs`."""
-    noise, rate, size, hours = np.exp(logs)
+    """Jump rate, size and hours to decay times exp of `logs`."""
+    rate, size, hours = np.exp(logs)
     return p._replace(
-        fast_noise=p.fast_noise * noise,
-        slow_noise=p.slow_noise * noise,
         jump_rate_per_h=p.jump_rate_per_h * rate,
         jump_size=p.jump_size * size,
         jump_decay_per_h=p.jump_decay_per_h ** (1.0 / hours),

@@ -8,26 +8,26 @@ from sim.kernels.arrays import Floats
 from sim.scenario.model import Pool as PoolSpec
 from sim.units import HASHES_PER_TH, SECONDS_PER_DAY, TH_PER_EH
 from sim.world.bitcoin import Chain
-from sim.world.difficulty import HASHES_PER_DIFFICULTY, btc_per_th, subsidy_btc
+from sim.world.difficulty import HASHES_PER_DIFFICULTY, subsidy_btc
 
 
 class Pool(Protocol):
     """Pays for the hashes of an interval in which difficulty and subsidy did not change."""
 
-    def pay(self, hashed_th: Floats, from_s: int, to_s: int) -> Floats:
-        """Gross bitcoin by site (site,) for the hashes [TH] (site,) of the interval."""
+    def pay(self, hashed_th: Floats, from_s: int, to_s: int, btc_per_th: float) -> Floats:
+        """Gross bitcoin by site (site,) for the hashes [TH] (site,) of the interval.
+
+        `btc_per_th` is the expected value of a hash in it [BTC/TH].
+        """
         ...
 
 
 class Fpps:
     """Full pay per share: the expected value of every hash, subsidy and mean fees."""
 
-    def __init__(self, chain: Chain) -> None:
-        self.chain = chain
-
-    def pay(self, hashed_th: Floats, from_s: int, to_s: int) -> Floats:
+    def pay(self, hashed_th: Floats, from_s: int, to_s: int, btc_per_th: float) -> Floats:
         """Expected bitcoin of the interval."""
-        return hashed_th * reward_per_th(self.chain, from_s)
+        return hashed_th * btc_per_th
 
 
 class Solo:
@@ -36,7 +36,7 @@ class Solo:
     def __init__(self, chain: Chain) -> None:
         self.chain = chain
 
-    def pay(self, hashed_th: Floats, from_s: int, to_s: int) -> Floats:
+    def pay(self, hashed_th: Floats, from_s: int, to_s: int, btc_per_th: float) -> Floats:
         """Rewards of the blocks that are the fleet's, spread over its sites by hashes."""
         paid = np.zeros_like(hashed_th)
         total_th = float(hashed_th.sum())
@@ -61,7 +61,7 @@ class Pplns:
         self.others_ths = spec.hashrate_ehs * TH_PER_EH
         self.window: list[tuple[Floats, float]] = []  # hashes by site, hashes of the whole pool
 
-    def pay(self, hashed_th: Floats, from_s: int, to_s: int) -> Floats:
+    def pay(self, hashed_th: Floats, from_s: int, to_s: int, btc_per_th: float) -> Floats:
         """Rewards of the pool's blocks times the share of each site in the window."""
         seconds = to_s - from_s
         pool_th = float(hashed_th.sum()) + self.others_ths * seconds
@@ -94,13 +94,7 @@ def build_pool(spec: PoolSpec, chain: Chain) -> Pool:
     """The pool of a scenario."""
     if spec.model == "pplns":
         return Pplns(chain, spec)
-    return Solo(chain) if spec.model == "solo" else Fpps(chain)
-
-
-def reward_per_th(chain: Chain, t_s: int) -> float:
-    """Expected bitcoin of a tera-hash at an instant [BTC/TH]."""
-    level = float(chain.epoch_difficulty[chain.epoch_at(t_s)])
-    return btc_per_th(level, chain.reward_btc(t_s))
+    return Solo(chain) if spec.model == "solo" else Fpps()
 
 
 def _found(chain: Chain, from_s: int, to_s: int, share: float) -> list[float]:

@@ -33,3 +33,10 @@ def bind(
     signature = tuple(numba.typeof(a) for a in arrays) + (numba.int64,) * ints
     signature += (numba.float64,) * floats
     return partial(cast("Callable[..., R]", function.compile(signature)), *arrays)
+
+
+def specialise(function: Callable[..., R], *examples: Any) -> Callable[..., R]:
+    """A kernel for arguments of the same types as the examples: those are not looked at again."""
+    if not hasattr(function, "compile"):
+        return function
+    return cast("Callable[..., R]", function.compile(tuple(numba.typeof(e) for e in examples)))

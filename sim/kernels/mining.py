@@ -59,7 +59,8 @@ def advance_group(groups: AsicGroups, state: AsicState, g: int, t_s: float) -> N
     idle_th = able * (1.0 - wish) * nominal * dt
     slowed_th = able * (wish * nominal - wish_ths) * dt
     if state.blocked[g] > 0.0:  # a policy that knows the limits does not wish for more
-        flow[LOST_LIMIT, g] += idle_th + slowed_th
+        flow[LOST_LIMIT, g] += idle_th + max(slowed_th, 0.0)
+        flow[LOST_MODE, g] += min(slowed_th, 0.0)
     else:
         flow[LOST_PRICE, g] += idle_th
         flow[LOST_MODE, g] += slowed_th
