@@ -1,0 +1,114 @@
+"""Nested limits: the greedy kernel against a linear programme, and merit order against another."""
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.optimize import linprog
+
+from sim.kernels.arrays import Limits
+from sim.kernels.dispatch import frontier, merit_order
+from sim.kernels.power import allot
+
+
+def random_tree(seed: int, sites: int) -> Limits:
+    """Sites below feeders below a root, with random room."""
+    draw = np.random.default_rng(seed)
+    feeders = max(1, sites // 3)
+    path = np.full((sites, 3), -1, dtype=np.int64)
+    for s in range(sites):
+        path[s, 0] = s
+        if draw.random() < 0.8:
+            path[s, 1:] = sites + draw.integers(feeders), sites + feeders
+    room = draw.uniform(0.0, 10.0, sites + feeders + 1) * np.r_[
+        np.ones(sites), np.full(feeders, 2.0), 3.0
+    ]
+    return Limits(path, room)
+
+
+def matrix(limits: Limits, site: np.ndarray) -> np.ndarray:
+    rows = np.zeros((len(limits.room_w), len(site)))
+    for i, s in enumerate(site):
+        rows[limits.path[s][limits.path[s] >= 0], i] = 1.0
+    return rows
+
+
+@given(st.integers(0, 100_000), st.integers(1, 9), st.integers(1, 25))
+def test_no_limit_is_broken_and_no_more_value_is_shed_than_an_lp_sheds(
+    seed: int, sites: int, items: int
+) -> None:
+    draw = np.random.default_rng(seed)
+    limits = random_tree(seed, sites)
+    site = draw.integers(0, sites, items)
+    value = np.round(draw.uniform(0.1, 5.0, items), 1)  # with ties
+    wish = draw.uniform(0.0, 6.0, items)
+    granted = np.empty(items)
+    allot(value, wish, site, limits, limits.room_w.copy(), granted)
+    rows = matrix(limits, site)
+    assert (rows @ granted <= limits.room_w + 1e-9).all()
+    assert (granted >= 0).all()
+    assert (granted <= wish + 1e-12).all()
+    best = linprog(
+        -value, A_ub=rows, b_ub=limits.room_w, bounds=[(0, w) for w in wish], method="highs"
+    )
+    assert value @ granted >= -best.fun - 1e-7
+
+
+def test_the_hull_of_the_firmware_modes() -> None:
+    """A mode below the line between its neighbours is never the best use of power."""
+    mode_w = np.array([[1000.0, 2000.0, 3000.0, 0.0]])
+    mode_ths = np.array([[60.0, 90.0, 150.0, 0.0]])
+    mode = np.empty((1, 4), dtype=np.int64)
+    ths, power = np.empty((1, 4)), np.empty((1, 4))
+    frontier(mode_ths, mode_w, mode, ths, power)
+    assert mode.tolist() == [[0, 2, -1, -1]]
+    assert ths[0, :2].tolist() == [60.0, 90.0]
+    assert power[0, :2].tolist() == [1000.0, 2000.0]
+
+
+@given(st.integers(0, 100_000), st.integers(1, 5), st.integers(1, 7))
+def test_merit_order_earns_what_a_linear_programme_earns(
+    seed: int, sites: int, groups: int
+) -> None:
+    draw = np.random.default_rng(seed)
+    limits = random_tree(seed, sites)
+    limits = limits._replace(room_w=limits.room_w * 1e6)
+    mode_w = np.sort(draw.uniform(1000, 4000, (groups, 3)), axis=1)
+    mode_ths = mode_w / draw.uniform(15, 35, (groups, 3))
+    site = draw.integers(0, sites, groups)
+    available = draw.integers(0, 3000, groups).astype(float)
+    heat = draw.uniform(0.8, 1.0, groups)
+    node_site = draw.integers(0, sites, 2)
+    node_n, node_w = np.array([5.0, 9.0]), np.array([8000.0, 9000.0])
+    node_usd = draw.uniform(0.0, 0.004, 2)
+    price = draw.uniform(-10, 90, sites) / 3.6e9
+    factor = draw.uniform(1.02, 1.2, sites)
+    usd_per_th = 4e-7
+    hull = (np.empty((groups, 3), dtype=np.int64), np.empty((groups, 3)), np.empty((groups, 3)))
+    frontier(mode_ths, mode_w, *hull)
+    share, node_share = np.empty((groups, 3)), np.empty(2)
+    merit_order(
+        *hull, site, available, heat, node_site, node_n, node_w, node_usd, price, factor, limits,
+        usd_per_th, share, node_share,
+    )  # fmt: skip
+    assert (share >= 0).all()
+    assert (share.sum(axis=1) <= 1 + 1e-9).all()
+    machines = available * heat
+    w = (machines * factor[site])[:, None] * mode_w
+    usd = machines[:, None] * mode_ths * usd_per_th - w * price[site][:, None]
+    nodes_w = node_n * node_w * factor[node_site]
+    nodes_usd = node_n * node_usd - nodes_w * price[node_site]
+    cost = -np.r_[usd.ravel(), nodes_usd]
+    where = np.r_[np.repeat(site, 3), node_site]
+    rows = matrix(limits, where) * np.r_[w.ravel(), nodes_w]
+    one = np.hstack([np.kron(np.eye(groups), np.ones(3)), np.zeros((groups, 2))])
+    best = linprog(
+        cost,
+        A_ub=np.vstack([rows / 1e6, one]),
+        b_ub=np.r_[limits.room_w / 1e6, np.ones(groups)],
+        bounds=(0, 1),
+        method="highs",
+    )
+    earned = (usd * share).sum() + (nodes_usd * node_share).sum()
+    assert earned >= -best.fun - 1e-6 * max(abs(best.fun), 1e-3)
+    used = rows @ np.r_[share.ravel(), node_share]
+    assert (used <= limits.room_w * (1 + 1e-9) + 1e-6).all()
