@@ -42,9 +42,13 @@ YEAR_S = 365 * 86_400
 
 def observed(data: Path, column: str) -> Floats:
     """Hourly prices from 2024-01-01 local on [USD/MWh]."""
-    spec = SeriesSpec(file=FILE, time_column="hour_beginning_cpt", timezone="America/Chicago", max_gap_h=3)
+    spec = SeriesSpec(
+        file=FILE, time_column="hour_beginning_cpt", timezone="America/Chicago", max_gap_h=3
+    )
     series = read_series(data / FILE, spec)
-    return series.sample(column, np.int64(START.timestamp()) + np.arange(HOURS, dtype=np.int64) * 3600)
+    return series.sample(
+        column, np.int64(START.timestamp()) + np.arange(HOURS, dtype=np.int64) * 3600
+    )
 
 
 def excursions(residual: Floats, threshold: float, hour: Ints) -> tuple[Floats, float, float]:
@@ -155,7 +159,11 @@ def _lag(price: Floats, hours: int) -> float:
 def rows(name: str, column: str, p: PriceProfile) -> list[list[object]]:
     """Rows of the catalogue."""
     source = f"fit to ERCOT {column} 2024-2025 by experiments/calibrate_prices.py"
-    units = {"offset_usd_per_mwh": "USD/MWh", "mean_usd_per_mwh": "USD/MWh", "jump_rate_per_h": "1/h"}
+    units = {
+        "offset_usd_per_mwh": "USD/MWh",
+        "mean_usd_per_mwh": "USD/MWh",
+        "jump_rate_per_h": "1/h",
+    }
     result: list[list[object]] = []
     for key, value in p._asdict().items():
         for i, v in enumerate(np.ravel(value)):
@@ -186,7 +194,9 @@ def main() -> None:
         _, _, hour_made = local_calendar(START + OFFSET, 2 * 8760)
         profile_real = [np.median(price[hour == h]) for h in range(24)]
         profile_made = [np.median(simulated[: 2 * 8760][hour_made == h]) for h in range(24)]
-        print(f"  hour-of-day medians correlate {np.corrcoef(profile_real, profile_made)[0, 1]:.3f}")
+        print(
+            f"  hour-of-day medians correlate {np.corrcoef(profile_real, profile_made)[0, 1]:.3f}"
+        )
     with OUT.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["profile", "key", "index", "value", "unit", "source"])

@@ -61,7 +61,10 @@ def main() -> None:
         print(f"{name:16s} {fitted[name][0]}")
     for name, (mean, season, warmest, diurnal, twin, normals) in NORMALS.items():
         climate = fitted[twin][0]._replace(
-            mean_c=mean, seasonal_amplitude_c=season, warmest_day=warmest, diurnal_amplitude_c=diurnal
+            mean_c=mean,
+            seasonal_amplitude_c=season,
+            warmest_day=warmest,
+            diurnal_amplitude_c=diurnal,
         )
         fitted[name] = (climate, f"assumed: climate normals ({normals}), AR(1) as {twin}")
     with OUT.open("w", newline="", encoding="utf-8") as file:

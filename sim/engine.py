@@ -1,10 +1,11 @@
 """The clock: simpy decides when, kernels compute what flowed in between."""
 
 from collections.abc import Callable, Generator
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import numpy as np
 import simpy
+from simpy.core import EventPriority
 
 from sim.finance.books import Books
 from sim.finance.contracts import energy_price
@@ -20,7 +21,9 @@ from sim.world.difficulty import btc_per_th
 from sim.world.outages import MachineFailures, in_order
 from sim.world.world import World, build_world
 
-AFTER_EVENTS: Final = 2  # simpy priority of the control step: whatever else happens at t goes first
+AFTER_EVENTS: Final = cast(
+    "EventPriority", 2
+)  # simpy priority of the control step: whatever else happens at t goes first
 Process = Generator[Any, Any, None]
 
 
@@ -179,12 +182,16 @@ class Engine:
                 change = self.difficulty / before - 1.0
                 detail = f"height {height}: difficulty {self.difficulty:.6g} ({change:+.2%})"
             else:
-                detail = f"height {height}: subsidy {chain.reward_btc(self.now_s):.6g} BTC with fees"
+                detail = (
+                    f"height {height}: subsidy {chain.reward_btc(self.now_s):.6g} BTC with fees"
+                )
             self.recorder.event(self.now_s, kind, "", "network", detail)
 
     def _failures(self, kind: str, groups: list[MachineFailures]) -> Process:
         down: list[set[int]] = [set() for _ in groups]
-        for t_s, group, machine, spare_s, repair_s in in_order(groups, self.scenario.horizon.seconds):
+        for t_s, group, machine, spare_s, repair_s in in_order(
+            groups, self.scenario.horizon.seconds
+        ):
             if machine in down[group]:
                 continue
             if t_s > self.env.now:

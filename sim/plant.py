@@ -22,9 +22,9 @@ from sim.kernels.arrays import (
     SiteState,
 )
 from sim.kernels.grant import grant, wrong_share
-from sim.kernels.inference import advance_node_group
+from sim.kernels.inference import advance_nodes
 from sim.kernels.jit import bind
-from sim.kernels.mining import advance_group
+from sim.kernels.mining import advance_groups
 from sim.kernels.site import advance, condition, settle
 from sim.policy import AsicView, Decision, GpuView, Observation, PolicyError, decision_problems
 from sim.scenario import catalogue
@@ -43,8 +43,8 @@ class _Calls(NamedTuple):
     condition: Callable[[], None]
     wrong_share: Callable[[], int]
     grant: Callable[[float, float, float], None]
-    advance_group: Callable[[int, float], None]
-    advance_node_group: Callable[[int, float], None]
+    advance_groups: Callable[[int, int, float], None]
+    advance_nodes: Callable[[int, int, float], None]
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,8 +97,8 @@ class Plant:
                 condition=bind(condition, asics, asic, node, sites, site),
                 wrong_share=bind(wrong_share, asic.shares[WISH], node.shares[WISH]),
                 grant=bind(grant, *every, limits, floats=3),
-                advance_group=bind(advance_group, asics, asic, ints=1, floats=1),
-                advance_node_group=bind(advance_node_group, nodes, node, ints=1, floats=1),
+                advance_groups=bind(advance_groups, asics, asic, ints=2, floats=1),
+                advance_nodes=bind(advance_nodes, nodes, node, ints=2, floats=1),
             ),
         )
 
@@ -177,10 +177,10 @@ class Plant:
     def fail(self, kind: str, group: int, t_s: int) -> None:
         """One machine of a group stops for good until it is repaired."""
         if kind == "asic":
-            self._calls.advance_group(group, t_s)
+            self._calls.advance_groups(group, group + 1, t_s)
             state: AsicState | NodeState = self.asic
         else:
-            self._calls.advance_node_group(group, t_s)
+            self._calls.advance_nodes(group, group + 1, t_s)
             state = self.node
         state.healthy[group] -= 1.0
         state.running[group] -= 1.0

@@ -46,7 +46,9 @@ class Ledger:
         self._balances: dict[tuple[str, str], int] = {}
         self._transactions = 0
 
-    def post(self, t_s: int, debit: str, credit: str, commodity: str, amount: Floats, memo: str) -> None:
+    def post(
+        self, t_s: int, debit: str, credit: str, commodity: str, amount: Floats, memo: str
+    ) -> None:
         """One transaction for each site (site,): debit one account, credit another.
 
         Raises ValueError for a commodity that the ledger does not know.

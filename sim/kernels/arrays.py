@@ -53,7 +53,9 @@ class AsicState(NamedTuple):
     """Groups of identical ASICs: what changes."""
 
     running: Floats  # (group,) machines that obey the controls
-    healthy: Floats  # (group,) machines that have not failed; a repaired one runs from the next step
+    healthy: (
+        Floats  # (group,) machines that have not failed; a repaired one runs from the next step
+    )
     heat: Floats  # (group,) thermal factor on hashrate and power, 0 to 1
     shares: Floats  # (3, group, mode) of the running machines: WISH, READY, GRANTED
     starting: Floats  # (group,) share that is powered but does not hash yet
@@ -90,6 +92,7 @@ class Limits(NamedTuple):
 
     path: Ints  # (site, depth) indices of limits, -1 where the path has ended
     room_w: Floats  # (limit,) capacity less the overhead of the sites below: for machines [W]
+
 
 # Rows of `SiteState.flow`, since the last record.
 WISH_J: Final = 0

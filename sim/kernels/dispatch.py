@@ -8,7 +8,9 @@ from sim.kernels.power import allot
 
 
 @kernel
-def frontier(mode_ths: Floats, mode_w: Floats, rank_mode: Ints, rank_ths: Floats, rank_w: Floats) -> None:
+def frontier(
+    mode_ths: Floats, mode_w: Floats, rank_mode: Ints, rank_ths: Floats, rank_w: Floats
+) -> None:
     """The efficient firmware modes of each group: the upper hull of hashrate over power from off.
 
     Fills (group, mode) arrays: the hull's modes by rising power (-1 past the end), and what each
@@ -24,7 +26,9 @@ def frontier(mode_ths: Floats, mode_w: Floats, rank_mode: Ints, rank_ths: Floats
             for m in range(modes):
                 if mode_w[g, m] > power_w:
                     here = (mode_ths[g, m] - ths) / (mode_w[g, m] - power_w)
-                    if here > slope or (here == slope and best >= 0 and mode_w[g, m] > mode_w[g, best]):
+                    if here > slope or (
+                        here == slope and best >= 0 and mode_w[g, m] > mode_w[g, best]
+                    ):
                         best = m
                         slope = here
             rank_mode[g, rank] = best

@@ -28,7 +28,7 @@ def wrong_share(asic_share: Floats, node_share: Floats) -> int:
         total = 0.0
         for m in range(asic_share.shape[1]):
             if not asic_share[g, m] >= 0.0:  # NaN as well
-                return g
+                return int(g)
             total += asic_share[g, m]
         if not total <= 1.0 + TOLERANCE:
             return g
@@ -70,10 +70,10 @@ def grant(
         site.wish_w[s] = fixed_w
         site.granted_w[s] = fixed_w
         site.idled_w[s] = 0.0
+    _ready(asics, asic, t_s, step_s)
     for g in range(groups):
         s = asics.site[g]
         at[g] = s
-        _ready(asics, asic, g, t_s, step_s)
         scale_w = asic.running[g] * asic.heat[g] * site.factor[s]
         ths = 0.0
         ready_w = 0.0
@@ -98,80 +98,88 @@ def grant(
 
     allot(value, wish_w, at, limits, room_w, granted_w)
 
-    for g in range(groups):
-        asic.blocked[g] = _blocked(asics, site, limits, room_w, g, usd_per_th)
+    _mark_blocked(asics, asic, site, limits, room_w, usd_per_th)
+    fraction = np.ones(items)
     for i in range(items):
-        fraction = granted_w[i] / wish_w[i] if wish_w[i] > 0.0 else 1.0
+        if wish_w[i] > 0.0:
+            fraction[i] = granted_w[i] / wish_w[i]
         site.granted_w[at[i]] += granted_w[i]
-        if i < groups:
-            _apply(asics, asic, i, fraction, t_s)
-        else:
-            node.shares[GRANTED, i - groups] = node.shares[READY, i - groups] * fraction
+    _apply(asics, asic, fraction, t_s)
+    for n in range(nodes.site.shape[0]):
+        node.shares[GRANTED, n] = node.shares[READY, n] * fraction[groups + n]
     for s in range(sites.overhead_w.shape[0]):
         fixed_w = sites.overhead_w[s] / (1.0 - sites.loss[s])
         site.idled_w[s] = max(site.idled_w[s] - (site.granted_w[s] - fixed_w), 0.0)
 
 
 @kernel
-def _blocked(
-    asics: AsicGroups, site: SiteState, limits: Limits, room_w: Floats, g: int, usd_per_th: float
-) -> float:
-    """1 for a group whose own mode would earn more than it costs, below a limit that is full."""
-    s = asics.site[g]
-    ths = 0.0
-    power_w = 0.0
-    for m in range(asics.mode_w.shape[1]):
-        ths += asics.default_share[g, m] * asics.mode_ths[g, m]
-        power_w += asics.default_share[g, m] * asics.mode_w[g, m]
-    if ths * usd_per_th <= power_w * site.factor[s] * site.price[s] / 3.6e9:
-        return 0.0
-    for d in range(limits.path.shape[1]):
-        limit = limits.path[s, d]
-        if limit >= 0 and room_w[limit] <= 1e-6 * limits.room_w[limit]:
-            return 1.0
-    return 0.0
+def _mark_blocked(
+    asics: AsicGroups,
+    asic: AsicState,
+    site: SiteState,
+    limits: Limits,
+    room_w: Floats,
+    usd_per_th: float,
+) -> None:
+    """Mark the groups whose own mode would earn more than it costs, below a limit that is full."""
+    for g in range(asics.site.shape[0]):
+        s = asics.site[g]
+        ths = 0.0
+        power_w = 0.0
+        for m in range(asics.mode_w.shape[1]):
+            ths += asics.default_share[g, m] * asics.mode_ths[g, m]
+            power_w += asics.default_share[g, m] * asics.mode_w[g, m]
+        asic.blocked[g] = 0.0
+        if ths * usd_per_th <= power_w * site.factor[s] * site.price[s] / 3.6e9:
+            continue
+        for d in range(limits.path.shape[1]):
+            limit = limits.path[s, d]
+            if limit >= 0 and room_w[limit] <= 1e-6 * limits.room_w[limit]:
+                asic.blocked[g] = 1.0
 
 
 @kernel
-def _ready(asics: AsicGroups, asic: AsicState, g: int, t_s: float, step_s: float) -> None:
+def _ready(asics: AsicGroups, asic: AsicState, t_s: float, step_s: float) -> None:
     """What of a wish may start now: the ramp, and the shortest pause after a lowering."""
-    wish = 0.0
-    on = 0.0
-    for m in range(asics.mode_w.shape[1]):
-        wish += asic.shares[WISH, g, m]
-        on += asic.shares[GRANTED, g, m]
-    ceiling = on + asics.pace[2] * step_s
-    if t_s - asic.lowered_s[g] < asics.pace[1]:
-        ceiling = on
-    fraction = 1.0
-    if wish > ceiling + TOLERANCE:
-        fraction = ceiling / wish
-    for m in range(asics.mode_w.shape[1]):
-        asic.shares[READY, g, m] = asic.shares[WISH, g, m] * fraction
+    for g in range(asics.site.shape[0]):
+        wish = 0.0
+        on = 0.0
+        for m in range(asics.mode_w.shape[1]):
+            wish += asic.shares[WISH, g, m]
+            on += asic.shares[GRANTED, g, m]
+        ceiling = on + asics.pace[2] * step_s
+        if t_s - asic.lowered_s[g] < asics.pace[1]:
+            ceiling = on
+        fraction = 1.0
+        if wish > ceiling + TOLERANCE:
+            fraction = ceiling / wish
+        for m in range(asics.mode_w.shape[1]):
+            asic.shares[READY, g, m] = asic.shares[WISH, g, m] * fraction
 
 
 @kernel
-def _apply(asics: AsicGroups, asic: AsicState, g: int, fraction: float, t_s: float) -> None:
-    """Set the granted shares; machines that are switched on boot first.
+def _apply(asics: AsicGroups, asic: AsicState, fraction: Floats, t_s: float) -> None:
+    """Set the granted shares, `fraction` (group, …) of what is ready; what is switched on boots.
 
     Cohorts that overlap are merged so that the sum of boot seconds is kept exactly; the ones that
     are switched off last started last.
     """
-    before = 0.0
-    after = 0.0
-    for m in range(asics.mode_w.shape[1]):
-        before += asic.shares[GRANTED, g, m]
-        asic.shares[GRANTED, g, m] = asic.shares[READY, g, m] * fraction
-        after += asic.shares[GRANTED, g, m]
-    rest_s = max(asic.starting_until_s[g] - t_s, 0.0)
-    if rest_s == 0.0:
-        asic.starting[g] = 0.0
-    started = after - before
-    if started > TOLERANCE:
-        boots = asic.starting[g] + started
-        rest_s = (asic.starting[g] * rest_s + started * asics.pace[0]) / boots
-        asic.starting[g] = boots
-        asic.starting_until_s[g] = t_s + rest_s
-    elif started < -TOLERANCE:
-        asic.starting[g] = max(asic.starting[g] + started, 0.0)
-        asic.lowered_s[g] = t_s
+    for g in range(asics.site.shape[0]):
+        before = 0.0
+        after = 0.0
+        for m in range(asics.mode_w.shape[1]):
+            before += asic.shares[GRANTED, g, m]
+            asic.shares[GRANTED, g, m] = asic.shares[READY, g, m] * fraction[g]
+            after += asic.shares[GRANTED, g, m]
+        rest_s = max(asic.starting_until_s[g] - t_s, 0.0)
+        if rest_s == 0.0:
+            asic.starting[g] = 0.0
+        started = after - before
+        if started > TOLERANCE:
+            boots = asic.starting[g] + started
+            rest_s = (asic.starting[g] * rest_s + started * asics.pace[0]) / boots
+            asic.starting[g] = boots
+            asic.starting_until_s[g] = t_s + rest_s
+        elif started < -TOLERANCE:
+            asic.starting[g] = max(asic.starting[g] + started, 0.0)
+            asic.lowered_s[g] = t_s

@@ -3,13 +3,19 @@
 Compiled once and cached on disk beside the source; no `fastmath` (it breaks NaN), no `parallel` (it
 changes the order of sums). `NUMBA_DISABLE_JIT=1` runs the plain Python, `NUMBA_BOUNDSCHECK=1`
 checks every index.
+
+Numba looks only at the file of a cached function, not at the kernels it calls, and would go on with
+stale code when one of those changes. So the cache folder is named after all sources of this room.
 """
 
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
+from hashlib import sha256
+from pathlib import Path
 from typing import Any, ParamSpec, TypeVar, cast
 
 import numba
+import numba.core.config as numba_config
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -17,7 +23,27 @@ R = TypeVar("R")
 
 def kernel(function: Callable[P, R]) -> Callable[P, R]:
     """Compile a function of arrays and NamedTuples of arrays."""
-    return cast("Callable[P, R]", numba.njit(cache=True)(function))
+    given = numba_config.CACHE_DIR
+    numba_config.CACHE_DIR = given or _cache_folder()
+    try:
+        return cast("Callable[P, R]", numba.njit(cache=True)(function))
+    finally:
+        numba_config.CACHE_DIR = given
+
+
+@cache
+def _cache_folder() -> str:
+    """Beside the sources where that can be written, else "" for numba's own choice."""
+    room = Path(__file__).parent
+    digest = sha256()
+    for source in sorted(room.glob("*.py")):
+        digest.update(source.read_bytes())
+    folder = room / "__pycache__" / f"kernels-{digest.hexdigest()[:16]}"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return ""
+    return str(folder)
 
 
 def bind(

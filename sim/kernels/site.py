@@ -14,6 +14,7 @@ from sim.kernels.arrays import (
     IDLED_J,
     LOSS_J,
     METER_J,
+    NODE_FLOWS,
     NODE_J,
     NODE_MISSED_S,
     NODE_ON_S,
@@ -34,7 +35,7 @@ from sim.kernels.arrays import (
 )
 from sim.kernels.inference import advance_nodes
 from sim.kernels.jit import kernel
-from sim.kernels.mining import advance_mining, heat_factor
+from sim.kernels.mining import advance_groups, heat_factor
 
 
 @kernel
@@ -42,8 +43,8 @@ def advance(
     asics: AsicGroups, asic: AsicState, nodes: NodeGroups, node: NodeState, t_s: float
 ) -> None:
     """Move all machines to `t_s` [s] under the controls in force."""
-    advance_mining(asics, asic, t_s)
-    advance_nodes(nodes, node, t_s)
+    advance_groups(asics, asic, 0, asics.site.shape[0], t_s)
+    advance_nodes(nodes, node, 0, nodes.site.shape[0], t_s)
 
 
 @kernel
@@ -111,7 +112,8 @@ def _gather(
         flow[NODES_S, s] += on_s + missed_s
         flow[SITE_GPU_J, s] += node.flow[NODE_J, n]
         machines_j[s] += node.flow[NODE_J, n]
-        node.flow[:, n] = 0.0
+        for row in range(NODE_FLOWS):
+            node.flow[row, n] = 0.0
     return machines_j
 
 

@@ -167,7 +167,12 @@ def _sites(axes: Axes, data: _Data) -> None:
     names = np.array(data.names)
     margin = sum(
         sign * data.column(c).sum(axis=0) / 1e6
-        for c, sign in (("btc_usd", 1.0), ("gpu_usd", 1.0), ("energy_usd", -1.0), ("credit_usd", -1.0))
+        for c, sign in (
+            ("btc_usd", 1.0),
+            ("gpu_usd", 1.0),
+            ("energy_usd", -1.0),
+            ("credit_usd", -1.0),
+        )
     )
     order = np.argsort(margin, kind="stable")
     rows: Any = np.arange(len(names))

@@ -189,6 +189,4 @@ class Recorder:
         names = ("t_s", "event", "site", "subject", "detail")
         types = (pa.int64(), *(pa.string(),) * 4)
         columns = list(zip(*rows, strict=True)) or [()] * len(names)
-        return pa.table(
-            {n: pa.array(c, t) for n, c, t in zip(names, columns, types, strict=True)}
-        )
+        return pa.table({n: pa.array(c, t) for n, c, t in zip(names, columns, types, strict=True)})

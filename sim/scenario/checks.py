@@ -69,9 +69,7 @@ def _sites(s: Scenario) -> Iterator[Problem]:
         yield from _unknown("sites.csv", zone, site.price_zone, s.prices.zones)
         yield from _unknown("sites.csv", _row(i, site.name, "climate"), site.climate, climates)
         if site.grid_node is not None:
-            yield from _unknown(
-                "sites.csv", _row(i, site.name, "grid_node"), site.grid_node, nodes
-            )
+            yield from _unknown("sites.csv", _row(i, site.name, "grid_node"), site.grid_node, nodes)
 
 
 def _asics(s: Scenario) -> Iterator[Problem]:
@@ -97,7 +95,7 @@ def _grid(s: Scenario) -> Iterator[Problem]:
     for name, count in Counter(names).items():
         if count > 1:
             yield Problem("grid_nodes.csv", "name", shown(name), "names must be unique")
-    graph = nx.DiGraph()
+    graph: nx.DiGraph[str] = nx.DiGraph()
     graph.add_nodes_from(names)
     dangling = False
     for i, link in enumerate(s.grid_links):

@@ -202,9 +202,7 @@ def _override(sources: _Sources, overrides: dict[str, Any], problems: list[Probl
             table[parts[-1]] = value
 
 
-def _override_cell(
-    sheet: tuple[str, list[Row]], parts: list[str], value: object
-) -> list[Problem]:
+def _override_cell(sheet: tuple[str, list[Row]], parts: list[str], value: object) -> list[Problem]:
     file, rows = sheet
     key = ".".join(parts)
     if len(parts) != 3:
@@ -217,7 +215,11 @@ def _override_cell(
     hits = [row for row, n in zip(rows, names, strict=True) if name in ("*", n)]
     for row in hits:
         row[column] = str(value)
-    return [] if hits else [Problem("--set", key, shown(value), f"no such row; {suggest(name, names)}")]
+    return (
+        []
+        if hits
+        else [Problem("--set", key, shown(value), f"no such row; {suggest(name, names)}")]
+    )
 
 
 def _recorded(

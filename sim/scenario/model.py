@@ -178,9 +178,7 @@ class ReplayBtcPrice(Table):
     column: str = quantity("price_usd", "", "column with the price [USD/BTC]")
 
 
-BtcPrice = Annotated[
-    ConstantBtcPrice | GbmBtcPrice | ReplayBtcPrice, Field(discriminator="model")
-]
+BtcPrice = Annotated[ConstantBtcPrice | GbmBtcPrice | ReplayBtcPrice, Field(discriminator="model")]
 
 
 class Pool(Table):

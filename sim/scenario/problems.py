@@ -52,9 +52,7 @@ def from_validation(
     return [_translate(dict(e), file, model, prefix) for e in error.errors(include_url=False)]
 
 
-def _translate(
-    error: dict[str, Any], file: str, model: type[BaseModel], prefix: str
-) -> Problem:
+def _translate(error: dict[str, Any], file: str, model: type[BaseModel], prefix: str) -> Problem:
     keys, owner, unit = _walk(model, error["loc"])
     where = prefix + ".".join(keys)
     context = error.get("ctx", {})

@@ -43,7 +43,12 @@ class Site(Table):
         None, "USD/MWh", "price of a fixed or hosted contract", ge=0, le=1000
     )
     adder_usd_per_mwh: float = quantity(
-        0.0, "USD/MWh", "delivery and taxes on top of a market price", source="assumed", ge=0, le=500
+        0.0,
+        "USD/MWh",
+        "delivery and taxes on top of a market price",
+        source="assumed",
+        ge=0,
+        le=500,
     )
     technicians: int = quantity(
         4, "persons", "who repair at the same time", source="assumed", ge=0, le=10_000

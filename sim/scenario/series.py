@@ -98,7 +98,7 @@ class Series:
         ) == 366
         day = np.where(leap & (day >= 59), day - 1, day)  # 29 February repeats the 28th
         second = (local - local.astype("datetime64[D]")).astype(np.int64)
-        return (day * 24 + second // SECONDS_PER_HOUR).astype(np.int64)
+        return np.asarray(day * 24 + second // SECONDS_PER_HOUR, dtype=np.int64)
 
 
 def read_series(path: Path, spec: SeriesSpec) -> Series:

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+from sim.runner import run
 from sim.validation.check import Check
 from sim.validation.month import fleet_of
-from sim.runner import run
 from sim.world.difficulty import BLOCK_S, next_bits
 
 NEEDS_DATA: Final = [
@@ -53,9 +53,7 @@ def _retargets(rows: list[dict[str, str]]) -> Iterator[Check]:
             continue
         bits, wanted = int(before["bits"], 16), int(row["bits"], 16)
         span = float(row["prev_epoch_span_s"])
-        spans = range(
-            math.ceil(span - SPAN_TOLERANCE_S), math.floor(span + SPAN_TOLERANCE_S) + 1
-        )
+        spans = range(math.ceil(span - SPAN_TOLERANCE_S), math.floor(span + SPAN_TOLERANCE_S) + 1)
         given = {s: next_bits(bits, 0, s) for s in spans}
         exact = [s for s, b in given.items() if b == wanted]
         got = wanted if exact else given[min(spans, key=lambda s: abs(s - span))]
@@ -103,7 +101,12 @@ def _hashprice(data: Path) -> Iterator[Check]:
     old = [p for p, d in zip(price, level, strict=True) if d == epochs[0]]
     new = [p for p, d in zip(price, level, strict=True) if d == epochs[1]]
     for item, expected, got, how in (
-        ("lowest day before the retarget", 27.0, min(old), "10 %: daily closes, the low was within a day"),
+        (
+            "lowest day before the retarget",
+            27.0,
+            min(old),
+            "10 %: daily closes, the low was within a day",
+        ),
         ("highest day in the epoch after it", 35.0, max(new), "5 %"),
     ):
         yield Check(

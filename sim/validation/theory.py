@@ -24,7 +24,9 @@ def checks(data: Path | None) -> Iterator[Check]:
 
 def _pools() -> Iterator[Check]:
     """Paired differences to FPPS under the same luck of the chain, over SEEDS months."""
-    btc = {model: [_mined(model, seed) for seed in range(SEEDS)] for model in ("fpps", "pplns", "solo")}
+    btc = {
+        model: [_mined(model, seed) for seed in range(SEEDS)] for model in ("fpps", "pplns", "solo")
+    }
     mean = statistics.fmean(btc["fpps"])
     for model in ("pplns", "solo"):
         difference = [a - b for a, b in zip(btc[model], btc["fpps"], strict=True)]

@@ -63,7 +63,9 @@ class MachineFailures:
         return Failures(t_s[order], machine[order], spare_s[order], repair_s[order])
 
 
-def in_order(groups: list[MachineFailures], horizon_s: int) -> Iterator[tuple[int, int, int, int, int]]:
+def in_order(
+    groups: list[MachineFailures], horizon_s: int
+) -> Iterator[tuple[int, int, int, int, int]]:
     """All failures of all groups by time: (t_s, group, machine, spare_s, repair_s)."""
     for first_day in range(0, -(-horizon_s // SECONDS_PER_DAY), BLOCK_DAYS):
         drawn = [group.block(first_day) for group in groups]

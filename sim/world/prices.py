@@ -52,11 +52,11 @@ def load_price_profiles() -> dict[str, PriceProfile]:
         return np.array([table[i] for i in range(len(table))])
 
     return {
-        name: PriceProfile(
-            **{
-                key: array(v[key]).reshape(SHAPES[key]) if key in SHAPES else v[key][0]
+        name: PriceProfile._make(
+
+                array(v[key]).reshape(SHAPES[key]) if key in SHAPES else v[key][0]
                 for key in PriceProfile._fields
-            }
+
         )
         for name, v in values.items()
     }

@@ -1,7 +1,6 @@
 """The grid as a graph, compiled to nested limits."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import networkx as nx
 import numpy as np
@@ -10,27 +9,27 @@ from sim.kernels.arrays import Floats, Ints
 from sim.scenario.scenario import Scenario
 from sim.units import W_PER_MW
 
-Graph = nx.DiGraph
+Node = tuple[str, str]  # kind (zone, node, site) and name
 
 
 @dataclass(frozen=True)
 class Topology:
     """Nested limits of a radial grid. Shapes: `site`, `limit`, `depth`."""
 
-    graph: Any  # networkx.DiGraph, from the grid's roots to the sites
+    graph: "nx.DiGraph[Node]"  # from the grid's roots to the sites
     limit_names: tuple[str, ...]  # (limit,) "site alpha" or "west → feeder-1"
     capacity_w: Floats  # (limit,) on the sum of the meters below [W]
     path: Ints  # (site, depth) limits a site counts against, -1 where the path has ended
     loss: Floats  # (site,) share of the meter's power lost on the way from the root
 
 
-def grid_graph(scenario: Scenario) -> Any:
+def grid_graph(scenario: Scenario) -> "nx.DiGraph[Node]":
     """Zones, substations, transformers, feeders and sites; edges carry capacity and loss.
 
     Edge attributes: `capacity_w` [W], `loss` [-]. A site's own edge is its interconnect. A site
     without a grid node hangs on its price zone, which then needs no row in grid_nodes.csv.
     """
-    graph = Graph()
+    graph: nx.DiGraph[Node] = nx.DiGraph()
     for node in scenario.grid_nodes:
         graph.add_node(("node", node.name), kind=node.kind)
     for link in scenario.grid_links:

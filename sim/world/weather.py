@@ -74,8 +74,6 @@ def expected_c(climate: Climate, days: Floats) -> Floats:
     season = np.cos(2.0 * np.pi * (days - climate.warmest_day) / DAYS_PER_YEAR)
     day = np.cos(2.0 * np.pi * (days - climate.warmest_hour / 24.0))
     return np.asarray(
-        climate.mean_c
-        + climate.seasonal_amplitude_c * season
-        + climate.diurnal_amplitude_c * day,
+        climate.mean_c + climate.seasonal_amplitude_c * season + climate.diurnal_amplitude_c * day,
         dtype=np.float64,
     )

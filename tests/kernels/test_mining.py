@@ -15,7 +15,7 @@ from sim.kernels.arrays import (
     LOST_RESTART,
     LOST_THERMAL,
 )
-from sim.kernels.mining import advance_group, advance_mining, heat_factor
+from sim.kernels.mining import advance_groups, heat_factor
 from sim.plant import Plant
 from tests.conftest import build_scenario
 
@@ -74,7 +74,7 @@ def twin(plant: Plant, g: int, seconds: int) -> dict[int, float]:
 def test_equals_its_plain_twin(seed: int, seconds: int) -> None:
     plant = plant_with(seed)
     expected = [twin(plant, g, seconds) for g in range(3)]
-    advance_mining(plant.asics, plant.asic, float(seconds))
+    advance_groups(plant.asics, plant.asic, 0, 3, float(seconds))
     for g in range(3):
         got = plant.asic.flow[:, g]
         wanted = np.array([expected[g][row] for row in range(9)])
@@ -84,18 +84,18 @@ def test_equals_its_plain_twin(seed: int, seconds: int) -> None:
 @given(st.integers(0, 10_000), st.lists(st.integers(1, 1799), max_size=10))
 def test_two_pieces_equal_one(seed: int, cuts: list[int]) -> None:
     whole, pieces = plant_with(seed), plant_with(seed)
-    advance_mining(whole.asics, whole.asic, 1800.0)
+    advance_groups(whole.asics, whole.asic, 0, 3, 1800.0)
     for t in [*sorted(cuts), 1800]:
         for g in range(3):
-            advance_group(pieces.asics, pieces.asic, g, float(t))
+            advance_groups(pieces.asics, pieces.asic, g, g + 1, float(t))
     np.testing.assert_allclose(pieces.asic.flow, whole.asic.flow, rtol=1e-9, atol=1e-6)
 
 
 def test_the_past_is_not_run_again() -> None:
     plant = plant_with(1)
-    advance_mining(plant.asics, plant.asic, 900.0)
+    advance_groups(plant.asics, plant.asic, 0, 3, 900.0)
     before = plant.asic.flow.copy()
-    advance_mining(plant.asics, plant.asic, 600.0)
+    advance_groups(plant.asics, plant.asic, 0, 3, 600.0)
     np.testing.assert_array_equal(plant.asic.flow, before)
 
 

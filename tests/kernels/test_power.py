@@ -19,9 +19,10 @@ def random_tree(seed: int, sites: int) -> Limits:
         path[s, 0] = s
         if draw.random() < 0.8:
             path[s, 1:] = sites + draw.integers(feeders), sites + feeders
-    room = draw.uniform(0.0, 10.0, sites + feeders + 1) * np.r_[
-        np.ones(sites), np.full(feeders, 2.0), 3.0
-    ]
+    room = (
+        draw.uniform(0.0, 10.0, sites + feeders + 1)
+        * np.r_[np.ones(sites), np.full(feeders, 2.0), 3.0]
+    )
     return Limits(path, room)
 
 

@@ -138,7 +138,7 @@ def test_law_3_every_transaction_sums_to_zero(
 
 @given(fleets)
 def test_law_4_no_limit_is_ever_broken(values: dict[str, Any]) -> None:
-    """At every instant, also between steps when machines fail: meters of all sites below a limit."""
+    """At every step and in every interval: all meters below a limit, and each for itself."""
     scenario = fleet(values)
     engine = Engine(scenario, Restless(values["seed"]), values["seed"])
     limit_w = {s.name: s.power_limit_mw * W_PER_MW for s in scenario.sites}
@@ -213,7 +213,9 @@ def test_law_6_advancing_in_pieces_equals_one(values: dict[str, Any], cuts: list
     engine.env.process(cutter())
     pieces = engine.run()
     scale = np.abs(whole.flow).max(axis=(0, 2), keepdims=True)
-    np.testing.assert_allclose(pieces.flow / (scale + 1e-300), whole.flow / (scale + 1e-300), atol=1e-9)
+    np.testing.assert_allclose(
+        pieces.flow / (scale + 1e-300), whole.flow / (scale + 1e-300), atol=1e-9
+    )
 
 
 def test_law_7_same_cell_same_bytes(tiny: Scenario, tmp_path: Path) -> None:
@@ -301,6 +303,8 @@ def test_law_12_a_higher_hashprice_never_lowers_hashes(
             gpus=[],
             feeder_mw=5.0,
         )
-        hashed.append(Engine(scenario, merit_order(), seed).run().flow[:, FATES + HASHED].sum(axis=1))
+        hashed.append(
+            Engine(scenario, merit_order(), seed).run().flow[:, FATES + HASHED].sum(axis=1)
+        )
     assert (hashed[1] >= hashed[0] * (1 - 1e-9)).all()
     assert J_PER_MWH == 3.6e9

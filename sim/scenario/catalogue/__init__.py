@@ -57,8 +57,8 @@ class Cooling(NamedTuple):
 
 def rows(name: str) -> list[dict[str, str]]:
     """The rows of a catalogue file."""
-    with (files(__package__) / name).open(encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
+    text = (files("sim.scenario.catalogue") / name).read_text(encoding="utf-8")
+    return list(csv.DictReader(text.splitlines()))
 
 
 @cache
@@ -89,9 +89,12 @@ def gpus() -> dict[str, GpuModel]:
     """GPUs by name."""
     return {
         row["gpu"]: GpuModel(
-            row["gpu"],
-            row["maker"],
-            *(float(row[k]) for k in ("memory_gb", "tdp_w", "idle_w_per_gpu", "max_w_per_gpu")),
+            name=row["gpu"],
+            maker=row["maker"],
+            memory_gb=float(row["memory_gb"]),
+            tdp_w=float(row["tdp_w"]),
+            idle_w_per_gpu=float(row["idle_w_per_gpu"]),
+            max_w_per_gpu=float(row["max_w_per_gpu"]),
             source=row["source"],
         )
         for row in rows("gpus.csv")
@@ -103,8 +106,10 @@ def cooling() -> dict[str, Cooling]:
     """Ways of cooling by name."""
     return {
         row["cooling"]: Cooling(
-            row["cooling"],
-            *(float(row[k]) for k in ("derate_start_c", "trip_c", "derate_fraction")),
+            name=row["cooling"],
+            derate_start_c=float(row["derate_start_c"]),
+            trip_c=float(row["trip_c"]),
+            derate_fraction=float(row["derate_fraction"]),
             source=row["source"],
         )
         for row in rows("cooling.csv")

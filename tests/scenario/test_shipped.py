@@ -1,0 +1,159 @@
+"""What the shipped scenarios and catalogues promise to those who build on them."""
+
+from collections import Counter
+from itertools import chain
+from pathlib import Path
+
+import pytest
+
+import sim
+from sim.scenario import Scenario, ScenarioError, catalogue
+from tests.conftest import ROOT
+
+CONFIGS = ROOT / "configs"
+DEPLOYED_EHS = 50.0  # Cango's updates for 2025-12 and 2026-01
+FLEET_J_PER_TH = (21.0, 22.0)  # 21.6 in 2025Q1, to the quarters' rounding and later purchases
+OWN_CATALOGUE = ("asics.csv", "asic_modes.csv", "gpus.csv", "cooling.csv", "climates.csv")
+
+
+@pytest.fixture(scope="module")
+def cango() -> Scenario:
+    """The fleet of early 2026; it needs nothing but the package."""
+    return sim.load(CONFIGS / "cango-2026")
+
+
+def nameplate(scenario: Scenario) -> tuple[float, float]:
+    """Hashrate [EH/s] and power [MW] of all ASICs deployed."""
+    models = catalogue.asics()
+    ths = sum(g.count * models[g.model].nominal.hashrate_ths for g in scenario.asics)
+    power_w = sum(g.count * models[g.model].nominal.power_w for g in scenario.asics)
+    return ths / 1e6, power_w / 1e6
+
+
+def demand_mw(scenario: Scenario) -> dict[str, float]:
+    """What each site draws at the meter with all machines at the nameplate, on a mild day [MW]."""
+    asics, gpus = catalogue.asics(), catalogue.gpus()
+    machines_w: Counter[str] = Counter()
+    for a in scenario.asics:
+        machines_w[a.site] += round(a.count * asics[a.model].nominal.power_w)
+    for n in scenario.gpus:
+        machines_w[n.site] += round(n.nodes * n.gpus_per_node * gpus[n.gpu].max_w_per_gpu)
+    return {s.name: machines_w[s.name] / 1e6 * s.pue_base + s.overhead_mw for s in scenario.sites}
+
+
+def test_tiny_shows_every_kind_of_conflict() -> None:
+    tiny = sim.load(CONFIGS / "tiny")
+    assert len(tiny.sites) == 2
+    assert len(tiny.asics) <= 5
+    assert {g.state for g in tiny.gpus} == {"contracted", "batch"}
+    assert tiny.horizon.days == 7
+    demand = demand_mw(tiny)
+    feeder = {n.name for n in tiny.grid_nodes if n.kind == "feeder"}
+    assert {s.grid_node for s in tiny.sites} == feeder
+    capacity = next(link.capacity_mw for link in tiny.grid_links if link.to_node in feeder)
+    assert max(demand.values()) < capacity < sum(s.power_limit_mw for s in tiny.sites)
+    machines = sum(g.count for g in tiny.asics)
+    assert machines * tiny.horizon.days * 24 / tiny.faults.asic.mtbf_h > 5, "failures in the week"
+
+
+def test_the_fleet_is_the_published_one(cango: Scenario) -> None:
+    ehs, power_mw = nameplate(cango)
+    assert len(cango.sites) == 48
+    assert ehs == pytest.approx(DEPLOYED_EHS, abs=0.2)
+    low, high = FLEET_J_PER_TH
+    assert low <= power_mw / ehs <= high
+    assert cango.treasury.opening_btc == 7528.3
+
+
+def test_the_fleet_lies_mostly_in_the_united_states(cango: Scenario) -> None:
+    countries = Counter(s.country for s in cango.sites)
+    assert countries["US"] > len(cango.sites) / 2
+    assert {"CA", "PY", "ET", "OM"} <= set(countries)
+    s19_xp = sum(g.count for g in cango.asics if g.model == "Antminer S19 XP")
+    assert s19_xp > sum(g.count for g in cango.asics) / 2
+
+
+def test_the_chain_begins_within_its_epoch(cango: Scenario) -> None:
+    network = cango.network
+    assert network.model == "growth"
+    assert network.epoch_start_utc is not None
+    assert network.start_height is not None
+    blocks = network.start_height - network.epoch_height
+    seconds = (cango.horizon.start_utc - network.epoch_start_utc).total_seconds()
+    assert 0 < blocks < 2016
+    assert seconds / blocks == pytest.approx(600, rel=0.05)
+
+
+@pytest.mark.parametrize("name", ["tiny", "cango-2026", "ercot-2024"])
+def test_every_row_has_a_source(name: str, data: Path) -> None:
+    scenario = sim.load(CONFIGS / name, {"data_dir": str(data)})
+    sheets = ("sites", "asics", "gpus", "grid_nodes", "grid_links")
+    for row in chain.from_iterable(getattr(scenario, sheet) for sheet in sheets):
+        assert row.source.startswith(("published", "assumed")), row
+
+
+@pytest.mark.parametrize("name", ["cango-2026", "ercot-2024"])
+def test_limits_mostly_suffice_and_sometimes_bind(name: str, data: Path) -> None:
+    scenario = sim.load(CONFIGS / name, {"data_dir": str(data)})
+    demand = demand_mw(scenario)
+    for site in scenario.sites:
+        assert 0.9 * site.power_limit_mw <= demand[site.name] <= 1.05 * site.power_limit_mw, site
+    below: dict[str, float] = {}
+    fed_by = {link.to_node: link for link in scenario.grid_links}
+    for site in scenario.sites:
+        node = site.grid_node
+        while node is not None and node in fed_by:
+            below[node] = below.get(node, 0.0) + site.power_limit_mw
+            node = fed_by[node].from_node
+    short = [node for node, limit_mw in below.items() if fed_by[node].capacity_mw < limit_mw]
+    assert 0 < len(short) < len(below) / 2
+
+
+def test_ercot_2024_is_a_recorded_year(data: Path) -> None:
+    ercot = sim.load(CONFIGS / "ercot-2024", {"data_dir": str(data)})
+    assert len(ercot.sites) == 48
+    assert ercot.horizon.start_utc.year == 2024
+    assert ercot.horizon.days == 365
+    assert {ercot.network.model, ercot.btc_price.model} == {"replay"}
+    assert {zone.model for zone in ercot.prices.zones.values()} == {"replay"}
+    assert {zone.model for zone in ercot.weather.climates.values()} == {"replay"}
+    assert {s.climate for s in ercot.sites} <= set(ercot.weather.climates)
+    assert min(s.power_limit_mw for s in ercot.sites) >= 10
+
+
+def test_ercot_2024_says_what_it_lacks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("HASHWATT_DATA", raising=False)
+    with pytest.raises(ScenarioError, match="data_dir"):
+        sim.load(CONFIGS / "ercot-2024")
+
+
+def test_the_catalogue_names_its_sources() -> None:
+    for file in OWN_CATALOGUE:
+        for row in catalogue.rows(file):
+            assert row["source"].strip(), (file, row)
+
+
+def test_the_nameplate_is_written_once() -> None:
+    rows = catalogue.rows("asic_modes.csv")
+    assert all(row["mode"] != "normal" for row in rows)
+    names = Counter((row["model"], row["mode"]) for row in rows)
+    assert max(names.values()) == 1
+    assert max(Counter(row["model"] for row in catalogue.rows("asics.csv")).values()) == 1
+
+
+def test_less_power_is_more_efficient() -> None:
+    """Assumed modes trade hashrate for J/TH, as the measured ladder does."""
+    for model in catalogue.asics().values():
+        if "low" in model.modes:
+            low, normal, high = (model.modes[name] for name in ("low", "normal", "high"))
+            j_per_th = [m.power_w / m.hashrate_ths for m in (low, normal, high)]
+            assert j_per_th == sorted(j_per_th), model.name
+            assert low.hashrate_ths < normal.hashrate_ths < high.hashrate_ths
+            assert low.source.startswith("assumed")
+            assert high.source.startswith("assumed")
+
+
+def test_a_gpu_takes_more_than_its_own_power() -> None:
+    """A share of the server is in it, idle and at the most."""
+    for gpu in catalogue.gpus().values():
+        assert gpu.idle_w_per_gpu < gpu.tdp_w < gpu.max_w_per_gpu, gpu.name
