@@ -6,6 +6,7 @@ one document goes to stdout and nothing else; progress and messages go to stderr
 
 import json
 import os
+import shutil
 import sys
 import time
 import tomllib
@@ -97,13 +98,20 @@ def check(scenario: ScenarioArgument, set_: Sets = None, as_json: Json = False) 
 
 
 @app.command()
-def schema(what: Annotated[str, typer.Argument(help="scenario")] = "scenario") -> None:
-    """JSON Schema of scenario.toml, for editors."""
+def schema(
+    what: Annotated[str, typer.Argument(help="scenario")] = "scenario",
+    markdown: Annotated[bool, typer.Option("--markdown", help="A reference to read.")] = False,
+) -> None:
+    """JSON Schema of scenario.toml, for editors; or the reference of all keys."""
     if what != "scenario":
         _fail(WRONG_INPUT, f"schema {what!r}: allowed: scenario")
+    from sim.scenario.reference import markdown as reference
     from sim.scenario.scenario import ScenarioFile
 
-    _json(ScenarioFile.model_json_schema())
+    if markdown:
+        print(reference(), end="")
+    else:
+        _json(ScenarioFile.model_json_schema())
 
 
 @app.command("list")
@@ -137,7 +145,7 @@ def query(
         names = [column[0] for column in cursor.description or []]
         rows = [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
     except FileNotFoundError as error:
-        _fail(WRONG_INPUT, str(error))
+        _fail(WRONG_INPUT, f"query: {error}")
     except duckdb.Error as error:
         _fail(WRONG_INPUT, f"query: {str(error).strip()}")
     if as_json:
@@ -249,7 +257,7 @@ def _built_in(what: str) -> list[dict[str, Any]]:
             }
             for f in files
         ]
-    _fail(WRONG_INPUT, f"list {what!r}: allowed: {', '.join(KINDS)}")
+    return _fail(WRONG_INPUT, f"list {what!r}: allowed: {', '.join(KINDS)}")
 
 
 # How things are said.
@@ -288,38 +296,37 @@ def _progress(days: float, text: str) -> Iterator[Callable[[int], None] | None]:
 
 
 def _kpi_table(result: Any) -> None:
-    from rich.console import Console
-    from rich.table import Table
+    from sim.results.kpis_text import causes, rows
 
-    from sim.results.kpis import KPIS
-    from sim.results.kpis_text import rows
+    print(f"{result.scenario.name} · {result.policy} · seed {result.seed}")
+    for name, value, unit, meaning in rows(result.kpis):
+        print(f"  {name:30s}{value:>16s} {unit:11s} {meaning}"[: _width()].rstrip())
+    for line in causes(result.kpis):
+        print(line)
 
-    table = Table(title=f"{result.scenario.name} · {result.policy} · seed {result.seed}")
-    table.add_column("KPI", no_wrap=True)
-    table.add_column("value", justify="right", no_wrap=True)
-    table.add_column("unit", no_wrap=True)
-    table.add_column("what it is", overflow="fold")
-    for name, value, unit, meaning in rows(result.kpis, KPIS):
-        table.add_row(name, value, unit, meaning)
-    Console().print(table)
+
+def _width() -> int:
+    """Columns of the terminal; text that goes to a file is not cut."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else 1000
 
 
 def _validation_table(checks: list[Any]) -> None:
-    """All checks; a long row of exact ones is summed up in one line, misses always shown."""
+    """Expected beside simulated; a long row of exact checks in one line, misses always shown."""
     groups: dict[str, list[Any]] = {}
     for check_ in checks:
         groups.setdefault(check_.check, []).append(check_)
-    rows = []
+    print(f"{'':44s}{'expected':>12s}{'simulated':>12s}")
     for name, group in groups.items():
-        shown = group if len(group) <= 60 else [c for c in group if not c.ok]
-        if len(group) > 60:
-            held = sum(c.ok for c in group)
-            rows.append({"check": name, "item": f"all {len(group)}", "expected": len(group),
-                         "simulated": held, "unit": "hold", "tolerance": group[0].tolerance.split(",")[0],
-                         "ok": "yes" if held == len(group) else "NO"})  # fmt: skip
-        rows += [{"check": c.check, "item": c.item, "expected": c.expected, "simulated": c.simulated,
-                  "unit": c.unit, "tolerance": c.tolerance, "ok": "yes" if c.ok else "NO"} for c in shown]  # fmt: skip
-    _table("", rows)
+        held = sum(c.ok for c in group)
+        print(f"{name}: {held} of {len(group)} hold; {group[0].tolerance.split(';')[0]}")
+        for c in group if len(group) <= 60 else [c for c in group if not c.ok]:
+            values = "".join(
+                f"{f'{v:,.6g}' if isinstance(v, float) else v:>12s}"
+                for v in (c.expected, c.simulated)
+            )
+            print(f"  {c.item:42.42s}{values} {c.unit}{'' if c.ok else '   MISSED'}")
+            if "explained" in c.tolerance or not c.ok:
+                print(f"      {c.tolerance} ({c.source})")
 
 
 def _table(title: str, rows: list[dict[str, Any]]) -> None:
@@ -329,7 +336,7 @@ def _table(title: str, rows: list[dict[str, Any]]) -> None:
     if not rows:
         print("nothing")
         return
-    table = Table(title=title or None)
+    table = Table(title=title or None, box=None, pad_edge=False)
     for name, value in rows[0].items():
         number = isinstance(value, int | float) and not isinstance(value, bool)
         table.add_column(name, justify="right" if number else "left", overflow="fold")

@@ -1,11 +1,10 @@
 """The clock: simpy decides when, kernels compute what flowed in between."""
 
 from collections.abc import Callable, Generator
-from typing import Any, Final, cast
+from typing import Any, Final
 
 import numpy as np
 import simpy
-from simpy.core import EventPriority
 
 from sim.finance.books import Books
 from sim.finance.contracts import energy_price

@@ -1,4 +1,4 @@
-"""What we run: owns every array of the fleet and calls the kernels; advance, settle, apply, observe."""
+"""What we run: owns every array and calls the kernels; advance, settle, observe, apply."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -41,7 +41,7 @@ class _Calls(NamedTuple):
     advance: Callable[[float], None]
     settle: Callable[[float], None]
     condition: Callable[[], None]
-    wrong_share: Callable[[], int]
+    wrong_share: Callable[[], bool]
     grant: Callable[[float, float, float], None]
     advance_groups: Callable[[int, int, float], None]
     advance_nodes: Callable[[int, int, float], None]
@@ -166,7 +166,7 @@ class Plant:
         try:
             self.asic.shares[WISH] = decision.asic_share
             self.node.shares[WISH] = decision.gpu_share
-            wrong = self._calls.wrong_share() >= 0
+            wrong = self._calls.wrong_share()
         except (AttributeError, TypeError, ValueError):
             wrong = True
         if wrong:

@@ -22,20 +22,20 @@ TOLERANCE = 1e-9
 
 
 @kernel
-def wrong_share(asic_share: Floats, node_share: Floats) -> int:
-    """Index of the first group (ASIC groups, then GPU) whose wish makes no sense; -1 if none."""
+def wrong_share(asic_share: Floats, node_share: Floats) -> bool:
+    """Whether a share is below 0 or NaN, or shares of a group sum to more than 1."""
     for g in range(asic_share.shape[0]):
         total = 0.0
         for m in range(asic_share.shape[1]):
             if not asic_share[g, m] >= 0.0:  # NaN as well
-                return int(g)
+                return True
             total += asic_share[g, m]
         if not total <= 1.0 + TOLERANCE:
-            return g
+            return True
     for n in range(node_share.shape[0]):
         if not (node_share[n] >= 0.0 and node_share[n] <= 1.0 + TOLERANCE):
-            return asic_share.shape[0] + n
-    return -1
+            return True
+    return False
 
 
 @kernel

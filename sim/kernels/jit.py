@@ -12,23 +12,24 @@ from collections.abc import Callable
 from functools import cache, partial
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, ParamSpec, TypeVar, cast
+from typing import Any, Final, ParamSpec, TypeVar, cast
 
 import numba
-import numba.core.config as numba_config
+from numba.core import config
 
 P = ParamSpec("P")
 R = TypeVar("R")
+CACHE: Final = "CACHE_DIR"  # the setting that NUMBA_CACHE_DIR fills; read at decoration
 
 
 def kernel(function: Callable[P, R]) -> Callable[P, R]:
     """Compile a function of arrays and NamedTuples of arrays."""
-    given = numba_config.CACHE_DIR
-    numba_config.CACHE_DIR = given or _cache_folder()
+    given = getattr(config, CACHE)
+    setattr(config, CACHE, given or _cache_folder())
     try:
         return cast("Callable[P, R]", numba.njit(cache=True)(function))
     finally:
-        numba_config.CACHE_DIR = given
+        setattr(config, CACHE, given)
 
 
 @cache

@@ -32,11 +32,14 @@ def allot(
             if limit < 0:
                 break
             need_w[limit] += wish_w[i]
-    if np.all(need_w <= room_w):
+    fits = True
+    for limit in range(room_w.shape[0]):
+        fits = fits and need_w[limit] <= room_w[limit]
+    if fits:
         for limit in range(room_w.shape[0]):
             room_w[limit] -= need_w[limit]
         return False
-    for i in np.argsort(-value, kind="mergesort"):
+    for i in descending(value):
         give_w = wish_w[i]
         for d in range(depth):
             limit = limits.path[site[i], d]
@@ -51,3 +54,31 @@ def allot(
                 break
             room_w[limit] -= give_w
     return True
+
+
+@kernel
+def descending(value: Floats) -> Ints:
+    """Positions (item,) by falling value, equal ones in their order: a merge sort.
+
+    numba's own stable sort takes seconds to compile in each of its callers.
+    """
+    count = value.shape[0]
+    order = np.arange(count)
+    spare = np.empty(count, dtype=np.int64)
+    width = 1
+    while width < count:
+        for start in range(0, count, 2 * width):
+            middle = min(start + width, count)
+            end = min(start + 2 * width, count)
+            left = start
+            right = middle
+            for k in range(start, end):
+                if right >= end or (left < middle and value[order[left]] >= value[order[right]]):
+                    spare[k] = order[left]
+                    left += 1
+                else:
+                    spare[k] = order[right]
+                    right += 1
+        order, spare = spare, order
+        width *= 2
+    return order

@@ -1,5 +1,7 @@
 """Sites: what the weather makes of them, and what an interval came to."""
 
+import numpy as np
+
 from sim.kernels.arrays import (
     AMBIENT_S,
     ASIC_FLOWS,
@@ -91,7 +93,7 @@ def _gather(
 ) -> Floats:
     """Add the flows of the groups to their sites and clear them; machine energy (site,) [J]."""
     flow = site.flow
-    machines_j = site.hashed_th * 0.0
+    machines_j = np.zeros(site.hashed_th.shape[0])
     site.hashed_th[:] = 0.0
     for g in range(asics.site.shape[0]):
         s = asics.site[g]

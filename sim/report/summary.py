@@ -108,7 +108,7 @@ def _power(axes: Axes, data: _Data) -> None:
     top = float(np.percentile(mean, 99)) * 1.6 + 1.0
     price.set_ylim(min(0.0, float(mean.min())), top)
     price.set_ylabel("USD/MWh, mean of the sites (axis cut at 1.6 × p99)", color=RED)
-    axes.legend(loc="upper left", ncols=5, fontsize=8, framealpha=0.9)
+    axes.legend(loc="lower left", ncols=5, fontsize=8, framealpha=0.9)
     _dates(axes)
 
 
@@ -127,11 +127,13 @@ def _hashrate(axes: Axes, data: _Data) -> None:
         step="post",
     )
     deployed = data.fleet("deployed_phs") * scale
-    axes.plot(data.when, deployed, color="black", linewidth=1.2, label="deployed")
+    axes.plot(
+        data.when, deployed, color="black", linewidth=1.2, label="deployed (above: overclocked)"
+    )
     axes.set_ylim(0, float(deployed.max()) * 1.15 or 1.0)
     axes.set_ylabel(unit)
     axes.set_title("Hashrate: operating, and what is missing to deployed, by cause")
-    axes.legend(loc="upper left", ncols=4, fontsize=8, framealpha=0.9)
+    axes.legend(loc="lower left", ncols=4, fontsize=8, framealpha=0.9)
     _dates(axes)
 
 
@@ -156,6 +158,7 @@ def _margin(axes: Axes, data: _Data) -> None:
         net = net + value
     axes.step(data.when, net, color="black", linewidth=1.0, where="post", label="margin")
     axes.axhline(0, color="black", linewidth=0.5)
+    axes.set_ylim(float(below.min()) * 1.05, float(above.max()) * 1.15 or 1.0)
     axes.set_ylabel("thousand USD a day")
     axes.set_title("Margin")
     axes.legend(loc="upper left", ncols=5, fontsize=8, framealpha=0.9)

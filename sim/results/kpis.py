@@ -1,4 +1,4 @@
-"""Figures of a run. A KPI is one function; its docstring is its definition, its name has the unit."""
+"""Figures of a run. A KPI is one function: its docstring defines it, its name ends in the unit."""
 
 import math
 from collections.abc import Callable
@@ -153,7 +153,7 @@ def lost_thermal_ehs(t: Totals) -> float:
 
 @kpi
 def lost_limit_ehs(t: Totals) -> float:
-    """Wished for and cut by a limit of the grid, mean [EH/s]."""
+    """Worth running but below a full limit, or cut by one, mean [EH/s]."""
     return _ehs(t, LOST_LIMIT)
 
 

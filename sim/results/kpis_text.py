@@ -1,7 +1,9 @@
 """KPIs as people read them: number, unit, definition."""
 
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Final
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+from sim.results.kpis import KPIS
 
 UNITS: Final = {
     "usd_per_mwh": "USD/MWh",
@@ -15,6 +17,14 @@ UNITS: Final = {
     "mwh": "MWh",
     "mw": "MW",
 }
+CAUSES: Final = {
+    "price": "switched off by the policy",
+    "mode": "slower firmware mode (negative: overclocked)",
+    "failure": "failed, or waiting to rejoin",
+    "thermal": "derated or tripped by heat",
+    "limit": "worth running, but a limit of the grid is full",
+    "restart": "booting, ramping, shortest pause",
+}
 
 
 def unit_of(name: str) -> str:
@@ -22,13 +32,23 @@ def unit_of(name: str) -> str:
     return next((u for end, u in UNITS.items() if name == end or name.endswith("_" + end)), "")
 
 
-def rows(
-    kpis: Mapping[str, float | None], functions: Mapping[str, Callable[..., Any]]
-) -> Iterator[tuple[str, str, str, str]]:
+def rows(kpis: Mapping[str, float | None]) -> Iterator[tuple[str, str, str, str]]:
     """Name, value, unit, definition of each KPI."""
     for name, value in kpis.items():
-        definition = (functions[name].__doc__ or "").split(" [")[0]
+        definition = (KPIS[name].__doc__ or "").split(" [")[0]
         yield name, _number(value), unit_of(name), definition
+
+
+def causes(kpis: Mapping[str, float | None]) -> Iterator[str]:
+    """Why operating hashrate is below deployed, in words."""
+    deployed, operating = kpis["deployed_ehs"] or 0.0, kpis["operating_ehs"] or 0.0
+    if not deployed:
+        return
+    yield f"operating {operating:.3f} of {deployed:.3f} EH/s deployed; the rest, by cause:"
+    parts = {n: v or 0.0 for n, v in kpis.items() if n.startswith("lost_")}
+    for name, lost in sorted(parts.items(), key=lambda item: -abs(item[1])):
+        cause = name.removeprefix("lost_").removesuffix("_ehs")
+        yield f"  {cause:10s}{lost:10.3f} EH/s {100 * lost / deployed:7.2f} %  {CAUSES[cause]}"
 
 
 def _number(value: float | None) -> str:

@@ -22,7 +22,7 @@ def connect(folders: list[Path]) -> Any:
     connection = duckdb.connect()
     for table in TABLES:
         parts = [
-            f"SELECT {_quoted(f.name)} AS run, * FROM read_parquet({_quoted(f / f'{table}.parquet')})"
+            f"SELECT {_quoted(f.name)} AS run, * FROM {_quoted(f / (table + '.parquet'))}"
             for f in folders
         ]
         connection.execute(f"CREATE VIEW {table} AS {' UNION ALL '.join(parts)}")

@@ -203,7 +203,7 @@ def _override(sources: _Sources, overrides: dict[str, Any], problems: list[Probl
 
 
 def _override_cell(sheet: tuple[str, list[Row]], parts: list[str], value: object) -> list[Problem]:
-    file, rows = sheet
+    _, rows = sheet
     key = ".".join(parts)
     if len(parts) != 3:
         return [Problem("--set", key, shown(value), f"write {parts[0]}.NAME.COLUMN")]

@@ -65,11 +65,10 @@ class GrowthNetwork(Table):
 
     model: Literal["growth"] = "growth"
     hashrate_ehs: float = quantity(
-        1030.0,
+        1048.0,
         "EH/s",
         "network hashrate at the start",
-        source="mean of 2025-12-25 to 2026-01-08: 1,040 EH/s, from 2016 blocks in "
-        "1,224,348 s at the difficulty then in force",
+        source="2,016 blocks in 1,224,348 s (to 2026-01-08) at the difficulty then in force",
         gt=0,
     )
     drift_per_year: float = quantity(
@@ -109,7 +108,7 @@ class GrowthNetwork(Table):
         0.02,
         "BTC",
         "mean transaction fees in a block",
-        source="mean of 2026-01: 0.021 BTC, public chain facts",
+        source="mean of 2026-01: 0.0189 BTC, public chain facts",
         ge=0,
     )
 
@@ -147,7 +146,7 @@ class ConstantBtcPrice(Table):
 
     model: Literal["constant"] = "constant"
     usd_per_btc: float = quantity(
-        88_449.0, "USD/BTC", "price of a bitcoin", source="UTC close of 2026-01-01", gt=0
+        87_292.0, "USD/BTC", "price of a bitcoin", source="UTC close of 2025-12-31", gt=0
     )
 
 
@@ -156,7 +155,7 @@ class GbmBtcPrice(Table):
 
     model: Literal["gbm"] = "gbm"
     usd_per_btc: float = quantity(
-        88_449.0, "USD/BTC", "price at the start", source="UTC close of 2026-01-01", gt=0
+        87_292.0, "USD/BTC", "price at the start", source="UTC close of 2025-12-31", gt=0
     )
     drift_per_year: float = quantity(
         0.0, "1/y", "drift of the expected price", source="assumed: no view"

@@ -50,7 +50,7 @@ class ScenarioFile(Table):
     series: dict[str, SeriesSpec] = quantity({}, "", "recorded values, by name")
 
 
-class Scenario(ScenarioFile):
+class Scenario(ScenarioFile, arbitrary_types_allowed=True):
     """A scenario folder, loaded: the tables, the sheets and the recorded series."""
 
     sites: tuple[Site, ...] = ()
@@ -58,10 +58,8 @@ class Scenario(ScenarioFile):
     gpus: tuple[GpuGroup, ...] = ()
     grid_nodes: tuple[GridNode, ...] = ()
     grid_links: tuple[GridLink, ...] = ()
-    recorded: dict[str, Series] = Field(default={}, exclude=True)
-    recorded_sha256: dict[str, str] = {}
-
-    model_config = {**Table.model_config, "arbitrary_types_allowed": True}
+    recorded: dict[str, Series] = Field(default_factory=dict, exclude=True)
+    recorded_sha256: dict[str, str] = Field(default_factory=dict)
 
     def resolved(self) -> dict[str, Any]:
         """Everything that determines a run, as plain JSON values (where the data lie excepted)."""

@@ -13,6 +13,7 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from sim.kernels.arrays import Floats, Ints
+from sim.kernels.paths import decayed
 from sim.scenario import catalogue
 from sim.streams import Streams
 from sim.units import SECONDS_PER_DAY, SECONDS_PER_HOUR
@@ -53,10 +54,8 @@ def load_price_profiles() -> dict[str, PriceProfile]:
 
     return {
         name: PriceProfile._make(
-
-                array(v[key]).reshape(SHAPES[key]) if key in SHAPES else v[key][0]
-                for key in PriceProfile._fields
-
+            array(v[key]).reshape(SHAPES[key]) if key in SHAPES else v[key][0]
+            for key in PriceProfile._fields
         )
         for name, v in values.items()
     }
@@ -115,13 +114,6 @@ def ar1(normal: Floats, autocorrelation: float, deviation: float) -> Floats:
     shocks = normal * deviation * np.sqrt(1.0 - autocorrelation**2)
     shocks[:1] = normal[:1] * deviation
     return decayed(shocks, autocorrelation)
-
-
-def decayed(impulses: Floats, decay: float) -> Floats:
-    """x[t] = decay · x[t-1] + impulses[t]."""
-    from scipy.signal import lfilter  # 0.2 s to import
-
-    return np.asarray(lfilter([1.0], [1.0, -decay], impulses), dtype=np.float64)
 
 
 def local_calendar(start_local: datetime, hours: int) -> tuple[Ints, Ints, Ints]:

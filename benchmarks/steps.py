@@ -1,0 +1,101 @@
+"""How long a fleet-year takes, and where: one process, one core, after warm-up.
+
+Absolute seconds depend on the machine and on the hour; so every time is also given as a multiple of
+a simpy timeout measured in the same run (a machine that handles a million timeouts a second makes
+one of them 1 µs).
+
+    python benchmarks/steps.py [--smoke] [--json]
+"""
+
+import argparse
+import json
+import resource
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+import simpy
+
+import sim
+from sim.engine import Engine
+from sim.policies.merit_order import MeritOrder
+from sim.report.summary import draw
+
+CONFIGS = Path(__file__).parent.parent / "configs"
+
+
+def simpy_timeout_us(count: int = 200_000) -> float:
+    """A timeout of one process that does nothing else [µs]."""
+    env = simpy.Environment()
+
+    def process() -> object:
+        while True:
+            yield env.timeout(1)
+
+    env.process(process())
+    began = time.perf_counter()
+    env.run(count)
+    return (time.perf_counter() - began) / count * 1e6
+
+
+def fleet(step_s: int, days: int, faults: bool, repeats: int) -> dict[str, float]:
+    """Medians over repeats of loading, building, simulating and writing [s]."""
+    overrides = {"horizon.step_s": step_s, "horizon.days": days, "faults.enabled": faults}
+    times: dict[str, list[float]] = {"load": [], "build": [], "simulate": [], "write": []}
+    for _ in range(repeats):
+        marks = [time.perf_counter()]
+        scenario = sim.load(CONFIGS / "cango-2026", overrides)
+        marks.append(time.perf_counter())
+        engine = Engine(scenario, MeritOrder(), 1)
+        marks.append(time.perf_counter())
+        engine.run()
+        marks.append(time.perf_counter())
+        for name, a, b in zip(times, marks, marks[1:], strict=False):
+            times[name].append(b - a)
+        result = sim.run(scenario, "merit-order", 1)
+        with tempfile.TemporaryDirectory() as folder:
+            began = time.perf_counter()
+            result.save(Path(folder) / "result", [draw])
+            times["write"].append(time.perf_counter() - began)
+    return {name: statistics.median(values) for name, values in times.items()}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--smoke", action="store_true", help="two days, once: does it run?")
+    parser.add_argument("--json", action="store_true")
+    arguments = parser.parse_args()
+    days, repeats = (2, 1) if arguments.smoke else (365, 3)
+    fleet(900, 2, True, 1)  # compile, import
+    unit_us = statistics.median(simpy_timeout_us() for _ in range(3))
+    rows = []
+    for step_s, faults in ((900, False), (900, True), (300, True)):
+        t = fleet(step_s, days, faults, repeats)
+        steps = days * 86_400 // step_s
+        rows.append(
+            {
+                "fleet": f"48 sites, {days} days, {step_s} s, failures {'on' if faults else 'off'}",
+                "simulate_s": t["simulate"],
+                "step_us": t["simulate"] / steps * 1e6,
+                "step_simpy_timeouts": t["simulate"] / steps * 1e6 / unit_us,
+                "load_s": t["load"],
+                "build_s": t["build"],
+                "write_s": t["write"],
+            }
+        )
+    peak_gib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    if arguments.json:
+        print(json.dumps({"simpy_timeout_us": unit_us, "peak_gib": peak_gib, "rows": rows}))
+        return
+    print(f"a simpy timeout takes {unit_us:.2f} µs here; peak memory {peak_gib:.2f} GiB")
+    for row in rows:
+        print(
+            f"{row['fleet']}: simulate {row['simulate_s']:.2f} s, "
+            f"{row['step_us']:.0f} µs a step = {row['step_simpy_timeouts']:.0f} simpy timeouts; "
+            f"load {row['load_s']:.2f}, build {row['build_s']:.2f}, write {row['write_s']:.2f} s"
+        )
+
+
+if __name__ == "__main__":
+    main()
