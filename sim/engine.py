@@ -20,9 +20,9 @@ from sim.world.difficulty import btc_per_th
 from sim.world.outages import MachineFailures, in_order
 from sim.world.world import World, build_world
 
-AFTER_EVENTS: Final = cast(
-    "EventPriority", 2
-)  # simpy priority of the control step: whatever else happens at t goes first
+AFTER_EVENTS: Final[Any] = (
+    2  # simpy priority of the control step: whatever else happens at t goes first
+)
 Process = Generator[Any, Any, None]
 
 

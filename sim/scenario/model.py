@@ -288,7 +288,7 @@ class Mining(Table):
         300,
         "s",
         "from power-on to hashing; full power is drawn meanwhile",
-        source="assumed; a soft restart takes 15 to 20 s (measured under VNish), a cold one minutes",
+        source="assumed; a soft restart takes 15 to 20 s (measured, VNish), a cold one minutes",
         ge=0,
         le=86_400,
     )
