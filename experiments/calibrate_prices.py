@@ -1,14 +1,14 @@
 """Calibrate the seasonal mean-reverting jump process on ERCOT real-time prices of 2024 and 2025.
 
-Method: y = log(p + 40 USD/MWh); the lowest hourly price is -36. The seasonal level is
-the median of y by month and local hour, smoothed over neighbouring hours; the weekend step is the
-median of what is left. Residuals beyond 2.5 robust standard deviations (1.4826 MAD) are excursions:
-where they begin gives the arrival rate of jumps by hour, how they shrink their decay. The clipped
-rest has the autocorrelation of two AR(1) processes: a slow one (0.99 per hour, assumed) whose weight
+Method: y = log(p + 40 USD/MWh); the lowest hourly price is -36. The seasonal level is the median
+of y by month and local hour, smoothed over neighbouring hours; the weekend step is the median of
+what is left. Residuals beyond 2.5 robust standard deviations (1.4826 MAD) are excursions: where
+they begin gives the arrival rate of jumps by hour, how they shrink their decay. The clipped rest
+has the autocorrelation of two AR(1) processes: a slow one (0.99 per hour, assumed) whose weight
 follows from the lag of 24 h, and a fast one from the lag of 1 h. Last, simulated moments: the
 rate, size and decay of the jumps are scaled (Nelder-Mead on 10 simulated years with one luck) so
-that eleven quantiles and the mean agree. The long-run mean is that of 100
-simulated years. Writes `sim/scenario/catalogue/price_profiles.csv`.
+that eleven quantiles and the mean agree. The long-run mean is that of 100 simulated years. Writes
+`sim/scenario/catalogue/price_profiles.csv`.
 
     python experiments/calibrate_prices.py --data ../shared/data
 """

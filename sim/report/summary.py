@@ -29,8 +29,9 @@ CAUSES: Final = (
 
 def draw(result: RunResult, folder: Path) -> None:
     """Draw the four panels into `folder/summary.png`."""
-    figure = Figure(figsize=(16, 11), layout="constrained")
+    figure = Figure(figsize=(16, 11))
     (power, hashrate), (margin, sites) = figure.subplots(2, 2)
+    figure.subplots_adjust(0.05, 0.06, 0.98, 0.89, wspace=0.24, hspace=0.24)
     data = _Data(result)
     _power(power, data)
     _hashrate(hashrate, data)

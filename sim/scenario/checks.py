@@ -1,7 +1,7 @@
 """What must hold between the tables and the sheets of a scenario."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import networkx as nx
 import numpy as np
@@ -18,19 +18,30 @@ from sim.scenario.model import (
 )
 from sim.scenario.problems import Problem, shown, suggest
 from sim.scenario.scenario import Scenario
-from sim.scenario.series import SeriesError
+from sim.scenario.series import Series, SeriesError
 from sim.units import SECONDS_PER_HOUR
 
 TOML = "scenario.toml"
 
 
-def check(scenario: Scenario) -> list[Problem]:
-    """Every problem between the parts; empty when the scenario can run."""
-    return [
-        problem
-        for part in (_epoch, _sites, _asics, _gpus, _grid, _overhead, _climates, _zones, _series)
-        for problem in part(scenario)
-    ]
+def check(scenario: Scenario, broken: set[str]) -> list[Problem]:
+    """Every problem between the parts; empty when the scenario can run.
+
+    Parts that read a sheet of `broken`, of which rows are missing, are left out: what they would
+    find follows from what is known already.
+    """
+    parts: dict[Callable[[Scenario], Iterator[Problem]], set[str]] = {
+        _epoch: set(),
+        _sites: {"grid_nodes"},
+        _asics: {"sites"},
+        _gpus: {"sites"},
+        _grid: {"grid_nodes", "grid_links"},
+        _overhead: set(),
+        _climates: set(),
+        _zones: set(),
+        _series: set(),
+    }
+    return [p for part, reads in parts.items() if not reads & broken for p in part(scenario)]
 
 
 def _unknown(file: str, where: str, name: str, allowed: Iterable[str]) -> Iterator[Problem]:
@@ -167,6 +178,14 @@ def _references(s: Scenario) -> Iterator[tuple[str, str, list[str]]]:
             yield f"weather.climates.{name}", climate.series, [climate.column]
 
 
+def _unreadable(series: Series, where: str, columns: list[str]) -> Iterator[Problem]:
+    for column in columns:
+        try:
+            series.column(column)
+        except SeriesError as error:
+            yield Problem(TOML, where, "", str(error))
+
+
 def _series(s: Scenario) -> Iterator[Problem]:
     start = round(s.horizon.start_utc.timestamp())
     hours = np.arange(start, start + s.horizon.seconds, SECONDS_PER_HOUR, dtype=np.int64)
@@ -176,6 +195,10 @@ def _series(s: Scenario) -> Iterator[Problem]:
             continue  # a file that could not be read is reported where it is read
         series = s.recorded[name]
         where = f"{key} (series {name!r}, {s.series[name].file})"
+        unreadable = list(_unreadable(series, where, columns))
+        yield from unreadable
+        if unreadable:
+            continue
         if series.kind == "regular" and (start < series.start_s[0] or hours[-1] >= series.end_s):
             yield Problem(
                 TOML,

@@ -86,14 +86,18 @@ def _assembled(path: str, folder: Path, sources: _Sources, problems: list[Proble
         content = {name: getattr(tables, name) for name in ScenarioFile.model_fields}
     except ValidationError as error:
         problems += from_validation(error, TOML, ScenarioFile)
+    broken: set[str] = set()
     for sheet, (file, rows) in sources.sheets.items():
+        known = len(problems)
         content[sheet] = _validated(SHEETS[sheet], file, rows, problems)
+        if len(problems) > known:
+            broken.add(sheet)
     if "series" in content:
         content |= _recorded(folder, content["series"], content["data_dir"], problems)
     if "horizon" in content:
         content["name"] = content["name"] or folder.resolve().name
         scenario = Scenario.model_construct(**content)
-        problems += check(scenario)
+        problems += check(scenario, broken)
         if not problems:
             return scenario
     raise ScenarioError(path, problems)

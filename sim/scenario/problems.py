@@ -69,8 +69,8 @@ def _translate(error: dict[str, Any], file: str, model: type[BaseModel], prefix:
         return Problem(file, f"{where}.{tag}", given, f"allowed: {allowed}")
     if kind in ("literal_error", "enum"):
         return Problem(file, where, value, f"allowed: {context['expected']}")
-    bounds = {"greater_than": "> {gt}", "greater_than_equal": ">= {ge}",
-              "less_than": "< {lt}", "less_than_equal": "<= {le}"}  # fmt: skip
+    bounds = {"greater_than": "> {gt:g}", "greater_than_equal": ">= {ge:g}",
+              "less_than": "< {lt:g}", "less_than_equal": "<= {le:g}"}  # fmt: skip
     if kind in bounds:
         return Problem(
             file, where, value, f"must be {bounds[kind].format(**context)} {unit}".rstrip()

@@ -1,4 +1,4 @@
-"""Schema, reference and catalogue: every key has a unit or none on purpose, every figure a source."""
+"""Schema, reference and catalogue: every number has a unit, every figure a source."""
 
 import json
 import tomllib

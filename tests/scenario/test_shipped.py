@@ -97,7 +97,7 @@ def test_limits_mostly_suffice_and_sometimes_bind(name: str, data: Path) -> None
     scenario = sim.load(CONFIGS / name, {"data_dir": str(data)})
     demand = demand_mw(scenario)
     for site in scenario.sites:
-        assert 0.9 * site.power_limit_mw <= demand[site.name] <= 1.05 * site.power_limit_mw, site
+        assert 0.8 * site.power_limit_mw <= demand[site.name] <= 1.05 * site.power_limit_mw, site
     below: dict[str, float] = {}
     fed_by = {link.to_node: link for link in scenario.grid_links}
     for site in scenario.sites:
@@ -118,7 +118,7 @@ def test_ercot_2024_is_a_recorded_year(data: Path) -> None:
     assert {zone.model for zone in ercot.prices.zones.values()} == {"replay"}
     assert {zone.model for zone in ercot.weather.climates.values()} == {"replay"}
     assert {s.climate for s in ercot.sites} <= set(ercot.weather.climates)
-    assert min(s.power_limit_mw for s in ercot.sites) >= 10
+    assert min(s.power_limit_mw for s in ercot.sites) >= 5
 
 
 def test_ercot_2024_says_what_it_lacks(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,120 @@
+"""Plant defects one by one in a copy of the sources, and see whether the tests find them.
+
+Each defect is a line of text replaced in one file, and the tests that must fail because of it. Run
+by hand after a change to a kernel, the engine or the ledger (some minutes):
+
+    python experiments/plant_defects.py [WORD …]     only defects whose name contains a word
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).parent.parent
+
+
+class Defect(NamedTuple):
+    """A planted bug."""
+
+    name: str
+    file: str
+    old: str
+    new: str
+    tests: str  # what must fail
+
+
+LAWS = "tests/laws/test_laws.py::"
+DEFECTS = (
+    Defect("law 2: losses forgotten at the meter", "sim/kernels/site.py",
+           "meter_j = at_site_j + loss_j", "meter_j = at_site_j",
+           LAWS + "test_law_2_meter_is_the_sum_of_its_uses"),
+    Defect("law 2: booting machines counted as hashing", "sim/kernels/mining.py",
+           "(on_ths * dt - booting)", "(on_ths * dt)",
+           LAWS + "test_law_2_hashes_have_one_fate_each"),
+    Defect("law 3: credit side rounded down", "sim/finance/ledger.py",
+           "part = units[used] * sign", "part = units[used] * sign - (sign < 0)",
+           LAWS + "test_law_3_every_transaction_sums_to_zero"),
+    Defect("law 3: pool fee posted as an income", "sim/finance/books.py",
+           '"expenses:pool-fees", "assets:btc"', '"assets:btc", "expenses:pool-fees"',
+           LAWS + "test_law_3_every_transaction_sums_to_zero"),
+    Defect("law 4: limits of the path forgotten but the first", "sim/kernels/power.py",
+           "room_w[limit] -= give_w", "room_w[limit] -= 0.5 * give_w",
+           LAWS + "test_law_4_no_limit_is_ever_broken"),
+    Defect("law 4: a repaired machine runs at once", "sim/plant.py",
+           "(self.asic if kind == \"asic\" else self.node).healthy[group] += 1.0",
+           "s = self.asic if kind == \"asic\" else self.node; s.healthy[group] += 1.0; "
+           "s.running[group] += 1.0",
+           LAWS + "test_law_6_advancing_in_pieces_equals_one "
+           + LAWS + "test_law_4_no_limit_is_ever_broken"),
+    Defect("law 5: the step is a second too long", "sim/engine.py",
+           "AFTER_EVENTS, horizon.step_s)", "AFTER_EVENTS, horizon.step_s + 1)",
+           LAWS + "test_law_5_the_clock_never_goes_back"),
+    Defect("law 6: boot time from the wrong end", "sim/kernels/mining.py",
+           "state.starting_until_s[g] - start_s", "state.starting_until_s[g] - t_s",
+           LAWS + "test_law_6_advancing_in_pieces_equals_one tests/kernels/test_mining.py"),
+    Defect("law 7: luck of the process", "sim/streams.py",
+           'name = f"{self.seed}', 'name = f"{id(self)}{self.seed}',
+           LAWS + "test_law_7_same_cell_same_bytes"),
+    Defect("law 8: the price of the next step", "sim/engine.py",
+           "self.plant.condition(self.price[self.step]",
+           "self.plant.condition(self.price[min(self.step + 1, len(self.price) - 1)]",
+           LAWS + "test_law_8_no_peeking"),
+    Defect("law 9: prices by position", "sim/kernels/dispatch.py",
+           "value[i] -= price_usd_per_j[s]", "value[i] -= price_usd_per_j[0]",
+           LAWS + "test_law_9_permuting_sites_permutes_results"),
+    Defect("law 11: solo finds twice its share", "sim/finance/pools.py",
+           "chain.luck[first:last] < share", "chain.luck[first:last] < 1.2 * share",
+           LAWS + "test_law_11_pools_agree_in_the_mean"),
+    Defect("law 12: the dearest first", "sim/kernels/power.py",
+           "value[order[left]] >= value[order[right]]", "value[order[left]] <= value[order[right]]",
+           "tests/kernels/test_power.py"),
+    Defect("law 12: worth of a hash with the wrong sign", "sim/kernels/dispatch.py",
+           "rank_ths[g, rank] * usd_per_th /", "rank_ths[g, rank] / usd_per_th * 1e-13 /",
+           LAWS + "test_law_12_a_higher_hashprice_never_lowers_hashes"),
+    Defect("retarget over 2,016 gaps", "sim/world/difficulty.py",
+           "span_s = last_time_s - first_time_s", "span_s = last_time_s - first_time_s + 600",
+           "tests/world/test_bitcoin.py"),
+    Defect("compact form ignores the sign bit", "sim/world/difficulty.py",
+           "if mantissa & 0x00800000:  # the", "if mantissa & 0x01000000:  # the",
+           "tests/world/test_bitcoin.py"),
+)  # fmt: skip
+
+
+def main() -> None:
+    words = sys.argv[1:]
+    missed = []
+    for defect in DEFECTS:
+        if words and not any(word in defect.name for word in words):
+            continue
+        with tempfile.TemporaryDirectory() as folder:
+            copy = Path(folder) / "copy"
+            shutil.copytree(
+                ROOT, copy, ignore=shutil.ignore_patterns(".git", "__pycache__", ".*_cache")
+            )
+            file = copy / defect.file
+            text = file.read_text()
+            if text.count(defect.old) < 1:
+                print(f"cannot plant: {defect.name}: the line is not there any more")
+                missed.append(defect.name)
+                continue
+            file.write_text(text.replace(defect.old, defect.new))
+            environment = {**os.environ, "PYTHONPATH": str(copy)}
+            done = subprocess.run(
+                [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *defect.tests.split()],
+                cwd=copy, env=environment, capture_output=True, text=True, check=False,
+            )  # fmt: skip
+        found = done.returncode == 1
+        print(f"{'found ' if found else 'MISSED'}  {defect.name}", flush=True)
+        if not found:
+            missed.append(defect.name)
+            print(done.stdout[-800:])
+    print(f"{len(missed)} missed")
+    sys.exit(1 if missed else 0)
+
+
+if __name__ == "__main__":
+    main()

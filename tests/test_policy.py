@@ -1,0 +1,143 @@
+"""The contract of a policy, what `check_policy` finds, and the policies themselves."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import sim
+from sim.policies import BUILTIN
+from sim.policy import Decision, Observation, _example, load_policy
+from sim.scenario import Scenario
+
+
+class Cheap:
+    """The fifteen lines of the README: mine where energy is cheaper than hashes are worth."""
+
+    def decide(self, observation: Observation) -> Decision:
+        asic = observation.asic
+        watts = (asic.mode_w * asic.default_share).sum(axis=1)
+        ths = (asic.mode_ths * asic.default_share).sum(axis=1)
+        worth = ths * observation.usd_per_th * 3.6e9 / watts  # USD/MWh at the machine
+        cost = observation.price_usd_per_mwh * observation.meter_factor
+        on = worth > cost[asic.site]
+        return Decision(asic.default_share * on[:, None], np.ones_like(observation.gpu.available))
+
+
+class Wrong(Cheap):
+    def __init__(self, kind: str) -> None:
+        self.kind = kind
+        self.calls = 0
+        if kind == "unpicklable":
+            self.lock = lambda: None
+
+    def decide(self, observation: Observation) -> Any:
+        decision = super().decide(observation)
+        share = decision.asic_share
+        self.calls += 1
+        match self.kind:
+            case "not a decision":
+                return share
+            case "shape":
+                return Decision(share[:1], decision.gpu_share)
+            case "dtype":
+                return Decision(share.astype(int), decision.gpu_share)
+            case "NaN":
+                share[0, 0] = np.nan
+            case "negative":
+                share[0, 1] = -0.1
+            case "more than all":
+                share[:, :] = 0.5
+            case "mutation":
+                observation.price_usd_per_mwh[0] = 0.0
+            case "luck of its own":
+                share *= np.random.default_rng().random()
+            case "raises":
+                raise KeyError("oops")
+        return decision
+
+
+FINDINGS = {
+    "not a decision": "must return a sim.Decision",
+    "shape": "has shape",
+    "dtype": "float64",
+    "NaN": "NaN at index (0, 0)",
+    "negative": "below 0",
+    "more than all": "sums to 1.5",
+    "mutation": "changes its observation",
+    "luck of its own": "decide differently",
+    "raises": "KeyError",
+    "unpicklable": "pickled",
+}
+
+
+@pytest.mark.parametrize("kind", FINDINGS)
+def test_check_policy_tells_what_is_wrong(kind: str) -> None:
+    problems = sim.check_policy(Wrong(kind))
+    assert problems
+    assert FINDINGS[kind] in problems[0]
+
+
+@pytest.mark.parametrize("name", BUILTIN)
+def test_built_in_policies_keep_the_contract(name: str) -> None:
+    assert sim.check_policy(load_policy(name, {}, BUILTIN)) == []
+
+
+def test_a_policy_of_the_reader() -> None:
+    assert sim.check_policy(Cheap()) == []
+    assert sim.check_policy(object()) == ["object has no method decide(observation)"]
+
+
+def test_a_wrong_decision_stops_the_run_and_says_why(tiny: Scenario) -> None:
+    for kind in ("shape", "NaN", "negative", "more than all", "not a decision"):
+        with pytest.raises(sim.PolicyError, match="decision at t = 0 s"):
+            sim.run(tiny, Wrong(kind))
+
+
+def test_policies_are_found_by_name_or_address(tiny: Scenario) -> None:
+    assert sim.run(tiny, "tests.test_policy:Cheap").policy == "tests.test_policy:Cheap"
+    for spec, message in (
+        ("merit", "allowed: merit-order, price-threshold, static"),
+        ("tests.nowhere:Cheap", "cannot be imported"),
+        ("tests.test_policy:FINDINGS", "not callable"),
+        ("builtins:object", "no method decide"),
+    ):
+        with pytest.raises(sim.PolicyError, match=message):
+            sim.run(tiny, spec)
+    with pytest.raises(sim.PolicyError, match="max_usd"):
+        load_policy("price-threshold", {"max_usd": 3}, BUILTIN)
+
+
+def test_what_a_policy_keeps_does_not_change_under_its_hands(tiny: Scenario) -> None:
+    class Keeper(Cheap):
+        kept: list[tuple[Any, float]] = []  # noqa: RUF012
+
+        def decide(self, observation: Observation) -> Decision:
+            self.kept.append(
+                (observation.price_usd_per_mwh, float(observation.price_usd_per_mwh.sum()))
+            )
+            return super().decide(observation)
+
+    sim.run(tiny, Keeper())
+    assert len({total for _, total in Keeper.kept}) > 10
+    assert all(float(array.sum()) == total for array, total in Keeper.kept)
+
+
+def test_price_threshold_stops_hashing_above_it() -> None:
+    observation = _example(3)
+    limit = float(np.median(observation.price_usd_per_mwh))
+    decision = load_policy("price-threshold", {"max_usd_per_mwh": limit}, BUILTIN).decide(
+        observation
+    )
+    on = decision.asic_share.sum(axis=1) > 0
+    expected = observation.price_usd_per_mwh[observation.asic.site] <= limit
+    np.testing.assert_array_equal(on, expected)
+    assert decision.gpu_share.tolist() == [1.0, 1.0]
+
+
+def test_merit_order_earns_most(tiny: Scenario) -> None:
+    margins = {
+        name: sim.run(tiny, name, 3).kpis["gross_margin_usd"]
+        for name in ("static", "price-threshold", "merit-order")
+    }
+    assert max(margins, key=lambda n: margins[n] or 0.0) == "merit-order"
