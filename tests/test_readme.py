@@ -1,0 +1,22 @@
+"""The README's Python runs, and says what it shows."""
+
+import re
+
+import pytest
+
+from tests.conftest import ROOT
+
+
+def test_the_code_of_the_readme_runs(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(ROOT)
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.S)
+    assert blocks
+    for block in blocks:
+        assert len(re.findall(r"class Cheap:.*?return[^\n]*", block, re.S)[0].splitlines()) <= 15
+        exec(compile(block, "README.md", "exec"), {"__name__": "readme"})
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 3
+    margins = [int(line.split()[-1]) for line in lines]
+    assert margins == sorted(margins)
