@@ -164,9 +164,15 @@ class Plant:
             PolicyError: if the decision is not one, with what is wrong.
         """
         try:
-            self.asic.shares[WISH] = decision.asic_share
-            self.node.shares[WISH] = decision.gpu_share
-            wrong = self._calls.wrong_share()
+            wish, node_wish = self.asic.shares[WISH], self.node.shares[WISH]
+            wrong = (
+                decision.asic_share.shape != wish.shape
+                or decision.gpu_share.shape != node_wish.shape
+            )
+            if not wrong:
+                wish[:] = decision.asic_share
+                node_wish[:] = decision.gpu_share
+                wrong = self._calls.wrong_share()
         except (AttributeError, TypeError, ValueError):
             wrong = True
         if wrong:
