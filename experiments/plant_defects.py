@@ -92,9 +92,8 @@ def main() -> None:
             continue
         with tempfile.TemporaryDirectory() as folder:
             copy = Path(folder) / "copy"
-            shutil.copytree(
-                ROOT, copy, ignore=shutil.ignore_patterns(".git", "__pycache__", ".*_cache")
-            )
+            skip = shutil.ignore_patterns(".git", "__pycache__", ".*_cache", "runs")
+            shutil.copytree(ROOT, copy, ignore=skip)
             file = copy / defect.file
             text = file.read_text()
             if text.count(defect.old) < 1:

@@ -1,6 +1,8 @@
 """The README's Python runs, and says what it shows."""
 
 import re
+import runpy
+from pathlib import Path
 
 import pytest
 
@@ -8,14 +10,15 @@ from tests.conftest import ROOT
 
 
 def test_the_code_of_the_readme_runs(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(ROOT)
     blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.S)
     assert blocks
     for block in blocks:
         assert len(re.findall(r"class Cheap:.*?return[^\n]*", block, re.S)[0].splitlines()) <= 15
-        exec(compile(block, "README.md", "exec"), {"__name__": "readme"})
+        (tmp_path / "readme.py").write_text(block)
+        runpy.run_path(str(tmp_path / "readme.py"), run_name="__main__")
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 3
     margins = [int(line.split()[-1]) for line in lines]

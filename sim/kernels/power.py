@@ -20,7 +20,7 @@ def allot(
     Exact on radial grids: nested (laminar) limits form a polymatroid, on which the greedy order
     loses the least value (Edmonds, 1970). `value` (item,) orders the items, ties by position;
     `wish_w`, `granted_w` (item,) [W] at the meter; `site` (item,); `room_w` (limit,) [W] is what is
-    still free, and is used up.
+    still free, and is used up. Sites below no exceeded limit get what they wish at once.
     """
     items = value.shape[0]
     depth = limits.path.shape[1]
@@ -32,14 +32,27 @@ def allot(
             if limit < 0:
                 break
             need_w[limit] += wish_w[i]
-    fits = True
-    for limit in range(room_w.shape[0]):
-        fits = fits and need_w[limit] <= room_w[limit]
-    if fits:
-        for limit in range(room_w.shape[0]):
-            room_w[limit] -= need_w[limit]
-        return False
-    for i in descending(value):
+    tight = need_w > room_w
+    short = np.zeros(limits.path.shape[0], dtype=np.bool_)
+    for s in range(limits.path.shape[0]):
+        for d in range(depth):
+            limit = limits.path[s, d]
+            if limit >= 0 and tight[limit]:
+                short[s] = True
+    disputed = np.empty(items, dtype=np.int64)
+    count = 0
+    for i in range(items):
+        if short[site[i]] and wish_w[i] > 0.0:
+            disputed[count] = i
+            count += 1
+            continue
+        for d in range(depth):
+            limit = limits.path[site[i], d]
+            if limit < 0:
+                break
+            room_w[limit] -= wish_w[i]
+    for rank in descending(value[disputed[:count]]):
+        i = disputed[rank]
         give_w = wish_w[i]
         for d in range(depth):
             limit = limits.path[site[i], d]
@@ -53,7 +66,7 @@ def allot(
             if limit < 0:
                 break
             room_w[limit] -= give_w
-    return True
+    return count > 0
 
 
 @kernel

@@ -66,8 +66,7 @@ def checks(data: Path | None) -> Iterator[Check]:
                 produced,
                 round(most, 1),
                 "BTC",
-                f"produced / simulated {produced / most:.2f}, at most {1 + EACH:.2f}"
-                + (f"; {why}" if why else ""),
+                f"at most {1 + EACH:.2f} of the simulated" + (f"; {why}" if why else ""),
                 produced <= most * (1 + EACH) or bool(why),
                 row["source"],
             )
