@@ -102,10 +102,15 @@ def main() -> None:
                 continue
             file.write_text(text.replace(defect.old, defect.new))
             environment = {**os.environ, "PYTHONPATH": str(copy)}
+            pytest = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider"]
             done = subprocess.run(
-                [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *defect.tests.split()],
-                cwd=copy, env=environment, capture_output=True, text=True, check=False,
-            )  # fmt: skip
+                [*pytest, *defect.tests.split()],
+                cwd=copy,
+                env=environment,
+                capture_output=True,
+                text=True,
+                check=False,
+            )
         found = done.returncode == 1
         print(f"{'found ' if found else 'MISSED'}  {defect.name}", flush=True)
         if not found:
