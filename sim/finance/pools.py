@@ -5,7 +5,7 @@ from typing import Protocol
 import numpy as np
 
 from sim.kernels.arrays import Floats
-from sim.scenario.model import Pool as PoolSpec
+from sim.scenario.bitcoin import Pool as PoolSpec
 from sim.units import HASHES_PER_TH, SECONDS_PER_DAY, TH_PER_EH
 from sim.world.bitcoin import Chain
 from sim.world.difficulty import HASHES_PER_DIFFICULTY, subsidy_btc

@@ -7,15 +7,8 @@ import networkx as nx
 import numpy as np
 
 from sim.scenario import catalogue
-from sim.scenario.model import (
-    GrowthNetwork,
-    ReplayBtcPrice,
-    ReplayNetwork,
-    ReplayPrice,
-    ReplayWeather,
-    SeasonalJumpPrice,
-    SeasonalWeather,
-)
+from sim.scenario.bitcoin import GrowthNetwork, ReplayBtcPrice, ReplayNetwork
+from sim.scenario.model import ReplayPrice, ReplayWeather, SeasonalJumpPrice, SeasonalWeather
 from sim.scenario.problems import Problem, shown, suggest
 from sim.scenario.scenario import Scenario
 from sim.scenario.series import Series, SeriesError

@@ -6,17 +6,13 @@ from typing import Any
 
 from pydantic import Field
 
+from sim.scenario.bitcoin import BtcPrice, ConstantBtcPrice, GrowthNetwork, Network, Pool
 from sim.scenario.model import (
-    BtcPrice,
-    ConstantBtcPrice,
     FaultTables,
-    GrowthNetwork,
     Horizon,
     Inference,
     Mining,
-    Network,
     PolicySpec,
-    Pool,
     Prices,
     SeriesSpec,
     Treasury,

@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 
 from sim.kernels.arrays import Floats, Ints
-from sim.scenario.model import GrowthNetwork, ReplayNetwork
+from sim.scenario.bitcoin import GrowthNetwork, ReplayNetwork
 from sim.scenario.scenario import Scenario
 from sim.streams import Streams
 from sim.units import (

@@ -5,15 +5,8 @@ from typing import Final, Protocol
 import numpy as np
 
 from sim.kernels.arrays import Floats, Ints
-from sim.scenario.model import (
-    BtcPrice,
-    ConstantBtcPrice,
-    FixedPrice,
-    GbmBtcPrice,
-    ReplayBtcPrice,
-    ReplayPrice,
-    ReplayWeather,
-)
+from sim.scenario.bitcoin import BtcPrice, ConstantBtcPrice, GbmBtcPrice, ReplayBtcPrice
+from sim.scenario.model import FixedPrice, ReplayPrice, ReplayWeather
 from sim.scenario.rows import Site
 from sim.scenario.scenario import Scenario
 from sim.scenario.series import Series

@@ -75,7 +75,10 @@ def fleet(values: dict[str, Any], **tables: Any) -> Scenario:
             "faults": {"asic": {"mtbf_h": values["mtbf_h"], "spare_lead_h": 6}},
             **tables,
         },
-        sites=[{"name": "alpha", **site}, {"name": "bravo", "climate": "massena-ny", **site}],
+        sites=[
+            {"name": "alpha", **site},
+            {"name": "bravo", "climate": "massena-ny", "adder_usd_per_mwh": 30, **site},
+        ],
         feeder_mw=values["feeder_mw"],
     )
 
