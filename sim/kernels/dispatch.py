@@ -94,8 +94,9 @@ def merit_order(
 
     allot(value, wish_w, at, limits, limits.room_w.copy(), granted_w)
 
-    asic_share[:] = 0.0
     for g in range(groups):
+        for m in range(modes):
+            asic_share[g, m] = 0.0
         for rank in range(modes):
             i = g * modes + rank
             if wish_w[i] <= 0.0:

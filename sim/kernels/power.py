@@ -32,12 +32,11 @@ def allot(
             if limit < 0:
                 break
             need_w[limit] += wish_w[i]
-    tight = need_w > room_w
     short = np.zeros(limits.path.shape[0], dtype=np.bool_)
     for s in range(limits.path.shape[0]):
         for d in range(depth):
             limit = limits.path[s, d]
-            if limit >= 0 and tight[limit]:
+            if limit >= 0 and need_w[limit] > room_w[limit]:
                 short[s] = True
     disputed = np.empty(items, dtype=np.int64)
     count = 0
@@ -51,7 +50,10 @@ def allot(
             if limit < 0:
                 break
             room_w[limit] -= wish_w[i]
-    for rank in descending(value[disputed[:count]]):
+    ranked = np.empty(count)
+    for k in range(count):
+        ranked[k] = value[disputed[k]]
+    for rank in descending(ranked):
         i = disputed[rank]
         give_w = wish_w[i]
         for d in range(depth):

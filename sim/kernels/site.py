@@ -94,7 +94,8 @@ def _gather(
     """Add the flows of the groups to their sites and clear them; machine energy (site,) [J]."""
     flow = site.flow
     machines_j = np.zeros(site.hashed_th.shape[0])
-    site.hashed_th[:] = 0.0
+    for s in range(site.hashed_th.shape[0]):
+        site.hashed_th[s] = 0.0
     for g in range(asics.site.shape[0]):
         s = asics.site[g]
         site.hashed_th[s] += asic.flow[HASHED, g]
@@ -140,4 +141,5 @@ def condition(
             asics.derating[g, 1],
             asics.derating[g, 2],
         )
-    node.running[:] = node.healthy
+    for n in range(node.healthy.shape[0]):  # a slice takes numba 4 s to compile
+        node.running[n] = node.healthy[n]
