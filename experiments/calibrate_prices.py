@@ -1,6 +1,6 @@
 """Calibrate the seasonal mean-reverting jump process on ERCOT real-time prices of 2024 and 2025.
 
-Method: y = log(p + 40 USD/MWh); the lowest hourly price is -36. The seasonal level is the median
+Method: y = log(p + 40 USD/MWh); the lowest hourly price is -32. The seasonal level is the median
 of y by month and local hour, smoothed over neighbouring hours; the weekend step is the median of
 what is left. Residuals beyond 2.5 robust standard deviations (1.4826 MAD) are excursions: where
 they begin gives the arrival rate of jumps by hour, how they shrink their decay. The clipped rest

@@ -58,7 +58,7 @@ class SeasonalTemperature:
             ]
         )[:hours]
         local = start_utc + timedelta(hours=utc_offset_h)
-        first_day = local.timetuple().tm_yday - 1 + local.hour / 24.0
+        first_day = local.timetuple().tm_yday - 1 + (local.hour + local.minute / 60.0) / 24.0
         days = first_day + np.arange(hours) / 24.0
         self.ambient_c = expected_c(climate, days) + ar1(normal, climate.ar1_per_h, climate.noise_c)
 

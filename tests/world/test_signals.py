@@ -100,6 +100,15 @@ def test_temperature_has_its_season_and_its_noise() -> None:
     assert np.corrcoef(left[:-1], left[1:])[0, 1] == pytest.approx(climate.ar1_per_h, abs=0.01)
     half = signal.at(t_s[:100] + 1800)
     np.testing.assert_allclose(half, (ambient[:100] + ambient[1:101]) / 2)
+    india = SeasonalTemperature(
+        climate._replace(noise_c=0.0),
+        start_utc=datetime(2024, 1, 1, tzinfo=UTC),
+        utc_offset_h=5.5,
+        horizon_s=86_400,
+        place="midland",
+        streams=Streams(1),
+    )
+    assert india.at(t_s[:1])[0] == pytest.approx(expected_c(climate, np.array([5.5 / 24]))[0])
     south = load_climates()["asuncion-py"]
     assert expected_c(south, np.array([15.0])) > expected_c(south, np.array([196.0]))
 
