@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
+Bools = npt.NDArray[np.bool_]
 
 # Rows of `AsicState.shares`: what the policy asked for, what may start, what was granted.
 WISH: Final = 0

@@ -32,6 +32,11 @@ def kernel(function: Callable[P, R]) -> Callable[P, R]:
         setattr(config, CACHE, given)
 
 
+def part(function: Callable[P, R]) -> Callable[P, R]:
+    """A piece of a kernel, copied into it: a call would count references to every array, twice."""
+    return cast("Callable[P, R]", numba.njit(inline="always")(function))
+
+
 @cache
 def _cache_folder() -> str:
     """Beside the sources where that can be written, else "" for numba's own choice."""

@@ -1,0 +1,109 @@
+"""The arrays of serving: requests by slot, engines (one model replica each) and their state.
+
+A row is what is touched together: eight integers of a request are one cache line. Shapes: `slot`
+requests in memory, `engine` replicas, `kind` settings that engines share.
+"""
+
+from typing import Final, NamedTuple
+
+from sim.kernels.arrays import Floats, Ints
+
+# Columns of `Requests.count`.
+PROMPT: Final = 0  # tokens
+OUTPUT: Final = 1  # tokens
+HIT: Final = 2  # tokens whose KV exists already when it is admitted
+GENERATED: Final = 3  # tokens emitted, while it waits or is prefilled
+FINISH_IT: Final = 4  # iterations after which a decoding request is finished; else -1
+NEXT: Final = 5  # slot behind it, in its engine's queue or running list; -1 at the end
+PREVIOUS: Final = 6  # slot before it
+PREEMPTIONS: Final = 7
+REQUEST_COUNTS: Final = 8
+
+# Columns of `Requests.time` [s].
+ARRIVAL: Final = 0  # at the engine
+FIRST_TOKEN: Final = 1
+FINISH: Final = 2
+REQUEST_TIMES: Final = 3
+
+# Columns of `Engines.seconds`: MODEL.md section 4.
+BASE_S: Final = 0
+TOKEN_S: Final = 1
+COMPUTE_BASE_S: Final = 2
+COMPUTE_TOKEN_S: Final = 3
+DECODE_SEQ_S: Final = 4
+KV_TOKEN_S: Final = 5
+PREFILL_CONTEXT_S: Final = 6
+
+# Columns of `Engines.power`.
+IDLE_W: Final = 0
+BUSY_W: Final = 1
+PREFILL_J: Final = 2
+DECODE_J: Final = 3
+LIMIT_W: Final = 4
+
+# Columns of `Engines.size`.
+MAX_BATCHED_TOKENS: Final = 0
+MAX_SEQS: Final = 1
+KV_BLOCKS: Final = 2
+BLOCK_TOKENS: Final = 3
+CHUNKED_PREFILL: Final = 4
+RESERVE_FULL_PROMPT: Final = 5
+
+# Columns of `EngineState.count`.
+ITERATIONS: Final = 0
+BATCH: Final = 1  # decoding sequences
+KV: Final = 2  # sum over them of computed + 1, for the next iteration [tokens]
+FREE: Final = 3  # blocks
+RUNNING: Final = 4  # decoding sequences and the partial prefill
+PARTIAL: Final = 5  # slot of the request whose prefill goes on, or -1
+COMPUTED: Final = 6  # its tokens whose KV exists
+LAST: Final = 7  # slot at the end of the running list, or -1
+HEAD: Final = 8  # slot at the front of the queue, or -1
+TAIL: Final = 9  # slot at the end of the queue, or -1
+HEAP: Final = 10  # entries in the heap
+TAKEN: Final = 11  # iterations since the batch last changed
+LATE: Final = 12  # requests that finished at the engine's clock
+OUTSTANDING: Final = 13  # requests in the queue and in the running list
+PREFILLED: Final = 14  # tokens computed by prefills, recomputation included
+EMITTED: Final = 15  # tokens
+PREEMPTED: Final = 16  # times a sequence was thrown out for lack of blocks
+ENGINE_COUNTS: Final = 17
+
+# Columns of `EngineState.time`.
+CLOCK: Final = 0  # end of the last iteration that began [s]
+EPOCH: Final = 1  # when the batch last changed [s]
+STEP: Final = 2  # duration of the first iteration since then [s]
+BUSY: Final = 3  # seconds in iterations
+ENERGY: Final = 4  # joules in iterations
+LAST_W: Final = 5  # power of the last iterations [W]
+ENGINE_TIMES: Final = 6
+
+SLOT_BITS: Final = 26
+MAX_SLOTS: Final = 1 << SLOT_BITS
+
+
+class Requests(NamedTuple):
+    """Requests by slot."""
+
+    count: Ints  # (slot, REQUEST_COUNTS)
+    time: Floats  # (slot, REQUEST_TIMES), NaN for what has not happened
+
+
+class Engines(NamedTuple):
+    """What never changes."""
+
+    kind: Ints  # (engine,)
+    seconds: Floats  # (kind, 7) iteration time
+    power: Floats  # (kind, 5)
+    size: Ints  # (kind, 6)
+
+
+class EngineState(NamedTuple):
+    """What changes. Additive: cutting an advance anywhere gives the same bytes of every integer."""
+
+    count: Ints  # (engine, ENGINE_COUNTS)
+    time: Floats  # (engine, ENGINE_TIMES)
+    heap: Ints  # (engine, twice the largest max_seqs): FINISH_IT and slot of decoding requests
+    due: Ints  # (engine, largest block_tokens): decoding sequences by when they take a block
+    done: Ints  # (finished and not yet collected,) slots; empty: nobody collects
+    dones: Ints  # (1,) how many
