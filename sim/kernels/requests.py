@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 
 from sim.kernels.arrays import Floats, Ints
 
-# Columns of `Requests.count`.
+# Columns of `Requests.counts`.
 PROMPT: Final = 0  # tokens
 OUTPUT: Final = 1  # tokens
 HIT: Final = 2  # tokens whose KV exists already when it is admitted
@@ -19,7 +19,7 @@ PREVIOUS: Final = 6  # slot before it
 PREEMPTIONS: Final = 7
 REQUEST_COUNTS: Final = 8
 
-# Columns of `Requests.time` [s].
+# Columns of `Requests.times` [s].
 ARRIVAL: Final = 0  # at the engine
 FIRST_TOKEN: Final = 1
 FINISH: Final = 2
@@ -49,7 +49,7 @@ BLOCK_TOKENS: Final = 3
 CHUNKED_PREFILL: Final = 4
 RESERVE_FULL_PROMPT: Final = 5
 
-# Columns of `EngineState.count`.
+# Columns of `EngineState.counts`.
 ITERATIONS: Final = 0
 BATCH: Final = 1  # decoding sequences
 KV: Final = 2  # sum over them of computed + 1, for the next iteration [tokens]
@@ -69,7 +69,7 @@ EMITTED: Final = 15  # tokens
 PREEMPTED: Final = 16  # times a sequence was thrown out for lack of blocks
 ENGINE_COUNTS: Final = 17
 
-# Columns of `EngineState.time`.
+# Columns of `EngineState.times`.
 CLOCK: Final = 0  # end of the last iteration that began [s]
 EPOCH: Final = 1  # when the batch last changed [s]
 STEP: Final = 2  # duration of the first iteration since then [s]
@@ -85,8 +85,8 @@ MAX_SLOTS: Final = 1 << SLOT_BITS
 class Requests(NamedTuple):
     """Requests by slot."""
 
-    count: Ints  # (slot, REQUEST_COUNTS)
-    time: Floats  # (slot, REQUEST_TIMES), NaN for what has not happened
+    counts: Ints  # (slot, REQUEST_COUNTS)
+    times: Floats  # (slot, REQUEST_TIMES), NaN for what has not happened
 
 
 class Engines(NamedTuple):
@@ -101,8 +101,8 @@ class Engines(NamedTuple):
 class EngineState(NamedTuple):
     """What changes. Additive: cutting an advance anywhere gives the same bytes of every integer."""
 
-    count: Ints  # (engine, ENGINE_COUNTS)
-    time: Floats  # (engine, ENGINE_TIMES)
+    counts: Ints  # (engine, ENGINE_COUNTS)
+    times: Floats  # (engine, ENGINE_TIMES)
     heap: Ints  # (engine, twice the largest max_seqs): FINISH_IT and slot of decoding requests
     due: Ints  # (engine, largest block_tokens): decoding sequences by when they take a block
     done: Ints  # (finished and not yet collected,) slots; empty: nobody collects

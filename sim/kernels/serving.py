@@ -97,14 +97,14 @@ def advance_engines(
             engines.power,
             engines.size,
             engines.kind[e],
-            state.count,
-            state.time,
+            state.counts,
+            state.times,
             state.heap,
             state.due,
             state.done,
             state.dones,
-            requests.count,
-            requests.time,
+            requests.counts,
+            requests.times,
             e,
             until_s,
         )
@@ -531,7 +531,7 @@ def fits(size: Ints, kind: int, prompt: int, output: int, hit: int) -> bool:
     tokens = prompt + output - 1
     if tokens > size[kind, KV_BLOCKS] * size[kind, BLOCK_TOKENS]:
         return False
-    return size[kind, CHUNKED_PREFILL] != 0 or tokens - hit <= size[kind, MAX_BATCHED_TOKENS]
+    return bool(size[kind, CHUNKED_PREFILL] != 0 or tokens - hit <= size[kind, MAX_BATCHED_TOKENS])
 
 
 @kernel
@@ -558,15 +558,15 @@ def serve_trace(
     where no prefix is cached. Returns -1 when done, -2 when more slots are needed to go on, or the
     first request that makes no sense.
     """
-    request = requests.count
-    when = requests.time
-    counts = state.count
+    request = requests.counts
+    when = requests.times
+    counts = state.counts
     size = engines.size
     kind = engines.kind[0]
     done = state.done
     n = arrival_s.shape[0]
-    i = progress[0]
-    empty = progress[1]
+    i = int(progress[0])
+    empty = int(progress[1])
     while True:
         while i < n and empty > 0:
             cached = hit[i] if hit.shape[0] > 0 else 0
@@ -621,5 +621,5 @@ def enqueue_all(
     for i in range(arrival_s.shape[0]):
         e = 0 if i < share else 1
         if fits(engines.size, engines.kind[e], prompt[i], output[i], hit[i]):
-            fill_slot(requests.count, requests.time, i, arrival_s[i], prompt[i], output[i], hit[i])
-            enqueue(state.count, requests.count, e, i)
+            fill_slot(requests.counts, requests.times, i, arrival_s[i], prompt[i], output[i], hit[i])
+            enqueue(state.counts, requests.counts, e, i)

@@ -198,11 +198,11 @@ def serve(
         slots += more
         progress[1] = more
         state = state._replace(done=np.zeros(slots, np.int64))
-    busy_s, energy_j = float(state.time[0, BUSY]), float(state.time[0, ENERGY])
+    busy_s, energy_j = float(state.times[0, BUSY]), float(state.times[0, ENERGY])
     if not rejected.all():
-        open_s = float(state.time[0, CLOCK] - arrival[np.argmin(rejected)])
+        open_s = float(state.times[0, CLOCK] - arrival[np.argmin(rejected)])
         energy_j += engine.power.idle_w * (open_s - busy_s)
-    return Served(*results, int(state.count[0, ITERATIONS]), energy_j, busy_s)
+    return Served(*results, int(state.counts[0, ITERATIONS]), energy_j, busy_s)
 
 
 def _wrong_request(i: int, arrival: Floats, prompt: Ints, output: Ints, hit: Ints) -> str:
@@ -240,8 +240,8 @@ def fresh_state(engines: Engines, collect: int = 0) -> EngineState:
     times[:, CLOCK] = -np.inf
     seats = np.minimum(size[:, MAX_SEQS], size[:, KV_BLOCKS])
     return EngineState(
-        count=counts,
-        time=times,
+        counts=counts,
+        times=times,
         heap=np.zeros((count, 2 * max(seats, default=1)), dtype=np.int64),
         due=np.zeros((count, max(size[:, BLOCK_TOKENS], default=1)), dtype=np.int64),
         done=np.zeros(collect, dtype=np.int64),

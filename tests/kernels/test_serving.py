@@ -148,12 +148,12 @@ def test_cut_anywhere_it_is_the_same_to_the_byte(seed: int) -> None:
             advance_engines(engines, state, requests, 0, 2, until_s)
         states.append((state, requests))
     for state, requests in states[1:]:
-        assert np.array_equal(state.count, states[0][0].count)
-        assert np.array_equal(requests.count, states[0][1].count)
-        assert requests.time.tobytes() == states[0][1].time.tobytes()
-        assert state.time[:, CLOCK].tobytes() == states[0][0].time[:, CLOCK].tobytes()
-        np.testing.assert_allclose(state.time[:, ENERGY], states[0][0].time[:, ENERGY], rtol=1e-12)
-    assert states[0][0].count[0, OUTSTANDING] == 0
+        assert np.array_equal(state.counts, states[0][0].counts)
+        assert np.array_equal(requests.counts, states[0][1].counts)
+        assert requests.times.tobytes() == states[0][1].times.tobytes()
+        assert state.times[:, CLOCK].tobytes() == states[0][0].times[:, CLOCK].tobytes()
+        np.testing.assert_allclose(state.times[:, ENERGY], states[0][0].times[:, ENERGY], rtol=1e-12)
+    assert states[0][0].counts[0, OUTSTANDING] == 0
 
 
 @pytest.mark.parametrize(
