@@ -621,5 +621,7 @@ def enqueue_all(
     for i in range(arrival_s.shape[0]):
         e = 0 if i < share else 1
         if fits(engines.size, engines.kind[e], prompt[i], output[i], hit[i]):
-            fill_slot(requests.counts, requests.times, i, arrival_s[i], prompt[i], output[i], hit[i])
+            fill_slot(
+                requests.counts, requests.times, i, arrival_s[i], prompt[i], output[i], hit[i]
+            )
             enqueue(state.counts, requests.counts, e, i)

@@ -152,7 +152,9 @@ def test_cut_anywhere_it_is_the_same_to_the_byte(seed: int) -> None:
         assert np.array_equal(requests.counts, states[0][1].counts)
         assert requests.times.tobytes() == states[0][1].times.tobytes()
         assert state.times[:, CLOCK].tobytes() == states[0][0].times[:, CLOCK].tobytes()
-        np.testing.assert_allclose(state.times[:, ENERGY], states[0][0].times[:, ENERGY], rtol=1e-12)
+        np.testing.assert_allclose(
+            state.times[:, ENERGY], states[0][0].times[:, ENERGY], rtol=1e-12
+        )
     assert states[0][0].counts[0, OUTSTANDING] == 0
 
 
