@@ -9,10 +9,12 @@ import simpy
 from sim.finance.books import Books
 from sim.finance.contracts import energy_price
 from sim.finance.pools import build_pool
+from sim.inference import build_inference
 from sim.kernels.arrays import BTC, POOL_FEE_USD
 from sim.plant import Plant
 from sim.policy import Decision, Observation, Policy
 from sim.results.recorder import Recorder
+from sim.results.serving import ServingRecord
 from sim.scenario.scenario import Scenario
 from sim.streams import Streams
 from sim.units import SECONDS_PER_DAY, TH_PER_EH, TH_PER_PH
@@ -29,16 +31,21 @@ Process = Generator[Any, Any, None]
 class Engine:
     """One run. `phases` is the order of a control step, always the same."""
 
-    def __init__(self, scenario: Scenario, policy: Policy, seed: int = 1) -> None:
+    def __init__(
+        self, scenario: Scenario, policy: Policy, seed: int = 1, keep_requests: bool = False
+    ) -> None:
         self.scenario = scenario
         self.policy = policy
         streams = Streams(seed)
         self.world: World = build_world(scenario, streams)
         self.price = energy_price(scenario, self.world.zone_usd_per_mwh)
-        self.plant = Plant.build(scenario)
+        self.inference = build_inference(scenario, self.world, keep_requests)
+        self.plant = Plant.build(scenario, self.inference)
         self.pool = build_pool(scenario.pool, self.world.chain)
         self.books = Books(scenario)
-        self.recorder = Recorder(scenario)
+        self.recorder = Recorder(
+            scenario, ServingRecord(self.inference) if self.inference is not None else None
+        )
         self.env = simpy.Environment()
         self.technicians = [
             simpy.Resource(self.env, capacity=s.technicians) if s.technicians else None
@@ -130,6 +137,8 @@ class Engine:
         horizon = self.scenario.horizon
         if self.now_s == 0 or self.now_s % horizon.record_s:
             return
+        if self.now_s % SECONDS_PER_DAY == 0 or self.step == horizon.steps:
+            self.plant.give_credits()
         self.recorder.interval(self.now_s, self.plant.site.flow)
         if self.now_s % SECONDS_PER_DAY == 0 or self.step == horizon.steps:
             flow = self.recorder.day_flow()
@@ -196,7 +205,7 @@ class Engine:
             if t_s > self.env.now:
                 yield self.env.timeout(t_s - self.env.now)
             down[group].add(machine)
-            self.plant.fail(kind, group, t_s)
+            self.plant.fail(kind, group, machine, t_s)
             self.recorder.failed(t_s, kind, group, machine)
             job = _Repair(self, kind, group, machine, repair_s, down[group])
             if spare_s:
@@ -255,5 +264,5 @@ class _Repair:
         """The machine is healthy and runs from the next control step on."""
         self.turn.resource.release(self.turn)
         self.down.discard(self.machine)
-        self.engine.plant.repair(self.kind, self.group)
+        self.engine.plant.repair(self.kind, self.group, self.machine)
         self.engine.recorder.repaired(self.engine.now_s, self.kind, self.group, self.machine)

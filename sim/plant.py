@@ -6,11 +6,16 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
+from sim.inference import Inference
 from sim.kernels.arrays import (
     ASIC_FLOWS,
+    CREDIT_USD,
     GRANTED,
     NODE_FLOWS,
+    NODE_J,
     SITE_FLOWS,
+    TOKEN_J,
+    TOKEN_USD,
     WISH,
     AsicGroups,
     AsicState,
@@ -26,13 +31,22 @@ from sim.kernels.inference import advance_nodes
 from sim.kernels.jit import bind
 from sim.kernels.mining import advance_groups
 from sim.kernels.site import advance, condition, settle
-from sim.policy import AsicView, Decision, GpuView, Observation, PolicyError, decision_problems
+from sim.policy import (
+    NO_SERVING,
+    AsicView,
+    Decision,
+    GpuView,
+    Observation,
+    PolicyError,
+    decision_problems,
+)
 from sim.scenario import catalogue
 from sim.scenario.scenario import Scenario
 from sim.units import SECONDS_PER_MINUTE, W_PER_MW
 from sim.world.topology import Topology, compile_topology
 
 NEVER_S: Final = -1e18
+PRECEDENCE: Final = {"contracted": 1.0, "serving": 0.5, "batch": 0.0}  # when limits bite
 
 
 class _Calls(NamedTuple):
@@ -60,11 +74,15 @@ class Plant:
     topology: Topology
     limits: Limits
     site_names: tuple[str, ...]
+    inference: Inference | None
     _calls: _Calls
 
     @classmethod
-    def build(cls, scenario: Scenario) -> "Plant":
-        """Arrays of a scenario; the fleet begins as it was set up, all machines on."""
+    def build(cls, scenario: Scenario, inference: Inference | None = None) -> "Plant":
+        """Arrays of a scenario; the fleet begins as it was set up, all machines on.
+
+        `inference` runs the engines of serving nodes.
+        """
         names = [s.name for s in scenario.sites]
         topology = compile_topology(scenario)
         overhead_w = np.array([s.overhead_mw * W_PER_MW for s in scenario.sites])
@@ -91,6 +109,7 @@ class Plant:
             topology=topology,
             limits=limits,
             site_names=tuple(names),
+            inference=inference,
             _calls=_Calls(
                 advance=bind(advance, *machines, floats=1),
                 settle=bind(settle, *every, floats=1),
@@ -105,11 +124,31 @@ class Plant:
     def advance(self, t_s: int) -> None:
         """Run all machines to `t_s` under the controls in force."""
         self._calls.advance(t_s)
+        if self.inference is not None:
+            self._serve(t_s)
 
     def settle(self, t_s: int) -> Floats:
         """Gather the interval that ends at `t_s`; the hashes of each site (site,) [TH]."""
+        if self.inference is not None:
+            self._to_sites(TOKEN_USD, self.inference.revenue_usd())
         self._calls.settle(t_s)
         return self.site.hashed_th
+
+    def give_credits(self) -> None:
+        """At the end of a day: what tenants get back where the day missed their SLO."""
+        if self.inference is not None:
+            self._to_sites(CREDIT_USD, self.inference.credits_usd())
+
+    def _serve(self, t_s: int) -> None:
+        if self.inference is not None:
+            spent_j = self.inference.advance(t_s)
+            self.node.flow[NODE_J] += spent_j
+            np.add.at(self.site.flow[TOKEN_J], self.nodes.site, spent_j)
+
+    def _to_sites(self, row: int, lane_usd: Floats) -> None:
+        if self.inference is not None:
+            sites = len(self.site_names)
+            self.site.flow[row] += np.bincount(self.inference.lane_site, lane_usd, sites)
 
     def condition(self, price_usd_per_mwh: Floats, ambient_c: Floats) -> None:
         """Prices and temperatures (site,) of now; repaired machines rejoin."""
@@ -149,12 +188,13 @@ class Plant:
                 nodes.site,
                 node.healthy.copy(),
                 nodes.node_w,
-                nodes.usd_per_h,
+                nodes.worth_usd_per_h,
                 nodes.credit_usd_per_h,
                 nodes.contracted,
                 node.shares[GRANTED].copy(),
             ),
             self.limits,
+            self.inference.view(step_s) if self.inference is not None else NO_SERVING,
         )
 
     def apply(self, decision: Decision, observation: Observation) -> None:
@@ -172,15 +212,21 @@ class Plant:
             if not wrong:
                 wish[:] = decision.asic_share
                 node_wish[:] = decision.gpu_share
-                wrong = self._calls.wrong_share()
+                wrong = self._calls.wrong_share() or decision.route is not None
         except (AttributeError, TypeError, ValueError):
             wrong = True
         if wrong:
-            problems = decision_problems(decision, observation) or ["shares of a wrong shape"]
-            raise PolicyError(f"decision at t = {observation.t_s} s: {'; '.join(problems)}")
+            problems = decision_problems(decision, observation)
+            if problems or decision.route is None:
+                what = "; ".join(problems) or "shares of a wrong shape"
+                raise PolicyError(f"decision at t = {observation.t_s} s: {what}")
         self._calls.grant(observation.t_s, observation.step_s, observation.usd_per_th)
+        if self.inference is not None:
+            self.node.shares[GRANTED] = self.inference.switch(self.node.shares[GRANTED])
+            if decision.route is not None:
+                self.inference.weigh(decision.route)
 
-    def fail(self, kind: str, group: int, t_s: int) -> None:
+    def fail(self, kind: str, group: int, machine: int, t_s: int) -> None:
         """One machine of a group stops for good until it is repaired."""
         if kind == "asic":
             self._calls.advance_groups(group, group + 1, t_s)
@@ -188,12 +234,17 @@ class Plant:
         else:
             self._calls.advance_nodes(group, group + 1, t_s)
             state = self.node
+            if self.inference is not None:
+                self._serve(t_s)
+                self.inference.fail(group, machine)
         state.healthy[group] -= 1.0
         state.running[group] -= 1.0
 
-    def repair(self, kind: str, group: int) -> None:
+    def repair(self, kind: str, group: int, machine: int) -> None:
         """One machine of a group is healthy again; it runs from the next control step on."""
         (self.asic if kind == "asic" else self.node).healthy[group] += 1.0
+        if kind == "gpu" and self.inference is not None:
+            self.inference.repair(group, machine)
 
     def binding(self) -> list[str]:
         """Names of the limits that have no room left under the powers granted now."""
@@ -257,20 +308,28 @@ def _nodes(scenario: Scenario, names: list[str]) -> tuple[NodeGroups, NodeState]
     groups = scenario.gpus
     gpus = [catalogue.gpus()[g.gpu] for g in groups]
     count = len(groups)
-    usd_per_h = np.array([g.usd_per_gpu_h * g.gpus_per_node for g in groups])
-    contracted = np.array([float(g.state == "contracted") for g in groups])
+    worth_usd_per_h = np.array([g.usd_per_gpu_h * g.gpus_per_node for g in groups])
+    contracted = np.array([PRECEDENCE[g.state] for g in groups])
+    serving = np.array([g.state == "serving" for g in groups], dtype=np.bool_)
+    usd_per_h = np.where(serving, 0.0, worth_usd_per_h)  # tokens are paid by the token
+    mean_w = np.array(
+        [
+            g.gpus_per_node
+            * (u.idle_w_per_gpu + g.utilisation * (u.max_w_per_gpu - u.idle_w_per_gpu))
+            for g, u in zip(groups, gpus, strict=True)
+        ]
+    )
+    most_w = np.array(
+        [g.gpus_per_node * u.max_w_per_gpu for g, u in zip(groups, gpus, strict=True)]
+    )
     nodes = NodeGroups(
         site=np.array([names.index(g.site) for g in groups], dtype=np.int64),
         nodes=np.array([float(g.nodes) for g in groups]),
-        node_w=np.array(
-            [
-                g.gpus_per_node
-                * (u.idle_w_per_gpu + g.utilisation * (u.max_w_per_gpu - u.idle_w_per_gpu))
-                for g, u in zip(groups, gpus, strict=True)
-            ]
-        ),
+        node_w=np.where(serving, most_w, mean_w),
+        drawn_w=np.where(serving, 0.0, mean_w),
         usd_per_h=usd_per_h,
-        credit_usd_per_h=usd_per_h * contracted * scenario.inference.credit_fraction,
+        worth_usd_per_h=worth_usd_per_h,
+        credit_usd_per_h=usd_per_h * (contracted == 1.0) * scenario.inference.credit_fraction,
         contracted=contracted,
     )
     state = NodeState(

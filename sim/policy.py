@@ -2,7 +2,7 @@
 
 import pickle
 from importlib import import_module
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import Any, Final, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -31,11 +31,22 @@ class GpuView(NamedTuple):
 
     site: Ints  # (node,) index of the group's site
     available: Floats  # (node,) nodes that have not failed
-    node_w: Floats  # (node,) power of one node [W]
-    usd_per_h: Floats  # (node,) what a node-hour on earns [USD/h]
+    node_w: Floats  # (node,) power of one node, serving tokens: its most [W]
+    usd_per_h: Floats  # (node,) what a node-hour on earns, or is taken to earn [USD/h]
     credit_usd_per_h: Floats  # (node,) what a node-hour off costs on top [USD/h]
-    contracted: Floats  # (node,) 1 reserved, 0 batch
+    contracted: Floats  # (node,) 1 reserved, 0.5 serving tokens, 0 batch
     share: Floats  # (node,) granted in the interval that ends now
+
+
+class ServingView(NamedTuple):
+    """Tenants who buy tokens. Shapes: `tenant`, `site`, `node` as in GpuView."""
+
+    rate_rps: Floats  # (tenant,) requests sent in the interval that ends now [1/s]
+    latency_s: Floats  # (tenant, site) one way; NaN: the site may not serve the tenant
+    outstanding: Floats  # (node,) requests in the queues and batches of a group
+
+
+NO_SERVING: Final = ServingView(np.zeros(0), np.zeros((0, 0)), np.zeros(0))
 
 
 class Observation(NamedTuple):
@@ -52,6 +63,7 @@ class Observation(NamedTuple):
     asic: AsicView
     gpu: GpuView
     limits: Limits  # nested limits at the meter
+    serving: ServingView = NO_SERVING
 
     @property
     def usd_per_th(self) -> float:
@@ -67,6 +79,7 @@ class Decision(NamedTuple):
 
     asic_share: Floats  # (group, mode) 0 to 1
     gpu_share: Floats  # (node,) 0 to 1
+    route: Floats | None = None  # (tenant, site) weight of an open engine; None: as before
 
 
 @runtime_checkable
@@ -127,6 +140,14 @@ def decision_problems(decision: object, observation: Observation) -> list[str]:
             if (total > 1 + 1e-9).any():
                 row = int(np.argmax(total > 1 + 1e-9))
                 problems.append(f"{name}: row {row} sums to {total[row]:.6g}; at most 1 is allowed")
+    if decision.route is not None:
+        shape = observation.serving.latency_s.shape
+        route = np.asarray(decision.route)
+        if route.shape != shape:
+            problems.append(f"route has shape {route.shape}; it must be {shape}")
+        elif not (np.isfinite(route) & (route >= 0)).all():
+            wrong = _first(~(np.isfinite(route) & (route >= 0)))
+            problems.append(f"route is below 0 or not finite at index {wrong}")
     return problems
 
 
@@ -170,7 +191,7 @@ def _first(mask: npt.NDArray[np.bool_]) -> tuple[int, ...]:
 def _same(a: Any, b: Any) -> bool:
     if isinstance(a, tuple):
         return all(_same(x, y) for x, y in zip(a, b, strict=True))
-    return bool(np.array_equal(a, b))
+    return bool(np.array_equal(a, b, equal_nan=a is not None))
 
 
 def _example(step: int) -> Observation:
@@ -209,5 +230,10 @@ def _example(step: int) -> Observation:
         ),
         limits=Limits(
             path=np.array([[0, 3], [1, 3], [2, -1]]), room_w=np.array([5e6, 4e6, 3e6, 6e6])
+        ),
+        serving=ServingView(
+            rate_rps=draw.uniform(0.0, 5.0, 2),
+            latency_s=np.array([[0.01, 0.04, 0.02], [0.03, np.nan, 0.01]]),
+            outstanding=np.array([0.0, 12.0]),
         ),
     )

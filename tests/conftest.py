@@ -54,6 +54,7 @@ def build_scenario(
     sites: list[dict[str, Any]] | None = None,
     asics: list[dict[str, Any]] | None = None,
     gpus: list[dict[str, Any]] | None = None,
+    tenants: list[dict[str, Any]] | None = None,
     feeder_mw: float | None = None,
 ) -> Scenario:
     site = {
@@ -100,6 +101,7 @@ def build_scenario(
                 {"site": "alpha", "gpu": "h100-sxm", "nodes": 4},
                 {"site": "bravo", "gpu": "h100-sxm", "nodes": 3, "state": "batch"},
             ],
+            "tenants": tenants or [],
             **grid,
         },
         name="built",

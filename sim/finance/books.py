@@ -3,7 +3,7 @@
 import numpy as np
 
 from sim.finance.ledger import Ledger
-from sim.kernels.arrays import BTC, CREDIT_USD, ENERGY_USD, GPU_USD, POOL_FEE_BTC, Floats
+from sim.kernels.arrays import BTC, CREDIT_USD, ENERGY_USD, GPU_USD, POOL_FEE_BTC, TOKEN_USD, Floats
 from sim.scenario.scenario import Scenario
 
 
@@ -32,7 +32,8 @@ class Books:
         post(t_s, "assets:btc", "income:mining", "BTC", flow[BTC], "pool payout, gross")
         post(t_s, "expenses:pool-fees", "assets:btc", "BTC", flow[POOL_FEE_BTC], "pool fee")
         post(t_s, "assets:cash", "income:inference", "USD", flow[GPU_USD], "reserved GPU nodes")
-        post(t_s, "expenses:credits", "assets:cash", "USD", flow[CREDIT_USD], "nodes not delivered")
+        post(t_s, "assets:cash", "income:inference", "USD", flow[TOKEN_USD], "tokens")
+        post(t_s, "expenses:credits", "assets:cash", "USD", flow[CREDIT_USD], "promises not kept")
         if not self.sells:
             return 0.0
         mined = self.ledger.balance("income:mining", "BTC")

@@ -72,10 +72,12 @@ class NodeGroups(NamedTuple):
 
     site: Ints  # (node,)
     nodes: Floats  # (node,) deployed
-    node_w: Floats  # (node,) power of a node at its mean load [W]
-    usd_per_h: Floats  # (node,) price of a node-hour
+    node_w: Floats  # (node,) power of a node that limits must leave room for [W]
+    drawn_w: Floats  # (node,) what it draws on average; 0: its engines tell [W]
+    usd_per_h: Floats  # (node,) price of a reserved node-hour
+    worth_usd_per_h: Floats  # (node,) what a policy takes a node-hour to be worth
     credit_usd_per_h: Floats  # (node,) credit for a node-hour not delivered
-    contracted: Floats  # (node,) 1: reserved, 0: batch
+    contracted: Floats  # (node,) 1: reserved, 0.5: serving tokens, 0: batch
 
 
 class NodeState(NamedTuple):
@@ -117,7 +119,9 @@ AMBIENT_S: Final = 17
 NODES_ON_S: Final = 18
 NODES_S: Final = 19
 FATES: Final = 20  # eight rows in the order of AsicState.flow: HASHED … DEPLOYED
-SITE_FLOWS: Final = 28
+TOKEN_USD: Final = 28
+TOKEN_J: Final = 29
+SITE_FLOWS: Final = 30
 
 
 class Sites(NamedTuple):

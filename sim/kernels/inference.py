@@ -1,4 +1,4 @@
-"""GPU nodes as reserved capacity: hours delivered and missed, energy."""
+"""GPU nodes as capacity: hours delivered and missed, energy of those without engines."""
 
 from sim.kernels.arrays import GRANTED, NODE_J, NODE_MISSED_S, NODE_ON_S, NodeGroups, NodeState
 from sim.kernels.jit import kernel
@@ -15,4 +15,4 @@ def advance_nodes(groups: NodeGroups, state: NodeState, first: int, last: int, t
         on = state.running[n] * state.shares[GRANTED, n]
         state.flow[NODE_ON_S, n] += on * dt
         state.flow[NODE_MISSED_S, n] += (groups.nodes[n] - on) * dt
-        state.flow[NODE_J, n] += on * groups.node_w[n] * dt
+        state.flow[NODE_J, n] += on * groups.drawn_w[n] * dt

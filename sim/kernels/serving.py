@@ -12,7 +12,7 @@ import math
 import numpy as np
 
 from sim.kernels.arrays import Bools, Floats, Ints
-from sim.kernels.jit import kernel, part
+from sim.kernels.jit import part, pure_kernel
 from sim.kernels.requests import (
     ARRIVAL,
     BASE_S,
@@ -77,7 +77,7 @@ MAGIC = 1 << MAGIC_BITS
 MAX_TOKENS = 1 << 24
 
 
-@kernel
+@pure_kernel
 def advance_engines(
     engines: Engines,
     state: EngineState,
@@ -110,7 +110,7 @@ def advance_engines(
         )
 
 
-@kernel
+@pure_kernel
 def advance_engine(
     seconds: Floats,
     power: Floats,
@@ -220,6 +220,8 @@ def advance_engine(
             running -= 1
             request[victim, FINISH_IT] = -1  # outdates its entry in the heap
             request[victim, PREEMPTIONS] += 1
+            if request[victim, HIT] >= request[victim, PROMPT]:
+                request[victim, HIT] = 0  # KV that came with it from another engine is lost
             preempted += 1
             request[victim, PREVIOUS] = -1
             request[victim, NEXT] = head
@@ -465,7 +467,7 @@ def advance_engine(
         times[e, LAST_W] = joules / dt
 
 
-@kernel
+@pure_kernel
 def _iterations_until(step_s: float, slope_s: float, epoch_s: float, limit_s: float) -> int:
     """The smallest j with epoch + j step + slope j (j - 1) / 2 >= limit: a root, then exact."""
     x = limit_s - epoch_s
@@ -478,7 +480,7 @@ def _iterations_until(step_s: float, slope_s: float, epoch_s: float, limit_s: fl
     return j
 
 
-@kernel
+@pure_kernel
 def _cleaned(heap: Ints, e: int, entries: int, request: Ints) -> int:
     """Throw out what is outdated; a full heap has room then, for at most max_seqs entries count."""
     count = 0
@@ -534,7 +536,7 @@ def fits(size: Ints, kind: int, prompt: int, output: int, hit: int) -> bool:
     return bool(size[kind, CHUNKED_PREFILL] != 0 or tokens - hit <= size[kind, MAX_BATCHED_TOKENS])
 
 
-@kernel
+@pure_kernel
 def serve_trace(
     engines: Engines,
     state: EngineState,
@@ -606,7 +608,7 @@ def serve_trace(
             return -2
 
 
-@kernel
+@pure_kernel
 def enqueue_all(
     engines: Engines,
     state: EngineState,

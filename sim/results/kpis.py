@@ -27,6 +27,7 @@ from sim.kernels.arrays import (
     PRICE_S,
     SITE_ASIC_J,
     SITE_GPU_J,
+    TOKEN_USD,
     Floats,
 )
 from sim.results.recorder import Recorder
@@ -58,7 +59,8 @@ def evaluate(totals: Totals) -> dict[str, float | None]:
     return {name: value if math.isfinite(value) else None for name, value in values.items()}
 
 
-def _ratio(part: float, whole: float) -> float:
+def ratio(part: float, whole: float) -> float:
+    """A quotient; NaN for a part of nothing."""
     return part / whole if whole else math.nan
 
 
@@ -70,7 +72,11 @@ def _ehs(t: Totals, fate: int) -> float:
 def gross_margin_usd(t: Totals) -> float:
     """Mining + inference - power - hosting - pool fees - credits [USD]."""
     f = t.flow
-    return float(f[BTC_USD] + f[GPU_USD] - f[ENERGY_USD] - f[POOL_FEE_USD] - f[CREDIT_USD])
+    return (
+        mining_revenue_usd(t)
+        + inference_revenue_usd(t)
+        - float(f[ENERGY_USD] + f[POOL_FEE_USD] + f[CREDIT_USD])
+    )
 
 
 @kpi
@@ -81,8 +87,8 @@ def mining_revenue_usd(t: Totals) -> float:
 
 @kpi
 def inference_revenue_usd(t: Totals) -> float:
-    """Node-hours delivered times their price [USD]."""
-    return float(t.flow[GPU_USD])
+    """Reserved node-hours delivered, and tokens served, times their prices [USD]."""
+    return float(t.flow[GPU_USD] + t.flow[TOKEN_USD])
 
 
 @kpi
@@ -105,7 +111,7 @@ def pool_fees_usd(t: Totals) -> float:
 
 @kpi
 def credits_usd(t: Totals) -> float:
-    """Credits for contracted node-hours not delivered [USD]."""
+    """Credits: contracted node-hours not delivered, days that missed their SLO [USD]."""
     return float(t.flow[CREDIT_USD])
 
 
@@ -166,7 +172,7 @@ def lost_restart_ehs(t: Totals) -> float:
 @kpi
 def uptime_pct(t: Totals) -> float:
     """Operating / deployed hashrate [%]."""
-    return 100.0 * _ratio(operating_ehs(t), deployed_ehs(t))
+    return 100.0 * ratio(operating_ehs(t), deployed_ehs(t))
 
 
 @kpi
@@ -178,7 +184,7 @@ def asic_availability_pct(t: Totals) -> float:
 @kpi
 def gpu_delivered_pct(t: Totals) -> float:
     """GPU node-hours on / node-hours deployed [%]."""
-    return 100.0 * _ratio(float(t.flow[NODES_ON_S]), float(t.flow[NODES_S]))
+    return 100.0 * ratio(float(t.flow[NODES_ON_S]), float(t.flow[NODES_S]))
 
 
 @kpi
@@ -202,7 +208,7 @@ def mean_power_mw(t: Totals) -> float:
 @kpi
 def energy_price_usd_per_mwh(t: Totals) -> float:
     """Energy and hosting bills / energy at the meters [USD/MWh]."""
-    return _ratio(float(t.flow[ENERGY_USD]), energy_mwh(t))
+    return ratio(float(t.flow[ENERGY_USD]), energy_mwh(t))
 
 
 @kpi
@@ -215,36 +221,36 @@ def mean_price_usd_per_mwh(t: Totals) -> float:
 def energy_cost_usd_per_btc(t: Totals) -> float:
     """Energy bills, shared out to the ASICs by energy, / bitcoin earned [USD/BTC]."""
     machines_j = float(t.flow[SITE_ASIC_J] + t.flow[SITE_GPU_J])
-    share = _ratio(float(t.flow[SITE_ASIC_J]), machines_j)
-    return _ratio(float(t.flow[ENERGY_USD]) * share, btc_mined_btc(t))
+    share = ratio(float(t.flow[SITE_ASIC_J]), machines_j)
+    return ratio(float(t.flow[ENERGY_USD]) * share, btc_mined_btc(t))
 
 
 @kpi
 def efficiency_j_per_th(t: Totals) -> float:
     """ASICs' share of the energy at the meters / hashes [J/TH]."""
     machines_j = float(t.flow[SITE_ASIC_J] + t.flow[SITE_GPU_J])
-    share = _ratio(float(t.flow[SITE_ASIC_J]), machines_j)
-    return _ratio(float(t.flow[METER_J]) * share, float(t.flow[FATES + HASHED]))
+    share = ratio(float(t.flow[SITE_ASIC_J]), machines_j)
+    return ratio(float(t.flow[METER_J]) * share, float(t.flow[FATES + HASHED]))
 
 
 @kpi
 def pue(t: Totals) -> float:
     """Energy at the meters / energy of the machines [-]."""
-    return _ratio(float(t.flow[METER_J]), float(t.flow[SITE_ASIC_J] + t.flow[SITE_GPU_J]))
+    return ratio(float(t.flow[METER_J]), float(t.flow[SITE_ASIC_J] + t.flow[SITE_GPU_J]))
 
 
 @kpi
 def mining_revenue_usd_per_mwh(t: Totals) -> float:
     """Mining revenue / ASICs' share of the energy at the meters [USD/MWh]."""
     share = float(t.flow[SITE_ASIC_J]) * pue(t) / J_PER_MWH
-    return _ratio(mining_revenue_usd(t), share)
+    return ratio(mining_revenue_usd(t), share)
 
 
 @kpi
 def inference_revenue_usd_per_mwh(t: Totals) -> float:
     """Inference revenue / GPU nodes' share of the energy at the meters [USD/MWh]."""
     share = float(t.flow[SITE_GPU_J]) * pue(t) / J_PER_MWH
-    return _ratio(inference_revenue_usd(t), share)
+    return ratio(inference_revenue_usd(t), share)
 
 
 @kpi

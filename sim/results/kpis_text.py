@@ -9,6 +9,11 @@ UNITS: Final = {
     "usd_per_mwh": "USD/MWh",
     "usd_per_ph_day": "USD/PH/day",
     "usd_per_btc": "USD/BTC",
+    "usd_per_mtok": "USD/Mtoken",
+    "tokens_per_s": "tokens/s",
+    "joules_per_token": "J/token",
+    "mtok": "Mtoken",
+    "rps": "1/s",
     "j_per_th": "J/TH",
     "usd": "USD",
     "btc": "BTC",
@@ -16,6 +21,7 @@ UNITS: Final = {
     "pct": "%",
     "mwh": "MWh",
     "mw": "MW",
+    "s": "s",
 }
 CAUSES: Final = {
     "price": "switched off by the policy",
@@ -33,8 +39,10 @@ def unit_of(name: str) -> str:
 
 
 def rows(kpis: Mapping[str, float | None]) -> Iterator[tuple[str, str, str, str]]:
-    """Name, value, unit, definition of each KPI."""
+    """Name, value, unit, definition of each KPI that has a meaning in the run."""
     for name, value in kpis.items():
+        if value is None:
+            continue
         definition = (KPIS[name].__doc__ or "").split(" [")[0]
         yield name, _number(value), unit_of(name), definition
 
@@ -51,8 +59,6 @@ def causes(kpis: Mapping[str, float | None]) -> Iterator[str]:
         yield f"  {cause:10s}{lost:10.3f} EH/s {100 * lost / deployed:7.2f} %  {CAUSES[cause]}"
 
 
-def _number(value: float | None) -> str:
-    if value is None:
-        return "-"
+def _number(value: float) -> str:
     size = abs(value)
     return f"{value:,.0f}" if size >= 1000 or value == int(value) else f"{value:,.3f}"

@@ -34,9 +34,12 @@ from sim.kernels.arrays import (
     SITE_ASIC_J,
     SITE_FLOWS,
     SITE_GPU_J,
+    TOKEN_J,
+    TOKEN_USD,
     WISH_J,
     Floats,
 )
+from sim.results.serving import ServingRecord
 from sim.scenario.scenario import Scenario
 from sim.units import TH_PER_PH, W_PER_MW
 
@@ -48,6 +51,7 @@ MEANS: Final = {
     "meter_mw": (METER_J, W_PER_MW),
     "asic_mw": (SITE_ASIC_J, W_PER_MW),
     "gpu_mw": (SITE_GPU_J, W_PER_MW),
+    "serving_mw": (TOKEN_J, W_PER_MW),
     "cooling_mw": (COOLING_J, W_PER_MW),
     "overhead_mw": (OVERHEAD_J, W_PER_MW),
     "loss_mw": (LOSS_J, W_PER_MW),
@@ -68,6 +72,7 @@ MEANS: Final = {
 SUMS: Final = {
     "energy_usd": ENERGY_USD,
     "gpu_usd": GPU_USD,
+    "token_usd": TOKEN_USD,
     "credit_usd": CREDIT_USD,
     "btc": BTC,
     "btc_usd": BTC_USD,
@@ -78,7 +83,8 @@ SUMS: Final = {
 class Recorder:
     """Filled by the engine. Shapes: `interval` recording intervals, `site`."""
 
-    def __init__(self, scenario: Scenario) -> None:
+    def __init__(self, scenario: Scenario, serving: ServingRecord | None = None) -> None:
+        self.serving = serving
         horizon = scenario.horizon
         self.record_s = horizon.record_s
         self.sites = [s.name for s in scenario.sites]
@@ -100,6 +106,8 @@ class Recorder:
         """Keep the flows (SITE_FLOWS, site) since the last record, and clear them."""
         self._done = end_s // self.record_s
         self.flow[self._done - 1] = flow
+        if self.serving is not None:
+            self.serving.interval(end_s - self.record_s)
         flow[:] = 0.0
 
     def day_flow(self) -> Floats:

@@ -36,12 +36,13 @@ class RunResult:
 
     @cached_property
     def tables(self) -> dict[str, pa.Table]:
-        """sites, fleet, ledger, events."""
+        """sites, fleet, ledger, events; with serving nodes tenants and requests."""
         return {
             "sites": self.recorder.sites_table(),
             "fleet": self.recorder.fleet_table(),
             "ledger": self.ledger.table(),
             "events": self.recorder.events_table(),
+            **(self.recorder.serving.tables() if self.recorder.serving is not None else {}),
         }
 
     def table(self, name: str) -> pa.Table:

@@ -6,13 +6,14 @@ from typing import Any, Final
 
 import duckdb
 
-TABLES: Final = ("sites", "fleet", "ledger", "events")
+TABLES: Final = ("sites", "fleet", "ledger", "events", "serving", "tenants", "requests")
 
 
 def connect(folders: list[Path]) -> Any:
     """A DuckDB connection with views `sites`, `fleet`, `ledger`, `events` and `kpis`.
 
-    Each row carries `run`, the name of its folder. Raises FileNotFoundError for a folder that is
+    Runs with serving nodes add `tenants` and `requests`. Each row carries `run`, the name of its
+    folder. Raises FileNotFoundError for a folder that is
     not a complete result.
     """
     for folder in folders:
@@ -24,8 +25,11 @@ def connect(folders: list[Path]) -> Any:
         parts = [
             f"SELECT {_quoted(f.name)} AS run, * FROM {_quoted(f / (table + '.parquet'))}"
             for f in folders
+            if (f / f"{table}.parquet").is_file()
         ]
-        connection.execute(f"CREATE VIEW {table} AS {' UNION ALL '.join(parts)}")
+        if not parts:
+            continue
+        connection.execute(f"CREATE VIEW {table} AS {' UNION ALL BY NAME '.join(parts)}")
     connection.execute("CREATE TABLE kpis (run VARCHAR, kpi VARCHAR, value DOUBLE)")
     for folder in folders:
         kpis = json.loads((folder / "kpis.json").read_text())

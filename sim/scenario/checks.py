@@ -8,6 +8,7 @@ import numpy as np
 
 from sim.scenario import catalogue
 from sim.scenario.bitcoin import GrowthNetwork, ReplayBtcPrice, ReplayNetwork
+from sim.scenario.catalogue.serving import served
 from sim.scenario.model import ReplayPrice, ReplayWeather, SeasonalJumpPrice, SeasonalWeather
 from sim.scenario.problems import Problem, shown, suggest
 from sim.scenario.scenario import Scenario
@@ -28,6 +29,7 @@ def check(scenario: Scenario, broken: set[str]) -> list[Problem]:
         _sites: {"grid_nodes"},
         _asics: {"sites"},
         _gpus: {"sites"},
+        _tenants: {"sites", "gpus"},
         _grid: {"grid_nodes", "grid_links"},
         _overhead: set(),
         _climates: set(),
@@ -92,6 +94,59 @@ def _gpus(s: Scenario) -> Iterator[Problem]:
     for i, group in enumerate(s.gpus):
         yield from _unknown("gpus.csv", _row(i, group.site, "site"), group.site, names)
         yield from _unknown("gpus.csv", _row(i, group.site, "gpu"), group.gpu, catalogue.gpus())
+        if group.state != "serving" or group.gpu not in catalogue.gpus():
+            continue
+        try:
+            made = served(group.model, group.gpu, group.tp)
+        except (KeyError, ValueError) as error:
+            what = str(error.args[0])
+            yield Problem("gpus.csv", _row(i, group.site, "model"), shown(group.model), what)
+            continue
+        if group.gpus_per_node % made.tp:
+            yield Problem(
+                "gpus.csv",
+                _row(i, group.site, "tp"),
+                str(made.tp),
+                f"must divide gpus_per_node, {group.gpus_per_node}",
+            )
+
+
+def _tenants(s: Scenario) -> Iterator[Problem]:
+    countries = {site.name: site.country for site in s.sites}
+    served_in: dict[str, set[str]] = {}
+    for group in s.gpus:
+        if group.state == "serving":
+            served_in.setdefault(group.model, set()).add(countries.get(group.site, ""))
+    for name, count in Counter(t.name for t in s.tenants).items():
+        if count > 1:
+            yield Problem("tenants.csv", "name", shown(name), "names must be unique")
+    for i, tenant in enumerate(s.tenants):
+        row = _row(i, tenant.name, "region")
+        yield from _unknown("tenants.csv", row, tenant.region, s.demand.regions)
+        if tenant.trace is not None:
+            row = _row(i, tenant.name, "trace")
+            yield from _unknown("tenants.csv", row, tenant.trace, s.demand.traces)
+        row = _row(i, tenant.name, "model")
+        yield from _unknown("tenants.csv", row, tenant.model, served_in)
+        allowed = set(tenant.residency.split())
+        if tenant.model in served_in and allowed and not allowed & served_in[tenant.model]:
+            where = ", ".join(sorted(served_in[tenant.model]))
+            yield Problem(
+                "tenants.csv",
+                _row(i, tenant.name, "residency"),
+                shown(tenant.residency),
+                f"no site there serves {tenant.model}; it is served in {where}",
+            )
+    if s.tenants and not s.demand.links:
+        for i, site in enumerate(s.sites):
+            serves = any(g.site == site.name and g.state == "serving" for g in s.gpus)
+            if serves and (site.latitude is None or site.longitude is None):
+                yield Problem(
+                    "sites.csv",
+                    _row(i, site.name, "latitude"),
+                    "",
+                    "a serving site needs latitude and longitude, or [[demand.links]]",
+                )
 
 
 def _grid(s: Scenario) -> Iterator[Problem]:

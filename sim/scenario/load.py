@@ -11,17 +11,20 @@ from typing import Any, Final, NamedTuple
 from pydantic import ValidationError
 
 from sim.scenario.checks import check
+from sim.scenario.demand import Tenant
 from sim.scenario.problems import Problem, ScenarioError, from_validation, shown, suggest
 from sim.scenario.quantity import Table
 from sim.scenario.rows import AsicGroup, GpuGroup, GridLink, GridNode, Site
 from sim.scenario.scenario import Scenario, ScenarioFile
 from sim.scenario.series import Series, SeriesError, read_series
+from sim.serving.traces import Trace, TraceError, read_trace
 
 TOML: Final = "scenario.toml"
 SHEETS: Final[dict[str, type[Table]]] = {
     "sites": Site,
     "asics": AsicGroup,
     "gpus": GpuGroup,
+    "tenants": Tenant,
     "grid_nodes": GridNode,
     "grid_links": GridLink,
 }
@@ -94,6 +97,13 @@ def _assembled(path: str, folder: Path, sources: _Sources, problems: list[Proble
             broken.add(sheet)
     if "series" in content:
         content |= _recorded(folder, content["series"], content["data_dir"], problems)
+        traces = content["demand"].traces
+        content["traces"] = _traces(folder, traces, content["data_dir"], problems)
+        for name, spec in traces.items():
+            if name in content["traces"]:
+                content["recorded_sha256"][f"trace {name}"] = _digest(
+                    _path(folder, spec.file, content["data_dir"])
+                )
     if "horizon" in content:
         content["name"] = content["name"] or folder.resolve().name
         scenario = Scenario.model_construct(**content)
@@ -243,16 +253,45 @@ def _recorded(
         problems.append(Problem(TOML, "data_dir", "", what))
         return {"recorded": recorded, "recorded_sha256": hashes}
     for name, spec in specs.items():
-        file = folder / spec.file.replace("{data_dir}", str(data))
-        if spec.file.startswith("{data_dir}"):
-            file = Path(spec.file.replace("{data_dir}", str(data)))
+        file = _path(folder, spec.file, data)
         where = f"series.{name}"
         if not file.is_file():
             problems.append(Problem(TOML, f"{where}.file", shown(spec.file), "no such file"))
             continue
         try:
             recorded[name] = read_series(file, spec)
-            hashes[name] = hashlib.sha256(file.read_bytes()).hexdigest()
+            hashes[name] = _digest(file)
         except SeriesError as error:
             problems.append(Problem(TOML, f"{where} ({file.name})", "", str(error)))
     return {"recorded": recorded, "recorded_sha256": hashes}
+
+
+def _traces(
+    folder: Path, specs: dict[str, Any], data_dir: str | None, problems: list[Problem]
+) -> dict[str, Trace]:
+    """Read the recorded request traces."""
+    data = data_dir or os.environ.get(DATA_VARIABLE)
+    found: dict[str, Trace] = {}
+    for name, spec in specs.items():
+        file, where = _path(folder, spec.file, data), f"demand.traces.{name}.file"
+        if not file.is_file():
+            hint = "no such file" + (f"; data_dir is {data!r}" if "{data_dir}" in spec.file else "")
+            problems.append(Problem(TOML, where, shown(spec.file), hint))
+            continue
+        try:
+            found[name] = read_trace(file)
+        except TraceError as error:
+            problems.append(Problem(TOML, where, shown(spec.file), str(error)))
+    return found
+
+
+def _path(folder: Path, name: str, data_dir: str | None) -> Path:
+    """A file of the scenario's folder, or of the data folder."""
+    if name.startswith("{data_dir}"):
+        data = data_dir or os.environ.get(DATA_VARIABLE)
+        return Path(name.replace("{data_dir}", str(data)))
+    return folder / name
+
+
+def _digest(file: Path) -> str:
+    return hashlib.sha256(file.read_bytes()).hexdigest()

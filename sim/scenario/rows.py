@@ -105,12 +105,23 @@ class GpuGroup(Table):
     gpu: str = quantity(REQUIRED, "", "GPU of the catalogue")
     gpus_per_node: int = quantity(8, "GPUs", "GPUs in a node", source="DGX, HGX", ge=1, le=1024)
     nodes: int = quantity(REQUIRED, "nodes", "nodes deployed", ge=0, le=1_000_000)
-    model: str = quantity("", "", "model served")
-    state: Literal["contracted", "batch"] = quantity(
-        "contracted", "", "contracted: reserved, credits when missed; batch: sold by the hour"
+    model: str = quantity("", "", "model served, of `hashwatt list models`")
+    tp: int | None = quantity(
+        None, "GPUs", "tensor parallelism: GPUs of an engine; default: the fewest", ge=1, le=64
+    )
+    state: Literal["contracted", "batch", "serving"] = quantity(
+        "contracted",
+        "",
+        "contracted: reserved, credits when missed; batch: sold by the hour; serving: tokens for "
+        "the tenants of tenants.csv",
     )
     usd_per_gpu_h: float = quantity(
-        2.0, "USD/GPU/h", "price of a reserved GPU", source="assumed", ge=0, le=1000
+        2.0,
+        "USD/GPU/h",
+        "price of a reserved GPU; serving: what a policy takes a GPU's hour to be worth",
+        source="assumed",
+        ge=0,
+        le=1000,
     )
     utilisation: float = quantity(
         0.7, "-", "mean load of a reserved node", source="assumed", ge=0, le=1

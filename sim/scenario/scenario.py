@@ -7,6 +7,7 @@ from typing import Any
 from pydantic import Field
 
 from sim.scenario.bitcoin import BtcPrice, ConstantBtcPrice, GrowthNetwork, Network, Pool
+from sim.scenario.demand import Demand, Tenant
 from sim.scenario.model import (
     FaultTables,
     Horizon,
@@ -21,6 +22,7 @@ from sim.scenario.model import (
 from sim.scenario.quantity import REQUIRED, Table, quantity
 from sim.scenario.rows import AsicGroup, GpuGroup, GridLink, GridNode, Site
 from sim.scenario.series import Series
+from sim.serving.traces import Trace
 
 
 class ScenarioFile(Table):
@@ -41,6 +43,7 @@ class ScenarioFile(Table):
     mining: Mining = quantity(Mining(), "", "how ASICs start and stop")
     faults: FaultTables = quantity(FaultTables(), "", "failures and repairs")
     inference: Inference = quantity(Inference(), "", "GPU nodes as reserved capacity")
+    demand: Demand = quantity(Demand(), "", "requests for tokens, and how they are routed")
     treasury: Treasury = quantity(Treasury(), "", "cash and bitcoin")
     policy: PolicySpec = quantity(PolicySpec(), "", "who decides")
     series: dict[str, SeriesSpec] = quantity({}, "", "recorded values, by name")
@@ -52,9 +55,11 @@ class Scenario(ScenarioFile, arbitrary_types_allowed=True):
     sites: tuple[Site, ...] = ()
     asics: tuple[AsicGroup, ...] = ()
     gpus: tuple[GpuGroup, ...] = ()
+    tenants: tuple[Tenant, ...] = ()
     grid_nodes: tuple[GridNode, ...] = ()
     grid_links: tuple[GridLink, ...] = ()
     recorded: dict[str, Series] = Field(default_factory=dict, exclude=True)
+    traces: dict[str, Trace] = Field(default_factory=dict, exclude=True)
     recorded_sha256: dict[str, str] = Field(default_factory=dict)
 
     def resolved(self) -> dict[str, Any]:

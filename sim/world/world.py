@@ -8,8 +8,10 @@ from sim.kernels.arrays import Floats
 from sim.scenario.scenario import Scenario
 from sim.streams import Streams
 from sim.world.bitcoin import Chain, build_chain
+from sim.world.demand import Requests
 from sim.world.outages import MachineFailures
 from sim.world.signals import btc_signal, price_signal, temperature_signal
+from sim.world.wan import latency_s
 
 
 class World(NamedTuple):
@@ -21,6 +23,8 @@ class World(NamedTuple):
     ambient_c: Floats  # (step, site)
     asic_failures: tuple[MachineFailures, ...]  # one for each ASIC group, none when disabled
     gpu_failures: tuple[MachineFailures, ...]
+    requests: Requests  # of the tenants, by day
+    latency_s: dict[tuple[str, str], float]  # (region, site) one way
 
 
 def build_world(scenario: Scenario, streams: Streams) -> World:
@@ -45,6 +49,8 @@ def build_world(scenario: Scenario, streams: Streams) -> World:
         ambient_c=np.stack([places[s.climate, s.offset_h] for s in scenario.sites], axis=1),
         asic_failures=_failures(scenario, "asic", streams),
         gpu_failures=_failures(scenario, "gpu", streams),
+        requests=Requests(scenario, streams),
+        latency_s=latency_s(scenario.demand, scenario.sites),
     )
 
 

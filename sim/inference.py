@@ -1,0 +1,440 @@
+"""Inference operations: the engines of all serving nodes, their clients, and who is switched on."""
+
+from collections.abc import Callable
+from itertools import groupby
+from typing import Final, NamedTuple, Protocol
+
+import numpy as np
+
+from sim.kernels.arrays import Bools, Floats, Ints
+from sim.kernels.jit import bind
+from sim.kernels.requests import (
+    BUSY,
+    CLOCK,
+    ENERGY,
+    IDLE_W,
+    LAST_W,
+    OUTSTANDING,
+    REQUEST_COUNTS,
+    REQUEST_TIMES,
+    Engines,
+    EngineState,
+    Requests,
+)
+from sim.kernels.routing import (
+    ARRIVED,
+    BINS,
+    CLIENT_COUNTS,
+    CLIENT_TIMES,
+    DONE,
+    EMPTY,
+    EXPIRED,
+    LANE_GOOD,
+    LANE_ROWS,
+    LANE_TOKENS_IN,
+    LANE_TOKENS_OUT,
+    LEAST_OUTSTANDING,
+    LOG_COUNTS,
+    LOG_TIMES,
+    LOGGED,
+    MORE_SLOTS,
+    NEXT_REQUEST,
+    POWER_OF_TWO,
+    REJECTED,
+    ROUND_ROBIN,
+    SERVED,
+    TENANT_ROWS,
+    TIMERS,
+    Book,
+    Clients,
+    Day,
+    Router,
+    RouterState,
+    close_engine,
+    collect,
+    present,
+    route,
+    send_back,
+    set_timer,
+    sum_weights,
+)
+from sim.policy import ServingView
+from sim.scenario.catalogue.serving import served
+from sim.scenario.scenario import Scenario
+from sim.serving.engine import compile_engines, fresh_requests, fresh_state
+from sim.units import SECONDS_PER_DAY
+from sim.world.world import World
+
+FIRST_SLOTS: Final = 4096
+WAYS: Final = {
+    "round-robin": ROUND_ROBIN,
+    "least-outstanding": LEAST_OUTSTANDING,
+    "power-of-two": POWER_OF_TWO,
+}
+
+
+class RequestSource(Protocol):
+    """Where requests come from: `sim.world.demand.Requests`."""
+
+    def day(self, number: int) -> Day:
+        """All requests of a day of the run, in order of time."""
+        ...
+
+
+class Lane(NamedTuple):
+    """A tenant at a pool."""
+
+    tenant: int
+    site: int
+    model: str
+
+
+class Present(NamedTuple):
+    """Requests that are neither served nor given up."""
+
+    waiting: Ints  # (lane,) on their way or in a queue
+    running: Ints  # (lane,)
+    held: Ints  # (tenant,) at the router, or to come back
+
+
+class _Calls(NamedTuple):
+    route: Callable[[float], int]
+    collect: Callable[[float], None]
+
+
+class Inference:
+    """All serving nodes of the fleet. Shapes: `group` row of gpus.csv, `engine`, `lane`, `pool`."""
+
+    def __init__(
+        self,
+        scenario: Scenario,
+        latency_s: dict[tuple[str, str], float],
+        source: RequestSource,
+        keep_all: bool = False,
+    ) -> None:
+        self.scenario = scenario
+        self.source = source
+        self.keep_all = keep_all
+        self.site_names = [s.name for s in scenario.sites]
+        self._place(scenario)
+        self._lanes(scenario, latency_s)
+        self.now_s = 0.0
+        self.day = -1
+        self.requests_of_day: Day
+        self.powered = np.ones(len(self.group_of), dtype=np.bool_)
+        self.draining = np.zeros(len(self.group_of), dtype=np.bool_)
+        self.extra_j = np.zeros(len(self.group_of))
+        self.settled = np.zeros((LANE_ROWS, len(self.lanes)), dtype=np.int64)
+        self.billed = self.settled.copy()
+        self.billed_tenants = np.zeros((TENANT_ROWS, len(scenario.tenants)), dtype=np.int64)
+        self.log: list[tuple[Ints, Floats]] = []
+        self.sent_back = 0
+        self._seen = np.zeros(len(scenario.tenants))
+        self._spent_j = np.zeros(len(scenario.gpus))
+        self._load_day(0)
+
+    # How it is built.
+
+    def _place(self, scenario: Scenario) -> None:
+        """Engines, pool by pool, then row by row of gpus.csv, node by node."""
+        rows = [(i, g) for i, g in enumerate(scenario.gpus) if g.state == "serving"]
+        rows.sort(key=lambda row: (self.site_names.index(row[1].site), row[1].model, row[0]))
+        made = {i: served(g.model, g.gpu, g.tp) for i, g in rows}
+        kinds = list(dict.fromkeys((m.model, m.gpu, m.tp) for m in made.values()))
+        group_of, node_of, pool_of, kind = [], [], [], []
+        self.pools: list[tuple[int, str]] = []
+        self.load_s = np.zeros(len(scenario.gpus))
+        self.kv_bytes = np.zeros(len(scenario.gpus))
+        self.nodes: dict[int, Bools] = {}  # by group: healthy
+        self.on: dict[int, Bools] = {}
+        for (site, model), members in groupby(rows, key=lambda row: (row[1].site, row[1].model)):
+            self.pools.append((self.site_names.index(site), model))
+            for i, g in members:
+                m = made[i]
+                replicas = g.gpus_per_node // m.tp
+                self.load_s[i], self.kv_bytes[i] = m.load_s, m.kv_bytes_per_token
+                self.nodes[i] = np.ones(g.nodes, dtype=np.bool_)
+                self.on[i] = np.ones(g.nodes, dtype=np.bool_)
+                group_of += [i] * (g.nodes * replicas)
+                node_of += list(np.repeat(np.arange(g.nodes), replicas))
+                pool_of += [len(self.pools) - 1] * (g.nodes * replicas)
+                kind += [kinds.index((m.model, m.gpu, m.tp))] * (g.nodes * replicas)
+        self.group_of = np.array(group_of, dtype=np.int64)
+        self.node_of = np.array(node_of, dtype=np.int64)
+        self.pool_of = np.array(pool_of, dtype=np.int64)
+        self.engines: Engines = compile_engines(
+            [served(*k).engine for k in kinds], np.array(kind, dtype=np.int64)
+        )
+        self.idle_w = self.engines.power[self.engines.kind, IDLE_W]
+
+    def _lanes(self, scenario: Scenario, latency_s: dict[tuple[str, str], float]) -> None:
+        tenants, pools, count = scenario.tenants, self.pools, len(self.group_of)
+        lane = np.full((len(tenants), len(pools)), -1, dtype=np.int64)
+        away_s = np.zeros((len(tenants), len(pools)))
+        self.lanes: list[Lane] = []
+        for t, tenant in enumerate(tenants):
+            for p, (s, model) in enumerate(pools):
+                site = scenario.sites[s]
+                allowed = not tenant.residency or site.country in tenant.residency.split()
+                away = latency_s.get((tenant.region, site.name))
+                if model == tenant.model and allowed and away is not None:
+                    lane[t, p], away_s[t, p] = len(self.lanes), away
+                    self.lanes.append(Lane(t, s, model))
+        self.latency_s = np.full((len(tenants), len(self.site_names)), np.nan)
+        for x in self.lanes:
+            away = latency_s[tenants[x.tenant].region, self.site_names[x.site]]
+            self.latency_s[x.tenant, x.site] = away
+        self.latency_s.flags.writeable = False  # policies see it
+        self.lane_site = np.array([x.site for x in self.lanes], dtype=np.int64)
+        self.lane_tenant = np.array([x.tenant for x in self.lanes], dtype=np.int64)
+        price = [(x.usd_per_mtok_in / 1e6, x.usd_per_mtok_out / 1e6) for x in tenants]
+        self.lane_usd = np.array(price).reshape(-1, 2)[self.lane_tenant]
+        demand = scenario.demand
+        terms = [
+            (
+                x.patience_s or np.inf,
+                x.retries,
+                x.backoff_s,
+                x.slo_ttft_s,
+                x.slo_tpot_s,
+                demand.hold_s,
+            )
+            for x in tenants
+        ]
+        first = np.searchsorted(self.pool_of, np.arange(len(pools) + 1)).astype(np.int64)
+        self.router = Router(
+            terms=np.array(terms, dtype=np.float64).reshape(-1, 6),
+            lane=lane,
+            latency_s=away_s,
+            pool_first=first,
+            pool_of=self.pool_of,
+            rules=np.array([WAYS[demand.balancing], demand.queue_limit]),
+        )
+        slots = FIRST_SLOTS
+        self.state: EngineState = fresh_state(self.engines, slots)
+        self.requests: Requests = fresh_requests(slots)
+        self.clients = Clients(
+            np.zeros((slots, CLIENT_COUNTS), np.int64), np.zeros((slots, CLIENT_TIMES))
+        )
+        marks = np.zeros(5, dtype=np.int64)
+        marks[EMPTY] = slots
+        self.traffic = RouterState(
+            weight=(lane >= 0).astype(np.float64),
+            sums=np.zeros(lane.shape),
+            open=np.arange(count),
+            opens=np.diff(first),
+            turn=np.zeros(len(pools), dtype=np.int64),
+            loads_s=np.full(count, np.inf),
+            timer_s=np.zeros(2 * slots),
+            timer=np.zeros(2 * slots, dtype=np.int64),
+            idle=np.arange(slots),
+            marks=marks,
+        )
+        rows = slots if self.keep_all else 0
+        self.book = Book(
+            lanes=np.zeros((LANE_ROWS, len(self.lanes)), dtype=np.int64),
+            tenants=np.zeros((TENANT_ROWS, len(tenants)), dtype=np.int64),
+            bins=np.zeros((len(self.lanes), 3, BINS), dtype=np.int64),
+            log_counts=np.zeros((rows, LOG_COUNTS), dtype=np.int64),
+            log_times=np.zeros((rows, LOG_TIMES)),
+        )
+        self.state.times[:, CLOCK] = 0.0
+        sum_weights(self.router, self.traffic)
+
+    def _load_day(self, number: int) -> None:
+        self.day = number
+        self.requests_of_day = self.source.day(number)
+        self.traffic.marks[NEXT_REQUEST] = 0
+        self._bind()
+
+    def _bind(self) -> None:
+        clients = (self.requests, self.clients, self.router, self.traffic, self.book)
+        self._calls = _Calls(
+            route=bind(route, self.engines, self.state, *clients, self.requests_of_day, floats=1),
+            collect=bind(collect, self.state, *clients, floats=1),
+        )
+
+    # What it does.
+
+    def advance(self, t_s: float) -> Floats:
+        """Serve until `t_s` [s]; the energy of each row of gpus.csv since the last call [J]."""
+        while self.now_s < t_s:
+            end_s = min(t_s, float((self.day + 1) * SECONDS_PER_DAY))
+            while (code := self._calls.route(end_s)) != DONE:
+                self._grow(code)
+            self._calls.collect(end_s)
+            self._keep_log()
+            self.now_s, from_s = end_s, self.now_s
+            self.extra_j += np.where(self.powered, self.idle_w * (end_s - from_s), 0.0)
+            if end_s == (self.day + 1) * SECONDS_PER_DAY and end_s < self.scenario.horizon.seconds:
+                self._load_day(self.day + 1)
+        times = self.state.times
+        straddling_s = np.maximum(times[:, CLOCK] - t_s, 0.0)
+        total_j = times[:, ENERGY] - self.idle_w * times[:, BUSY] + self.extra_j
+        total_j -= (times[:, LAST_W] - self.idle_w) * straddling_s
+        by_group = np.bincount(self.group_of, total_j, len(self.load_s)).astype(np.float64)
+        spent_j: Floats = by_group - self._spent_j
+        self._spent_j = by_group
+        return spent_j
+
+    def switch(self, share: Floats) -> Floats:
+        """Run these shares (group,) of the healthy nodes; the shares that do: whole nodes only."""
+        runs = share.copy()
+        for group in self.nodes:
+            runs[group] = self._switch(group, float(share[group]))
+        empty = self.draining & (self.state.counts[:, OUTSTANDING] == 0)
+        self.powered[empty] = False  # they have finished what they had
+        self.draining[empty] = False
+        return runs
+
+    def _switch(self, group: int, share: float) -> float:
+        healthy, on = self.nodes[group], self.on[group]
+        count = int(share * healthy.sum() + 1e-9)
+        if count == on.sum() and not (on & ~healthy).any():
+            return count / max(int(healthy.sum()), 1)
+        order = np.lexsort((np.arange(len(on)), ~on))  # those that run already come first
+        wanted = np.zeros(len(on), dtype=np.bool_)
+        wanted[order[healthy[order]][:count]] = True
+        for node in np.flatnonzero(on & ~wanted):
+            self._switch_off(group, int(node), self.scenario.demand.curtailment)
+        for node in np.flatnonzero(wanted & ~on):
+            self._switch_on(group, int(node))
+        self.on[group] = wanted
+        return count / max(int(healthy.sum()), 1)
+
+    def fail(self, group: int, node: int) -> None:
+        """A node stops; what it had goes back to the router. Call `advance` before."""
+        if group not in self.nodes:
+            return
+        self.nodes[group][node] = False
+        if self.on[group][node]:
+            self._switch_off(group, node, "preempt")
+            self.on[group][node] = False
+
+    def repair(self, group: int, node: int) -> None:
+        """A node may be switched on again."""
+        if group in self.nodes:
+            self.nodes[group][node] = True
+
+    def _switch_off(self, group: int, node: int, how: str) -> None:
+        clients = (self.requests, self.clients, self.router, self.traffic, self.book)
+        gbit = self.scenario.demand.migration_gbit_per_s
+        kv_s = self.kv_bytes[group] * 8.0 / (gbit * 1e9) if how == "migrate" else 0.0
+        for e in np.flatnonzero((self.group_of == group) & (self.node_of == node)):
+            close_engine(self.router, self.traffic, int(e))
+            self.traffic.loads_s[e] = np.inf
+            if how == "drain" and self.state.counts[e, OUTSTANDING] > 0:
+                self.draining[e] = True
+                continue
+            while self.traffic.marks[TIMERS] + self.state.counts[e, OUTSTANDING] + 2 > len(
+                self.traffic.timer
+            ):
+                self._grow(MORE_SLOTS + 1)
+                clients = (self.requests, self.clients, self.router, self.traffic, self.book)
+            self.sent_back += send_back(
+                self.engines, self.state, *clients, int(e), self.now_s, float(kv_s)
+            )
+            self.powered[e] = self.draining[e] = False
+
+    def _switch_on(self, group: int, node: int) -> None:
+        for e in np.flatnonzero((self.group_of == group) & (self.node_of == node)):
+            load_s = 0.0 if self.draining[e] else float(self.load_s[group])  # weights still there
+            self.powered[e], self.draining[e] = True, False
+            self.traffic.loads_s[e] = self.now_s + load_s
+            if self.traffic.marks[TIMERS] + 2 > len(self.traffic.timer):
+                self._grow(MORE_SLOTS + 1)
+            set_timer(self.traffic, self.now_s + load_s, -1 - int(e))
+
+    def weigh(self, weight: Floats) -> None:
+        """Weights (tenant, site) of an open engine, as the policy wants them."""
+        sites = np.array([site for site, _ in self.pools], dtype=np.int64)
+        self.traffic.weight[:] = weight[:, sites]
+        sum_weights(self.router, self.traffic)
+
+    def _grow(self, code: int) -> None:
+        """Twice as many slots, or timers."""
+        traffic = self.traffic
+        if code == MORE_SLOTS:
+            more = len(traffic.idle)
+            self.requests = Requests(
+                np.concatenate([self.requests.counts, np.zeros((more, REQUEST_COUNTS), np.int64)]),
+                np.concatenate([self.requests.times, np.zeros((more, REQUEST_TIMES))]),
+            )
+            self.clients = Clients(
+                np.concatenate([self.clients.counts, np.zeros((more, CLIENT_COUNTS), np.int64)]),
+                np.concatenate([self.clients.times, np.zeros((more, CLIENT_TIMES))]),
+            )
+            idle = np.concatenate([traffic.idle[: traffic.marks[EMPTY]], np.arange(more, 2 * more)])
+            traffic.marks[EMPTY] += more
+            self.traffic = traffic._replace(idle=np.resize(idle, 2 * more))
+            done = np.concatenate([self.state.done, np.zeros(more, np.int64)])
+            self.state = self.state._replace(done=done)
+            if self.keep_all:
+                self.book = self.book._replace(
+                    log_counts=np.zeros((2 * more, LOG_COUNTS), np.int64),
+                    log_times=np.zeros((2 * more, LOG_TIMES)),
+                )
+        else:
+            self.traffic = traffic._replace(
+                timer_s=np.concatenate([traffic.timer_s, np.zeros(len(traffic.timer))]),
+                timer=np.concatenate([traffic.timer, np.zeros(len(traffic.timer), np.int64)]),
+            )
+        self._bind()
+
+    def _keep_log(self) -> None:
+        rows = int(self.traffic.marks[LOGGED])
+        if rows:
+            book = self.book
+            self.log.append((book.log_counts[:rows].copy(), book.log_times[:rows].copy()))
+            self.traffic.marks[LOGGED] = 0
+
+    # What came of it.
+
+    def revenue_usd(self) -> Floats:
+        """What the lanes (lane,) earned since the last call [USD]."""
+        rows = [LANE_TOKENS_IN, LANE_TOKENS_OUT]
+        fresh = self.book.lanes[rows] - self.settled[rows]
+        self.settled = self.book.lanes.copy()
+        return np.asarray((fresh.T * self.lane_usd).sum(axis=1))
+
+    def present(self) -> Present:
+        """Who is where, now."""
+        lanes = np.zeros((2, len(self.lanes)), dtype=np.int64)
+        held = np.zeros(len(self.scenario.tenants), dtype=np.int64)
+        present(self.state, self.clients, self.router, lanes, held, self.requests)
+        return Present(lanes[0], lanes[1], held)
+
+    def credits_usd(self) -> Floats:
+        """What the lanes (lane,) give back for the day that ends [USD].
+
+        A day misses the SLO when fewer than `slo_percentile` of the requests that ended in it were
+        served within TTFT and TPOT; refused and given-up ones count as missed.
+        """
+        tenants = self.scenario.tenants
+        lanes, ended = self.book.lanes - self.billed, self.book.tenants - self.billed_tenants
+        self.billed, self.billed_tenants = self.book.lanes.copy(), self.book.tenants.copy()
+        good = np.bincount(self.lane_tenant, lanes[LANE_GOOD], len(tenants))
+        all_ = ended[[SERVED, REJECTED, EXPIRED]].sum(axis=0)
+        promised = np.array([x.slo_percentile for x in tenants]) / 100.0
+        back = np.array([x.credit_fraction for x in tenants]) * (good < promised * all_)
+        usd = (lanes[[LANE_TOKENS_IN, LANE_TOKENS_OUT]].T * self.lane_usd).sum(axis=1)
+        return np.asarray(usd * back[self.lane_tenant])
+
+    def view(self, step_s: float) -> ServingView:
+        """What a policy may see of the tenants, `step_s` [s] after the last look."""
+        arrived = self.book.tenants[ARRIVED].astype(np.float64)
+        seen, self._seen = self._seen, arrived
+        outstanding = self.state.counts[:, OUTSTANDING].astype(np.float64)
+        by_group = np.bincount(self.group_of, outstanding, len(self.load_s))
+        return ServingView(
+            rate_rps=(arrived - seen) / step_s,
+            latency_s=self.latency_s,
+            outstanding=by_group.astype(np.float64),
+        )
+
+
+def build_inference(scenario: Scenario, world: World, keep_all: bool = False) -> Inference | None:
+    """The serving operations of a scenario; None where no node serves tokens."""
+    if not any(g.state == "serving" for g in scenario.gpus):
+        return None
+    return Inference(scenario, world.latency_s, world.requests, keep_all)

@@ -1,0 +1,176 @@
+"""Figures of serving. As in `kpis`: one function each, its docstring defines it."""
+
+import math
+
+from sim.kernels.arrays import ENERGY_USD, SITE_ASIC_J, SITE_GPU_J, TOKEN_J, TOKEN_USD
+from sim.kernels.routing import (
+    ARRIVED,
+    EXPIRED,
+    LANE_GOOD,
+    LANE_GOOD_TOKENS,
+    LANE_PREEMPTIONS,
+    LANE_RETURNED,
+    LANE_TOKENS_IN,
+    LANE_TOKENS_OUT,
+    REJECTED,
+    SERVED,
+)
+from sim.results.kpis import Totals, kpi, ratio
+
+
+def _lanes(t: Totals, row: int) -> float:
+    serving = t.recorder.serving
+    return math.nan if serving is None else float(serving.lanes[row].sum())
+
+
+def _tenants(t: Totals, row: int) -> float:
+    serving = t.recorder.serving
+    return math.nan if serving is None else float(serving.totals[row].sum())
+
+
+def _percentile_s(t: Totals, metric: str, q: float) -> float:
+    serving = t.recorder.serving
+    return math.nan if serving is None else serving.percentile_s(metric, q)
+
+
+@kpi
+def token_revenue_usd(t: Totals) -> float:
+    """Input and output tokens of served requests times their prices [USD]."""
+    return math.nan if t.recorder.serving is None else float(t.flow[TOKEN_USD])
+
+
+@kpi
+def requests_arrived(t: Totals) -> float:
+    """Requests that clients sent; each once, however often it was tried [count]."""
+    return _tenants(t, ARRIVED)
+
+
+@kpi
+def requests_served(t: Totals) -> float:
+    """Requests that got all their tokens [count]."""
+    return _tenants(t, SERVED)
+
+
+@kpi
+def requests_rejected(t: Totals) -> float:
+    """Requests that were refused for good [count]."""
+    return _tenants(t, REJECTED)
+
+
+@kpi
+def requests_expired(t: Totals) -> float:
+    """Requests whose clients gave up for good [count]."""
+    return _tenants(t, EXPIRED)
+
+
+@kpi
+def requests_returned(t: Totals) -> float:
+    """Times that a switched-off or failed engine gave a request back to the router [count]."""
+    return _lanes(t, LANE_RETURNED)
+
+
+@kpi
+def preemptions_per_request(t: Totals) -> float:
+    """Times a served request was thrown out for lack of KV blocks [-]."""
+    return ratio(_lanes(t, LANE_PREEMPTIONS), _tenants(t, SERVED))
+
+
+@kpi
+def slo_attainment_pct(t: Totals) -> float:
+    """Requests served within their TTFT and TPOT / requests that ended in any way [%]."""
+    ended = _tenants(t, SERVED) + _tenants(t, REJECTED) + _tenants(t, EXPIRED)
+    return 100.0 * ratio(_lanes(t, LANE_GOOD), ended)
+
+
+@kpi
+def goodput_rps(t: Totals) -> float:
+    """Requests served within their SLO [1/s]."""
+    return _lanes(t, LANE_GOOD) / t.seconds
+
+
+@kpi
+def good_tokens_per_s(t: Totals) -> float:
+    """Output tokens of requests served within their SLO [tokens/s]."""
+    return _lanes(t, LANE_GOOD_TOKENS) / t.seconds
+
+
+@kpi
+def tokens_in_mtok(t: Totals) -> float:
+    """Prompt tokens of served requests [Mtoken]."""
+    return _lanes(t, LANE_TOKENS_IN) / 1e6
+
+
+@kpi
+def tokens_out_mtok(t: Totals) -> float:
+    """Output tokens of served requests [Mtoken]."""
+    return _lanes(t, LANE_TOKENS_OUT) / 1e6
+
+
+@kpi
+def ttft_p50_s(t: Totals) -> float:
+    """Time to first token at the client, WAN both ways included, median [s]."""
+    return _percentile_s(t, "ttft_s", 50.0)
+
+
+@kpi
+def ttft_p95_s(t: Totals) -> float:
+    """Time to first token at the client, 95th percentile [s]."""
+    return _percentile_s(t, "ttft_s", 95.0)
+
+
+@kpi
+def ttft_p99_s(t: Totals) -> float:
+    """Time to first token at the client, 99th percentile [s]."""
+    return _percentile_s(t, "ttft_s", 99.0)
+
+
+@kpi
+def tpot_p50_s(t: Totals) -> float:
+    """Time per output token after the first of a request, median over requests [s]."""
+    return _percentile_s(t, "tpot_s", 50.0)
+
+
+@kpi
+def tpot_p95_s(t: Totals) -> float:
+    """Time per output token after the first of a request, 95th percentile [s]."""
+    return _percentile_s(t, "tpot_s", 95.0)
+
+
+@kpi
+def tpot_p99_s(t: Totals) -> float:
+    """Time per output token after the first of a request, 99th percentile [s]."""
+    return _percentile_s(t, "tpot_s", 99.0)
+
+
+@kpi
+def e2e_p50_s(t: Totals) -> float:
+    """From sending to the last token at the client, median [s]."""
+    return _percentile_s(t, "e2e_s", 50.0)
+
+
+@kpi
+def e2e_p95_s(t: Totals) -> float:
+    """From sending to the last token at the client, 95th percentile [s]."""
+    return _percentile_s(t, "e2e_s", 95.0)
+
+
+@kpi
+def e2e_p99_s(t: Totals) -> float:
+    """From sending to the last token at the client, 99th percentile [s]."""
+    return _percentile_s(t, "e2e_s", 99.0)
+
+
+@kpi
+def joules_per_token(t: Totals) -> float:
+    """Energy of the serving nodes / output tokens [J/token]."""
+    return ratio(float(t.flow[TOKEN_J]), _lanes(t, LANE_TOKENS_OUT))
+
+
+@kpi
+def energy_cost_usd_per_mtok(t: Totals) -> float:
+    """Energy bills, shared out to serving nodes by energy, / output tokens [USD/Mtoken]."""
+    flow = t.recorder.flow
+    machines_j = flow[:, SITE_ASIC_J] + flow[:, SITE_GPU_J]
+    share = flow[:, TOKEN_J] / machines_j.clip(min=1e-9)
+    usd = float((flow[:, ENERGY_USD] * share).sum())
+    return ratio(usd, _lanes(t, LANE_TOKENS_OUT) / 1e6)

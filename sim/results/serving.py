@@ -1,0 +1,223 @@
+"""What serving came to: rows by tenant, site and interval, latency histograms, single requests."""
+
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+
+from sim.inference import Inference
+from sim.kernels.arrays import Bools, Ints
+from sim.kernels.routing import (
+    ARRIVED,
+    BIN_LOG,
+    BINS,
+    E2E,
+    EXPIRED,
+    FIRST_BIN_S,
+    LANE_EXPIRED,
+    LANE_GOOD,
+    LANE_GOOD_TOKENS,
+    LANE_LOST_TOKENS,
+    LANE_PREEMPTIONS,
+    LANE_REJECTED,
+    LANE_RETURNED,
+    LANE_ROWS,
+    LANE_SENT,
+    LANE_SERVED,
+    LANE_TOKENS_IN,
+    LANE_TOKENS_OUT,
+    REJECTED,
+    RETRIED,
+    TENANT_ROWS,
+    TPOT,
+    TTFT,
+)
+
+METRICS: Final = {"ttft_s": TTFT, "tpot_s": TPOT, "e2e_s": E2E}
+LANE_COLUMNS: Final = {
+    "requests_sent": LANE_SENT,
+    "requests_served": LANE_SERVED,
+    "requests_refused": LANE_REJECTED,
+    "requests_given_up": LANE_EXPIRED,
+    "requests_returned": LANE_RETURNED,
+    "requests_good": LANE_GOOD,
+    "tokens_in": LANE_TOKENS_IN,
+    "tokens_out": LANE_TOKENS_OUT,
+    "tokens_good": LANE_GOOD_TOKENS,
+    "tokens_lost": LANE_LOST_TOKENS,
+    "preemptions": LANE_PREEMPTIONS,
+}
+TENANT_COLUMNS: Final = {
+    "requests_arrived": ARRIVED,
+    "requests_rejected": REJECTED,
+    "requests_expired": EXPIRED,
+    "requests_retried": RETRIED,
+}
+STATES: Final = ("requests_waiting", "requests_running", "requests_held")
+BIN_MIDDLE_S: Final = FIRST_BIN_S * np.exp((np.arange(BINS) + 0.5) * BIN_LOG)
+
+
+class _Interval(NamedTuple):
+    start_s: int
+    lanes: Ints  # (LANE_ROWS, lane) of the interval
+    tenants: Ints  # (TENANT_ROWS, tenant)
+    states: tuple[Ints, Ints, Ints]  # waiting, running (lane,), held (tenant,) at its end
+    bins: tuple[Ints, Ints, Ints, Ints]  # lane, metric, bin, requests
+
+
+class ServingRecord:
+    """Filled by the engine at the end of each recording interval."""
+
+    def __init__(self, inference: Inference) -> None:
+        self.inference = inference
+        scenario = inference.scenario
+        self.tenants = [t.name for t in scenario.tenants]
+        self.sites = inference.site_names
+        self.lanes = np.zeros((LANE_ROWS, len(inference.lanes)), dtype=np.int64)
+        self.totals = np.zeros((TENANT_ROWS, len(self.tenants)), dtype=np.int64)
+        self.bins = np.zeros((len(inference.lanes), len(METRICS), BINS), dtype=np.int64)
+        self.intervals: list[_Interval] = []
+
+    def interval(self, start_s: int) -> None:
+        """Keep what happened since the last call; histograms begin anew."""
+        book, now = self.inference.book, self.inference.present()
+        lane, metric, place = (x.astype(np.int64) for x in np.nonzero(book.bins))
+        self.intervals.append(
+            _Interval(
+                start_s,
+                book.lanes - self.lanes,
+                book.tenants - self.totals,
+                (now.waiting, now.running, now.held),
+                (lane, metric, place, book.bins[lane, metric, place]),
+            )
+        )
+        self.bins += book.bins
+        book.bins[:] = 0
+        self.lanes, self.totals = book.lanes.copy(), book.tenants.copy()
+
+    def percentile_s(self, metric: str, q: float, lanes: Bools | None = None) -> float:
+        """Percentile `q` of a latency over the run [s], within 1 %; NaN where nobody was served."""
+        chosen = self.bins if lanes is None else self.bins[lanes]
+        return percentile_s(chosen[:, METRICS[metric]].sum(axis=0), q)
+
+    def tables(self) -> dict[str, pa.Table]:
+        """`serving`, `tenants` and `requests`."""
+        return {
+            "serving": self.summary(),
+            "tenants": self._tenants_table(),
+            "requests": self._requests_table(),
+        }
+
+    def summary(self) -> pa.Table:
+        """A row for the fleet, each tenant and each serving site: what they got."""
+        x = self.inference
+        every = np.ones(len(x.lanes), dtype=np.bool_)
+        scopes = [("fleet", "", every)]
+        scopes += [("tenant", t, x.lane_tenant == i) for i, t in enumerate(self.tenants)]
+        scopes += [
+            ("site", self.sites[s], x.lane_site == s) for s in dict.fromkeys(s for s, _ in x.pools)
+        ]
+        rows = []
+        for scope, name, lanes in scopes:
+            got = self.lanes[:, lanes].sum(axis=1)
+            lost = self.lanes[[LANE_REJECTED, LANE_EXPIRED]][:, lanes].sum()
+            if scope == "tenant":  # those that came back are not lost
+                lost = self.totals[[REJECTED, EXPIRED], self.tenants.index(name)].sum()
+            elif scope == "fleet":
+                lost = self.totals[[REJECTED, EXPIRED]].sum()
+            ended = int(got[LANE_SERVED] + lost)
+            row: dict[str, Any] = {"scope": scope, "name": name}
+            row |= {column: int(got[k]) for column, k in LANE_COLUMNS.items()}
+            row["slo_attainment_pct"] = 100.0 * int(got[LANE_GOOD]) / ended if ended else None
+            for metric in METRICS:
+                for q in (50, 95, 99):
+                    value = self.percentile_s(metric, q, lanes)
+                    key = f"{metric.removesuffix('_s')}_p{q}_s"
+                    row[key] = None if np.isnan(value) else value
+            rows.append(row)
+        return pa.Table.from_pylist(rows)
+
+    def _tenants_table(self) -> pa.Table:
+        """A row per interval, tenant and site; site "" is the router and the clients."""
+        x = self.inference
+        lanes, tenants, n = len(x.lanes), len(self.tenants), len(self.intervals)
+        start_s = np.array([i.start_s for i in self.intervals], dtype=np.int64)
+        columns: dict[str, Any] = {
+            "t_s": np.repeat(start_s, lanes + tenants),
+            "tenant": _names(
+                np.tile(np.concatenate([x.lane_tenant, np.arange(tenants)]), n), self.tenants
+            ),
+            "site": _names(
+                np.tile(np.concatenate([x.lane_site, np.full(tenants, len(self.sites))]), n),
+                [*self.sites, ""],
+            ),
+        }
+        blank = np.zeros(0, dtype=np.int64)
+        for name in dict.fromkeys([*TENANT_COLUMNS, *LANE_COLUMNS]):
+            parts = []
+            for i in self.intervals:
+                of_lane = i.lanes[LANE_COLUMNS[name]] if name in LANE_COLUMNS else np.zeros(lanes)
+                row = TENANT_COLUMNS.get(name)
+                of_tenant = np.zeros(tenants) if row is None else i.tenants[row]
+                parts += [of_lane, of_tenant]
+            columns[name] = np.concatenate([blank, *parts]).astype(np.int64)
+        for k, name in enumerate(STATES):
+            parts = []
+            for i in self.intervals:
+                parts += [i.states[k] if k < 2 else np.zeros(lanes)]
+                parts += [i.states[k] if k == 2 else np.zeros(tenants)]
+            columns[name] = np.concatenate([blank, *parts]).astype(np.int64)
+        return pa.table(columns)
+
+    def _requests_table(self) -> pa.Table:
+        """A row per request that was kept, else histograms whose percentiles are within 1 %."""
+        x = self.inference
+        if x.keep_all:
+            counts = np.concatenate([c for c, _ in x.log] or [np.zeros((0, 6), np.int64)])
+            times = np.concatenate([t for _, t in x.log] or [np.zeros((0, 4))])
+            order = np.argsort(counts[:, 0], kind="stable")
+            counts, times = counts[order], times[order]
+            site = np.array([s for s, _ in x.pools], dtype=np.int64)[counts[:, 2]]
+            return pa.table(
+                {
+                    "request": counts[:, 0],
+                    "tenant": _names(counts[:, 1], self.tenants),
+                    "site": _names(site, self.sites),
+                    "sent_s": times[:, 0],
+                    "first_token_s": times[:, 1],
+                    "finish_s": times[:, 2],
+                    "latency_s": times[:, 3],
+                    "prompt_tokens": counts[:, 3],
+                    "output_tokens": counts[:, 4],
+                    "preemptions": counts[:, 5],
+                }
+            )
+        rows = [np.concatenate(c) for c in zip(*(i.bins for i in self.intervals), strict=True)]
+        lane, metric, place, number = rows or [np.zeros(0, np.int64)] * 4
+        start_s = np.repeat(
+            np.array([i.start_s for i in self.intervals], dtype=np.int64),
+            [len(i.bins[0]) for i in self.intervals],
+        )
+        return pa.table(
+            {
+                "t_s": start_s,
+                "tenant": _names(x.lane_tenant[lane], self.tenants),
+                "site": _names(x.lane_site[lane], self.sites),
+                "metric": _names(metric, list(METRICS)),
+                "latency_s": BIN_MIDDLE_S[place],
+                "requests": number,
+            }
+        )
+
+
+def percentile_s(bins: Ints, q: float) -> float:
+    """Percentile `q` of a histogram of the kernel [s]: the middle of its bin, within 1 %."""
+    total = int(bins.sum())
+    if total == 0:
+        return float("nan")
+    rank = min(int(np.ceil(q / 100.0 * total)), total)
+    return float(BIN_MIDDLE_S[np.searchsorted(np.cumsum(bins), max(rank, 1))])
+
+
+def _names(index: Ints, names: list[str]) -> pa.DictionaryArray:
+    return pa.DictionaryArray.from_arrays(index.astype(np.int32), pa.array(names, pa.string()))
