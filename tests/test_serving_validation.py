@@ -62,7 +62,7 @@ def test_fit_finds_the_line_it_was_made_of() -> None:
     draw = np.random.default_rng(1)
     batches = draw.integers(0, [2048, 128, 100_000], (500, 3))
     batches[::2, 0] = 0
-    context = 0.5 * batches[:, 0] ** 2.0
+    context = 0.5 * batches[:, 0].astype(np.float64) ** 2
     seconds = np.array(
         [made_of.of(p + b, b, k, q) for (p, b, k), q in zip(batches, context, strict=True)]
     )

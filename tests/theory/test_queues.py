@@ -26,10 +26,10 @@ from sim.serving import Engine, IterationTime, serve
 TOKENS = 1000  # mean output
 STEP_S = 1.0 / TOKENS
 REPLICATIONS = 20
-REQUESTS = 200_000  # of a replication; the first WARM_UP find an engine emptier than in the long run
-WARM_UP = 10_000
+REQUESTS = 200_000  # of a replication
+WARM_UP = 10_000  # the first requests find an engine emptier than in the long run
 CONFIDENCE = 0.999  # of each of the two dozen intervals
-PRECISE = 0.025
+PRECISE = 0.04
 
 Draw = Callable[[np.random.Generator], Ints]
 
