@@ -38,6 +38,8 @@ class GpuModel(NamedTuple):
     tdp_w: float
     idle_w_per_gpu: float
     max_w_per_gpu: float
+    bandwidth_tb_s: float
+    bf16_tflops: float  # dense
     source: str
 
 
@@ -95,6 +97,8 @@ def gpus() -> dict[str, GpuModel]:
             tdp_w=float(row["tdp_w"]),
             idle_w_per_gpu=float(row["idle_w_per_gpu"]),
             max_w_per_gpu=float(row["max_w_per_gpu"]),
+            bandwidth_tb_s=float(row["bandwidth_tb_s"]),
+            bf16_tflops=float(row["bf16_tflops"]),
             source=row["source"],
         )
         for row in rows("gpus.csv")

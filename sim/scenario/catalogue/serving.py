@@ -1,11 +1,74 @@
-"""Stub to be replaced."""
+"""What can be served on what: measured engines, and a roofline where nobody has measured."""
 
-from typing import NamedTuple
+import math
+from functools import cache
+from typing import Any, Final, NamedTuple
 
-from sim.serving.engine import *
+from sim.scenario.catalogue import GpuModel, gpus, rows
+from sim.serving.engine import Engine, IterationTime, NodePower
+
+MEMORY_SHARE: Final = 0.9  # vLLM's gpu_memory_utilization, its default
+# Beside weights and KV on each GPU: 0.9 x 25.25 GB - 16.06 GB - 2,588 blocks of 16 x 131,072 B, in
+# the vLLM 0.19 record of an RTX 4090.
+ACTIVATION_GB: Final = 1.24
+BLOCK_TOKENS: Final = 16  # vLLM's default
+READ_GB_PER_S: Final = 2.0  # assumed: weights from a local NVMe disk
+START_S: Final = 45.0  # assumed: process, CUDA graphs, warm-up
+# vLLM's server defaults by memory: budget and sequences (SERVING_DATA.md).
+DEFAULTS: Final = ((70.0, 2048, 256), (160.0, 8192, 1024), (math.inf, 16_384, 1024))
+# assumed: an engine needs room for 16 Ki tokens
+MIN_BLOCKS: Final = 1024
+# Power of an H100 from the ML.ENERGY leaderboard, by experiments/fit_iteration_time.py: in an
+# iteration [W], and for each token that a sequence decodes [J]; within 5 % of the published points.
+REFERENCE: Final = {"llama-3.1-8b": (476.0, 0.02148), "llama-3.1-70b": (415.0, 0.02938)}
+SMALL_B: Final = 25.0  # assumed: models below take the small reference
+IDLE_SHARE: Final = 75.0 / 700.0  # H100: 75 W idle of 700 W (splitwise-sim's power model)
+# Measured over ideal, medians over the measured engines, by experiments/fit_iteration_time.py.
+ROOFLINE: Final = {
+    "base_s": 1.44,
+    "token_s": 0.60,
+    "compute_base_s": 0.79,
+    "compute_token_s": 1.38,
+    "decode_seq_s": 0.0,
+    "kv_token_s": 1.11,
+    "prefill_context_s": 2.24,
+}
+
+
+class ModelClass(NamedTuple):
+    """A dense or mixture model as its makers publish it."""
+
+    name: str
+    parameters_b: float
+    active_b: float
+    layers: int
+    hidden: int
+    kv_bytes_per_token: float
+    weights_gb: float
+    source: str
+
+
+class Measured(NamedTuple):
+    """A row of `serving.csv`: times in seconds, errors of the fit in per cent."""
+
+    model: str
+    gpu: str
+    tp: int
+    base_s: float
+    token_s: float
+    compute_base_s: float
+    compute_token_s: float
+    decode_seq_s: float
+    kv_token_s: float
+    prefill_context_s: float
+    mape_pct: str
+    worst_pct: str
+    source: str
 
 
 class ServedModel(NamedTuple):
+    """A model on `tp` GPUs of a kind: an engine with its memory, power and time to load."""
+
     model: str
     gpu: str
     tp: int
@@ -13,20 +76,149 @@ class ServedModel(NamedTuple):
     weights_gb: float
     kv_bytes_per_token: float
     load_s: float
-    measured: bool
+    measured: bool  # False: a roofline from published figures
     source: str
 
 
+@cache
+def models() -> dict[str, ModelClass]:
+    """Model classes by name."""
+    found = {}
+    for row in rows("models.csv"):
+        size, bytes_ = float(row["parameters_b"]), float(row["bytes_per_parameter"])
+        layers = int(row["layers"])
+        kv = 2.0 * layers * int(row["kv_heads"]) * int(row["head_dim"]) * 2.0  # K and V, bf16
+        found[row["model"]] = ModelClass(
+            row["model"], size, float(row["active_b"]), layers, int(row["hidden"]), kv,
+            size * bytes_, row["source"],
+        )  # fmt: skip
+    return found
+
+
+@cache
+def measured() -> dict[tuple[str, str, int], Measured]:
+    """Measured iteration times by model, GPU and tensor parallelism."""
+    found = {}
+    for row in rows("serving.csv"):
+        key = (row["model"], row["gpu"], int(row["tp"]))
+        times: dict[str, Any] = {name: float(row[name]) for name in Measured._fields[3:10]}
+        words = {name: row[name] for name in Measured._fields[10:]}
+        found[key] = Measured(*key, **times, **words)
+    return found
+
+
+def served_models() -> list[ServedModel]:
+    """Every measured combination whose weights fit."""
+    return [
+        served(*key)
+        for key in measured()
+        if kv_blocks(models()[key[0]], gpus()[key[1]], key[2]) > 0
+    ]
+
+
+@cache
 def served(model: str, gpu: str, tp: int | None = None) -> ServedModel:
-    it = IterationTime(6.39e-3, 0.0105e-3, 2.18e-3, 0.0189e-3, 0, 4.21e-8, 1.3e-9)
+    """An engine of the catalogue; `tp` None: the fewest GPUs that were measured, or that do.
+
+    Raises:
+        ValueError: for a model or GPU that is not in the catalogue, and for weights that do not
+            fit, with what is allowed.
+    """
+    for name, known in ((model, models()), (gpu, gpus())):
+        if name not in known:
+            raise ValueError(f"{name!r} is not in the catalogue; there are {', '.join(known)}")
+    made, card = models()[model], gpus()[gpu]
+    enough = [n for n in (1, 2, 4, 8, 16) if kv_blocks(made, card, n) >= MIN_BLOCKS]
+    if tp is None:
+        known_tp = [n for n in enough if (model, gpu, n) in measured()]
+        tp = next(iter(known_tp or enough), None)
+    if tp is None or kv_blocks(made, card, tp) < MIN_BLOCKS:
+        raise ValueError(
+            f"the weights of {model}, {made.weights_gb:.0f} GB, leave no room for KV on {tp or 16} "
+            f"{gpu} of {card.memory_gb:g} GB"
+            + (f"; tp must be one of {', '.join(map(str, enough))}" if enough else "")
+        )
+    row = measured().get((model, gpu, tp))
+    iteration = IterationTime(*row[3:10]) if row is not None else roofline(model, gpu, tp)
+    tokens, seqs = next(d[1:] for d in DEFAULTS if card.memory_gb < d[0])
     return ServedModel(
-        model,
-        gpu,
-        tp or 1,
-        Engine(it, kv_blocks=25000, power=NodePower(350, 470, 0.0043, 0.0215, 1275)),
-        16,
-        131072,
-        60,
-        True,
-        "",
+        model=model,
+        gpu=gpu,
+        tp=tp,
+        engine=Engine(
+            iteration,
+            max_batched_tokens=tokens,
+            max_seqs=seqs,
+            kv_blocks=kv_blocks(made, card, tp),
+            block_tokens=BLOCK_TOKENS,
+            reserve_full_prompt=True,
+            power=power(made, card, tp, iteration),
+        ),
+        weights_gb=made.weights_gb,
+        kv_bytes_per_token=made.kv_bytes_per_token,
+        load_s=START_S + made.weights_gb / READ_GB_PER_S,
+        measured=row is not None,
+        source=row.source if row is not None else "roofline from published bandwidth and FLOP/s",
+    )
+
+
+def kv_blocks(model: ModelClass, gpu: GpuModel, tp: int) -> int:
+    """KV blocks that memory leaves; not above 0 where the weights do not fit."""
+    free_gb = tp * (MEMORY_SHARE * gpu.memory_gb - ACTIVATION_GB) - model.weights_gb
+    return math.floor(free_gb * 1e9 / (model.kv_bytes_per_token * BLOCK_TOKENS))
+
+
+def roofline(
+    model: str, gpu: str, tp: int, factors: dict[str, float] | None = ROOFLINE
+) -> IterationTime:
+    """Iteration time from published bandwidth, FLOP/s and model size; None: the ideal machine.
+
+    Bandwidth-bound: weights are read once an iteration, and KV for each token of context.
+    Compute-bound: two FLOPs for each active parameter and token, and 4 x layers x hidden for each
+    pair of tokens in attention. A mixture reads all its weights (exact for large batches only).
+    """
+    made, card = models()[model], gpus()[gpu]
+    bytes_per_s = card.bandwidth_tb_s * 1e12 * tp
+    flops_per_s = card.bf16_tflops * 1e12 * tp
+    base_s = made.weights_gb * 1e9 / bytes_per_s
+    token_s = 2.0 * made.active_b * 1e9 / flops_per_s
+    ideal = {
+        "base_s": base_s,
+        "token_s": token_s,
+        "compute_base_s": base_s,
+        "compute_token_s": token_s,
+        "decode_seq_s": 0.0,
+        "kv_token_s": made.kv_bytes_per_token / bytes_per_s,
+        "prefill_context_s": 4.0 * made.layers * made.hidden / flops_per_s,
+    }
+    return IterationTime(**{k: v * (factors[k] if factors else 1.0) for k, v in ideal.items()})
+
+
+def power(model: ModelClass, gpu: GpuModel, tp: int, iteration: IterationTime) -> NodePower:
+    """Power of an engine with its share of the server.
+
+    A GPU draws the reference's power of an H100 by share of its own range from idle to limit
+    (assumed for other GPUs), at an equal batch: joules a token follow from the time of an iteration
+    of 128 sequences. A prefill bound by arithmetic draws the limit. The server's own power grows
+    with that of its GPUs, from `idle_w_per_gpu` to `max_w_per_gpu`.
+    """
+    reference = "llama-3.1-8b" if model.parameters_b < SMALL_B else "llama-3.1-70b"
+    busy_w, decode_j = REFERENCE[reference]
+    reference_tp = 1 if reference == "llama-3.1-8b" else 4
+    times = IterationTime(*measured()[reference, "h100-sxm", reference_tp][3:10])
+    idle_w, limit_w = IDLE_SHARE * 700.0, 700.0
+    busy = (busy_w - idle_w) / (limit_w - idle_w)
+    # Watts of a decoding batch of 128 with 500 tokens each, beyond busy, as a share of the range.
+    batch, context = 128, 128 * 500
+    more = decode_j * batch / times.of(batch, batch, context) / (limit_w - idle_w)
+    range_w = tp * (gpu.max_w_per_gpu - gpu.idle_w_per_gpu)
+    idle_node_w = tp * gpu.idle_w_per_gpu
+    busy_node_w = idle_node_w + busy * range_w
+    limit_node_w = tp * gpu.max_w_per_gpu
+    return NodePower(
+        idle_w=idle_node_w,
+        busy_w=busy_node_w,
+        prefill_j=(limit_node_w - busy_node_w) * iteration.compute_token_s,
+        decode_j=more * range_w * iteration.of(batch, batch, context) / batch,
+        limit_w=limit_node_w,
     )

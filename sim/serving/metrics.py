@@ -1,0 +1,134 @@
+"""Latencies and throughput of a served trace."""
+
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from sim.kernels.arrays import Bools, Floats, Ints
+from sim.serving.engine import Engine, Served, serve
+from sim.serving.traces import Trace
+
+QUANTILES: Final = (50, 90, 95, 99)
+
+
+class Latencies(NamedTuple):
+    """Of the requests that were served; shape (served,)."""
+
+    ttft_s: Floats  # time to first token
+    tpot_s: Floats  # time per output token after the first; NaN for outputs of one token
+    e2e_s: Floats  # end to end
+
+
+def latencies(arrival_s: Floats, output_tokens: Ints, out: Served) -> Latencies:
+    """TTFT, TPOT and end-to-end time of each request that was served [s]."""
+    done = ~out.rejected
+    output = output_tokens[done]
+    first, finish = out.first_token_s[done], out.finish_s[done]
+    with np.errstate(invalid="ignore"):
+        tpot = np.where(output > 1, (finish - first) / np.maximum(output - 1, 1), np.nan)
+    return Latencies(first - arrival_s[done], tpot, finish - arrival_s[done])
+
+
+def summary(
+    trace: Trace, out: Served, slo_ttft_s: float | None = None, slo_tpot_s: float | None = None
+) -> dict[str, Any]:
+    """What a planner asks of a trace on an engine; names end in their unit."""
+    found = latencies(trace.arrival_s, trace.output_tokens, out)
+    done = ~out.rejected
+    tokens = int(trace.output_tokens[done].sum())
+    last_s = float(np.max(out.finish_s[done])) if done.any() else float("nan")
+    result: dict[str, Any] = {
+        "requests": len(done),
+        "rejected": int(out.rejected.sum()),
+        "duration_s": last_s,
+        "throughput_rps": int(done.sum()) / last_s,
+        "input_tokens_per_s": int(trace.prompt_tokens[done].sum()) / last_s,
+        "output_tokens_per_s": tokens / last_s,
+    }
+    for name, values in zip(("ttft", "tpot", "e2e"), found, strict=True):
+        known = values[~np.isnan(values)]
+        result[f"{name}_mean_s"] = float(known.mean()) if len(known) else None
+        for q in QUANTILES:
+            result[f"{name}_p{q}_s"] = float(np.percentile(known, q)) if len(known) else None
+    if slo_ttft_s is not None or slo_tpot_s is not None:
+        good = within(found, slo_ttft_s, slo_tpot_s)
+        result["slo_attainment_pct"] = 100.0 * int(good.sum()) / len(done)
+        result["goodput_rps"] = int(good.sum()) / last_s
+    result |= {
+        "preemptions": int(out.preemptions.sum()),
+        "iterations": out.iterations,
+        "busy_pct": 100.0 * out.busy_s / last_s,
+        "energy_j": out.energy_j,
+        "joules_per_token": out.energy_j / tokens if tokens else None,
+    }
+    return result
+
+
+def within(found: Latencies, slo_ttft_s: float | None, slo_tpot_s: float | None) -> Bools:
+    """Requests (served,) that kept both promises; an output of one token has no TPOT to miss."""
+    good = np.ones(len(found.ttft_s), dtype=np.bool_)
+    if slo_ttft_s is not None:
+        good &= found.ttft_s <= slo_ttft_s
+    if slo_tpot_s is not None:
+        good &= ~(found.tpot_s > slo_tpot_s)
+    return good
+
+
+def serve_on(
+    trace: Trace, engine: Engine, engines: int = 1, prefix_caching: bool = False
+) -> Served:
+    """A trace on replicas, round-robin; `energy_j` and `iterations` are their sums."""
+    hits = trace.hit_tokens if prefix_caching else None
+    count = len(trace.arrival_s)
+    parts = []
+    for k in range(engines):
+        mine = slice(k, None, engines)
+        cached = None if hits is None else hits[mine]
+        columns = (trace.arrival_s[mine], trace.prompt_tokens[mine], trace.output_tokens[mine])
+        parts.append(serve(*columns, engine, cached))
+    if engines == 1:
+        return parts[0]
+    merged = Served(
+        first_token_s=np.empty(count),
+        finish_s=np.empty(count),
+        preemptions=np.empty(count, dtype=np.int64),
+        rejected=np.empty(count, dtype=np.bool_),
+        iterations=sum(part.iterations for part in parts),
+        energy_j=sum(part.energy_j for part in parts),
+        busy_s=sum(part.busy_s for part in parts) / engines,
+    )
+    for k, part in enumerate(parts):
+        for whole, piece in zip(merged[:4], part[:4], strict=True):
+            whole[k::engines] = piece
+    return merged
+
+
+def scaled(trace: Trace, factor: float) -> Trace:
+    """The same requests, `factor` times as dense."""
+    return trace._replace(arrival_s=trace.arrival_s / factor)
+
+
+def saturation_rps(trace: Trace, engine: Engine, engines: int = 1) -> float:
+    """Requests a second when all of them wait from the start."""
+    at_once = trace._replace(arrival_s=np.zeros_like(trace.arrival_s))
+    out = serve_on(at_once, engine, engines)
+    return float((~out.rejected).sum() / np.nanmax(out.finish_s))
+
+
+def write_requests(trace: Trace, out: Served, file: Path) -> None:
+    """A Parquet row per request: what it asked for and what became of it."""
+    table = pa.table(
+        {
+            "arrival_s": trace.arrival_s,
+            "prompt_tokens": trace.prompt_tokens,
+            "output_tokens": trace.output_tokens,
+            "first_token_s": out.first_token_s,
+            "finish_s": out.finish_s,
+            "preemptions": out.preemptions,
+            "rejected": out.rejected,
+        }
+    )
+    pq.write_table(table, file, compression="zstd")

@@ -1,0 +1,337 @@
+"""Tenants, router and operations: whatever happens to the nodes, no request is lost."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import sim
+from sim.engine import Engine as Run
+from sim.inference import Inference
+from sim.kernels.routing import (
+    ARRIVED,
+    EXPIRED,
+    LANE_EXPIRED,
+    LANE_LOST_TOKENS,
+    LANE_REJECTED,
+    LANE_RETURNED,
+    LANE_SENT,
+    LANE_SERVED,
+    REJECTED,
+    RETRIED,
+    SERVED,
+    Day,
+)
+from sim.policies.static import Static
+from sim.results.serving import percentile_s
+from sim.scenario.scenario import Scenario
+from sim.serving import Engine, IterationTime, serve
+from tests.conftest import build_scenario
+
+MODEL = "llama-3.1-8b"
+SITES = [
+    {"name": "alpha", "latitude": 32.0, "longitude": -100.0, "country": "US"},
+    {"name": "bravo", "latitude": 45.0, "longitude": -75.0, "country": "CA"},
+]
+EAST = {"regions": {"east": {"latitude": 40.0, "longitude": -75.0}}}
+
+
+def scenario_with(
+    tenants: list[dict[str, Any]] | None = None,
+    demand: dict[str, Any] | None = None,
+    days: float = 1,
+    nodes: int = 2,
+    sites: list[dict[str, Any]] | None = None,
+    **tables: Any,
+) -> Scenario:
+    """Two sites of `nodes` nodes, each with two engines of an 8B model."""
+    node = {"gpu": "h100-sxm", "nodes": nodes, "model": MODEL, "state": "serving"}
+    chosen = sites or SITES
+    return build_scenario(
+        tables={"horizon": {"days": days}, "demand": EAST | (demand or {}), **tables},
+        sites=chosen,
+        asics=[{"site": s["name"], "model": "Antminer S21", "count": 100} for s in chosen],
+        gpus=[{**node, "site": s["name"], "gpus_per_node": 2, "tp": 1} for s in chosen],
+        tenants=[
+            {"region": "east", "model": MODEL, "rate_rps": 2.0, **t}
+            for t in tenants or [{"name": "acme"}]
+        ],
+    )
+
+
+class Storm:
+    """Switches the nodes of each site off and on at its own rhythm."""
+
+    def decide(self, observation: sim.Observation) -> sim.Decision:
+        step = observation.t_s // observation.step_s
+        on = np.array([1.0 - 0.5 * (step // 3 % 3), float(step % 5 != 0)])
+        return sim.Decision(observation.asic.default_share, on[observation.gpu.site])
+
+
+def assert_nobody_is_lost(x: Inference) -> None:
+    """Law 1, for each tenant and for each tenant at each site."""
+    present, book = x.present(), x.book
+    tenants = len(x.scenario.tenants)
+    here = np.bincount(x.lane_tenant, present.waiting + present.running, tenants).astype(np.int64)
+    ended = book.tenants[[SERVED, REJECTED, EXPIRED]].sum(axis=0)
+    assert np.array_equal(book.tenants[ARRIVED], ended + here + present.held)
+    gone = book.lanes[[LANE_SERVED, LANE_REJECTED, LANE_EXPIRED, LANE_RETURNED]].sum(axis=0)
+    assert np.array_equal(book.lanes[LANE_SENT], gone + present.waiting + present.running)
+
+
+@pytest.mark.parametrize("curtailment", ["preempt", "drain", "migrate"])
+@pytest.mark.parametrize("balancing", ["power-of-two", "round-robin", "least-outstanding"])
+def test_no_request_is_lost_whatever_is_switched_off(curtailment: str, balancing: str) -> None:
+    long = {"prompt_mean_tokens": 4000.0, "output_mean_tokens": 1500.0}
+    hurried = {"patience_s": 3.0, "retries": 1, "backoff_s": 20.0}
+    scenario = scenario_with(
+        [
+            {"name": "acme", "rate_rps": 6.0, **long, **hurried},
+            {"name": "bits", "rate_rps": 2.0, **long, "residency": "ca", "arrivals": "gamma"},
+        ],
+        {"curtailment": curtailment, "balancing": balancing, "queue_limit": 500},
+        days=0.25,
+        nodes=1,
+        faults={"gpu": {"mtbf_h": 5.0}},
+    )
+    run = Run(scenario, Storm(), seed=3)
+    assert run.inference is not None
+    checked = []
+
+    def record() -> None:
+        Run.record(run)
+        assert run.inference is not None
+        assert_nobody_is_lost(run.inference)
+        checked.append(run.now_s)
+
+    run.phases = (*run.phases[:-1], record)
+    run.run()
+    assert len(checked) == scenario.horizon.steps
+    book = run.inference.book
+    for row in (SERVED, REJECTED, EXPIRED, RETRIED):
+        assert book.tenants[row].sum() > 0, row
+    returned = book.lanes[LANE_RETURNED].sum()
+    assert returned > 0
+    assert (
+        book.lanes[LANE_LOST_TOKENS].sum() > 0
+    )  # failures lose KV even where curtailment does not
+
+
+def test_the_tables_say_the_same_and_nobody_is_lost_in_them() -> None:
+    result = sim.run(scenario_with(days=0.5), Storm(), seed=2)
+    table = result.table("tenants").to_pydict()
+    total = {k: sum(v) for k, v in table.items() if k not in ("t_s", "tenant", "site")}
+    last = [t == max(table["t_s"]) for t in table["t_s"]]
+    still = sum(
+        sum(n for n, now in zip(table[state], last, strict=True) if now)
+        for state in ("requests_waiting", "requests_running", "requests_held")
+    )
+    ended = total["requests_served"] + total["requests_rejected"] + total["requests_expired"]
+    assert total["requests_arrived"] == ended + still
+    assert total["requests_served"] == result.kpis["requests_served"]
+    fleet = result.table("serving").to_pylist()[0]
+    assert fleet["requests_served"] == total["requests_served"]
+    assert fleet["ttft_p95_s"] == result.kpis["ttft_p95_s"]
+
+
+def test_same_cell_same_bytes_and_luck_is_not_the_policys() -> None:
+    scenario = scenario_with(days=0.25)
+    one, two = (sim.run(scenario, Storm(), seed=5) for _ in range(2))
+    for name in ("tenants", "requests", "serving", "sites"):
+        assert one.table(name).equals(two.table(name))
+    calm = sim.run(scenario, "static", seed=5)
+    assert calm.kpis["requests_arrived"] == one.kpis["requests_arrived"]
+    assert calm.kpis["requests_returned"] == 0.0
+    assert (one.kpis["requests_returned"] or 0.0) > 0.0
+
+
+class Given:
+    """Requests that a test has made."""
+
+    def __init__(self, day: Day) -> None:
+        self.given = day
+
+    def day(self, number: int) -> Day:
+        assert number == 0
+        return self.given
+
+
+def requests(count: int, seed: int = 1, rate: float = 3.0, tenants: int = 1) -> Day:
+    draw = np.random.default_rng(seed)
+    return Day(
+        sent_s=np.cumsum(draw.exponential(1 / rate, count)),
+        tenant=draw.integers(0, tenants, count),
+        prompt=draw.integers(1, 3000, count),
+        output=draw.integers(1, 300, count),
+        hit=np.zeros(count, dtype=np.int64),
+        luck=draw.random((count, 2)),
+    )
+
+
+def inference_with(day: Day, engine: Engine | None = None, **demand: Any) -> Inference:
+    """One site with two nodes of two engines, next door to the clients."""
+    scenario = scenario_with(sites=SITES[:1], demand=demand)
+    made = Inference(scenario, {("east", "alpha"): 0.0}, Given(day), keep_all=True)
+    if engine is not None:
+        from sim.serving.engine import compile_engines, fresh_state
+
+        made.engines = compile_engines([engine], np.zeros(4, dtype=np.int64))
+        made.state = fresh_state(made.engines, len(made.state.done))
+        made._bind()
+    return made
+
+
+def log_of(x: Inference) -> tuple[Any, Any]:
+    counts = np.concatenate([c for c, _ in x.log])
+    times = np.concatenate([t for _, t in x.log])
+    order = np.argsort(counts[:, 0])
+    return counts[order], times[order]
+
+
+def test_round_robin_is_four_engines_with_a_quarter_each() -> None:
+    day = requests(2000, rate=12.0)
+    x = inference_with(day, balancing="round-robin")
+    for until_s in np.sort(np.random.default_rng(1).uniform(0, 400, 50)):
+        x.advance(float(until_s))
+    x.advance(5000.0)
+    counts, times = log_of(x)
+    assert len(counts) == len(day.sent_s)
+    engine = _engine_of(x)
+    for k in range(4):
+        mine = slice((k + 3) % 4, None, 4)  # the turn begins at the second engine
+        alone = serve(day.sent_s[mine], day.prompt[mine], day.output[mine], engine)
+        np.testing.assert_array_equal(times[mine, 1], alone.first_token_s)
+        np.testing.assert_array_equal(times[mine, 2], alone.finish_s)
+
+
+def _engine_of(x: Inference) -> Engine:
+    from sim.scenario.catalogue.serving import served
+
+    return served(MODEL, "h100-sxm", 1).engine
+
+
+@pytest.mark.parametrize("balancing", ["power-of-two", "least-outstanding"])
+def test_the_shorter_queue_is_the_one_a_plain_twin_finds(balancing: str) -> None:
+    """Batches of one and a fixed time per token: when an engine is free is known at arrival."""
+    token_s = 0.01
+    one = Engine(IterationTime(token_s, 0.0), max_seqs=1)
+    day = requests(3000, seed=4, rate=3.0)
+    x = inference_with(day, one, balancing=balancing)
+    x.advance(80_000.0)
+    _, times = log_of(x)
+    ends: list[list[float]] = [[] for _ in range(4)]
+    for i, t in enumerate(day.sent_s):
+        load = [sum(end > t for end in e) for e in ends]
+        pick = float(day.luck[i, 1])
+        first = min(int(pick * 4), 3)
+        second = min(int((pick * 4 - first) * 3), 2)
+        looks = [first, second + (second >= first)] if balancing == "power-of-two" else range(4)
+        k = min(looks, key=lambda e: load[e])  # the first of equals
+        begins = max(t, ends[k][-1] if ends[k] else 0.0)
+        iterations = -(-day.prompt[i] // 8192) + day.output[i] - 1
+        ends[k].append(begins + iterations * token_s)
+        assert times[i, 2] == pytest.approx(ends[k][-1], rel=1e-9)
+
+
+def test_cut_anywhere_the_clients_see_the_same() -> None:
+    logs = []
+    for cuts in ([], np.sort(np.random.default_rng(2).uniform(0, 900, 300))):
+        x = inference_with(requests(3000, seed=6, rate=4.0))
+        energy_j = np.zeros(1)
+        for until_s in (*cuts, 3000.0):
+            energy_j += x.advance(float(until_s))
+        logs.append((*log_of(x), energy_j))
+    assert np.array_equal(logs[0][0], logs[1][0])
+    assert logs[0][1].tobytes() == logs[1][1].tobytes()
+    np.testing.assert_allclose(logs[0][2], logs[1][2], rtol=1e-9)
+
+
+def test_an_idle_node_draws_its_idle_power_and_a_dark_one_nothing() -> None:
+    nobody = requests(0)
+    x = inference_with(nobody)
+    idle_w = _engine_of(x).power.idle_w
+    assert x.advance(900.0)[0] == pytest.approx(4 * idle_w * 900)
+    assert x.switch(np.array([0.5]))[0] == 0.5
+    assert x.advance(1800.0)[0] == pytest.approx(2 * idle_w * 900)
+    assert x.switch(np.array([0.49]))[0] == 0.0  # whole nodes only
+    assert x.advance(2700.0)[0] == 0.0
+
+
+def test_a_node_that_comes_back_loads_its_weights_first() -> None:
+    x = inference_with(requests(4000, rate=4.0))
+    x.switch(np.array([0.0]))
+    x.advance(100.0)
+    assert (x.present().held > 0).all() or x.book.tenants[REJECTED].sum() > 0
+    refused = x.book.tenants[REJECTED].sum()
+    x.switch(np.array([1.0]))
+    load_s = float(x.load_s[0])
+    x.advance(100.0 + load_s)
+    assert x.book.lanes[LANE_SENT].sum() == 0
+    assert x.book.tenants[REJECTED].sum() > refused
+    x.advance(100.0 + load_s + 60.0)
+    assert x.book.lanes[LANE_SENT].sum() > 0
+
+
+def test_migration_keeps_the_kv_and_preemption_computes_it_again() -> None:
+    outcome = {}
+    for how in ("preempt", "migrate"):
+        x = inference_with(requests(40, rate=400.0), curtailment=how)
+        x.advance(1.0)
+        x.switch(np.array([0.5]))
+        x.advance(2000.0)
+        prefilled = int(x.state.counts[:, 14].sum())
+        outcome[how] = (prefilled, int(x.book.lanes[LANE_LOST_TOKENS].sum()))
+        assert x.book.tenants[SERVED].sum() == 40
+        assert_nobody_is_lost(x)
+    assert outcome["migrate"][0] < outcome["preempt"][0]
+    assert outcome["migrate"][1] == 0 < outcome["preempt"][1]
+
+
+def test_what_is_paid_and_what_is_given_back() -> None:
+    strict = {"name": "acme", "slo_ttft_s": 1e-6, "credit_fraction": 0.5}
+    result = sim.run(scenario_with([strict]), "static", seed=1)
+    k = result.kpis
+    tokens_in, tokens_out = k["tokens_in_mtok"] or 0.0, k["tokens_out_mtok"] or 0.0
+    assert k["token_revenue_usd"] == pytest.approx(0.2 * tokens_in + 0.6 * tokens_out)
+    assert k["credits_usd"] == pytest.approx(0.5 * (k["token_revenue_usd"] or 0.0))
+    assert k["slo_attainment_pct"] == 0.0
+    kept = sim.run(scenario_with([{"name": "acme", "slo_ttft_s": 60.0}]), "static", seed=1)
+    assert kept.kpis["credits_usd"] == 0.0
+    assert kept.kpis["slo_attainment_pct"] == 100.0
+
+
+def test_histograms_keep_percentiles_within_a_percent() -> None:
+    run = Run(scenario_with(days=0.25), Static(), seed=1, keep_requests=True)
+    recorder = run.run()
+    assert recorder.serving is not None
+    rows = recorder.serving.tables()["requests"].to_pydict()
+    sent, first, finish = (np.array(rows[k]) for k in ("sent_s", "first_token_s", "finish_s"))
+    output = np.array(rows["output_tokens"])
+    exact = {
+        "ttft_s": first - sent,
+        "e2e_s": finish - sent,
+        "tpot_s": ((finish - first) / np.maximum(output - 1, 1))[output > 1],
+    }
+    for metric, values in exact.items():
+        for q in (1, 50, 90, 99, 99.9):
+            true = np.quantile(values, q / 100, method="inverted_cdf")
+            assert recorder.serving.percentile_s(metric, q) == pytest.approx(true, rel=0.0101)
+    assert np.isnan(percentile_s(np.zeros(4, dtype=np.int64), 50))
+
+
+def test_a_policy_may_steer_the_requests() -> None:
+    class North(Static):
+        def decide(self, observation: sim.Observation) -> sim.Decision:
+            assert observation.serving.latency_s.shape == (1, 2)
+            return super().decide(observation)._replace(route=np.array([[0.0, 1.0]]))
+
+    result = sim.run(scenario_with(days=0.25), North(), seed=1)
+    by_site = {r["name"]: r["requests_sent"] for r in result.table("serving").to_pylist()[2:]}
+    assert by_site["alpha"] == 0 < by_site["bravo"]
+
+    class Wrong(Static):
+        def decide(self, observation: sim.Observation) -> sim.Decision:
+            return super().decide(observation)._replace(route=np.array([[0.0, -1.0]]))
+
+    with pytest.raises(sim.PolicyError, match=r"route is below 0 or not finite at index \(0, 1\)"):
+        sim.run(scenario_with(days=0.25), Wrong(), seed=1)
