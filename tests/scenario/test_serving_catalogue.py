@@ -14,7 +14,7 @@ from sim.serving import serve
 def test_every_row_has_a_source_and_makes_an_engine_that_serves() -> None:
     assert all(m.source for m in models().values())
     assert all(m.source for m in measured().values())
-    assert len(served_models()) >= 17
+    assert len(served_models()) >= 14
     for made in served_models():
         out = serve([0.0, 0.1], [500, 900], [20, 30], made.engine)
         assert np.isfinite(out.finish_s).all(), made
@@ -28,15 +28,15 @@ def test_kv_memory_is_that_of_the_record() -> None:
     assert models()["llama-3.1-70b"].kv_bytes_per_token == 327_680
 
 
-@pytest.mark.parametrize("made", [m for m in served_models() if not (m.gpu == "l40s" and m.tp > 1)])
-def test_the_roofline_is_a_factor_of_two_at_worst_where_gpus_are_linked_well(made: object) -> None:
+def test_the_roofline_is_a_factor_of_two_at_worst_where_gpus_are_linked_well() -> None:
     """PCIe between GPUs (l40s, tp above 1) is not in a roofline: left out, and far off."""
-    assert hasattr(made, "engine")
-    model, gpu, tp = made.model, made.gpu, made.tp  # type: ignore[attr-defined]
-    guess, true = roofline(model, gpu, tp), made.engine.iteration
-    for batch in (1, 32, 256):
-        ratio = guess.of(batch, batch, batch * 1000) / true.of(batch, batch, batch * 1000)
-        assert 0.5 < ratio < 2.0
+    linked = [m for m in served_models() if not (m.gpu == "l40s" and m.tp > 1)]
+    assert len(linked) >= 12
+    for made in linked:
+        guess, true = roofline(made.model, made.gpu, made.tp), made.engine.iteration
+        for batch in (1, 32, 256):
+            ratio = guess.of(batch, batch, batch * 1000) / true.of(batch, batch, batch * 1000)
+            assert 0.5 < ratio < 2.0, made
 
 
 def test_what_nobody_measured_is_marked() -> None:

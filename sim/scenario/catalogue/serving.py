@@ -102,8 +102,8 @@ def measured() -> dict[tuple[str, str, int], Measured]:
     for row in rows("serving.csv"):
         key = (row["model"], row["gpu"], int(row["tp"]))
         times: dict[str, Any] = {name: float(row[name]) for name in Measured._fields[3:10]}
-        words = {name: row[name] for name in Measured._fields[10:]}
-        found[key] = Measured(*key, **times, **words)
+        times |= {name: row[name] for name in Measured._fields[10:]}
+        found[key] = Measured(*key, **times)
     return found
 
 
@@ -112,7 +112,7 @@ def served_models() -> list[ServedModel]:
     return [
         served(*key)
         for key in measured()
-        if kv_blocks(models()[key[0]], gpus()[key[1]], key[2]) > 0
+        if kv_blocks(models()[key[0]], gpus()[key[1]], key[2]) >= MIN_BLOCKS
     ]
 
 
