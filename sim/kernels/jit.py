@@ -51,13 +51,18 @@ def part(function: Callable[P, R]) -> Callable[P, R]:
 
 
 @cache
+def source_digest() -> str:
+    """Short hash of all sources of this room: what was computed with other kernels is stale."""
+    digest = sha256()
+    for source in sorted(Path(__file__).parent.glob("*.py")):
+        digest.update(source.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+@cache
 def _cache_folder() -> str:
     """Beside the sources where that can be written, else "" for numba's own choice."""
-    room = Path(__file__).parent
-    digest = sha256()
-    for source in sorted(room.glob("*.py")):
-        digest.update(source.read_bytes())
-    folder = room / "__pycache__" / f"kernels-{digest.hexdigest()[:16]}"
+    folder = Path(__file__).parent / "__pycache__" / f"kernels-{source_digest()}"
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError:

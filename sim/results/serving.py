@@ -80,6 +80,7 @@ class ServingRecord:
 
     def interval(self, start_s: int) -> None:
         """Keep what happened since the last call; histograms begin anew."""
+        self.inference.flush()
         book, now = self.inference.book, self.inference.present()
         lane, metric, place = (x.astype(np.int64) for x in np.nonzero(book.bins))
         self.intervals.append(

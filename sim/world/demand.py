@@ -10,6 +10,7 @@ from sim.kernels.arrays import Floats, Ints
 from sim.kernels.routing import Day
 from sim.scenario.demand import Tenant
 from sim.scenario.scenario import Scenario
+from sim.serving.surface import lognormal
 from sim.serving.traces import Trace
 from sim.streams import Streams
 from sim.units import SECONDS_PER_DAY, SECONDS_PER_HOUR
@@ -48,6 +49,24 @@ class Requests:
         order = order[: int(np.searchsorted(columns[0], self.horizon_s, sorter=order))]
         return Day(*(np.ascontiguousarray(column[order]) for column in columns))
 
+    def counts(self, from_s: int, to_s: int) -> Ints:
+        """Requests of each tenant in an interval within a day (tenant,): Poisson (fluid only).
+
+        Bursts (`gamma`) and recorded instants (`trace`) keep their mean rate and lose the rest.
+        """
+        number = from_s // SECONDS_PER_DAY
+        edges = np.arange(25.0) * SECONDS_PER_HOUR + number * SECONDS_PER_DAY
+        found = np.zeros(len(self.tenants), dtype=np.int64)
+        for i, tenant in enumerate(self.tenants):
+            hourly = self._rate(tenant, number)
+            if tenant.arrivals == "trace":
+                hourly = np.full(24, tenant.rate_rps * SECONDS_PER_HOUR)
+            until = np.concatenate([[0.0], np.cumsum(hourly)])
+            mean = float(np.interp(to_s, edges, until) - np.interp(from_s, edges, until))
+            draw = self.streams.generator("demand-fluid", tenant.name, from_s)
+            found[i] = draw.poisson(mean)
+        return found
+
     def _of(self, i: int, tenant: Tenant, number: int) -> Day:
         draw = self.streams.generator("demand", tenant.name, number)
         trace = self.traces[tenant.trace] if tenant.trace is not None else None
@@ -64,8 +83,8 @@ class Requests:
                 picked = draw.integers(0, len(trace.arrival_s), count)
             prompt, output = trace.prompt_tokens[picked], trace.output_tokens[picked]
         else:
-            prompt = _lognormal(draw, tenant.prompt_mean_tokens, tenant.prompt_cv, count)
-            output = _lognormal(draw, tenant.output_mean_tokens, tenant.output_cv, count)
+            prompt = lognormal(draw, tenant.prompt_mean_tokens, tenant.prompt_cv, count)
+            output = lognormal(draw, tenant.output_mean_tokens, tenant.output_cv, count)
         prompt = np.minimum(prompt, tenant.max_tokens)
         return Day(
             sent_s=sent_s,
@@ -109,12 +128,6 @@ def _renewals(draw: np.random.Generator, hourly: Floats, cv: float) -> Floats:
     done = done[(done >= 0.0) & (done < total)]
     until = np.concatenate([[0.0], np.cumsum(hourly)])
     return np.asarray(np.interp(done, until, np.arange(25.0) * SECONDS_PER_HOUR))
-
-
-def _lognormal(draw: np.random.Generator, mean: float, cv: float, count: int) -> Ints:
-    variance = math.log1p(cv * cv)
-    values = draw.lognormal(math.log(mean) - variance / 2.0, math.sqrt(variance), count)
-    return np.maximum(np.rint(values), 1.0).astype(np.int64)
 
 
 def _replayed(trace: Trace, rate_rps: float, number: int) -> tuple[Floats, Ints]:

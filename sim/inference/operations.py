@@ -63,7 +63,6 @@ from sim.scenario.catalogue.serving import served
 from sim.scenario.scenario import Scenario
 from sim.serving.engine import compile_engines, fresh_requests, fresh_state
 from sim.units import SECONDS_PER_DAY
-from sim.world.world import World
 
 FIRST_SLOTS: Final = 4096
 WAYS: Final = {
@@ -78,6 +77,10 @@ class RequestSource(Protocol):
 
     def day(self, number: int) -> Day:
         """All requests of a day of the run, in order of time."""
+        ...
+
+    def counts(self, from_s: int, to_s: int) -> Ints:
+        """How many requests each tenant sends in an interval (tenant,)."""
         ...
 
 
@@ -162,9 +165,8 @@ class Inference:
         self.group_of = np.array(group_of, dtype=np.int64)
         self.node_of = np.array(node_of, dtype=np.int64)
         self.pool_of = np.array(pool_of, dtype=np.int64)
-        self.engines: Engines = compile_engines(
-            [served(*k).engine for k in kinds], np.array(kind, dtype=np.int64)
-        )
+        self.kinds = [served(*k).engine for k in kinds]
+        self.engines: Engines = compile_engines(self.kinds, np.array(kind, dtype=np.int64))
         self.idle_w = self.engines.power[self.engines.kind, IDLE_W]
 
     def _lanes(self, scenario: Scenario, latency_s: dict[tuple[str, str], float]) -> None:
@@ -260,22 +262,29 @@ class Inference:
         """Serve until `t_s` [s]; the energy of each row of gpus.csv since the last call [J]."""
         while self.now_s < t_s:
             end_s = min(t_s, float((self.day + 1) * SECONDS_PER_DAY))
-            while (code := self._calls.route(end_s)) != DONE:
-                self._grow(code)
-            self._calls.collect(end_s)
-            self._keep_log()
+            self._serve(end_s)
             self.now_s, from_s = end_s, self.now_s
             self.extra_j += np.where(self.powered, self.idle_w * (end_s - from_s), 0.0)
             if end_s == (self.day + 1) * SECONDS_PER_DAY and end_s < self.scenario.horizon.seconds:
                 self._load_day(self.day + 1)
-        times = self.state.times
-        straddling_s = np.maximum(times[:, CLOCK] - t_s, 0.0)
-        total_j = times[:, ENERGY] - self.idle_w * times[:, BUSY] + self.extra_j
-        total_j -= (times[:, LAST_W] - self.idle_w) * straddling_s
+        total_j = self.extra_j + self._beyond_idle_j(t_s)
         by_group = np.bincount(self.group_of, total_j, len(self.load_s)).astype(np.float64)
         spent_j: Floats = by_group - self._spent_j
         self._spent_j = by_group
         return spent_j
+
+    def _serve(self, end_s: float) -> None:
+        while (code := self._calls.route(end_s)) != DONE:
+            self._grow(code)
+        self._calls.collect(end_s)
+        self._keep_log()
+
+    def _beyond_idle_j(self, t_s: float) -> Floats:
+        """Energy (engine,) of iterations until `t_s`, beyond what idle engines draw [J]."""
+        times = self.state.times
+        straddling_s = np.maximum(times[:, CLOCK] - t_s, 0.0)
+        total_j = times[:, ENERGY] - self.idle_w * times[:, BUSY]
+        return np.asarray(total_j - (times[:, LAST_W] - self.idle_w) * straddling_s)
 
     def switch(self, share: Floats) -> Floats:
         """Run these shares (group,) of the healthy nodes; the shares that do: whole nodes only."""
@@ -317,15 +326,21 @@ class Inference:
             self.nodes[group][node] = True
 
     def _switch_off(self, group: int, node: int, how: str) -> None:
+        self._empty(np.flatnonzero((self.group_of == group) & (self.node_of == node)), how)
+
+    def _empty(self, engines: Ints, how: str) -> None:
+        """Close engines of one node; what they have goes where the scenario says."""
         clients = (self.requests, self.clients, self.router, self.traffic, self.book)
         gbit = self.scenario.demand.migration_gbit_per_s
-        kv_s = self.kv_bytes[group] * 8.0 / (gbit * 1e9) if how == "migrate" else 0.0
-        for e in np.flatnonzero((self.group_of == group) & (self.node_of == node)):
+        for e in engines:
+            kv_bytes = self.kv_bytes[self.group_of[e]]
+            kv_s = kv_bytes * 8.0 / (gbit * 1e9) if how == "migrate" else 0.0
             close_engine(self.router, self.traffic, int(e))
             self.traffic.loads_s[e] = np.inf
             if how == "drain" and self.state.counts[e, OUTSTANDING] > 0:
                 self.draining[e] = True
                 continue
+            self.powered[e] = self.draining[e] = False
             while self.traffic.marks[TIMERS] + self.state.counts[e, OUTSTANDING] + 2 > len(
                 self.traffic.timer
             ):
@@ -334,7 +349,6 @@ class Inference:
             self.sent_back += send_back(
                 self.engines, self.state, *clients, int(e), self.now_s, float(kv_s)
             )
-            self.powered[e] = self.draining[e] = False
 
     def _switch_on(self, group: int, node: int) -> None:
         for e in np.flatnonzero((self.group_of == group) & (self.node_of == node)):
@@ -397,6 +411,9 @@ class Inference:
         self.settled = self.book.lanes.copy()
         return np.asarray((fresh.T * self.lane_usd).sum(axis=1))
 
+    def flush(self) -> None:
+        """Bring the histograms up to date before they are read."""
+
     def present(self) -> Present:
         """Who is where, now."""
         lanes = np.zeros((2, len(self.lanes)), dtype=np.int64)
@@ -431,10 +448,3 @@ class Inference:
             latency_s=self.latency_s,
             outstanding=by_group.astype(np.float64),
         )
-
-
-def build_inference(scenario: Scenario, world: World, keep_all: bool = False) -> Inference | None:
-    """The serving operations of a scenario; None where no node serves tokens."""
-    if not any(g.state == "serving" for g in scenario.gpus):
-        return None
-    return Inference(scenario, world.latency_s, world.requests, keep_all)

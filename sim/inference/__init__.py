@@ -1,0 +1,16 @@
+"""Inference operations: engines of all serving nodes, clients and router; exact or fluid."""
+
+from sim.inference.fluid import FluidInference
+from sim.inference.operations import Inference
+from sim.scenario.scenario import Scenario
+from sim.world.world import World
+
+__all__ = ["FluidInference", "Inference", "build_inference"]
+
+
+def build_inference(scenario: Scenario, world: World, keep_all: bool = False) -> Inference | None:
+    """The serving operations of a scenario; None where no node serves tokens."""
+    if not any(g.state == "serving" for g in scenario.gpus):
+        return None
+    kind = FluidInference if scenario.demand.fidelity == "fluid" else Inference
+    return kind(scenario, world.latency_s, world.requests, keep_all)
