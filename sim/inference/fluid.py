@@ -2,8 +2,9 @@
 
 What is approximated, by name: engines of a pool share its load evenly and as Poisson arrivals; a
 step is stationary (Little's law tells who is inside at its end); a backlog waits in one line for
-each pool; clients that are refused do not come back; switched-off engines give back what Little's
-law has inside them; lengths are those of the pool's mix of tenants. The exact kernel measures the
+each pool, and its wait is known within 12 %; clients that are refused do not come back; engines
+that are switched off give back what Little's law has inside them; lengths are those of the pool's
+mix of tenants; histograms are written every HISTOGRAM_DAYS days. The exact kernel measures the
 surfaces, so below saturation the error is small: the README has the table.
 """
 
@@ -13,37 +14,32 @@ import numpy as np
 
 from sim.inference.operations import Inference, Present
 from sim.kernels.arrays import Floats, Ints
+from sim.kernels.fluid import FIRST_WAIT_S, WAIT_LOG, WAITS, Fluid, Surfaces, flow
+from sim.kernels.jit import bind
 from sim.kernels.routing import (
-    ARRIVED,
     BIN_LOG,
     BINS,
-    EXPIRED,
     FIRST_BIN_S,
-    LANE_EXPIRED,
     LANE_GOOD,
     LANE_GOOD_TOKENS,
     LANE_LOST_TOKENS,
-    LANE_REJECTED,
     LANE_RETURNED,
-    LANE_SENT,
-    LANE_SERVED,
     LANE_TOKENS_IN,
     LANE_TOKENS_OUT,
-    PATIENCE_S,
-    REJECTED,
-    SERVED,
     SLO_TPOT_S,
     SLO_TTFT_S,
     close_engine,
 )
-from sim.serving.surface import Lengths, Surface, surface
+from sim.serving.surface import LOADS, Lengths, Surface, surface
+from sim.units import SECONDS_PER_DAY
 
 MEAN_ROWS: Final = (LANE_TOKENS_IN, LANE_TOKENS_OUT, LANE_GOOD, LANE_GOOD_TOKENS)
+HISTOGRAM_DAYS: Final = 30
 
 
 class _Seen(NamedTuple):
     until: Floats  # (metric, BINS) share of requests up to a bin, in the order TTFT, TPOT, E2E
-    means: tuple[float, ...]  # of a request, in the order of MEAN_ROWS
+    means: Floats  # (4,) of a request, in the order of MEAN_ROWS
 
 
 class FluidInference(Inference):
@@ -51,15 +47,34 @@ class FluidInference(Inference):
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
-        count = len(self.pools)
-        self.surfaces: list[Surface] = [self._surface(p) for p in range(count)]
-        self.inside = np.zeros(len(self.lanes), dtype=np.int64)
-        self.backlog = np.zeros(len(self.lanes), dtype=np.int64)
-        self.held = np.zeros(len(self.scenario.tenants), dtype=np.int64)
-        self._gone_before = np.zeros(len(self.lanes), dtype=np.int64)
+        pools, lanes = len(self.pools), len(self.lanes)
+        self.surfaces: list[Surface] = [self._surface(p) for p in range(pools)]
         self.beyond_j = np.zeros(len(self.group_of))
-        self.known: dict[tuple[int, int], _Seen] = {}  # by lane and grid point
-        self.pending: dict[tuple[int, int], int] = {}  # requests not yet in the histograms
+        self.known: dict[tuple[int, int, int], _Seen] = {}  # by lane, grid point and wait
+        self.histograms = np.zeros((lanes, len(LOADS), WAITS), dtype=np.int64)
+        self.sums = np.zeros((len(MEAN_ROWS), lanes))  # of tokens and requests in time
+        self.means = np.array(  # of a request that did not wait in a backlog
+            [[self._seen_by(x, k, 0).means for k in range(len(LOADS))] for x in range(lanes)]
+        ).reshape(lanes, len(LOADS), len(MEAN_ROWS))
+        self.fluid = Fluid(
+            inside=np.zeros(lanes, dtype=np.int64),
+            backlog=np.zeros(lanes, dtype=np.int64),
+            held=np.zeros(len(self.scenario.tenants), dtype=np.int64),
+            weight=self.traffic.weight,
+            served=np.zeros((lanes, len(LOADS), WAITS), dtype=np.int64),
+            open_w=np.full(pools, np.nan),
+        )
+        stacked = Surfaces(
+            loads=LOADS,
+            saturation_rps=np.array([s.saturation_rps for s in self.surfaces]),
+            e2e_s=np.array([s.e2e_s.mean(axis=1) for s in self.surfaces]).reshape(pools, -1),
+            power_w=np.array([s.power_w for s in self.surfaces]).reshape(pools, -1),
+        )
+        self.arrived = np.zeros(len(self.scenario.tenants), dtype=np.int64)
+        self.open_s = np.zeros(pools)
+        scratch = np.zeros(lanes, dtype=np.int64)
+        tables = (self.router, stacked, self.fluid, self.book)
+        self._flow = bind(flow, *tables, self.arrived, scratch, self.open_s, floats=2)
 
     def _surface(self, pool: int) -> Surface:
         """Of the pool's first engine, for the tenants that may come; others are scaled to it."""
@@ -84,15 +99,30 @@ class FluidInference(Inference):
 
     def _serve(self, end_s: float) -> None:
         seconds = end_s - self.now_s
-        arrived = self.source.counts(int(self.now_s), int(end_s))
-        self.book.tenants[ARRIVED] += arrived
-        open_s = self._open_engine_s(end_s)
-        new = self._route(arrived + self.held, open_s)
-        for pool in range(len(self.pools)):
-            lanes = self.router.lane[:, pool]
-            mine = lanes[lanes >= 0]
-            if len(mine):
-                self._serve_pool(pool, mine, new, seconds, float(open_s[pool]))
+        self.arrived[:] = self.source.counts(int(self.now_s), int(end_s))
+        self.open_s[:] = self._open_engine_s(end_s)
+        self._flow(float(self.scenario.demand.queue_limit), seconds)
+        draws_w = np.maximum(self.fluid.open_w[self.pool_of] - self.idle_w, 0.0)
+        opens = np.maximum(self._powered_engines(), 1)[self.pool_of]
+        draws_j = np.where(self.powered, draws_w * (self.open_s[self.pool_of] / opens), 0.0)
+        self.beyond_j += np.nan_to_num(draws_j)
+        if end_s % self.scenario.horizon.record_s == 0:
+            self._tally()
+
+    def _powered_engines(self) -> Ints:
+        return np.bincount(self.pool_of[self.powered], minlength=len(self.pools))
+
+    def _tally(self) -> None:
+        """Tokens and promises kept of what was served; histograms follow in `flush`."""
+        served = self.fluid.served
+        self.sums += np.einsum("lp,lpr->rl", served[:, :, 0], self.means)
+        if served[:, :, 1:].any():
+            for lane, point, wait in np.argwhere(served[:, :, 1:]).tolist():
+                count = served[lane, point, wait + 1]
+                self.sums[:, lane] += self._seen_by(lane, point, wait + 1).means * count
+        self.book.lanes[list(MEAN_ROWS)] = np.rint(self.sums).astype(np.int64)
+        self.histograms += served
+        served[:] = 0
 
     def _open_engine_s(self, end_s: float) -> Floats:
         """Engine-seconds open in the interval (pool,); loaded engines open when they are."""
@@ -106,115 +136,37 @@ class FluidInference(Inference):
             traffic.loads_s[e] = np.inf
         return found
 
-    def _route(self, asking: Ints, open_s: Floats) -> Ints:
-        """New requests of each lane (lane,) by weight and open engines; whole numbers."""
-        new = np.zeros(len(self.lanes), dtype=np.int64)
-        for t, count in enumerate(asking):
-            lane = self.router.lane[t]
-            weight = np.where(lane >= 0, self.traffic.weight[t] * open_s, 0.0)
-            total = weight.sum()
-            if total <= 0.0:
-                back = self.held[t]  # what engines gave back stays; what is new is refused
-                self.book.tenants[REJECTED, t] += count - back
-                continue
-            self.held[t] = 0
-            shares = np.rint(np.cumsum(weight) / total * count).astype(np.int64)
-            new[lane[lane >= 0]] = np.diff(shares, prepend=0)[lane >= 0]
-        self.book.lanes[LANE_SENT] += new
-        return new
-
-    def _serve_pool(self, pool: int, lanes: Ints, new: Ints, seconds: float, open_s: float) -> None:
-        made, book = self.surfaces[pool], self.book
-        waiting = self.backlog[lanes] + new[lanes]
-        capacity = made.saturation_rps * open_s
-        offered = int(waiting.sum())
-        load = offered / capacity if capacity > 0.0 else np.inf
-        left = np.zeros(len(lanes), dtype=np.int64)
-        if offered > capacity:
-            left = np.floor(waiting * (1.0 - capacity / offered)).astype(np.int64)
-        left = self._impatient(pool, lanes, left, open_s, seconds)
-        low, high, share = made.at(load)
-        mean_s = (1 - share) * made.e2e_s[low].mean() + share * made.e2e_s[high].mean()
-        gone = book.lanes[[LANE_REJECTED, LANE_EXPIRED]][:, lanes].sum(axis=0)
-        gone -= self._gone_before[lanes]
-        started = waiting - left - gone
-        self._gone_before[lanes] += gone
-        inside = np.rint(started / seconds * mean_s).astype(np.int64) if open_s > 0.0 else 0
-        served = np.maximum(self.inside[lanes] + started - inside, 0)
-        self.inside[lanes] += started - served
-        self.backlog[lanes] = left
-        wait_s = (waiting.sum() / 2 if load > 1.0 else 0.0) / max(capacity, 1e-9) * seconds
-        for lane, count in zip(lanes, served, strict=True):
-            self._book(pool, int(lane), int(count), load, float(wait_s))
-        engines = np.flatnonzero((self.pool_of == pool) & self.powered)
-        if len(engines):
-            power_w = (1 - share) * made.power_w[low] + share * made.power_w[high]
-            busy = (power_w - self.idle_w[engines]) * open_s / len(engines)
-            self.beyond_j[engines] += np.maximum(busy, 0.0) if offered else 0.0
-
-    def _impatient(self, pool: int, lanes: Ints, left: Ints, open_s: float, seconds: float) -> Ints:
-        """What of a backlog stays: engines hold so many, clients wait so long."""
-        tenant = self.lane_tenant[lanes]
-        engines = open_s / seconds
-        most = self.scenario.demand.queue_limit * engines
-        if left.sum() > most:
-            stays = np.floor(left * (most / left.sum())).astype(np.int64)
-            self.book.lanes[LANE_REJECTED, lanes] += left - stays
-            np.add.at(self.book.tenants[REJECTED], tenant, left - stays)
-            left = stays
-        per_s = self.surfaces[pool].saturation_rps * engines
-        wait_s = left.sum() / per_s if per_s > 0.0 else np.inf
-        patience_s = self.router.terms[tenant, PATIENCE_S]
-        if left.sum() and (wait_s > patience_s).any():
-            stays = np.where(wait_s > patience_s, np.floor(left * patience_s / wait_s), left)
-            stays = stays.astype(np.int64)
-            self.book.lanes[LANE_EXPIRED, lanes] += left - stays
-            np.add.at(self.book.tenants[EXPIRED], tenant, left - stays)
-            left = stays
-        return left
-
-    def _book(self, pool: int, lane: int, count: int, load: float, wait_s: float) -> None:
-        """Spread requests over the samples of the two grid points about the load."""
-        low, high, share = self.surfaces[pool].at(load)
-        upper = round(count * share)
-        book = self.book
-        for point, whole in ((low, count - upper), (high, upper)):
-            if whole == 0:
-                continue
-            if wait_s > 0.0:
-                seen = self._seen_by(pool, lane, point, wait_s)
-                book.bins[lane] += _whole(seen.until, whole)
-            else:
-                key = (lane, point)
-                if key not in self.known:
-                    self.known[key] = self._seen_by(pool, lane, point, 0.0)
-                seen = self.known[key]
-                self.pending[key] = self.pending.get(key, 0) + whole
-            for row, mean in zip(MEAN_ROWS, seen.means, strict=True):
-                book.lanes[row, lane] += round(mean * whole)
-        book.lanes[LANE_SERVED, lane] += count
-        book.tenants[SERVED, int(self.lane_tenant[lane])] += count
-
-    def _seen_by(self, pool: int, lane: int, point: int, wait_s: float) -> _Seen:
-        """What a client of a lane sees at a grid point, after a wait in the backlog [s]."""
-        made, tenant = self.surfaces[pool], int(self.lane_tenant[lane])
+    def _seen_by(self, lane: int, point: int, wait: int) -> _Seen:
+        """What a client of a lane sees at a grid point, after a wait in the backlog."""
+        key = (lane, point, wait)
+        if key in self.known:
+            return self.known[key]
+        tenant, site, model = self.lanes[lane]
+        pool = self.pools.index((site, model))
+        made, terms = self.surfaces[pool], self.router.terms[tenant]
+        wait_s = FIRST_WAIT_S * np.exp((wait - 0.5) * WAIT_LOG) if wait else 0.0
         more_s = 2.0 * float(self.router.latency_s[tenant, pool]) + wait_s
         ttft, tpot, e2e = (
             made.ttft_s[point] + more_s,
             made.tpot_s[point],
             made.e2e_s[point] + more_s,
         )
-        terms, output = self.router.terms[tenant], made.output[point]
+        output = made.output[point]
         kept = (ttft <= terms[SLO_TTFT_S]) & (tpot <= terms[SLO_TPOT_S])
-        means = (made.prompt[point], output, kept, kept * output)
-        until = [_until(x) for x in (ttft, tpot[output > 1], e2e)]
-        return _Seen(np.array(until), tuple(float(np.mean(m)) for m in means))
+        means = np.array([np.mean(m) for m in (made.prompt[point], output, kept, kept * output)])
+        until = np.array([_until(x) for x in (ttft, tpot[output > 1], e2e)])
+        return self.known.setdefault(key, _Seen(until, means))
 
-    def flush(self) -> None:
-        """Histograms of what was served without a backlog."""
-        for key, whole in self.pending.items():
-            self.book.bins[key[0]] += _whole(self.known[key].until, whole)
-        self.pending.clear()
+    def flush(self) -> bool:
+        """Bring the histograms up to date, every HISTOGRAM_DAYS days and at the end."""
+        ends = self.now_s >= self.scenario.horizon.seconds
+        if not ends and self.now_s % (HISTOGRAM_DAYS * SECONDS_PER_DAY):
+            return False
+        for lane, point, wait in np.argwhere(self.histograms).tolist():
+            count = int(self.histograms[lane, point, wait])
+            self.book.bins[lane] += _whole(self._seen_by(lane, point, wait).until, count)
+        self.histograms[:] = 0
+        return True
 
     def _empty(self, engines: Ints, how: str) -> None:
         """Engines go: their share of what is inside the pool goes back to the router."""
@@ -229,13 +181,13 @@ class FluidInference(Inference):
             return
         lanes = self.router.lane[:, pool]
         for lane in lanes[lanes >= 0]:
-            for store in (self.inside, self.backlog):
+            for store in (self.fluid.inside, self.fluid.backlog):
                 back = int(store[lane] * (was - now) // was)
                 store[lane] -= back
                 self.book.lanes[LANE_RETURNED, lane] += back
-                self.held[self.lane_tenant[lane]] += back
+                self.fluid.held[self.lane_tenant[lane]] += back
                 self.sent_back += back
-                if store is self.inside and how == "preempt":
+                if store is self.fluid.inside and how == "preempt":
                     tokens = self.surfaces[pool].prompt.mean() + self.surfaces[pool].output.mean()
                     self.book.lanes[LANE_LOST_TOKENS, lane] += round(back * tokens)
 
@@ -244,7 +196,7 @@ class FluidInference(Inference):
 
     def present(self) -> Present:
         """Who is where, by Little's law."""
-        return Present(self.backlog.copy(), self.inside.copy(), self.held.copy())
+        return Present(self.fluid.backlog.copy(), self.fluid.inside.copy(), self.fluid.held.copy())
 
 
 def _until(values: Floats) -> Floats:

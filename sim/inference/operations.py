@@ -150,6 +150,8 @@ class Inference:
         self.kv_bytes = np.zeros(len(scenario.gpus))
         self.nodes: dict[int, Bools] = {}  # by group: healthy
         self.on: dict[int, Bools] = {}
+        self.healthy: dict[int, int] = {}  # by group: how many
+        self.running: dict[int, int] = {}
         for (site, model), members in groupby(rows, key=lambda row: (row[1].site, row[1].model)):
             self.pools.append((self.site_names.index(site), model))
             for i, g in members:
@@ -158,6 +160,7 @@ class Inference:
                 self.load_s[i], self.kv_bytes[i] = m.load_s, m.kv_bytes_per_token
                 self.nodes[i] = np.ones(g.nodes, dtype=np.bool_)
                 self.on[i] = np.ones(g.nodes, dtype=np.bool_)
+                self.healthy[i] = self.running[i] = g.nodes
                 group_of += [i] * (g.nodes * replicas)
                 node_of += list(np.repeat(np.arange(g.nodes), replicas))
                 pool_of += [len(self.pools) - 1] * (g.nodes * replicas)
@@ -297,10 +300,11 @@ class Inference:
         return runs
 
     def _switch(self, group: int, share: float) -> float:
+        able = self.healthy[group]
+        count = int(share * able + 1e-9)
+        if count == self.running[group]:
+            return count / max(able, 1)
         healthy, on = self.nodes[group], self.on[group]
-        count = int(share * healthy.sum() + 1e-9)
-        if count == on.sum() and not (on & ~healthy).any():
-            return count / max(int(healthy.sum()), 1)
         order = np.lexsort((np.arange(len(on)), ~on))  # those that run already come first
         wanted = np.zeros(len(on), dtype=np.bool_)
         wanted[order[healthy[order]][:count]] = True
@@ -308,22 +312,25 @@ class Inference:
             self._switch_off(group, int(node), self.scenario.demand.curtailment)
         for node in np.flatnonzero(wanted & ~on):
             self._switch_on(group, int(node))
-        self.on[group] = wanted
-        return count / max(int(healthy.sum()), 1)
+        self.on[group], self.running[group] = wanted, count
+        return count / max(able, 1)
 
     def fail(self, group: int, node: int) -> None:
         """A node stops; what it had goes back to the router. Call `advance` before."""
         if group not in self.nodes:
             return
         self.nodes[group][node] = False
+        self.healthy[group] -= 1
         if self.on[group][node]:
             self._switch_off(group, node, "preempt")
             self.on[group][node] = False
+            self.running[group] -= 1
 
     def repair(self, group: int, node: int) -> None:
         """A node may be switched on again."""
         if group in self.nodes:
             self.nodes[group][node] = True
+            self.healthy[group] += 1
 
     def _switch_off(self, group: int, node: int, how: str) -> None:
         self._empty(np.flatnonzero((self.group_of == group) & (self.node_of == node)), how)
@@ -411,8 +418,9 @@ class Inference:
         self.settled = self.book.lanes.copy()
         return np.asarray((fresh.T * self.lane_usd).sum(axis=1))
 
-    def flush(self) -> None:
-        """Bring the histograms up to date before they are read."""
+    def flush(self) -> bool:
+        """Bring the histograms up to date before they are read; False: there is nothing new."""
+        return True
 
     def present(self) -> Present:
         """Who is where, now."""

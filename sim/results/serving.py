@@ -80,9 +80,10 @@ class ServingRecord:
 
     def interval(self, start_s: int) -> None:
         """Keep what happened since the last call; histograms begin anew."""
-        self.inference.flush()
+        fresh = self.inference.flush()
         book, now = self.inference.book, self.inference.present()
-        lane, metric, place = (x.astype(np.int64) for x in np.nonzero(book.bins))
+        filled = np.nonzero(book.bins) if fresh else (np.zeros(0, dtype=np.int64),) * 3
+        lane, metric, place = (x.astype(np.int64) for x in filled)
         self.intervals.append(
             _Interval(
                 start_s,
@@ -92,8 +93,9 @@ class ServingRecord:
                 (lane, metric, place, book.bins[lane, metric, place]),
             )
         )
-        self.bins += book.bins
-        book.bins[:] = 0
+        if fresh:
+            self.bins += book.bins
+            book.bins[:] = 0
         self.lanes, self.totals = book.lanes.copy(), book.tenants.copy()
 
     def percentile_s(self, metric: str, q: float, lanes: Bools | None = None) -> float:

@@ -1,0 +1,83 @@
+"""Counts in place of requests: close to the exact kernel, and nobody is lost either."""
+
+import numpy as np
+import pytest
+
+import sim
+from sim.engine import Engine as Run
+from sim.inference import FluidInference
+from sim.kernels.routing import LANE_RETURNED
+from sim.scenario.catalogue.serving import served
+from sim.serving.surface import LOADS, Lengths, measure, surface
+from tests.serving.test_fleet import Storm, assert_nobody_is_lost, scenario_with
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HASHWATT_CACHE", str(tmp_path_factory.getbasetemp() / "surfaces"))
+
+
+TENANTS = [{"name": "acme", "rate_rps": 14.0}, {"name": "bits", "rate_rps": 6.0, "residency": "CA"}]
+
+
+def test_fluid_is_near_exact_below_saturation() -> None:
+    exact, fluid = (
+        sim.run(scenario_with(TENANTS, {"fidelity": kind}, days=0.5, nodes=1), "static", seed=1)
+        for kind in ("exact", "fluid")
+    )
+    for name, within in (
+        ("requests_served", 0.02),
+        ("tokens_out_mtok", 0.03),
+        ("token_revenue_usd", 0.03),
+        ("ttft_p50_s", 0.05),
+        ("ttft_p95_s", 0.15),
+        ("tpot_p50_s", 0.05),
+        ("tpot_p95_s", 0.15),
+        ("e2e_p50_s", 0.05),
+        ("e2e_p95_s", 0.10),
+        ("joules_per_token", 0.10),
+        ("slo_attainment_pct", 0.02),
+    ):
+        assert fluid.kpis[name] == pytest.approx(exact.kpis[name], rel=within), name
+
+
+@pytest.mark.parametrize("rate", [10.0, 200.0])
+def test_nobody_is_lost_in_a_fluid(rate: float) -> None:
+    hurried = {"name": "acme", "rate_rps": rate, "patience_s": 20.0}
+    demand = {"fidelity": "fluid", "queue_limit": 200}
+    run = Run(scenario_with([hurried, TENANTS[1]], demand, days=0.5), Storm(), seed=3)
+    assert isinstance(run.inference, FluidInference)
+
+    def record() -> None:
+        Run.record(run)
+        assert run.inference is not None
+        assert_nobody_is_lost(run.inference)
+
+    run.phases = (*run.phases[:-1], record)
+    recorder = run.run()
+    assert run.inference.book.lanes[LANE_RETURNED].sum() > 0
+    assert recorder.serving is not None
+    served_ = recorder.serving.tables()["serving"].to_pylist()[0]["requests_served"]
+    assert recorder.serving.bins[:, 2].sum() == served_
+
+
+def test_same_cell_same_bytes() -> None:
+    one, two = (
+        sim.run(scenario_with(TENANTS, {"fidelity": "fluid"}, days=0.25), Storm(), seed=5)
+        for _ in range(2)
+    )
+    for name in ("tenants", "requests", "serving", "sites"):
+        assert one.table(name).equals(two.table(name))
+
+
+def test_a_surface_is_measured_once_and_grows_with_load() -> None:
+    engine = served("llama-3.1-8b", "h100-sxm").engine
+    mix = [Lengths(1.0, 800.0, 1.0, 150.0, 0.8, 16_384)]
+    made, kept = measure(engine, mix), surface(engine, mix)
+    again = surface(engine, mix)
+    for name in made._fields:
+        assert np.array_equal(getattr(made, name), getattr(kept, name))
+        assert np.array_equal(getattr(made, name), getattr(again, name))
+    assert (np.diff(made.e2e_s.mean(axis=1)) > 0).all()
+    assert (np.diff(made.power_w) > 0).all()
+    assert made.at(0.5) == (LOADS.tolist().index(0.4), LOADS.tolist().index(0.5), 1.0)
