@@ -50,24 +50,33 @@ def run(
     seed: Annotated[int, typer.Option(min=0, help="The luck of the run.")] = 1,
     days: Annotated[float | None, typer.Option(help="Length of the run [d].")] = None,
     set_: Sets = None,
+    requests: Annotated[
+        str, typer.Option(help="requests.parquet: all (a row each) | histogram")
+    ] = "histogram",
     out: Annotated[Path | None, typer.Option(help="Result folder.")] = None,
     as_json: Json = False,
 ) -> None:
     """Run a scenario once: the KPI table and the result folder."""
+    if requests not in ("all", "histogram"):
+        _fail(WRONG_INPUT, f"--requests {requests!r}: allowed: all, histogram")
     began = time.perf_counter()
     with _told():
         loaded = _load(scenario, set_, days)
+        if requests == "all" and loaded.demand.fidelity == "fluid":
+            what = "a fluid has no single requests; add --set demand.fidelity=exact"
+            _fail(WRONG_INPUT, f"--requests all: {what}")
+        from sim.report.serving import draw_serving
         from sim.report.summary import draw
         from sim.runner import run as run_scenario
 
         loaded_s = time.perf_counter() - began
         with _progress(loaded.horizon.days, f"{loaded.name} · seed {seed}") as tick:
-            result = run_scenario(loaded, policy, seed, tick)
+            result = run_scenario(loaded, policy, seed, tick, requests == "all")
         name = result.policy.replace(":", "-")
         folder = out or Path("runs") / f"{loaded.name}-{name}-{seed}"
         before_s = time.perf_counter()
         result.timing["load_s"] = loaded_s
-        result.save(folder, [draw])
+        result.save(folder, [draw, draw_serving])
         written_s = time.perf_counter() - before_s
     if as_json:
         _json({"scenario": loaded.name, "policy": result.policy, "seed": seed,
@@ -359,7 +368,6 @@ def _served_models() -> list[dict[str, Any]]:
             "batch 32": round(1e3 * m.engine.iteration.of(32, 32, 32_000), 2),
             "KV ktoken": m.engine.kv_blocks * m.engine.block_tokens // 1000,
             "load s": round(m.load_s),
-            "times": "measured" if m.measured else "roofline",
             "source": m.source,
         }
         for m in engines
@@ -409,6 +417,22 @@ def _kpi_table(result: Any) -> None:
         print(f"  {name:30s}{value:>16s} {unit:11s} {meaning}"[: _width()].rstrip())
     for line in causes(result.kpis):
         print(line)
+    if result.recorder.serving is not None:
+        _serving_table(result)
+
+
+def _serving_table(result: Any) -> None:
+    names = {"SLO kept %": "slo_attainment_pct", "TTFT p50 s": "ttft_p50_s",
+             "p95": "ttft_p95_s", "p99": "ttft_p99_s", "TPOT p95 s": "tpot_p95_s",
+             "E2E p95 s": "e2e_p95_s"}  # fmt: skip
+    counts = {"served": "requests_served", "sent back": "requests_returned",
+              "refused": "requests_refused", "gave up": "requests_given_up"}  # fmt: skip
+    print(f"{'':30s}" + "".join(f"{name:>12s}" for name in (*counts, *names)))
+    for row in result.table("serving").to_pylist():
+        cells = [f"{row[key]:,}" for key in counts.values()]
+        cells += ["-" if row[k] is None else f"{row[k]:.4g}" for k in names.values()]
+        name = f"{row['scope']} {row['name']}"
+        print(f"  {name:28.28s}" + "".join(f"{cell:>12s}" for cell in cells))
 
 
 def _width() -> int:

@@ -19,6 +19,7 @@ def run(
     policy: str | Policy | None = None,
     seed: int = 1,
     progress: Callable[[int], None] | None = None,
+    keep_requests: bool = False,
 ) -> RunResult:
     """Run a scenario once.
 
@@ -27,6 +28,7 @@ def run(
         policy: a name, "package.module:Class" or an object; default: the scenario's.
         seed: the luck; the same for every policy.
         progress: called with the day's number once a simulated day.
+        keep_requests: the table `requests` has a row for each instead of histograms.
 
     Raises:
         PolicyError: if the policy cannot be loaded, or a decision makes no sense.
@@ -39,7 +41,7 @@ def run(
     else:
         name, decider = f"{type(policy).__module__}:{type(policy).__qualname__}", policy
     began = time.perf_counter()
-    engine = Engine(scenario, decider, seed)
+    engine = Engine(scenario, decider, seed, keep_requests)
     built = time.perf_counter()
     recorder = engine.run(progress)
     ended = time.perf_counter()

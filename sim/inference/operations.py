@@ -237,8 +237,9 @@ class Inference:
         )
         rows = slots if self.keep_all else 0
         self.book = Book(
-            lanes=np.zeros((LANE_ROWS, len(self.lanes)), dtype=np.int64),
-            tenants=np.zeros((TENANT_ROWS, len(tenants)), dtype=np.int64),
+            # by columns: what is touched together lies together
+            lanes=np.zeros((LANE_ROWS, len(self.lanes)), dtype=np.int64, order="F"),
+            tenants=np.zeros((TENANT_ROWS, len(tenants)), dtype=np.int64, order="F"),
             bins=np.zeros((len(self.lanes), 3, BINS), dtype=np.int64),
             log_counts=np.zeros((rows, LOG_COUNTS), dtype=np.int64),
             log_times=np.zeros((rows, LOG_TIMES)),
