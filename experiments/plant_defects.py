@@ -28,6 +28,8 @@ class Defect(NamedTuple):
 
 
 LAWS = "tests/laws/test_laws.py::"
+SERVING = "tests/kernels/test_serving.py::"
+FLEET = "tests/serving/test_fleet.py::"
 DEFECTS = (
     Defect("law 2: losses forgotten at the meter", "sim/kernels/site.py",
            "meter_j = at_site_j + loss_j", "meter_j = at_site_j",
@@ -81,6 +83,46 @@ DEFECTS = (
     Defect("compact form ignores the sign bit", "sim/world/difficulty.py",
            "if mantissa & 0x00800000:  # the", "if mantissa & 0x01000000:  # the",
            "tests/world/test_bitcoin.py"),
+    Defect("serving: a block is taken one token late", "sim/kernels/serving.py",
+           "residue = known - 1 - ((known - 1)", "residue = known - ((known - 1)",
+           SERVING + "test_the_jumping_kernel_equals_the_stepping_twin"),
+    Defect("serving: a jump runs one iteration into an arrival", "sim/kernels/serving.py",
+           "k = _iterations_until(step_s, slope_s, epoch_s, limit_s) - taken",
+           "k = _iterations_until(step_s, slope_s, epoch_s, limit_s) - taken + 1",
+           SERVING + "test_the_jumping_kernel_equals_the_stepping_twin"),
+    Defect("serving: the whole prompt is not reserved", "sim/kernels/serving.py",
+           "if wanted > room:", "if blocks > room:",
+           SERVING + "test_the_jumping_kernel_equals_the_stepping_twin"),
+    Defect("serving: the preempted forget what they have emitted", "sim/kernels/serving.py",
+           "request[victim, GENERATED] = request[victim, OUTPUT] - left",
+           "request[victim, GENERATED] = 0",
+           SERVING + "test_a_small_cache_preempts_in_cascades_and_nothing_hangs"),
+    Defect("serving: power above the limit", "sim/kernels/serving.py",
+           "joules = limit_w * over_s", "joules = busy_w * over_s",
+           SERVING + "test_the_jumping_kernel_equals_the_stepping_twin"),
+    Defect("router: the later of two equal queues", "sim/kernels/routing.py",
+           "if load < least:", "if load <= least:",
+           FLEET + "test_the_shorter_queue_is_the_one_a_plain_twin_finds"),
+    Defect("router: a request that is sent back is forgotten", "sim/kernels/routing.py",
+           "clients.counts[slot, PHASE] = HELD", "clients.counts[slot, PHASE] = NOBODY",
+           FLEET + "test_no_request_is_lost_whatever_is_switched_off"),
+    Defect("router: who gave up is not counted", "sim/kernels/routing.py",
+           "lanes[LANE_EXPIRED, lane_of[tenant, client[slot, POOL]]] += 1", "pass",
+           FLEET + "test_no_request_is_lost_whatever_is_switched_off"),
+    Defect("operations: weights need no time", "sim/inference/operations.py",
+           "self.powered[e], self.draining[e] = True, False",
+           "self.powered[e], self.draining[e], load_s = True, False, 0.0",
+           FLEET + "test_a_node_that_comes_back_loads_its_weights_first"),
+    Defect("operations: a dark node draws idle power", "sim/inference/operations.py",
+           "np.where(self.powered, self.idle_w * (end_s - from_s), 0.0)",
+           "self.idle_w * (end_s - from_s)",
+           FLEET + "test_an_idle_node_draws_its_idle_power_and_a_dark_one_nothing"),
+    Defect("results: the next bin", "sim/results/serving.py",
+           "(np.arange(BINS) + 0.5) * BIN_LOG", "(np.arange(BINS) + 1.5) * BIN_LOG",
+           FLEET + "test_histograms_keep_percentiles_within_a_percent"),
+    Defect("fluid: what is given back is lost", "sim/inference/fluid.py",
+           "self.fluid.held[self.lane_tenant[lane]] += back", "pass",
+           "tests/serving/test_fluid.py::test_nobody_is_lost_in_a_fluid"),
 )  # fmt: skip
 
 
