@@ -60,19 +60,30 @@ def _per_hour(result: RunResult, *columns: str) -> tuple[Floats, list[Floats]]:
 
 
 def _load(axis: Axes, result: RunResult) -> None:
-    names = ("requests_served", "requests_good", "requests_returned", "requests_rejected")
-    t_s, (served, good, returned, rejected) = _per_hour(result, *names)
+    names = ("served", "good", "returned", "rejected", "expired")
+    t_s, found = _per_hour(result, *(f"requests_{name}" for name in names))
+    served, good, returned, rejected, expired = found
     seconds = result.recorder.record_s
     times = _times(result, t_s)
-    axis.fill_between(times, served / seconds, color=ORANGE, label="served late", linewidth=0)
-    axis.fill_between(times, good / seconds, color=GREEN, label="served in time", linewidth=0)
-    axis.set(ylabel="requests / s", title="Requests, and those that were sent back")
+    parts = {
+        "served in time": (good, GREEN),
+        "served late": (served - good, ORANGE),
+        "gave up": (expired, SKY),
+        "refused for good": (rejected, GREY),
+    }
+    shown = {name: part for name, part in parts.items() if part[0].any()}
+    axis.stackplot(
+        times,
+        [values / seconds for values, _ in shown.values()],
+        colors=[colour for _, colour in shown.values()],
+        labels=list(shown),
+        linewidth=0,
+    )
+    axis.set(ylabel="requests / s", title="Requests, and those that were sent back", ylim=(0, None))
     other = axis.twinx()
-    other.vlines(times, 0, returned, color=RED, linewidth=1.2, label="sent back by engines")
-    if rejected.any():
-        other.vlines(times, 0, rejected, color=GREY, linewidth=0.8, label="refused for good")
+    other.vlines(times, 0, returned, color=RED, linewidth=1.5, label="sent back by engines (right)")
     other.set_ylabel(f"requests in {seconds / 3600:g} h")
-    other.set_ylim(0, None)
+    other.set_ylim(0, max(2.0 * returned.max(), 1.0))
     _dated(axis)
     handles = [*axis.get_legend_handles_labels()[0], *other.get_legend_handles_labels()[0]]
     axis.legend(handles=handles, frameon=False, loc="upper left", fontsize=9)
