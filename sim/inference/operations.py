@@ -323,9 +323,9 @@ class Inference:
         self.nodes[group][node] = False
         self.healthy[group] -= 1
         if self.on[group][node]:
-            self._switch_off(group, node, "preempt")
-            self.on[group][node] = False
             self.running[group] -= 1
+            self.on[group][node] = False
+        self._switch_off(group, node, "preempt")  # it may be draining still
 
     def repair(self, group: int, node: int) -> None:
         """A node may be switched on again."""

@@ -168,6 +168,8 @@ class Recorder:
             columns[name] = (self.flow[:, row, :] / (self.record_s * divisor)).ravel()
         for name, row in SUMS.items():
             columns[name] = self.flow[:, row, :].ravel()
+        if self.serving is not None:
+            columns |= self.serving.site_columns()
         return pa.table(columns)
 
     def fleet_table(self) -> pa.Table:

@@ -103,6 +103,17 @@ class ServingRecord:
         chosen = self.bins if lanes is None else self.bins[lanes]
         return percentile_s(chosen[:, METRICS[metric]].sum(axis=0), q)
 
+    def site_columns(self) -> dict[str, Ints]:
+        """Columns of the sites table, (interval x site,): the lanes of each site together."""
+        x, sites = self.inference, len(self.sites)
+        found = {}
+        for name, row in LANE_COLUMNS.items():
+            by_site = np.zeros((len(self.intervals), sites), dtype=np.int64)
+            for k, i in enumerate(self.intervals):
+                np.add.at(by_site[k], x.lane_site, i.lanes[row])
+            found[name] = by_site.ravel()
+        return found
+
     def tables(self) -> dict[str, pa.Table]:
         """`serving`, `tenants` and `requests`."""
         return {

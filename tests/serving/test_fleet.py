@@ -131,6 +131,9 @@ def test_the_tables_say_the_same_and_nobody_is_lost_in_them() -> None:
     assert total["requests_served"] == result.kpis["requests_served"]
     fleet = result.table("serving").to_pylist()[0]
     assert fleet["requests_served"] == total["requests_served"]
+    sites = result.table("sites").to_pydict()
+    for column in ("requests_served", "requests_returned", "tokens_in", "tokens_out"):
+        assert sum(sites[column]) == total[column]
     assert fleet["ttft_p95_s"] == result.kpis["ttft_p95_s"]
 
 
