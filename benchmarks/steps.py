@@ -37,13 +37,22 @@ def simpy_timeout_us(count: int = 200_000) -> float:
     return (time.perf_counter() - began) / count * 1e6
 
 
-def fleet(step_s: int, days: int, faults: bool, repeats: int) -> dict[str, float]:
-    """Medians over repeats of loading, building, simulating and writing [s]."""
+def fleet(step_s: int, days: int, faults: bool, repeats: int, serving: str) -> dict[str, float]:
+    """Medians over repeats of loading, building, simulating and writing [s].
+
+    `serving` none: without tenants and the nodes that serve them; else its fidelity.
+    """
     overrides = {"horizon.step_s": step_s, "horizon.days": days, "faults.enabled": faults}
     times: dict[str, list[float]] = {"load": [], "build": [], "simulate": [], "write": []}
     for _ in range(repeats):
         began = time.perf_counter()
         scenario = sim.load(CONFIGS / "cango-2026", overrides)
+        if serving == "none":
+            nodes = tuple(g for g in scenario.gpus if g.state != "serving")
+            scenario = scenario.model_copy(update={"gpus": nodes, "tenants": ()})
+        else:
+            demand = scenario.demand.model_copy(update={"fidelity": serving})
+            scenario = scenario.model_copy(update={"demand": demand})
         times["load"].append(time.perf_counter() - began)
         result = sim.run(scenario, "merit-order", 1)
         times["build"].append(result.timing["build_s"])
@@ -61,15 +70,24 @@ def main() -> None:
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
     days, repeats = (2, 1) if arguments.smoke else (365, 3)
-    fleet(900, 2, True, 1)  # compile, import
+    for serving in ("none", "fluid", "exact"):  # compile, import
+        fleet(900, 1, True, 1, serving)
     unit_us = statistics.median(simpy_timeout_us() for _ in range(3))
     rows = []
-    for step_s, faults in ((900, False), (900, True), (300, True)):
-        t = fleet(step_s, days, faults, repeats)
-        steps = days * 86_400 // step_s
+    cases = (
+        (900, days, False, "none"),
+        (900, days, True, "none"),
+        (300, days, True, "none"),
+        (900, days, True, "fluid"),
+        (900, 2, True, "exact"),
+    )
+    for step_s, length, faults, serving in cases:
+        t = fleet(step_s, length, faults, repeats, serving)
+        steps = length * 86_400 // step_s
         rows.append(
             {
-                "fleet": f"48 sites, {days} days, {step_s} s, failures {'on' if faults else 'off'}",
+                "fleet": f"48 sites, {length} days, {step_s} s, failures "
+                f"{'on' if faults else 'off'}, serving {serving}",
                 "simulate_s": t["simulate"],
                 "step_us": t["simulate"] / steps * 1e6,
                 "step_simpy_timeouts": t["simulate"] / steps * 1e6 / unit_us,

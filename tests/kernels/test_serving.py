@@ -103,6 +103,7 @@ def test_a_small_cache_preempts_in_cascades_and_nothing_hangs() -> None:
             block_tokens=int(draw.choice([4, 16])),
             chunked_prefill=bool(draw.random() < 0.7),
             reserve_full_prompt=bool(draw.random() < 0.3),
+            power=NodePower(100.0, 300.0, 0.05, 1.0, 450.0),
         )
         total += assert_same(random_trace(seed, 100, 100.0, False), engine)
     assert total > 3_000
