@@ -9,6 +9,7 @@ lengths like the Azure conversation trace, half a day; loads as shares of the en
 import numpy as np
 
 import sim
+from sim.kernels.routing import POWER_OF_TWO
 from sim.scenario.catalogue.serving import served
 from sim.scenario.load import assemble
 from sim.scenario.scenario import Scenario
@@ -59,7 +60,7 @@ def scenario(rate_rps: float, fidelity: str) -> Scenario:
 
 def main() -> None:
     mix = [Lengths(1.0, 1155.0, 0.96, 211.0, 0.77, 16_384)]
-    most = ENGINES * measure(served(MODEL, GPU).engine, mix).saturation_rps
+    most = ENGINES * measure(served(MODEL, GPU).engine, mix, 1, POWER_OF_TWO).saturation_rps
     errors = np.zeros((len(KPIS), len(LOADS)))
     for column, load in enumerate(LOADS):
         exact, fluid = (

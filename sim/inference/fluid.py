@@ -1,6 +1,6 @@
 """Inference as a fluid: requests are counted, latencies are read from measured surfaces.
 
-What is approximated, by name: engines of a pool share its load evenly and as Poisson arrivals; a
+What is approximated, by name: arrivals of a pool are Poisson, and all its engines are open; a
 step is stationary (Little's law tells who is inside at its end); a backlog waits in one line for
 each pool, and its wait is known within 12 %; clients that are refused do not come back; engines
 that are switched off give back what Little's law has inside them; lengths are those of the pool's
@@ -17,6 +17,7 @@ from sim.kernels.arrays import Floats, Ints
 from sim.kernels.fluid import FIRST_WAIT_S, WAIT_LOG, WAITS, Fluid, Surfaces, flow
 from sim.kernels.jit import bind
 from sim.kernels.routing import (
+    BALANCING,
     BIN_LOG,
     BINS,
     FIRST_BIN_S,
@@ -92,7 +93,9 @@ class FluidInference(Inference):
             if self.router.lane[i, pool] >= 0
         ]
         engine = self.kinds[kind]
-        return surface(engine, mix or [Lengths(1.0, 1000.0, 1.0, 200.0, 1.0, 16_384)])
+        count = int(self.router.pool_first[pool + 1] - self.router.pool_first[pool])
+        mix = mix or [Lengths(1.0, 1000.0, 1.0, 200.0, 1.0, 16_384)]
+        return surface(engine, mix, count, int(self.router.rules[BALANCING]))
 
     def _load_day(self, number: int) -> None:
         self.day = number  # no request of it is drawn

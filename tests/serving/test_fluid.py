@@ -6,7 +6,7 @@ import pytest
 import sim
 from sim.engine import Engine as Run
 from sim.inference import FluidInference
-from sim.kernels.routing import LANE_RETURNED
+from sim.kernels.routing import LANE_RETURNED, POWER_OF_TWO
 from sim.scenario.catalogue.serving import served
 from sim.serving.surface import LOADS, Lengths, measure, surface
 from tests.serving.test_fleet import Storm, assert_nobody_is_lost, scenario_with
@@ -73,8 +73,8 @@ def test_same_cell_same_bytes() -> None:
 def test_a_surface_is_measured_once_and_grows_with_load() -> None:
     engine = served("llama-3.1-8b", "h100-sxm").engine
     mix = [Lengths(1.0, 800.0, 1.0, 150.0, 0.8, 16_384)]
-    made, kept = measure(engine, mix), surface(engine, mix)
-    again = surface(engine, mix)
+    made, kept = measure(engine, mix, 4, POWER_OF_TWO), surface(engine, mix, 4, POWER_OF_TWO)
+    again = surface(engine, mix, 4, POWER_OF_TWO)
     for name in made._fields:
         assert np.array_equal(getattr(made, name), getattr(kept, name))
         assert np.array_equal(getattr(made, name), getattr(again, name))
