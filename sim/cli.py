@@ -424,7 +424,8 @@ def _kpi_table(result: Any) -> None:
 def _serving_table(result: Any) -> None:
     names = {"SLO kept %": "slo_attainment_pct", "TTFT p50 s": "ttft_p50_s",
              "p95": "ttft_p95_s", "p99": "ttft_p99_s", "TPOT p95 s": "tpot_p95_s",
-             "E2E p95 s": "e2e_p95_s"}  # fmt: skip
+             "E2E p95 s": "e2e_p95_s", "J/token": "joules_per_token",
+             "USD/Mtoken": "energy_cost_usd_per_mtok"}  # fmt: skip
     counts = {"served": "requests_served", "sent back": "requests_returned",
               "refused": "requests_refused", "gave up": "requests_given_up"}  # fmt: skip
     print(f"{'':30s}" + "".join(f"{name:>12s}" for name in (*counts, *names)))

@@ -44,7 +44,8 @@ def _times(result: RunResult, start_s: list[int] | Floats) -> Any:
     return begin + np.asarray(start_s).astype("timedelta64[s]")
 
 
-def _dated(axis: Axes) -> None:
+def _dated(axis: Axes, result: RunResult) -> None:
+    axis.set_xlim(_times(result, [0])[0], _times(result, [result.scenario.horizon.seconds])[0])
     locator = AutoDateLocator(maxticks=8)
     axis.xaxis.set_major_locator(locator)
     axis.xaxis.set_major_formatter(ConciseDateFormatter(locator))
@@ -84,7 +85,7 @@ def _load(axis: Axes, result: RunResult) -> None:
     other.vlines(times, 0, returned, color=RED, linewidth=1.5, label="sent back by engines (right)")
     other.set_ylabel(f"requests in {seconds / 3600:g} h")
     other.set_ylim(0, max(2.0 * returned.max(), 1.0))
-    _dated(axis)
+    _dated(axis, result)
     handles = [*axis.get_legend_handles_labels()[0], *other.get_legend_handles_labels()[0]]
     axis.legend(handles=handles, frameon=False, loc="upper left", fontsize=9)
 
@@ -106,7 +107,7 @@ def _late(axis: Axes, result: RunResult) -> None:
         axis.plot(times, curves[q], style, color=colour, linewidth=1, markersize=3, label=f"p{q}")
     axis.set(ylabel="s", yscale="log", title="Time to first token at the client")
     axis.legend(frameon=False, loc="upper left", fontsize=9)
-    _dated(axis)
+    _dated(axis, result)
 
 
 def _tenants(axis: Axes, result: RunResult) -> None:
@@ -142,4 +143,4 @@ def _nodes(axis: Axes, result: RunResult) -> None:
     other.plot(_times(result, start_s), watts / 1e3, color=GREY, linewidth=0.8)
     other.set_ylabel("kW (grey)")
     other.set_ylim(0, None)
-    _dated(axis)
+    _dated(axis, result)

@@ -2,7 +2,7 @@
 
 import math
 
-from sim.kernels.arrays import ENERGY_USD, SITE_ASIC_J, SITE_GPU_J, TOKEN_J, TOKEN_USD
+from sim.kernels.arrays import TOKEN_J, TOKEN_USD
 from sim.kernels.routing import (
     ARRIVED,
     EXPIRED,
@@ -16,6 +16,7 @@ from sim.kernels.routing import (
     SERVED,
 )
 from sim.results.kpis import Totals, kpi, ratio
+from sim.results.serving import serving_cost_usd
 
 
 def _lanes(t: Totals, row: int) -> float:
@@ -169,8 +170,5 @@ def joules_per_token(t: Totals) -> float:
 @kpi
 def energy_cost_usd_per_mtok(t: Totals) -> float:
     """Energy bills, shared out to serving nodes by energy, / output tokens [USD/Mtoken]."""
-    flow = t.recorder.flow
-    machines_j = flow[:, SITE_ASIC_J] + flow[:, SITE_GPU_J]
-    share = flow[:, TOKEN_J] / machines_j.clip(min=1e-9)
-    usd = float((flow[:, ENERGY_USD] * share).sum())
+    usd = float(serving_cost_usd(t.recorder.flow).sum())
     return ratio(usd, _lanes(t, LANE_TOKENS_OUT) / 1e6)

@@ -172,6 +172,10 @@ class Recorder:
             columns |= self.serving.site_columns()
         return pa.table(columns)
 
+    def serving_tables(self) -> dict[str, pa.Table]:
+        """`serving`, `tenants` and `requests`; none where no node serves tokens."""
+        return self.serving.tables(self.flow) if self.serving is not None else {}
+
     def fleet_table(self) -> pa.Table:
         """`fleet.parquet`: a row per interval; states are those at its end, powers are means."""
         total = self.flow.sum(axis=2)

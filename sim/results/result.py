@@ -42,7 +42,7 @@ class RunResult:
             "fleet": self.recorder.fleet_table(),
             "ledger": self.ledger.table(),
             "events": self.recorder.events_table(),
-            **(self.recorder.serving.tables() if self.recorder.serving is not None else {}),
+            **self.recorder.serving_tables(),
         }
 
     def table(self, name: str) -> pa.Table:

@@ -6,7 +6,15 @@ import numpy as np
 import pyarrow as pa
 
 from sim.inference import Inference
-from sim.kernels.arrays import Bools, Ints
+from sim.kernels.arrays import (
+    ENERGY_USD,
+    SITE_ASIC_J,
+    SITE_GPU_J,
+    TOKEN_J,
+    Bools,
+    Floats,
+    Ints,
+)
 from sim.kernels.routing import (
     ARRIVED,
     BIN_LOG,
@@ -114,17 +122,26 @@ class ServingRecord:
             found[name] = by_site.ravel()
         return found
 
-    def tables(self) -> dict[str, pa.Table]:
-        """`serving`, `tenants` and `requests`."""
+    def tables(self, flow: Floats) -> dict[str, pa.Table]:
+        """`serving`, `tenants` and `requests`; `flow` (interval, SITE_FLOWS, site)."""
         return {
-            "serving": self.summary(),
+            "serving": self.summary(flow),
             "tenants": self._tenants_table(),
             "requests": self._requests_table(),
         }
 
-    def summary(self) -> pa.Table:
-        """A row for the fleet, each tenant and each serving site: what they got."""
+    def summary(self, flow: Floats) -> pa.Table:
+        """A row for the fleet, each tenant and each serving site: what they got and what it took.
+
+        Energy and its bill are shared out to the tenants of a site by output tokens.
+        """
         x = self.inference
+        tokens = self.lanes[LANE_TOKENS_OUT].astype(np.float64)
+        of_site = np.bincount(x.lane_site, tokens, len(self.sites)).clip(min=1.0)
+        share = tokens / of_site[x.lane_site]
+        lane_j = flow[:, TOKEN_J].sum(axis=0)[x.lane_site] * share
+        lane_cost = serving_cost_usd(flow)[x.lane_site] * share
+        lane_usd = (self.lanes[[LANE_TOKENS_IN, LANE_TOKENS_OUT]].T * x.lane_usd).sum(axis=1)
         every = np.ones(len(x.lanes), dtype=np.bool_)
         scopes = [("fleet", "", every)]
         scopes += [("tenant", t, x.lane_tenant == i) for i, t in enumerate(self.tenants)]
@@ -142,6 +159,11 @@ class ServingRecord:
             ended = int(got[LANE_SERVED] + lost)
             row: dict[str, Any] = {"scope": scope, "name": name}
             row |= {column: int(got[k]) for column, k in LANE_COLUMNS.items()}
+            out = int(got[LANE_TOKENS_OUT])
+            row["token_revenue_usd"] = float(lane_usd[lanes].sum())
+            row["joules_per_token"] = float(lane_j[lanes].sum()) / out if out else None
+            cost = float(lane_cost[lanes].sum()) * 1e6
+            row["energy_cost_usd_per_mtok"] = cost / out if out else None
             row["slo_attainment_pct"] = 100.0 * int(got[LANE_GOOD]) / ended if ended else None
             for metric in METRICS:
                 for q in (50, 95, 99):
@@ -222,6 +244,13 @@ class ServingRecord:
                 "requests": number,
             }
         )
+
+
+def serving_cost_usd(flow: Floats) -> Floats:
+    """Energy bills (site,), shared out to serving nodes by energy in each interval [USD]."""
+    machines_j = flow[:, SITE_ASIC_J] + flow[:, SITE_GPU_J]
+    share = flow[:, TOKEN_J] / machines_j.clip(min=1e-9)
+    return np.asarray((flow[:, ENERGY_USD] * share).sum(axis=0))
 
 
 def percentile_s(bins: Ints, q: float) -> float:

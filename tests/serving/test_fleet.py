@@ -131,6 +131,17 @@ def test_the_tables_say_the_same_and_nobody_is_lost_in_them() -> None:
     assert total["requests_served"] == result.kpis["requests_served"]
     fleet = result.table("serving").to_pylist()[0]
     assert fleet["requests_served"] == total["requests_served"]
+    rows = result.table("serving").to_pylist()
+    for scope in ("tenant", "site"):
+        mine = [r for r in rows if r["scope"] == scope]
+        assert sum(r["token_revenue_usd"] for r in mine) == pytest.approx(
+            result.kpis["token_revenue_usd"]
+        )
+        joules = sum(r["joules_per_token"] * r["tokens_out"] for r in mine if r["tokens_out"])
+        assert joules / fleet["tokens_out"] == pytest.approx(result.kpis["joules_per_token"])
+    assert fleet["energy_cost_usd_per_mtok"] == pytest.approx(
+        result.kpis["energy_cost_usd_per_mtok"]
+    )
     sites = result.table("sites").to_pydict()
     for column in ("requests_served", "requests_returned", "tokens_in", "tokens_out"):
         assert sum(sites[column]) == total[column]
@@ -307,7 +318,7 @@ def test_histograms_keep_percentiles_within_a_percent() -> None:
     run = Run(scenario_with(days=0.25), Static(), seed=1, keep_requests=True)
     recorder = run.run()
     assert recorder.serving is not None
-    rows = recorder.serving.tables()["requests"].to_pydict()
+    rows = recorder.serving_tables()["requests"].to_pydict()
     sent, first, finish = (np.array(rows[k]) for k in ("sent_s", "first_token_s", "finish_s"))
     output = np.array(rows["output_tokens"])
     exact = {

@@ -57,7 +57,7 @@ def test_nobody_is_lost_in_a_fluid(rate: float) -> None:
     recorder = run.run()
     assert run.inference.book.lanes[LANE_RETURNED].sum() > 0
     assert recorder.serving is not None
-    served_ = recorder.serving.tables()["serving"].to_pylist()[0]["requests_served"]
+    served_ = recorder.serving_tables()["serving"].to_pylist()[0]["requests_served"]
     assert recorder.serving.bins[:, 2].sum() == served_
 
 
