@@ -15,7 +15,7 @@ import numpy as np
 
 from sim.kernels.arrays import Floats, Ints
 from sim.kernels.jit import source_digest
-from sim.serving.engine import Engine, serve
+from sim.serving.engine import Engine
 from sim.serving.pool import serve_pool
 
 # Shares of saturation. Beyond 1 the queue of a fluid grows instead.
@@ -23,7 +23,7 @@ LOADS: Final = np.array([0.01, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.8
 REQUESTS: Final = 60_000  # of each measurement, the first tenth left out
 SAMPLES: Final = 6_000  # kept of each
 MOST_ENGINES: Final = 16  # of a pool that is measured; a larger one is taken to be like it
-VERSION: Final = 2
+VERSION: Final = 3
 CACHE_VARIABLE: Final = "HASHWATT_CACHE"
 
 
@@ -105,15 +105,16 @@ def measure(engine: Engine, mix: Sequence[Lengths], engines: int, balancing: int
         prompt[mine] = np.minimum(lognormal(draw, m.prompt_mean, m.prompt_cv, count), m.longest)
         output[mine] = np.minimum(lognormal(draw, m.output_mean, m.output_cv, count), m.longest)
     gaps = draw.exponential(1.0, REQUESTS)
-    at_once = serve(np.zeros(REQUESTS), prompt, output, engine)
+    luck = draw.random((REQUESTS, 2))
+    pool = (prompt, output, engine, engines, balancing, luck)
+    at_once = serve_pool(np.zeros(REQUESTS), *pool)
     finish_s = np.sort(at_once.finish_s[~at_once.rejected])
     early, late = len(finish_s) // 10, 9 * len(finish_s) // 10
-    saturation = float((late - early) / (finish_s[late] - finish_s[early]))
-    luck = draw.random((REQUESTS, 2))
+    saturation = float((late - early) / (finish_s[late] - finish_s[early])) / engines
     found: dict[str, list[Any]] = {name: [] for name in Surface._fields[1:]}
     for load in LOADS:
         arrival = np.cumsum(gaps) / (load * saturation * engines)
-        out = serve_pool(arrival, prompt, output, engine, engines, balancing, luck)
+        out = serve_pool(arrival, *pool)
         settled = np.flatnonzero(~out.rejected & (np.arange(REQUESTS) >= REQUESTS // 10))
         chosen = settled[np.linspace(0, len(settled) - 1, SAMPLES).astype(np.int64)]
         first, finish = out.first_token_s[chosen], out.finish_s[chosen]
