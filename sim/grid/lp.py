@@ -1,0 +1,132 @@
+"""A linear programme that is solved again and again with other bounds."""
+
+from typing import Final
+
+import highspy
+import numpy as np
+
+from sim.kernels.arrays import Floats, Ints
+
+OPTIONS: Final = {
+    "output_flag": False,
+    "threads": 1,  # parallelism is across runs
+    "parallel": "off",
+    "solver": "simplex",  # keeps its basis, so the next solution is a few pivots away
+    "random_seed": 1,
+    "primal_feasibility_tolerance": 1e-9,  # [MW]; the default is 1e-7
+    "dual_feasibility_tolerance": 1e-9,
+}
+
+
+class Coordinates:
+    """A sparse matrix in the making."""
+
+    def __init__(self) -> None:
+        self._parts: list[tuple[Ints, Ints, Floats]] = []
+
+    def add(self, row: Ints, column: Ints, value: Floats | float) -> None:
+        """Entries at (row, column); one row or column stands for many."""
+        rows, columns, values = np.broadcast_arrays(row, column, value)
+        self._parts.append((rows, columns, values.astype(np.float64)))
+
+    def compressed(self, rows: int) -> tuple[Ints, Ints, Floats]:
+        """Starts of rows, columns, values; zeros are left out."""
+        row = np.concatenate([part[0] for part in self._parts])
+        column = np.concatenate([part[1] for part in self._parts])
+        value = np.concatenate([part[2] for part in self._parts])
+        kept = np.flatnonzero(value)
+        kept = kept[np.argsort(row[kept], kind="stable")]
+        starts = np.searchsorted(row[kept], np.arange(rows))
+        return starts.astype(np.int64), column[kept], value[kept]
+
+
+class Programme:
+    """Minimise cost x subject to bounds on columns and rows; re-solves start where the last ended.
+
+    HiGHS (Huangfu and Hall, Parallelizing the dual revised simplex method, Mathematical Programming
+    Computation 10, 2018) through its Python interface.
+    """
+
+    def __init__(
+        self,
+        cost: Floats,
+        column_bounds: tuple[Floats, Floats],
+        row_bounds: tuple[Floats, Floats],
+        matrix: Coordinates,
+    ) -> None:
+        self.columns, self.rows = len(cost), len(row_bounds[0])
+        self._solver = highspy.Highs()
+        for option, value in OPTIONS.items():
+            self._solver.setOptionValue(option, value)
+        starts, index, value = matrix.compressed(self.rows)
+        self._check(
+            self._solver.passModel(
+                self.columns,
+                self.rows,
+                len(index),
+                int(highspy.MatrixFormat.kRowwise),
+                int(highspy.ObjSense.kMinimize),
+                0.0,
+                cost,
+                *column_bounds,
+                *row_bounds,
+                starts,
+                index,
+                value,
+                np.zeros(self.columns, dtype=np.int32),  # all continuous
+            )
+        )
+
+    def bound_columns(self, columns: Ints, low: Floats, high: Floats) -> None:
+        """New bounds of some columns."""
+        self._check(self._solver.changeColsBounds(len(columns), columns, low, high))
+
+    def bound_row(self, row: int, low: float, high: float) -> None:
+        """New bounds of a row."""
+        self._check(self._solver.changeRowBounds(row, low, high))
+
+    def price_columns(self, columns: Ints, cost: Floats) -> None:
+        """New costs of some columns."""
+        self._check(self._solver.changeColsCost(len(columns), columns, cost))
+
+    def add_rows(self, low: Floats, high: Floats, starts: Ints, index: Ints, value: Floats) -> None:
+        """More rows, behind the others."""
+        count = len(low)
+        self._check(self._solver.addRows(count, low, high, len(index), starts, index, value))
+        self.rows += count
+
+    def delete_rows(self, rows: Ints) -> None:
+        """Fewer rows; those behind move up."""
+        self._check(self._solver.deleteRows(len(rows), rows.astype(np.int32)))
+        self.rows -= len(rows)
+
+    def solve(self) -> bool:
+        """Whether there is a solution.
+
+        Raises:
+            RuntimeError: when the solver gives up, or the programme has no bound.
+        """
+        self._solver.run()
+        status = self._solver.getModelStatus()
+        if status == highspy.HighsModelStatus.kOptimal:
+            return True
+        infeasible = highspy.HighsModelStatus.kInfeasible
+        if status not in (infeasible, highspy.HighsModelStatus.kUnboundedOrInfeasible):
+            self._solver.clearSolver()  # a bad basis is forgotten
+            self._solver.run()
+            status = self._solver.getModelStatus()
+        if status == highspy.HighsModelStatus.kOptimal:
+            return True
+        if status in (infeasible, highspy.HighsModelStatus.kUnboundedOrInfeasible):
+            return False
+        raise RuntimeError(f"HiGHS: {self._solver.modelStatusToString(status)}")
+
+    def solution(self) -> tuple[Floats, Floats, Floats]:
+        """Values of columns, duals of rows, duals of columns (reduced costs)."""
+        found = self._solver.getSolution()
+        return (np.asarray(found.col_value), np.asarray(found.row_dual), np.asarray(found.col_dual))
+
+    @staticmethod
+    def _check(status: highspy.HighsStatus) -> None:
+        if status == highspy.HighsStatus.kError:
+            raise RuntimeError("HiGHS refused a change of the programme")
