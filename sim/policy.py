@@ -20,6 +20,7 @@ class AsicView(NamedTuple):
     site: Ints  # (group,) index of the group's site
     available: Floats  # (group,) machines that have not failed
     heat: Floats  # (group,) thermal factor on hashrate and power alike, 0 (tripped) to 1
+    meter_factor: Floats  # (group,) W at the meter for a W of machines: cooling and losses
     mode_ths: Floats  # (group, mode) hashrate of one machine [TH/s], 0 where there is no mode
     mode_w: Floats  # (group, mode) power of one machine at the wall [W], 0 where there is no mode
     default_share: Floats  # (group, mode) 1 at the firmware mode the scenario names
@@ -32,6 +33,7 @@ class GpuView(NamedTuple):
     site: Ints  # (node,) index of the group's site
     available: Floats  # (node,) nodes that have not failed
     node_w: Floats  # (node,) power of one node, serving tokens: its most [W]
+    meter_factor: Floats  # (node,) W at the meter for a W of nodes
     usd_per_h: Floats  # (node,) what a node-hour on earns, or is taken to earn [USD/h]
     credit_usd_per_h: Floats  # (node,) what a node-hour off costs on top [USD/h]
     contracted: Floats  # (node,) 1 reserved, 0.5 serving tokens, 0 batch
@@ -46,6 +48,40 @@ class ServingView(NamedTuple):
     outstanding: Floats  # (node,) requests in the queues and batches of a group
 
 
+class EnergyView(NamedTuple):
+    """Contracts, programmes and assets. Shapes: `site`, `programme`, `battery`, `generator`.
+
+    `called_w`: what machines of a site may draw by calls in force (row 0) and by calls that are
+    announced (row 1), inf where there is none; a relay sees to automatic ones by itself.
+    """
+
+    day_ahead_usd_per_mwh: Floats  # (site,) of this hour, NaN: none is known
+    block_w: Floats  # (site,) physical block of a PPA, used first
+    block_usd_per_mwh: Floats  # (site,) its price with delivery
+    carbon_kg_per_mwh: Floats  # (site,) of the zone
+    peak_risk: float  # chance that this step is the month's coincident peak
+    peak_usd_per_mw: float  # what a MW at that peak costs
+    month_peak_w: Floats  # (site,) highest control step of the billing month so far
+    reserve_usd_per_mw_h: Floats  # (programme, site) availability price, 0 where not enrolled
+    called_w: Floats  # (2, site)
+    battery_site: Ints  # (battery,)
+    battery: Floats  # (battery, 4): power [W], energy [J], one-way efficiency, wear [USD/J]
+    stored_j: Floats  # (battery,)
+    generator_site: Ints  # (generator,)
+    available_w: Floats  # (generator,)
+    generator_usd_per_mwh: Floats  # (generator,)
+
+
+class Market(NamedTuple):
+    """What is the same for all sites at one instant."""
+
+    usd_per_btc: float
+    difficulty: float
+    hashprice_usd_per_ph_day: float  # net of the pool's fee
+    peak_risk: float
+    peak_usd_per_mw: float
+
+
 NO_SERVING: Final = ServingView(np.zeros(0), np.zeros((0, 0)), np.zeros(0))
 
 
@@ -54,15 +90,15 @@ class Observation(NamedTuple):
 
     t_s: int  # seconds since the start of the run
     step_s: int  # the decision holds until t_s + step_s
-    price_usd_per_mwh: Floats  # (site,) energy price in force, with delivery
+    price_usd_per_mwh: Floats  # (site,) of another MWh from the grid, with delivery
     ambient_c: Floats  # (site,)
-    meter_factor: Floats  # (site,) W at the meter for a W at the machines (PUE and losses)
     usd_per_btc: float
     difficulty: float
     hashprice_usd_per_ph_day: float  # net of the pool's fee
     asic: AsicView
     gpu: GpuView
-    limits: Limits  # nested limits at the meter
+    limits: Limits  # nested limits at the meter, own supply, caps of calls
+    energy: EnergyView
     serving: ServingView = NO_SERVING
 
     @property
@@ -74,12 +110,17 @@ class Observation(NamedTuple):
 class Decision(NamedTuple):
     """A wish: the share of the available machines that runs, by firmware mode.
 
-    Each row of `asic_share` sums to at most 1; what is left is off. Limits may cut the wish.
+    Each row of `asic_share` sums to at most 1; what is left is off. Limits may cut the wish. What
+    is None stays as it was (route), idle (batteries), economic by itself (generators that are
+    cheaper than the grid run), or follows the scenario (standing offers).
     """
 
     asic_share: Floats  # (group, mode) 0 to 1
     gpu_share: Floats  # (node,) 0 to 1
-    route: Floats | None = None  # (tenant, site) weight of an open engine; None: as before
+    route: Floats | None = None  # (tenant, site) weight of an open engine
+    battery_w: Floats | None = None  # (battery,) charging, below 0 discharging
+    generation_w: Floats | None = None  # (generator,)
+    offer_w: Floats | None = None  # (programme, site) load offered to stand by
 
 
 @runtime_checkable
@@ -140,14 +181,30 @@ def decision_problems(decision: object, observation: Observation) -> list[str]:
             if (total > 1 + 1e-9).any():
                 row = int(np.argmax(total > 1 + 1e-9))
                 problems.append(f"{name}: row {row} sums to {total[row]:.6g}; at most 1 is allowed")
-    if decision.route is not None:
-        shape = observation.serving.latency_s.shape
-        route = np.asarray(decision.route)
-        if route.shape != shape:
-            problems.append(f"route has shape {route.shape}; it must be {shape}")
-        elif not (np.isfinite(route) & (route >= 0)).all():
-            wrong = _first(~(np.isfinite(route) & (route >= 0)))
-            problems.append(f"route is below 0 or not finite at index {wrong}")
+    return problems + option_problems(decision, observation)
+
+
+def option_problems(decision: Decision, observation: Observation) -> list[str]:
+    """What is wrong with the optional parts of a decision, in words."""
+    energy = observation.energy
+    problems = []
+    for name, shape, least in (
+        ("route", observation.serving.latency_s.shape, 0.0),
+        ("battery_w", energy.stored_j.shape, -np.inf),
+        ("generation_w", energy.available_w.shape, 0.0),
+        ("offer_w", energy.reserve_usd_per_mw_h.shape, 0.0),
+    ):
+        given = getattr(decision, name)
+        if given is None:
+            continue
+        values = np.asarray(given)
+        if values.shape != shape:
+            problems.append(f"{name} has shape {values.shape}; it must be {shape}")
+            continue
+        wrong = ~(np.isfinite(values) & (values >= least))
+        if wrong.any():
+            below = "" if least < 0.0 else "below 0 or "
+            problems.append(f"{name} is {below}not finite at index {_first(wrong)}")
     return problems
 
 
@@ -206,7 +263,6 @@ def _example(step: int) -> Observation:
         step_s=900,
         price_usd_per_mwh=draw.normal(40.0, 60.0, 3),
         ambient_c=draw.uniform(-10.0, 48.0, 3),
-        meter_factor=draw.uniform(1.03, 1.2, 3),
         usd_per_btc=90_000.0,
         difficulty=1.4e14,
         hashprice_usd_per_ph_day=float(draw.uniform(20.0, 60.0)),
@@ -214,6 +270,7 @@ def _example(step: int) -> Observation:
             site=np.array([0, 0, 1, 2]),
             available=draw.integers(900, 1000, 4).astype(np.float64),
             heat=np.array([1.0, 1.0, 0.95, 0.0 if step % 7 == 0 else 1.0]),
+            meter_factor=draw.uniform(1.03, 1.2, 4),
             mode_ths=np.array([[112.0, 140.0, 150.0], [160.0, 200.0, 216.0]] * 2),
             mode_w=np.array([[2110.0, 3010.0, 3460.0], [2450.0, 3500.0, 4025.0]] * 2),
             default_share=full.copy(),
@@ -223,13 +280,34 @@ def _example(step: int) -> Observation:
             site=np.array([0, 2]),
             available=np.array([4.0, 8.0]),
             node_w=np.array([7980.0, 7980.0]),
+            meter_factor=draw.uniform(1.1, 1.3, 2),
             usd_per_h=np.array([16.0, 12.0]),
             credit_usd_per_h=np.array([8.0, 0.0]),
             contracted=np.array([1.0, 0.0]),
             share=np.ones(2),
         ),
         limits=Limits(
-            path=np.array([[0, 3], [1, 3], [2, -1]]), room_w=np.array([5e6, 4e6, 3e6, 6e6])
+            path=np.array([[0, 3], [1, 3], [2, -1]]),
+            room_w=np.array([5e6, 4e6, 3e6, 6e6]),
+            local_w=np.array([0.0, 1e6, 0.0]),
+            cap_w=np.array([np.inf, np.inf, 2e6 if step % 5 == 0 else np.inf]),
+        ),
+        energy=EnergyView(
+            day_ahead_usd_per_mwh=draw.normal(40.0, 20.0, 3),
+            block_w=np.array([0.0, 0.0, 1e6]),
+            block_usd_per_mwh=np.array([0.0, 0.0, 35.0]),
+            carbon_kg_per_mwh=np.full(3, 350.0),
+            peak_risk=0.02 if step % 11 == 0 else 0.0,
+            peak_usd_per_mw=16_000.0,
+            month_peak_w=np.full(3, 3e6),
+            reserve_usd_per_mw_h=np.array([[5.0, 0.0, 5.0], [0.0, 3.0, 3.0]]),
+            called_w=np.array([[np.inf, np.inf, 2e6 if step % 5 == 0 else np.inf], [np.inf] * 3]),
+            battery_site=np.array([1]),
+            battery=np.array([[1e6, 7.2e9, 0.92, 5e-9]]),
+            stored_j=np.array([draw.uniform(0.0, 7.2e9)]),
+            generator_site=np.array([1]),
+            available_w=np.array([1e6]),
+            generator_usd_per_mwh=np.array([28.0]),
         ),
         serving=ServingView(
             rate_rps=draw.uniform(0.0, 5.0, 2),

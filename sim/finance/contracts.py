@@ -1,16 +1,63 @@
-"""What a site pays for energy."""
+"""What energy costs at each site, step by step: zone prices, contracts, delivery."""
+
+from datetime import UTC, datetime
 
 import numpy as np
 
-from sim.kernels.arrays import Floats
+from sim.kernels.arrays import (
+    BLOCK_PRICE,
+    BLOCK_W,
+    POSITION_USD_PER_S,
+    POSITION_W,
+    Floats,
+)
+from sim.plant.sites import Conditions
+from sim.scenario.rows import PowerContract
 from sim.scenario.scenario import Scenario
+from sim.units import J_PER_MWH, W_PER_MW
+from sim.world.world import World
+
+
+class EnergyTerms:
+    """Prices and contracts over the run. Shapes: `step`, `site`.
+
+    `price` is that of another MWh from the grid [USD/MWh]. `market`: the zone's plus delivery and
+    taxes; `fixed` and `hosted`: the contract's.
+    """
+
+    def __init__(self, scenario: Scenario, world: World) -> None:
+        self.world = world
+        self.price = energy_price(scenario, world.zone_usd_per_mwh)
+        self.adder = np.array([s.adder_usd_per_mwh for s in scenario.sites])
+        self.contracts = _contracts(scenario, world, self.adder)
+
+    def at(self, step: int) -> Conditions:
+        """What is in force in a control step."""
+        world = self.world
+
+        def row(values: Floats | None) -> Floats | None:
+            return None if values is None else values[step]
+
+        return Conditions(
+            self.price[step],
+            world.zone_usd_per_mwh[step],
+            world.ambient_c[step],
+            world.wet_bulb_c[step],
+            row(world.day_ahead_usd_per_mwh),
+            row(self.contracts),
+            row(world.carbon_kg_per_mwh),
+            row(world.available_w),
+            row(world.reserve_usd_per_mw_h),
+        )
+
+    def learn(self, step: int, lmp_usd_per_mwh: Floats) -> None:
+        """Locational marginal prices (site,) that a power flow found for a step."""
+        self.world.zone_usd_per_mwh[step] = lmp_usd_per_mwh
+        self.price[step] = lmp_usd_per_mwh + self.adder
 
 
 def energy_price(scenario: Scenario, zone_usd_per_mwh: Floats) -> Floats:
-    """Price at each site's meter (step, site) [USD/MWh].
-
-    `market`: the zone's price plus delivery and taxes; `fixed` and `hosted`: the contract's price.
-    """
+    """Price at each site's meter (step, site) [USD/MWh], blocks and positions left aside."""
     price = zone_usd_per_mwh.copy()
     for i, site in enumerate(scenario.sites):
         if site.energy_usd_per_mwh is None:
@@ -18,3 +65,47 @@ def energy_price(scenario: Scenario, zone_usd_per_mwh: Floats) -> Floats:
         else:
             price[:, i] = site.energy_usd_per_mwh
     return np.ascontiguousarray(price)
+
+
+def _contracts(scenario: Scenario, world: World, adder: Floats) -> Floats | None:
+    """Blocks and positions (step, 4, site); None where nobody has a contract."""
+    if not scenario.power_contracts:
+        return None
+    names = [s.name for s in scenario.sites]
+    steps = len(world.zone_usd_per_mwh)
+    terms = np.zeros((steps, 4, len(names)))
+    block, price, position, usd = (
+        row - BLOCK_W for row in (BLOCK_W, BLOCK_PRICE, POSITION_W, POSITION_USD_PER_S)
+    )
+    for contract in scenario.power_contracts:
+        s = names.index(contract.site)
+        first, last = _in_force(contract, scenario, steps)
+        when = slice(first, last)
+        power_w = contract.mw * W_PER_MW
+        if contract.kind == "day-ahead":
+            assert world.day_ahead_usd_per_mwh is not None
+            paid = world.day_ahead_usd_per_mwh[when, s]
+        else:
+            paid = np.full(last - first, contract.strike_usd_per_mwh)
+        if contract.kind == "day-ahead" or contract.resell:
+            terms[when, position, s] += power_w
+            terms[when, usd, s] += power_w * paid / J_PER_MWH
+        else:  # several blocks of a site are one at their mean price
+            before = terms[when, block, s] * terms[when, price, s]
+            terms[when, block, s] += power_w
+            terms[when, price, s] = (before + power_w * paid) / terms[when, block, s]
+    terms[:, price] += adder
+    return terms
+
+
+def _in_force(contract: PowerContract, scenario: Scenario, steps: int) -> tuple[int, int]:
+    """First step and the one after the last."""
+    begin, step_s = scenario.horizon.start_utc, scenario.horizon.step_s
+
+    def step(when: datetime | None, default: int) -> int:
+        if when is None:
+            return default
+        return min(max(round((when.astimezone(UTC) - begin).total_seconds()) // step_s, 0), steps)
+
+    first = step(contract.start_utc, 0)
+    return first, max(step(contract.end_utc, steps), first)

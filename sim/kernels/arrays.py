@@ -1,7 +1,8 @@
-"""The arrays that kernels work on: ASIC groups, GPU node groups, sites, limits.
+"""The arrays that kernels work on: machines, sites, limits, energy assets, programmes.
 
 Shapes: `group` ASIC groups, `node` groups of GPU nodes, `mode` firmware modes (padded with zero
-power), `site`, `limit` nested limits, `depth` the longest way from a site to the grid's root.
+power), `site`, `limit` nested limits, `depth` the longest way from a site to the grid's root,
+`battery`, `generator`, `programme`, `item` whatever wants power: groups, nodes, charging batteries.
 """
 
 from typing import Final, NamedTuple
@@ -17,6 +18,10 @@ Bools = npt.NDArray[np.bool_]
 WISH: Final = 0
 READY: Final = 1
 GRANTED: Final = 2
+
+# Rows of `AssetState.battery_w` and `generator_w`: WISH, then what is in force and could be had.
+IN_FORCE: Final = 1
+AVAILABLE: Final = 2
 
 # Rows of `AsicState.flow`, since the last settlement: hashes by fate [TH], then energy [J].
 HASHED: Final = 0
@@ -46,7 +51,7 @@ class AsicGroups(NamedTuple):
     mode_ths: Floats  # (group, mode) [TH/s]
     mode_w: Floats  # (group, mode) at the wall [W]
     default_share: Floats  # (group, mode) the scenario's own firmware mode
-    derating: Floats  # (group, 3): start [C], trip [C], factor at the trip
+    thermal: Floats  # (group, …) parameters of the way it is cooled, as in `kernels/thermal.py`
     pace: Floats  # (3,): restart [s], shortest pause [s], ramp [share of a group per s]
 
 
@@ -58,6 +63,8 @@ class AsicState(NamedTuple):
         Floats  # (group,) machines that have not failed; a repaired one runs from the next step
     )
     heat: Floats  # (group,) thermal factor on hashrate and power, 0 to 1
+    cooling: Floats  # (group,) W of cooling for a W of machines
+    factor: Floats  # (group,) W at the meter for a W of machines: cooling and losses
     shares: Floats  # (3, group, mode) of the running machines: WISH, READY, GRANTED
     starting: Floats  # (group,) share that is powered but does not hash yet
     starting_until_s: Floats  # (group,) when those hash
@@ -78,6 +85,7 @@ class NodeGroups(NamedTuple):
     worth_usd_per_h: Floats  # (node,) what a policy takes a node-hour to be worth
     credit_usd_per_h: Floats  # (node,) credit for a node-hour not delivered
     contracted: Floats  # (node,) 1: reserved, 0.5: serving tokens, 0: batch
+    thermal: Floats  # (node, …) as in AsicGroups
 
 
 class NodeState(NamedTuple):
@@ -85,6 +93,8 @@ class NodeState(NamedTuple):
 
     running: Floats  # (node,)
     healthy: Floats  # (node,)
+    cooling: Floats  # (node,) W of cooling for a W of machines
+    factor: Floats  # (node,) W at the meter for a W of machines
     shares: Floats  # (3, node) of the running nodes: WISH, READY (= WISH), GRANTED
     last_s: Floats  # (node,)
     flow: Floats  # (NODE_FLOWS, node) since the last settlement
@@ -95,6 +105,34 @@ class Limits(NamedTuple):
 
     path: Ints  # (site, depth) indices of limits, -1 where the path has ended
     room_w: Floats  # (limit,) capacity less the overhead of the sites below: for machines [W]
+    local_w: Floats  # (site,) supply on the site's side of its meter, as W at the meter
+    cap_w: Floats  # (site,) most that the machines of a site may draw now, inf: no call [W]
+
+
+class Items(NamedTuple):
+    """Whatever wants power: ASIC groups, then GPU nodes, then batteries that charge."""
+
+    value: Floats  # (item,) what a joule is worth; only the order counts
+    wish_w: Floats  # (item,) at the meter
+    granted_w: Floats  # (item,) at the meter
+    site: Ints  # (item,)
+
+
+class Assets(NamedTuple):
+    """Batteries and generators on the sites' side of the meters: what never changes."""
+
+    battery_site: Ints  # (battery,)
+    battery: Floats  # (battery, 4): power [W], energy [J], one-way efficiency, wear [USD/J]
+    generator_site: Ints  # (generator,)
+    generator: Floats  # (generator, 3): capacity [W], fuel [USD/J], carbon [kg/J]
+
+
+class AssetState(NamedTuple):
+    """Batteries and generators: what changes."""
+
+    battery_w: Floats  # (2, battery) wished, granted; positive: charging, negative: discharging
+    stored_j: Floats  # (battery,)
+    generator_w: Floats  # (3, generator) wished, granted, available
 
 
 # Rows of `SiteState.flow`, since the last record.
@@ -121,27 +159,93 @@ NODES_S: Final = 19
 FATES: Final = 20  # eight rows in the order of AsicState.flow: HASHED … DEPLOYED
 TOKEN_USD: Final = 28
 TOKEN_J: Final = 29
-SITE_FLOWS: Final = 30
+GENERATION_J: Final = 30  # on-site generation
+BATTERY_J: Final = 31  # into batteries less out of them, at their terminals
+DISCHARGED_J: Final = 32
+FUEL_USD: Final = 33
+WEAR_USD: Final = 34
+CONTRACT_USD: Final = 35  # blocks at their price less the same at the real-time price
+RESOLD_USD: Final = 36  # what of a block was not used, at the real-time price (part of the above)
+DEMAND_USD: Final = 37  # demand charges, and take-or-pay that was not taken
+PEAK_USD: Final = 38  # transmission by coincident peaks, when they occur
+PROGRAMME_USD: Final = 39
+PENALTY_USD: Final = 40
+CARBON_KG: Final = 41
+DAY_AHEAD_S: Final = 42  # day-ahead price times seconds
+WET_BULB_S: Final = 43
+RESERVED_J: Final = 44  # awarded reserve times seconds
+SITE_FLOWS: Final = 45
+
+# Rows of `SiteState.terms`: what is in force at a site now, and what a billing month has seen.
+ZONE_PRICE: Final = 0  # real-time price of the zone [USD/MWh]
+DAY_AHEAD_PRICE: Final = 1  # [USD/MWh], NaN: none is known
+BLOCK_W: Final = 2  # physical block of a PPA
+BLOCK_PRICE: Final = 3  # its price with delivery [USD/MWh]
+POSITION_W: Final = 4  # bought before, settled against real time
+POSITION_USD_PER_S: Final = 5  # what the position costs
+CARBON_KG_PER_J: Final = 6
+SOON_W: Final = 7  # machines' cap of a call that has been announced, inf: none [W]
+POWERED: Final = 8  # share of the overhead that the grid can carry, below 1 in an outage
+STEP_J: Final = 9  # energy at the meter since the last bill
+MONTH_PEAK_W: Final = 10  # highest control step of the month
+MONTH_BLOCK_J: Final = 11  # used of physical blocks
+MONTH_OFFER_J: Final = 12  # size of those blocks times time
+LAST_W: Final = 13  # meter of the control step that was billed last
+SITE_TERMS: Final = 14
+
+# States of a programme, and columns of `Programmes.terms`.
+IDLE: Final = 0
+NOTICED: Final = 1
+CALLED: Final = 2
+MOST_W: Final = 0
+STANDING: Final = 1  # standing offer, share of ASIC power
+AUTOMATIC: Final = 2  # 1: a relay holds the site to its obligation
+ENERGY_USD_PER_J: Final = 3
+PENALTY_USD_PER_J: Final = 4
 
 
 class Sites(NamedTuple):
     """Sites: what never changes."""
 
-    pue: Floats  # (site, 3): base, knee [C], slope [1/C]
+    pue: Floats  # (site, 3): base, knee [C], slope [1/C]; NaN: by the machines' way of cooling
     overhead_w: Floats  # (site,) always on [W]
     loss: Floats  # (site,) share of the meter's power lost on the way from the grid's root
+    export_w: Floats  # (site,) most that may flow back into the grid
 
 
 class SiteState(NamedTuple):
     """Sites: what changes."""
 
-    price: Floats  # (site,) energy price in force [USD/MWh]
+    price: Floats  # (site,) price of another MWh from the grid, with delivery [USD/MWh]
     ambient_c: Floats  # (site,)
-    pue: Floats  # (site,) outcome of the ambient temperature
-    factor: Floats  # (site,) W at the meter for a W at the machines
-    wish_w: Floats  # (site,) at the meter
-    granted_w: Floats  # (site,) at the meter
+    wet_bulb_c: Floats  # (site,)
+    terms: Floats  # (SITE_TERMS, site) prices, blocks, calls, month
+    wish_w: Floats  # (site,) machines and overhead, as W at the meter
+    load_w: Floats  # (site,) the same, granted
+    granted_w: Floats  # (site,) at the meter: load less on-site supply, plus charging
+    binding: Ints  # (site,) the limit that has no room left for it; -1 none, -2 a call
     idled_w: Floats  # (site,) what healthy machines in the scenario's own modes would add [W]
     hashed_th: Floats  # (site,) of the interval that was settled last [TH]
     settled_s: Floats  # (1,) instant of the last settlement
     flow: Floats  # (SITE_FLOWS, site) since the last record
+
+
+class Programmes(NamedTuple):
+    """Emergency and reserve programmes: what never changes."""
+
+    enrolled: Floats  # (programme, site) 1: takes part
+    terms: Floats  # (programme, 5) columns MOST_W … PENALTY_USD_PER_J
+
+
+class ProgrammeState(NamedTuple):
+    """Emergency and reserve programmes: what changes."""
+
+    price: Floats  # (programme,) of availability [USD/MW/h]
+    phase: Ints  # (programme,) IDLE, NOTICED or CALLED
+    offer_w: Floats  # (programme, site) bid by the policy; NaN: the standing offer
+    award_w: Floats  # (programme, site) load that stands by
+    owed_w: Floats  # (programme, site) obligation of the call
+    baseline_w: Floats  # (programme, site) meters when the call was announced
+    owed_j: Floats  # (programme, site) in the call so far
+    delivered_j: Floats  # (programme, site)
+    earned_usd: Floats  # (programme, site) for availability since the last close of a day

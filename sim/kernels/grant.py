@@ -3,19 +3,26 @@
 import numpy as np
 
 from sim.kernels.arrays import (
+    AVAILABLE,
+    IN_FORCE,
     GRANTED,
+    POWERED,
     READY,
+    SOON_W,
     WISH,
     AsicGroups,
     AsicState,
+    Assets,
+    AssetState,
     Floats,
+    Items,
     Limits,
     NodeGroups,
     NodeState,
     Sites,
     SiteState,
 )
-from sim.kernels.jit import kernel
+from sim.kernels.jit import kernel, part
 from sim.kernels.power import allot
 
 TOLERANCE = 1e-9
@@ -46,35 +53,59 @@ def grant(
     node: NodeState,
     sites: Sites,
     site: SiteState,
+    assets: Assets,
+    asset: AssetState,
     limits: Limits,
+    items: Items,
     t_s: float,
     step_s: float,
     usd_per_th: float,
 ) -> None:
-    """Turn the WISH rows into GRANTED rows that no limit forbids.
+    """Turn the WISH rows into GRANTED rows that no limit of a radial grid forbids.
 
     First what may start at all (`READY`): staggered starts, and the shortest pause of a group that
-    was lowered. Then the limits: contracted GPU nodes, batch nodes, ASICs by margin per MWh at the
-    meter; the least valuable is shed first, by turning machines off. `usd_per_th` [USD/TH] values
-    a hash.
+    was lowered. Then the limits: contracted GPU nodes, serving, batch nodes, ASICs by margin per
+    MWh at the meter, charging batteries; the least valuable is shed first, by turning machines off.
+    `usd_per_th` [USD/TH] values a hash.
     """
-    groups = asics.site.shape[0]
-    items = groups + nodes.site.shape[0]
-    value = np.zeros(items)
-    wish_w = np.zeros(items)
-    granted_w = np.zeros(items)
-    at = np.zeros(items, dtype=np.int64)
+    weigh(
+        asics, asic, nodes, node, sites, site, assets, asset, limits, items, t_s, step_s, usd_per_th
+    )
     room_w = limits.room_w.copy()
+    allot(items.value, items.wish_w, items.site, limits, room_w, items.granted_w)
+    find_binding(site, limits, room_w)
+    settle_grant(
+        asics, asic, nodes, node, sites, site, assets, asset, limits, items, t_s, usd_per_th
+    )
+
+
+@kernel
+def weigh(
+    asics: AsicGroups,
+    asic: AsicState,
+    nodes: NodeGroups,
+    node: NodeState,
+    sites: Sites,
+    site: SiteState,
+    assets: Assets,
+    asset: AssetState,
+    limits: Limits,
+    items: Items,
+    t_s: float,
+    step_s: float,
+    usd_per_th: float,
+) -> None:
+    """Fill `items` with what wants power and what it is worth, `limits.local_w` with own supply."""
+    groups = asics.site.shape[0]
     for s in range(sites.overhead_w.shape[0]):
-        fixed_w = sites.overhead_w[s] / (1.0 - sites.loss[s])
-        site.wish_w[s] = fixed_w
-        site.granted_w[s] = fixed_w
+        site.wish_w[s] = _fixed_w(sites, site, s)
         site.idled_w[s] = 0.0
+        limits.local_w[s] = 0.0
+    _supply(sites, assets, asset, limits, step_s)
     _ready(asics, asic, t_s, step_s)
     for g in range(groups):
         s = asics.site[g]
-        at[g] = s
-        scale_w = asic.running[g] * asic.heat[g] * site.factor[s]
+        scale_w = asic.running[g] * asic.heat[g] * asic.factor[g]
         ths = 0.0
         ready_w = 0.0
         for m in range(asics.mode_w.shape[1]):
@@ -82,46 +113,174 @@ def grant(
             site.idled_w[s] += scale_w * asics.default_share[g, m] * asics.mode_w[g, m]
             ready_w += asic.shares[READY, g, m] * asics.mode_w[g, m]
             ths += asic.shares[READY, g, m] * asics.mode_ths[g, m]
-        wish_w[g] = scale_w * ready_w
+        items.wish_w[g] = scale_w * ready_w
+        items.value[g] = 0.0
         if ready_w > 0.0:
-            value[g] = ths * usd_per_th / (ready_w * site.factor[s]) - site.price[s] / 3.6e9
+            items.value[g] = ths * usd_per_th / (ready_w * asic.factor[g]) - site.price[s] / 3.6e9
     for n in range(nodes.site.shape[0]):
         s = nodes.site[n]
         i = groups + n
-        at[i] = s
-        full_w = node.running[n] * nodes.node_w[n] * site.factor[s]
+        full_w = node.running[n] * nodes.node_w[n] * node.factor[n]
         node.shares[READY, n] = node.shares[WISH, n]
-        wish_w[i] = node.shares[WISH, n] * full_w
-        site.wish_w[s] += wish_w[i]
+        site.wish_w[s] += node.shares[WISH, n] * full_w
         site.idled_w[s] += full_w
-        value[i] = 1e6 * (1.0 + nodes.contracted[n])  # classes before margins [USD/J]
+        items.value[i] = 1e6 * (1.0 + nodes.contracted[n])  # classes before margins [USD/J]
+    _leave_in_time(nodes, node, site, limits)
+    for n in range(nodes.site.shape[0]):
+        full_w = node.running[n] * nodes.node_w[n] * node.factor[n]
+        items.wish_w[groups + n] = node.shares[READY, n] * full_w
+    first = groups + nodes.site.shape[0]
+    for b in range(assets.battery_site.shape[0]):
+        s = assets.battery_site[b]
+        items.value[first + b] = -1e6  # charging waits for everybody
+        items.wish_w[first + b] = max(asset.battery_w[IN_FORCE, b], 0.0) / (1.0 - sites.loss[s])
 
-    allot(value, wish_w, at, limits, room_w, granted_w)
 
-    _mark_blocked(asics, asic, site, limits, room_w, usd_per_th)
-    fraction = np.ones(items)
-    for i in range(items):
-        if wish_w[i] > 0.0:
-            fraction[i] = granted_w[i] / wish_w[i]
-        site.granted_w[at[i]] += granted_w[i]
+@kernel
+def settle_grant(
+    asics: AsicGroups,
+    asic: AsicState,
+    nodes: NodeGroups,
+    node: NodeState,
+    sites: Sites,
+    site: SiteState,
+    assets: Assets,
+    asset: AssetState,
+    limits: Limits,
+    items: Items,
+    t_s: float,
+    usd_per_th: float,
+) -> None:
+    """Put what `items` were granted in force, and hold on-site supply to what can be used."""
+    groups = asics.site.shape[0]
+    first = groups + nodes.site.shape[0]
+    for s in range(sites.overhead_w.shape[0]):
+        site.load_w[s] = _fixed_w(sites, site, s)
+    fraction = np.ones(first)
+    for i in range(items.value.shape[0]):
+        site.load_w[items.site[i]] += items.granted_w[i]
+        if i < first and items.wish_w[i] > 0.0:
+            fraction[i] = items.granted_w[i] / items.wish_w[i]
+    _mark_blocked(asics, asic, site, usd_per_th)
     _apply(asics, asic, fraction, t_s)
     for n in range(nodes.site.shape[0]):
         node.shares[GRANTED, n] = node.shares[READY, n] * fraction[groups + n]
+    for b in range(assets.battery_site.shape[0]):
+        if asset.battery_w[IN_FORCE, b] > 0.0:
+            s = assets.battery_site[b]
+            asset.battery_w[IN_FORCE, b] = items.granted_w[first + b] * (1.0 - sites.loss[s])
     for s in range(sites.overhead_w.shape[0]):
-        fixed_w = sites.overhead_w[s] / (1.0 - sites.loss[s])
-        site.idled_w[s] = max(site.idled_w[s] - (site.granted_w[s] - fixed_w), 0.0)
+        net_w = site.load_w[s] - limits.local_w[s]
+        if net_w < -sites.export_w[s]:
+            _hold_back(sites, assets, asset, s, -sites.export_w[s] - net_w)
+            net_w = -sites.export_w[s]
+        site.granted_w[s] = net_w
+    for i in range(items.value.shape[0]):
+        if i < first:
+            site.idled_w[items.site[i]] -= items.granted_w[i]
+    for s in range(sites.overhead_w.shape[0]):
+        site.idled_w[s] = max(site.idled_w[s], 0.0)
+
+
+@kernel
+def find_binding(site: SiteState, limits: Limits, room_w: Floats) -> None:
+    """The limit nearest to each site that has no room left: -1 none, -2 the cap of a call."""
+    for s in range(limits.path.shape[0]):
+        site.binding[s] = -1
+        for d in range(limits.path.shape[1]):
+            limit = limits.path[s, d]
+            if limit < 0:
+                break
+            if room_w[limit] <= 1e-6 * limits.room_w[limit]:
+                site.binding[s] = limit
+                break
+        if site.binding[s] == -1 and limits.cap_w[s] < np.inf:
+            site.binding[s] = -2
+
+
+@part
+def _fixed_w(sites: Sites, site: SiteState, s: int) -> float:
+    """Overhead of a site at the meter, as far as the grid can carry it [W]."""
+    fixed_w: float = sites.overhead_w[s] * site.terms[POWERED, s] / (1.0 - sites.loss[s])
+    return fixed_w
+
+
+@kernel
+def _supply(
+    sites: Sites, assets: Assets, asset: AssetState, limits: Limits, step_s: float
+) -> None:
+    """What batteries and generators of each site can do of what was wished, as W at the meter."""
+    for b in range(assets.battery_site.shape[0]):
+        power_w, energy_j, one_way = assets.battery[b, 0], assets.battery[b, 1], assets.battery[b, 2]
+        wish_w = min(max(asset.battery_w[WISH, b], -power_w), power_w)
+        most_w = (energy_j - asset.stored_j[b]) / (one_way * step_s)
+        least_w = -asset.stored_j[b] * one_way / step_s
+        asset.battery_w[IN_FORCE, b] = min(max(wish_w, least_w), most_w)
+        if asset.battery_w[IN_FORCE, b] < 0.0:
+            s = assets.battery_site[b]
+            limits.local_w[s] -= asset.battery_w[IN_FORCE, b] / (1.0 - sites.loss[s])
+    for k in range(assets.generator_site.shape[0]):
+        wish_w = min(max(asset.generator_w[WISH, k], 0.0), asset.generator_w[AVAILABLE, k])
+        asset.generator_w[IN_FORCE, k] = wish_w
+        s = assets.generator_site[k]
+        limits.local_w[s] += wish_w / (1.0 - sites.loss[s])
+
+
+@kernel
+def _hold_back(
+    sites: Sites, assets: Assets, asset: AssetState, s: int, surplus_w: float
+) -> None:
+    """Nobody can use `surplus_w` [W at the meter] of a site's supply: batteries first, then fuel.
+
+    The dearest generator goes first, among equals the last.
+    """
+    left_w = surplus_w * (1.0 - sites.loss[s])
+    for b in range(assets.battery_site.shape[0]):
+        if assets.battery_site[b] == s and asset.battery_w[IN_FORCE, b] < 0.0:
+            less_w = min(-asset.battery_w[IN_FORCE, b], left_w)
+            asset.battery_w[IN_FORCE, b] += less_w
+            left_w -= less_w
+    while left_w > 0.0:
+        worst = -1
+        for k in range(assets.generator_site.shape[0]):
+            if assets.generator_site[k] == s and asset.generator_w[IN_FORCE, k] > 0.0:
+                if worst < 0 or assets.generator[k, 1] >= assets.generator[worst, 1]:
+                    worst = k
+        if worst < 0:
+            break
+        less_w = min(asset.generator_w[IN_FORCE, worst], left_w)
+        asset.generator_w[IN_FORCE, worst] -= less_w
+        left_w -= less_w
+
+
+@kernel
+def _leave_in_time(nodes: NodeGroups, node: NodeState, site: SiteState, limits: Limits) -> None:
+    """Nodes that a call already announced will not leave room for stop now, to drain or migrate.
+
+    The most valuable class keeps what room there will be: reserved, serving, batch.
+    """
+    for s in range(site.price.shape[0]):
+        left_w = site.terms[SOON_W, s]
+        if left_w == np.inf:
+            continue
+        left_w += limits.local_w[s]
+        for rank in (1.0, 0.5, 0.0):
+            for n in range(nodes.site.shape[0]):
+                if nodes.site[n] != s or nodes.contracted[n] != rank:
+                    continue
+                full_w = node.running[n] * nodes.node_w[n] * node.factor[n]
+                wish_w = node.shares[READY, n] * full_w
+                if wish_w > left_w:
+                    node.shares[READY, n] = left_w / full_w
+                    wish_w = left_w
+                left_w -= wish_w
 
 
 @kernel
 def _mark_blocked(
-    asics: AsicGroups,
-    asic: AsicState,
-    site: SiteState,
-    limits: Limits,
-    room_w: Floats,
-    usd_per_th: float,
+    asics: AsicGroups, asic: AsicState, site: SiteState, usd_per_th: float
 ) -> None:
-    """Mark the groups whose own mode would earn more than it costs, below a limit that is full."""
+    """Mark the groups whose own mode would earn more than it costs, where a limit is full."""
     for g in range(asics.site.shape[0]):
         s = asics.site[g]
         ths = 0.0
@@ -130,11 +289,8 @@ def _mark_blocked(
             ths += asics.default_share[g, m] * asics.mode_ths[g, m]
             power_w += asics.default_share[g, m] * asics.mode_w[g, m]
         asic.blocked[g] = 0.0
-        if ths * usd_per_th <= power_w * site.factor[s] * site.price[s] / 3.6e9:
-            continue
-        for d in range(limits.path.shape[1]):
-            limit = limits.path[s, d]
-            if limit >= 0 and room_w[limit] <= 1e-6 * limits.room_w[limit]:
+        if ths * usd_per_th > power_w * asic.factor[g] * site.price[s] / 3.6e9:
+            if site.binding[s] != -1:
                 asic.blocked[g] = 1.0
 
 

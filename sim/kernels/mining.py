@@ -71,12 +71,3 @@ def advance_groups(groups: AsicGroups, state: AsicState, first: int, last: int, 
         flow[HASHED, g] += able * (on_ths * dt - booting)
         flow[ASIC_J, g] += able * on_w * dt
 
-
-@kernel
-def heat_factor(ambient_c: float, start_c: float, trip_c: float, at_trip: float) -> float:
-    """Share of hashrate and power left at an ambient temperature: 1, falling, then 0 (tripped)."""
-    if ambient_c <= start_c:
-        return 1.0
-    if ambient_c > trip_c:
-        return 0.0
-    return 1.0 - (1.0 - at_trip) * (ambient_c - start_c) / (trip_c - start_c)

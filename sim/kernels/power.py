@@ -18,53 +18,65 @@ def allot(
     """Fill nested limits with the most valuable wishes first; True when something was cut.
 
     Exact on radial grids: nested (laminar) limits form a polymatroid, on which the greedy order
-    loses the least value (Edmonds, 1970). `value` (item,) orders the items, ties by position;
-    `wish_w`, `granted_w` (item,) [W] at the meter; `site` (item,); `room_w` (limit,) [W] is what is
-    still free, and is used up. Sites below no exceeded limit get what they wish at once.
+    loses the least value (Edmonds, 1970); a site's own supply, which no limit sees, is one more
+    source and leaves it one. `value` (item,) orders the items, ties by position; `wish_w`,
+    `granted_w` (item,) [W] at the meter; `site` (item,); `room_w` (limit,) [W] is what is still
+    free, and is used up. Sites below no exceeded limit get what they wish at once.
     """
     items = value.shape[0]
-    depth = limits.path.shape[1]
-    need_w = np.zeros(room_w.shape[0])
+    sites, depth = limits.path.shape
+    local_w = limits.local_w.copy()
+    cap_w = limits.cap_w.copy()
+    net_w = np.zeros(sites)
     for i in range(items):
         granted_w[i] = wish_w[i]
+        net_w[site[i]] += wish_w[i]
+    need_w = np.zeros(room_w.shape[0])
+    for s in range(sites):
+        net_w[s] = max(net_w[s] - local_w[s], 0.0)
         for d in range(depth):
-            limit = limits.path[site[i], d]
+            limit = limits.path[s, d]
             if limit < 0:
                 break
-            need_w[limit] += wish_w[i]
-    short = np.zeros(limits.path.shape[0], dtype=np.bool_)
-    for s in range(limits.path.shape[0]):
+            need_w[limit] += net_w[s]
+    short = np.zeros(sites, dtype=np.bool_)
+    for s in range(sites):
+        short[s] = net_w[s] > cap_w[s]
         for d in range(depth):
             limit = limits.path[s, d]
             if limit >= 0 and need_w[limit] > room_w[limit]:
                 short[s] = True
+        if not short[s]:
+            for d in range(depth):
+                limit = limits.path[s, d]
+                if limit < 0:
+                    break
+                room_w[limit] -= net_w[s]
     disputed = np.empty(items, dtype=np.int64)
     count = 0
     for i in range(items):
         if short[site[i]] and wish_w[i] > 0.0:
             disputed[count] = i
             count += 1
-            continue
-        for d in range(depth):
-            limit = limits.path[site[i], d]
-            if limit < 0:
-                break
-            room_w[limit] -= wish_w[i]
     ranked = np.empty(count)
     for k in range(count):
         ranked[k] = value[disputed[k]]
     for rank in descending(ranked):
         i = disputed[rank]
-        give_w = wish_w[i]
+        s = site[i]
+        own_w = min(wish_w[i], local_w[s])
+        give_w = min(wish_w[i] - own_w, cap_w[s])
         for d in range(depth):
-            limit = limits.path[site[i], d]
+            limit = limits.path[s, d]
             if limit < 0:
                 break
             give_w = min(give_w, room_w[limit])
         give_w = max(give_w, 0.0)
-        granted_w[i] = give_w
+        granted_w[i] = own_w + give_w
+        local_w[s] -= own_w
+        cap_w[s] -= give_w
         for d in range(depth):
-            limit = limits.path[site[i], d]
+            limit = limits.path[s, d]
             if limit < 0:
                 break
             room_w[limit] -= give_w

@@ -6,14 +6,22 @@ from sim.kernels.arrays import (
     AMBIENT_S,
     ASIC_FLOWS,
     ASIC_J,
+    BATTERY_J,
+    CARBON_KG,
+    CARBON_KG_PER_J,
     COOLING_J,
     CREDIT_USD,
-    ENERGY_USD,
+    DAY_AHEAD_PRICE,
+    DAY_AHEAD_S,
+    DISCHARGED_J,
     FATES,
+    FUEL_USD,
+    GENERATION_J,
     GPU_USD,
     GRANTED_J,
     HASHED,
     IDLED_J,
+    IN_FORCE,
     LOSS_J,
     METER_J,
     NODE_FLOWS,
@@ -23,12 +31,18 @@ from sim.kernels.arrays import (
     NODES_ON_S,
     NODES_S,
     OVERHEAD_J,
+    POWERED,
     PRICE_S,
     SITE_ASIC_J,
     SITE_GPU_J,
+    STEP_J,
+    WEAR_USD,
+    WET_BULB_S,
     WISH_J,
     AsicGroups,
     AsicState,
+    Assets,
+    AssetState,
     Floats,
     NodeGroups,
     NodeState,
@@ -36,8 +50,9 @@ from sim.kernels.arrays import (
     SiteState,
 )
 from sim.kernels.inference import advance_nodes
-from sim.kernels.jit import kernel
-from sim.kernels.mining import advance_groups, heat_factor
+from sim.kernels.jit import kernel, part
+from sim.kernels.mining import advance_groups
+from sim.kernels.thermal import cooling_share, derating
 
 
 @kernel
@@ -57,43 +72,79 @@ def settle(
     node: NodeState,
     sites: Sites,
     site: SiteState,
+    assets: Assets,
+    asset: AssetState,
     t_s: float,
 ) -> None:
-    """Gather what the machines did since the last settlement, at the prices then in force.
+    """Gather what the machines did since the last settlement: physics; `bill` makes it money.
 
-    Energy at the meter is the sum of its uses: machines, cooling, overhead and losses on the way.
-    `site.hashed_th` is left with the interval's hashes [TH] for the pool to pay.
+    Energy at the meter is the sum of its uses less on-site generation: machines, cooling, overhead,
+    what batteries took, and losses on the way. `site.hashed_th` is left with the interval's hashes
+    [TH] for the pool to pay, `site.terms[STEP_J]` with the meter's energy since the last bill.
     """
     dt = t_s - site.settled_s[0]
     site.settled_s[0] = t_s
     flow = site.flow
-    count = sites.overhead_w.shape[0]
-    machines_j = _gather(asics, asic, nodes, node, site)
-    for s in range(count):
-        cooling_j = (site.pue[s] - 1.0) * machines_j[s]
-        overhead_j = sites.overhead_w[s] * dt
-        at_site_j = machines_j[s] + cooling_j + overhead_j
-        loss_j = at_site_j * sites.loss[s] / (1.0 - sites.loss[s])
-        meter_j = at_site_j + loss_j
-        flow[COOLING_J, s] += cooling_j
+    at_site_j = np.zeros(site.hashed_th.shape[0])
+    _gather(asics, asic, nodes, node, site, at_site_j)
+    _settle_assets(assets, asset, flow, at_site_j, dt)
+    for s in range(at_site_j.shape[0]):
+        overhead_j = sites.overhead_w[s] * site.terms[POWERED, s] * dt
+        at_site_j[s] += overhead_j
+        if at_site_j[s] >= 0.0:
+            loss_j = at_site_j[s] * sites.loss[s] / (1.0 - sites.loss[s])
+        else:  # what flows back is worth less at the root of the grid
+            loss_j = -at_site_j[s] * sites.loss[s]
+        meter_j = at_site_j[s] + loss_j
         flow[OVERHEAD_J, s] += overhead_j
         flow[LOSS_J, s] += loss_j
         flow[METER_J, s] += meter_j
-        flow[ENERGY_USD, s] += meter_j * site.price[s] / 3.6e9
+        flow[CARBON_KG, s] += max(meter_j, 0.0) * site.terms[CARBON_KG_PER_J, s]
+        site.terms[STEP_J, s] += meter_j
         flow[WISH_J, s] += site.wish_w[s] * dt
         flow[GRANTED_J, s] += site.granted_w[s] * dt
         flow[IDLED_J, s] += site.idled_w[s] * dt
         flow[PRICE_S, s] += site.price[s] * dt
+        flow[DAY_AHEAD_S, s] += site.terms[DAY_AHEAD_PRICE, s] * dt
         flow[AMBIENT_S, s] += site.ambient_c[s] * dt
+        flow[WET_BULB_S, s] += site.wet_bulb_c[s] * dt
+
+
+@kernel
+def _settle_assets(
+    assets: Assets, asset: AssetState, flow: Floats, at_site_j: Floats, dt: float
+) -> None:
+    """Energy of batteries and generators over `dt` [s] at their constant powers."""
+    for b in range(assets.battery_site.shape[0]):
+        s = assets.battery_site[b]
+        energy_j = asset.battery_w[IN_FORCE, b] * dt
+        one_way = assets.battery[b, 2]
+        stored_j = asset.stored_j[b] + (energy_j * one_way if energy_j > 0.0 else energy_j / one_way)
+        asset.stored_j[b] = min(max(stored_j, 0.0), assets.battery[b, 1])
+        flow[BATTERY_J, s] += energy_j
+        flow[DISCHARGED_J, s] += max(-energy_j, 0.0)
+        flow[WEAR_USD, s] += max(-energy_j, 0.0) * assets.battery[b, 3]
+        at_site_j[s] += energy_j
+    for k in range(assets.generator_site.shape[0]):
+        s = assets.generator_site[k]
+        energy_j = asset.generator_w[IN_FORCE, k] * dt
+        flow[GENERATION_J, s] += energy_j
+        flow[FUEL_USD, s] += energy_j * assets.generator[k, 1]
+        flow[CARBON_KG, s] += energy_j * assets.generator[k, 2]
+        at_site_j[s] -= energy_j
 
 
 @kernel
 def _gather(
-    asics: AsicGroups, asic: AsicState, nodes: NodeGroups, node: NodeState, site: SiteState
-) -> Floats:
-    """Add the flows of the groups to their sites and clear them; machine energy (site,) [J]."""
+    asics: AsicGroups,
+    asic: AsicState,
+    nodes: NodeGroups,
+    node: NodeState,
+    site: SiteState,
+    at_site_j: Floats,
+) -> None:
+    """Add the flows of the groups to their sites and clear them; machines and cooling [J]."""
     flow = site.flow
-    machines_j = np.zeros(site.hashed_th.shape[0])
     for s in range(site.hashed_th.shape[0]):
         site.hashed_th[s] = 0.0
     for g in range(asics.site.shape[0]):
@@ -102,7 +153,9 @@ def _gather(
         for fate in range(ASIC_J):
             flow[FATES + fate, s] += asic.flow[fate, g]
         flow[SITE_ASIC_J, s] += asic.flow[ASIC_J, g]
-        machines_j[s] += asic.flow[ASIC_J, g]
+        cooling_j = asic.flow[ASIC_J, g] * asic.cooling[g]
+        flow[COOLING_J, s] += cooling_j
+        at_site_j[s] += asic.flow[ASIC_J, g] + cooling_j
         for row in range(ASIC_FLOWS):
             asic.flow[row, g] = 0.0
     for n in range(nodes.site.shape[0]):
@@ -114,32 +167,42 @@ def _gather(
         flow[NODES_ON_S, s] += on_s
         flow[NODES_S, s] += on_s + missed_s
         flow[SITE_GPU_J, s] += node.flow[NODE_J, n]
-        machines_j[s] += node.flow[NODE_J, n]
+        cooling_j = node.flow[NODE_J, n] * node.cooling[n]
+        flow[COOLING_J, s] += cooling_j
+        at_site_j[s] += node.flow[NODE_J, n] + cooling_j
         for row in range(NODE_FLOWS):
             node.flow[row, n] = 0.0
-    return machines_j
 
 
 @kernel
 def condition(
     asics: AsicGroups,
     asic: AsicState,
+    nodes: NodeGroups,
     node: NodeState,
     sites: Sites,
     site: SiteState,
 ) -> None:
-    """Let the weather in force act (PUE, meter factor, thermal factors); the repaired rejoin."""
-    for s in range(sites.overhead_w.shape[0]):
-        above_c = max(site.ambient_c[s] - sites.pue[s, 1], 0.0)
-        site.pue[s] = sites.pue[s, 0] + sites.pue[s, 2] * above_c
-        site.factor[s] = site.pue[s] / (1.0 - sites.loss[s])
+    """Let the weather in force act (cooling, meter factors, thermal factors); repaired rejoin."""
     for g in range(asics.site.shape[0]):
+        s = asics.site[g]
         asic.running[g] = asic.healthy[g]
-        asic.heat[g] = heat_factor(
-            site.ambient_c[asics.site[g]],
-            asics.derating[g, 0],
-            asics.derating[g, 1],
-            asics.derating[g, 2],
-        )
-    for n in range(node.healthy.shape[0]):  # a slice takes numba 4 s to compile
-        node.running[n] = node.healthy[n]
+        asic.heat[g] = derating(asics.thermal[g], site.ambient_c[s], site.wet_bulb_c[s])
+        asic.cooling[g] = _cooling(sites, site, s, asics.thermal[g])
+        asic.factor[g] = (1.0 + asic.cooling[g]) / (1.0 - sites.loss[s])
+    for n in range(node.healthy.shape[0]):
+        s = nodes.site[n]
+        node.running[n] = node.healthy[n]  # a slice takes numba 4 s to compile
+        node.cooling[n] = _cooling(sites, site, s, nodes.thermal[n])
+        node.factor[n] = (1.0 + node.cooling[n]) / (1.0 - sites.loss[s])
+
+
+@part
+def _cooling(sites: Sites, site: SiteState, s: int, thermal: Floats) -> float:
+    """W of cooling per W of machines: of the way it is cooled, or by the site's own line."""
+    if np.isnan(sites.pue[s, 0]):
+        share: float = cooling_share(thermal, site.ambient_c[s], site.wet_bulb_c[s])
+    else:
+        above_c = max(site.ambient_c[s] - sites.pue[s, 1], 0.0)
+        share = sites.pue[s, 0] + sites.pue[s, 2] * above_c - 1.0
+    return share

@@ -14,7 +14,16 @@ from sim.scenario.checks import check
 from sim.scenario.demand import Tenant
 from sim.scenario.problems import Problem, ScenarioError, from_validation, shown, suggest
 from sim.scenario.quantity import Table
-from sim.scenario.rows import AsicGroup, GpuGroup, GridLink, GridNode, Site
+from sim.scenario.rows import (
+    AsicGroup,
+    Battery,
+    Generator,
+    GpuGroup,
+    GridLink,
+    GridNode,
+    PowerContract,
+    Site,
+)
 from sim.scenario.scenario import Scenario, ScenarioFile
 from sim.scenario.series import Series, SeriesError, read_series
 from sim.serving.traces import Trace, TraceError, read_trace
@@ -25,6 +34,9 @@ SHEETS: Final[dict[str, type[Table]]] = {
     "asics": AsicGroup,
     "gpus": GpuGroup,
     "tenants": Tenant,
+    "power_contracts": PowerContract,
+    "batteries": Battery,
+    "generators": Generator,
     "grid_nodes": GridNode,
     "grid_links": GridLink,
 }

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AwareDatetime, Field, model_validator
 
-from sim.scenario.quantity import REQUIRED, Table, quantity
+from sim.scenario.quantity import REQUIRED, Table, inherited, quantity
 from sim.units import SECONDS_PER_DAY
 
 
@@ -73,6 +73,32 @@ class ReplayPrice(Table):
     model: Literal["replay"] = "replay"
     series: str = quantity(REQUIRED, "", "regular series that holds the price")
     column: str = quantity(REQUIRED, "", "column with the price [USD/MWh]")
+    day_ahead_series: str | None = quantity(
+        None, "", "regular series that holds the day-ahead price; default: the same series"
+    )
+    day_ahead_column: str | None = quantity(
+        None, "", "column with the day-ahead price [USD/MWh]; default: none is known"
+    )
+
+
+class DcOpfPrice(Table):
+    """Locational marginal prices of a DC optimal power flow over `grid.case`.
+
+    The fleet is a price-maker: its own load of the moment is part of the flow.
+    """
+
+    model: Literal["dc-opf"] = "dc-opf"
+    update_s: int = quantity(
+        900, "s", "how often the power flow is solved", source="assumed", ge=60, le=86_400
+    )
+    voll_usd_per_mwh: float = quantity(
+        5000.0,
+        "USD/MWh",
+        "price where load must be shed",
+        source="ERCOT system-wide offer cap since 2022, 16 TAC 25.509",
+        gt=0,
+        le=100_000,
+    )
 
 
 class SeasonalJumpPrice(Table):
@@ -88,7 +114,9 @@ class SeasonalJumpPrice(Table):
     )
 
 
-Price = Annotated[FixedPrice | ReplayPrice | SeasonalJumpPrice, Field(discriminator="model")]
+Price = Annotated[
+    FixedPrice | ReplayPrice | SeasonalJumpPrice | DcOpfPrice, Field(discriminator="model")
+]
 
 
 class Prices(Table):
@@ -99,7 +127,7 @@ class Prices(Table):
     @model_validator(mode="before")
     @classmethod
     def _inherit(cls, data: Any) -> Any:
-        return _with_defaults(data, "zones")
+        return inherited(data, "zones")
 
 
 class SeasonalWeather(Table):
@@ -115,6 +143,12 @@ class ReplayWeather(Table):
     model: Literal["replay"] = "replay"
     series: str = quantity(REQUIRED, "", "regular or typical-year series")
     column: str = quantity("dry_bulb_c", "", "column with the temperature [C]")
+    humidity_column: str | None = quantity(
+        None, "", "column with the relative humidity [%]; default: relative_humidity_pct holds"
+    )
+    relative_humidity_pct: float = quantity(
+        50.0, "%", "relative humidity without a column", source="assumed", ge=0, le=100
+    )
 
 
 Climate = Annotated[SeasonalWeather | ReplayWeather, Field(discriminator="model")]
@@ -128,7 +162,7 @@ class Weather(Table):
     @model_validator(mode="before")
     @classmethod
     def _inherit(cls, data: Any) -> Any:
-        return _with_defaults(data, "climates")
+        return inherited(data, "climates")
 
 
 class Mining(Table):
@@ -249,18 +283,3 @@ class SeriesSpec(Table):
     max_gap_h: float = quantity(
         0.0, "h", "longest gap that the value before may fill", source="assumed", ge=0
     )
-
-
-def _with_defaults(data: Any, entries: str) -> Any:
-    """Give each entry the keys that stand beside `entries`, if it is of the same model."""
-    if not isinstance(data, dict) or not isinstance(data.get(entries), dict):
-        return data
-    common = {key: value for key, value in data.items() if key != entries}
-    return {
-        entries: {
-            name: {**common, **entry}
-            if isinstance(entry, dict) and entry.get("model") in (None, common.get("model"))
-            else entry
-            for name, entry in data[entries].items()
-        }
-    }

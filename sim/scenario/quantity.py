@@ -25,3 +25,18 @@ def quantity(default: Any, unit: str, meaning: str, *, source: str = "", **limit
         json_schema_extra={"unit": unit, "source": source},
         **limits,
     )
+
+
+def inherited(data: Any, entries: str) -> Any:
+    """Give each entry the keys that stand beside `entries`, if it is of the same model."""
+    if not isinstance(data, dict) or not isinstance(data.get(entries), dict):
+        return data
+    common = {key: value for key, value in data.items() if key != entries}
+    return {
+        entries: {
+            name: {**common, **entry}
+            if isinstance(entry, dict) and entry.get("model") in (None, common.get("model"))
+            else entry
+            for name, entry in data[entries].items()
+        }
+    }

@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import field_validator, model_validator
+from pydantic import AwareDatetime, field_validator, model_validator
 
 from sim.scenario.quantity import REQUIRED, Table, quantity
 
@@ -25,14 +25,20 @@ class Site(Table):
     overhead_mw: float = quantity(
         0.0, "MW", "power that is always on: network, lighting, offices", source="assumed", ge=0
     )
+    cooling: Literal["line", "dry", "wet"] = quantity(
+        "line",
+        "",
+        "line: PUE by the three columns that follow; dry: by each machine's way of cooling (air, "
+        "hydro, immersion; GPU nodes by chiller); wet: the same with wet pads and towers",
+    )
     pue_base: float = quantity(
-        1.05, "-", "PUE below the knee", source="assumed: air-cooled mining hall", ge=1, le=3
+        1.05, "-", "line: PUE below the knee", source="assumed: air-cooled mining hall", ge=1, le=3
     )
     pue_knee_c: float = quantity(
-        25.0, "C", "ambient temperature from which cooling grows", source="assumed"
+        25.0, "C", "line: ambient temperature from which cooling grows", source="assumed"
     )
     pue_slope_per_c: float = quantity(
-        0.002, "1/C", "growth of the PUE above the knee", source="assumed", ge=0, le=0.1
+        0.002, "1/C", "line: growth of the PUE above the knee", source="assumed", ge=0, le=0.1
     )
     contract: Literal["market", "fixed", "hosted"] = quantity(
         "market",
@@ -50,6 +56,25 @@ class Site(Table):
         ge=0,
         le=500,
     )
+    demand_charge_usd_per_mw_month: float = quantity(
+        0.0,
+        "USD/MW/month",
+        "on the highest control step of the calendar month",
+        source="assumed: none",
+        ge=0,
+        le=100_000,
+    )
+    coincident_mw: float = quantity(
+        0.0,
+        "MW",
+        "mean load at last year's system peaks, which this year's transmission bill follows",
+        source="assumed",
+        ge=0,
+    )
+    export_mw: float = quantity(
+        0.0, "MW", "most that may flow back into the grid", source="assumed: none", ge=0
+    )
+    carbon_zone: str | None = quantity(None, "", "a zone of [carbon.zones]")
     technicians: int = quantity(
         4, "persons", "who repair at the same time", source="assumed", ge=0, le=10_000
     )
@@ -67,6 +92,11 @@ class Site(Table):
 
     @model_validator(mode="after")
     def _complete(self) -> "Site":
+        if self.export_mw > self.power_limit_mw:
+            raise ValueError(
+                f"export_mw = {self.export_mw:g}: must be <= power_limit_mw, "
+                f"{self.power_limit_mw:g} MW"
+            )
         if (self.utc_offset_h is None) == (self.timezone is None):
             raise ValueError("give one of utc_offset_h and timezone")
         if (self.contract == "market") != (self.energy_usd_per_mwh is None):
@@ -130,6 +160,95 @@ class GpuGroup(Table):
     source: str = quantity("", "", "where the row's figures come from")
 
 
+class PowerContract(Table):
+    """A row of `power_contracts.csv`: a block of energy at a price known before.
+
+    ppa: `mw` at the strike. With `resell` what is not used is sold at the real-time price, so that
+    stepping back is worth the market's price; without, the block is used first, and what was used
+    less than the take-or-pay share of a month is paid at the strike. day-ahead: `mw` bought in
+    every hour at the day-ahead price and settled against real time.
+    """
+
+    site: str = quantity(REQUIRED, "", "name in sites.csv")
+    kind: Literal["ppa", "day-ahead"] = quantity(REQUIRED, "", "what is bought")
+    mw: float = quantity(REQUIRED, "MW", "size of the block", gt=0, le=5000)
+    strike_usd_per_mwh: float | None = quantity(
+        None, "USD/MWh", "price of a PPA's energy", ge=-100, le=1000
+    )
+    take_or_pay_fraction: float = quantity(
+        0.0, "-", "share of a month's block that is paid in any case", source="assumed", ge=0, le=1
+    )
+    resell: bool = quantity(True, "", "whether unused energy is sold at the real-time price")
+    start_utc: AwareDatetime | None = quantity(None, "UTC", "first instant; default: the run's")
+    end_utc: AwareDatetime | None = quantity(None, "UTC", "end; default: beyond the run")
+    source: str = quantity("", "", "where the row's figures come from")
+
+    @model_validator(mode="after")
+    def _complete(self) -> "PowerContract":
+        if (self.kind == "ppa") == (self.strike_usd_per_mwh is None):
+            what = "needs it" if self.kind == "ppa" else "takes its price from the market"
+            raise ValueError(f"strike_usd_per_mwh: a {self.kind} contract {what}")
+        if self.take_or_pay_fraction and (self.kind != "ppa" or self.resell):
+            raise ValueError(
+                f"take_or_pay_fraction = {self.take_or_pay_fraction:g}: only a ppa with "
+                "resell = false has one; what is resold is taken in any case"
+            )
+        if self.start_utc and self.end_utc and self.end_utc <= self.start_utc:
+            raise ValueError("end_utc: must be after start_utc")
+        return self
+
+
+class Battery(Table):
+    """A row of `batteries.csv`."""
+
+    site: str = quantity(REQUIRED, "", "name in sites.csv")
+    power_mw: float = quantity(REQUIRED, "MW", "most that it charges or discharges", gt=0, le=5000)
+    energy_mwh: float = quantity(REQUIRED, "MWh", "usable energy", gt=0, le=50_000)
+    round_trip_efficiency: float = quantity(
+        0.85,
+        "-",
+        "energy out over energy in; half the loss each way",
+        source="NREL Annual Technology Baseline 2023, utility-scale battery storage",
+        gt=0,
+        le=1,
+    )
+    wear_usd_per_mwh: float = quantity(
+        20.0, "USD/MWh", "cost of a discharged MWh", source="assumed", ge=0, le=1000
+    )
+    initial_fraction: float = quantity(
+        0.5, "-", "stored at the start, of energy_mwh", source="assumed", ge=0, le=1
+    )
+    source: str = quantity("", "", "where the row's figures come from")
+
+
+class Generator(Table):
+    """A row of `generators.csv`: generation on a site's side of the meter."""
+
+    site: str = quantity(REQUIRED, "", "name in sites.csv")
+    kind: Literal["gas", "flare", "solar"] = quantity(REQUIRED, "", "what it runs on")
+    mw: float = quantity(REQUIRED, "MW", "capacity", gt=0, le=5000)
+    usd_per_mwh: float = quantity(
+        0.0, "USD/MWh", "fuel and upkeep", source="assumed: free", ge=0, le=1000
+    )
+    kg_per_mwh: float = quantity(
+        0.0, "kgCO2/MWh", "carbon that it emits", source="assumed: none", ge=0, le=2000
+    )
+    availability: float = quantity(
+        1.0, "-", "share of the capacity that is there on average", source="assumed", ge=0, le=1
+    )
+    series: str | None = quantity(
+        None, "", "series of the available share; solar without one: a clear sky by latitude"
+    )
+    column: str | None = quantity(None, "", "column of the series [-]")
+    source: str = quantity("", "", "where the row's figures come from")
+
+    @model_validator(mode="after")
+    def _pairs(self) -> "Generator":
+        if (self.series is None) != (self.column is None):
+            raise ValueError("series and column: give both or none")
+        return self
+
+
 class GridNode(Table):
     """A row of `grid_nodes.csv`."""
 
@@ -149,5 +268,13 @@ class GridLink(Table):
     loss_fraction: float = quantity(
         0.0, "-", "share of the power that the link loses", source="assumed", ge=0, lt=0.5
     )
-    reactance_pu: float | None = quantity(None, "p.u.", "series reactance, if meshed", gt=0)
+    reactance_pu: float | None = quantity(
+        None, "p.u.", "series reactance on 100 MVA, needed where the grid is meshed", gt=0
+    )
+    mtbf_h: float | None = quantity(
+        None, "h", "mean time between outages (exponential); default: none but dated ones", gt=0
+    )
+    repair_h: float = quantity(
+        12.0, "h", "mean length of such an outage (exponential)", source="assumed", gt=0
+    )
     source: str = quantity("", "", "where the row's figures come from")

@@ -6,8 +6,10 @@ from typing import Any
 
 from pydantic import Field
 
+from sim.grid.matpower import Case
 from sim.scenario.bitcoin import BtcPrice, ConstantBtcPrice, GrowthNetwork, Network, Pool
 from sim.scenario.demand import Demand, Tenant
+from sim.scenario.energy import AnyProgramme, Carbon, CoincidentPeak, Grid
 from sim.scenario.model import (
     FaultTables,
     Horizon,
@@ -20,7 +22,16 @@ from sim.scenario.model import (
     Weather,
 )
 from sim.scenario.quantity import REQUIRED, Table, quantity
-from sim.scenario.rows import AsicGroup, GpuGroup, GridLink, GridNode, Site
+from sim.scenario.rows import (
+    AsicGroup,
+    Battery,
+    Generator,
+    GpuGroup,
+    GridLink,
+    GridNode,
+    PowerContract,
+    Site,
+)
 from sim.scenario.series import Series
 from sim.serving.traces import Trace
 
@@ -44,6 +55,14 @@ class ScenarioFile(Table):
     faults: FaultTables = quantity(FaultTables(), "", "failures and repairs")
     inference: Inference = quantity(Inference(), "", "GPU nodes as reserved capacity")
     demand: Demand = quantity(Demand(), "", "requests for tokens, and how they are routed")
+    grid: Grid = quantity(Grid(), "", "a MATPOWER case, and links that go out")
+    coincident_peak: CoincidentPeak | None = quantity(
+        None, "", "transmission cost by the load at the system's peaks"
+    )
+    programmes: dict[str, AnyProgramme] = quantity(
+        {}, "", "what the grid pays for stepping back, by name"
+    )
+    carbon: Carbon = quantity(Carbon(), "", "carbon intensity by zone")
     treasury: Treasury = quantity(Treasury(), "", "cash and bitcoin")
     policy: PolicySpec = quantity(PolicySpec(), "", "who decides")
     series: dict[str, SeriesSpec] = quantity({}, "", "recorded values, by name")
@@ -56,10 +75,14 @@ class Scenario(ScenarioFile, arbitrary_types_allowed=True):
     asics: tuple[AsicGroup, ...] = ()
     gpus: tuple[GpuGroup, ...] = ()
     tenants: tuple[Tenant, ...] = ()
+    power_contracts: tuple[PowerContract, ...] = ()
+    batteries: tuple[Battery, ...] = ()
+    generators: tuple[Generator, ...] = ()
     grid_nodes: tuple[GridNode, ...] = ()
     grid_links: tuple[GridLink, ...] = ()
     recorded: dict[str, Series] = Field(default_factory=dict, exclude=True)
     traces: dict[str, Trace] = Field(default_factory=dict, exclude=True)
+    case: Case | None = Field(default=None, exclude=True)
     recorded_sha256: dict[str, str] = Field(default_factory=dict)
 
     def resolved(self) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import numpy as np
 
 from sim.kernels.arrays import Floats, Ints
 from sim.scenario.model import Faults
+from sim.scenario.scenario import Scenario
 from sim.streams import Streams
 from sim.units import HOURS_PER_YEAR, SECONDS_PER_DAY, SECONDS_PER_HOUR
 
@@ -80,3 +81,61 @@ def in_order(
 
 def _seconds(hours: Floats) -> Ints:
     return np.maximum(hours * SECONDS_PER_HOUR, 1.0).astype(np.int64)
+
+
+class LinkChange(NamedTuple):
+    """From `t_s` on, a link has another share of its capacity."""
+
+    t_s: int
+    link: int  # row of grid_links.csv, or branch of the case
+    left: float  # 0: out, 1: back
+
+
+def link_changes(scenario: Scenario, streams: Streams) -> tuple[LinkChange, ...]:
+    """Outages of links on dates and at random, each with its end, in order of time.
+
+    Of outages of one link that overlap, the end of the first brings it back: give one instead.
+    """
+    begin, horizon_s = scenario.horizon.start_utc, scenario.horizon.seconds
+    changes: list[LinkChange] = []
+
+    def add(link: int, start_s: int, length_s: int, left: float) -> None:
+        if start_s < horizon_s and start_s + length_s > 0:
+            changes.append(LinkChange(max(start_s, 0), link, left))
+            changes.append(LinkChange(start_s + length_s, link, 1.0))
+
+    for outage in scenario.grid.outages:
+        start_s = round((outage.start_utc - begin).total_seconds())
+        for link in links_between(scenario, outage.from_node, outage.to_node, outage.circuit):
+            add(link, start_s, round(outage.hours * SECONDS_PER_HOUR), outage.left_fraction)
+    seen: dict[tuple[str, str], int] = {}
+    for row, link in enumerate(scenario.grid_links):
+        ends = (link.from_node, link.to_node)
+        seen[ends] = seen.get(ends, -1) + 1
+        if link.mtbf_h is None:
+            continue
+        draw = streams.generator("link", f"{ends[0]}/{ends[1]}/{seen[ends]}")
+        t_s = 0.0
+        while True:
+            t_s += draw.exponential(link.mtbf_h * SECONDS_PER_HOUR)
+            length_s = max(draw.exponential(link.repair_h * SECONDS_PER_HOUR), 1.0)
+            if t_s >= horizon_s:
+                break
+            add(row, round(t_s), round(length_s), 0.0)
+            t_s += length_s
+    return tuple(sorted(changes))
+
+
+def links_between(
+    scenario: Scenario, from_node: str, to_node: str, circuit: int | None
+) -> list[int]:
+    """Rows of the links between two nodes, in either direction; of several, one circuit or all."""
+    if scenario.case is not None:
+        case = scenario.case
+        number = [str(n) for n in case.bus_number]
+        ends = [(number[a], number[b]) for a, b in zip(case.branch_from, case.branch_to, strict=True)]
+    else:
+        ends = [(x.from_node, x.to_node) for x in scenario.grid_links]
+    wanted = {(from_node, to_node), (to_node, from_node)}
+    found = [row for row, pair in enumerate(ends) if pair in wanted]
+    return found if circuit is None else found[circuit - 1 : circuit]

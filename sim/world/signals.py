@@ -5,8 +5,9 @@ from typing import Final, Protocol
 import numpy as np
 
 from sim.kernels.arrays import Floats, Ints
+from sim.kernels.thermal import wet_bulbs_of
 from sim.scenario.bitcoin import BtcPrice, ConstantBtcPrice, GbmBtcPrice, ReplayBtcPrice
-from sim.scenario.model import FixedPrice, ReplayPrice, ReplayWeather
+from sim.scenario.model import DcOpfPrice, FixedPrice, ReplayPrice, ReplayWeather
 from sim.scenario.rows import Site
 from sim.scenario.scenario import Scenario
 from sim.scenario.series import Series
@@ -90,6 +91,8 @@ def price_signal(scenario: Scenario, zone: str, streams: Streams) -> Signal:
         return Constant(price.usd_per_mwh)
     if isinstance(price, ReplayPrice):
         return Replay(scenario.recorded[price.series], price.column, _start(scenario))
+    if isinstance(price, DcOpfPrice):
+        return Constant(0.0)  # the power flow tells when the run is there
     return SeasonalJumpPrice(
         load_price_profiles()[price.profile],
         mean_usd_per_mwh=price.mean_usd_per_mwh,
@@ -101,12 +104,19 @@ def price_signal(scenario: Scenario, zone: str, streams: Streams) -> Signal:
     )
 
 
-def temperature_signal(scenario: Scenario, site: Site, streams: Streams) -> Signal:
-    """The ambient temperature of a site [C]; sites of one climate share its luck."""
+def weather(
+    scenario: Scenario, site: Site, streams: Streams, t_s: Ints
+) -> tuple[Floats, Floats]:
+    """Ambient temperature and wet bulb of a site (instant,) [C]; one climate shares its luck."""
     climate = scenario.weather.climates.get(site.climate)
     if isinstance(climate, ReplayWeather):
-        return Replay(scenario.recorded[climate.series], climate.column, _start(scenario))
-    return SeasonalTemperature(
+        series, start = scenario.recorded[climate.series], _start(scenario)
+        ambient_c = Replay(series, climate.column, start).at(t_s)
+        humidity_pct = np.full(len(t_s), climate.relative_humidity_pct)
+        if climate.humidity_column is not None:
+            humidity_pct = Replay(series, climate.humidity_column, start).at(t_s)
+        return ambient_c, wet_bulbs_of(ambient_c, humidity_pct)
+    path = SeasonalTemperature(
         load_climates()[climate.climate if climate else site.climate],
         start_utc=scenario.horizon.start_utc,
         utc_offset_h=site.offset_h,
@@ -114,6 +124,7 @@ def temperature_signal(scenario: Scenario, site: Site, streams: Streams) -> Sign
         place=site.climate,
         streams=streams,
     )
+    return path.at(t_s), path.wet_bulb_at(t_s)
 
 
 def _start(scenario: Scenario) -> int:

@@ -1,43 +1,81 @@
-"""The grid as a graph, compiled to nested limits."""
+"""The grid as a graph, compiled to nested limits where it is radial and to a mesh where not."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Final
 
 import networkx as nx
 import numpy as np
 
+from sim.grid.mesh import Mesh, mesh_of
 from sim.kernels.arrays import Floats, Ints
 from sim.scenario.scenario import Scenario
 from sim.units import W_PER_MW
 
 Node = tuple[str, str]  # kind (zone, node, site) and name
+BASE_MVA: Final = 100.0  # of reactances in grid_links.csv
+SHORT_PU: Final = 1e-4  # reactance of a bridge without one: any value gives the same flows
+
+
+@dataclass(frozen=True)
+class SiteMesh:
+    """A meshed grid, and the bus of each site."""
+
+    mesh: Mesh  # its lines in the order of grid_links.csv, or of the case's branches
+    site_bus: Ints  # (site,)
 
 
 @dataclass(frozen=True)
 class Topology:
-    """Nested limits of a radial grid. Shapes: `site`, `limit`, `depth`."""
+    """Nested limits. Shapes: `site`, `limit`, `depth`. A meshed grid has each site's own only."""
 
-    graph: "nx.DiGraph[Node]"  # from the grid's roots to the sites
+    graph: "nx.MultiDiGraph[Node]"  # from the grid's roots to the sites
     limit_names: tuple[str, ...]  # (limit,) "site alpha" or "west → feeder-1"
-    capacity_w: Floats  # (limit,) on the sum of the meters below [W]
+    edges: tuple[tuple[tuple[float, int], ...], ...]  # (limit,) [W] and link of what was folded
     path: Ints  # (site, depth) limits a site counts against, -1 where the path has ended
     loss: Floats  # (site,) share of the meter's power lost on the way from the root
+    mesh: SiteMesh | None = None
+    capacity_w: Floats = field(init=False)  # (limit,) with every link in service
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "capacity_w", self.capacity({}))
+
+    def capacity(self, left: dict[int, float]) -> Floats:
+        """Room under each limit (limit,) [W] when links (by row) have a share of theirs left."""
+        return np.array(
+            [min(w * left.get(link, 1.0) for w, link in folded) for folded in self.edges]
+        )
 
 
-def grid_graph(scenario: Scenario) -> "nx.DiGraph[Node]":
+def is_meshed(scenario: Scenario) -> bool:
+    """Whether power has more than one way: a MATPOWER case, or links that close a ring."""
+    if scenario.case is not None:
+        return True
+    graph: nx.MultiGraph[str] = nx.MultiGraph()
+    graph.add_nodes_from(n.name for n in scenario.grid_nodes)
+    graph.add_edges_from((x.from_node, x.to_node) for x in scenario.grid_links)
+    zones = [n.name for n in scenario.grid_nodes if n.kind == "zone"]
+    graph.add_edges_from(("", zone) for zone in zones)  # the grid beyond: two zones make a ring
+    trees = graph.number_of_nodes() - nx.number_connected_components(graph)
+    return bool(graph.number_of_edges() > trees)
+
+
+def grid_graph(scenario: Scenario) -> "nx.MultiDiGraph[Node]":
     """Zones, substations, transformers, feeders and sites; edges carry capacity and loss.
 
-    Edge attributes: `capacity_w` [W], `loss` [-]. A site's own edge is its interconnect. A site
-    without a grid node hangs on its price zone, which then needs no row in grid_nodes.csv.
+    Edge attributes: `capacity_w` [W], `loss` [-], `link` (row of grid_links.csv, -1: a site's own
+    edge, which is its interconnect). A site without a grid node hangs on its price zone, which then needs no row in
+    grid_nodes.csv.
     """
-    graph: nx.DiGraph[Node] = nx.DiGraph()
+    graph: nx.MultiDiGraph[Node] = nx.MultiDiGraph()
     for node in scenario.grid_nodes:
         graph.add_node(("node", node.name), kind=node.kind)
-    for link in scenario.grid_links:
+    for row, link in enumerate(scenario.grid_links):
         graph.add_edge(
             ("node", link.from_node),
             ("node", link.to_node),
             capacity_w=link.capacity_mw * W_PER_MW,
             loss=link.loss_fraction,
+            link=row,
         )
     for site in scenario.sites:
         upstream = ("node", site.grid_node) if site.grid_node else ("zone", site.price_zone)
@@ -47,35 +85,32 @@ def grid_graph(scenario: Scenario) -> "nx.DiGraph[Node]":
             ("site", site.name),
             capacity_w=site.power_limit_mw * W_PER_MW,
             loss=0.0,
+            link=-1,
         )
     return graph
 
 
 def compile_topology(scenario: Scenario) -> Topology:
-    """Nested limits of a radial grid; limits on the same sites are folded into the tightest.
+    """Nested limits of a radial grid, or a mesh; limits on the same sites are folded into one.
 
     Losses of a path are counted at the meter, so a link is held to its capacity by what its sites
     take from the root of the grid, its own losses included: never less than what flows through it.
+    A meshed grid is a DC power flow, which has no losses.
     """
     graph = grid_graph(scenario)
+    if is_meshed(scenario):
+        return _meshed(scenario, graph)
     index = {site.name: i for i, site in enumerate(scenario.sites)}
-    below = {
-        edge: frozenset(
-            index[name]
-            for kind, name in nx.descendants(graph, edge[1]) | {edge[1]}
-            if kind == "site"
-        )
-        for edge in graph.edges
-    }
-    tightest: dict[frozenset[int], tuple[float, str]] = {}
-    for edge, sites in below.items():
-        if not sites:
-            continue
-        kind, name = edge[1]
-        label = f"site {name}" if kind == "site" else f"{edge[0][1]} → {name}"
-        candidate = (graph.edges[edge]["capacity_w"], label)
-        tightest[sites] = min(tightest.get(sites, candidate), candidate)
-    nested = sorted(tightest, key=lambda sites: (len(sites), min(sites)))
+    folded: dict[frozenset[int], list[tuple[float, str, int]]] = {}
+    for start, end, edge in graph.edges(data=True):
+        below = nx.descendants(graph, end) | {end}
+        sites = frozenset(index[name] for kind, name in below if kind == "site")
+        if sites:
+            kind, name = end
+            label = f"site {name}" if kind == "site" else f"{start[1]} → {name}"
+            entry = (edge["capacity_w"], label, edge["link"])
+            folded.setdefault(sites, []).append(entry)
+    nested = sorted(folded, key=lambda sites: (len(sites), min(sites)))
     paths = [[k for k, sites in enumerate(nested) if i in sites] for i in range(len(index))]
     depth = max(len(path) for path in paths)
     loss = np.zeros(len(index))
@@ -83,13 +118,74 @@ def compile_topology(scenario: Scenario) -> Topology:
         passed = 1.0
         node = ("site", name)
         while feeding := list(graph.predecessors(node)):
-            passed *= 1.0 - graph.edges[feeding[0], node]["loss"]
+            passed *= 1.0 - graph.edges[feeding[0], node, 0]["loss"]
             node = feeding[0]
         loss[i] = 1.0 - passed
     return Topology(
         graph=graph,
-        limit_names=tuple(tightest[sites][1] for sites in nested),
-        capacity_w=np.array([tightest[sites][0] for sites in nested]),
+        limit_names=tuple(min(folded[sites])[1] for sites in nested),
+        edges=tuple(tuple((w, link) for w, _, link in folded[sites]) for sites in nested),
         path=np.array([p + [-1] * (depth - len(p)) for p in paths], dtype=np.int64),
         loss=loss,
     )
+
+
+def _meshed(scenario: Scenario, graph: "nx.MultiDiGraph[Node]") -> Topology:
+    """Each site's interconnect as its only nested limit; the rest is the mesh's."""
+    count = len(scenario.sites)
+    return Topology(
+        graph=graph,
+        limit_names=tuple(f"site {s.name}" for s in scenario.sites),
+        edges=tuple(((s.power_limit_mw * W_PER_MW, -1),) for s in scenario.sites),
+        path=np.arange(count, dtype=np.int64)[:, None],
+        loss=np.zeros(count),
+        mesh=_case_mesh(scenario) if scenario.case is not None else _sheet_mesh(scenario),
+    )
+
+
+def _case_mesh(scenario: Scenario) -> SiteMesh:
+    assert scenario.case is not None
+    form = "x/(r²+x²)" if scenario.grid.susceptance == "pglib" else "1/(x·tap)"
+    mesh = mesh_of(scenario.case, form)
+    bus = {str(number): i for i, number in enumerate(scenario.case.bus_number)}
+    site_bus = [bus[str(s.grid_node)] for s in scenario.sites]
+    return SiteMesh(mesh, np.array(site_bus, dtype=np.int64))
+
+
+def _sheet_mesh(scenario: Scenario) -> SiteMesh:
+    """Buses are the nodes of the sheets and zones that sites hang on; zones give what is asked."""
+    names = [n.name for n in scenario.grid_nodes]
+    zones = [n.name for n in scenario.grid_nodes if n.kind == "zone"]
+    for site in scenario.sites:
+        if site.grid_node is None and site.price_zone not in names:
+            names.append(site.price_zone)
+            zones.append(site.price_zone)
+    bus = {name: i for i, name in enumerate(names)}
+    links = scenario.grid_links
+    reactance = np.array([x.reactance_pu or SHORT_PU for x in links])
+    count = len(links)
+    mesh = Mesh(
+        bus_names=tuple(names),
+        line_names=_line_names([(x.from_node, x.to_node) for x in links]),
+        from_bus=np.array([bus[x.from_node] for x in links], dtype=np.int64),
+        to_bus=np.array([bus[x.to_node] for x in links], dtype=np.int64),
+        susceptance_mw=BASE_MVA / reactance,
+        shift_rad=np.zeros(count),
+        limit_mw=np.array([x.capacity_mw for x in links]),
+        in_service=np.ones(count, dtype=np.bool_),
+        source_bus=np.array([bus[z] for z in zones], dtype=np.int64),
+        source_min_mw=np.zeros(len(zones)),
+        source_max_mw=np.full(len(zones), np.inf),
+        load_mw=np.zeros(len(names)),
+    )
+    site_bus = [bus[s.grid_node or s.price_zone] for s in scenario.sites]
+    return SiteMesh(mesh, np.array(site_bus, dtype=np.int64))
+
+
+def _line_names(ends: list[tuple[str, str]]) -> tuple[str, ...]:
+    """Names that differ: circuits between the same two nodes are counted."""
+    names = []
+    for i, (a, b) in enumerate(ends):
+        circuit = f" ({ends[: i + 1].count((a, b))})" if ends.count((a, b)) > 1 else ""
+        names.append(f"{a} → {b}{circuit}")
+    return tuple(names)

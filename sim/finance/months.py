@@ -1,0 +1,100 @@
+"""What is settled when a calendar month ends: demand charges, take-or-pay, coincident peaks."""
+
+from datetime import timedelta
+
+import numpy as np
+
+from sim.finance.ledger import Ledger
+from sim.kernels.arrays import (
+    BLOCK_PRICE,
+    DEMAND_USD,
+    LAST_W,
+    MONTH_BLOCK_J,
+    MONTH_OFFER_J,
+    MONTH_PEAK_W,
+    PEAK_USD,
+    Floats,
+    SiteState,
+)
+from sim.scenario.scenario import Scenario
+from sim.units import J_PER_MWH, SECONDS_PER_DAY, W_PER_MW
+from sim.world.peaks import Peaks
+
+MONTHS = 12
+
+
+class MonthlyBills:
+    """Months follow each site's local standard time; a month cut off by the run's end is billed."""
+
+    def __init__(self, scenario: Scenario, peaks: Peaks | None) -> None:
+        horizon = scenario.horizon
+        self.step_s, self.steps = horizon.step_s, horizon.steps
+        count = len(scenario.sites)
+        self.demand_usd_per_w = (
+            np.array([s.demand_charge_usd_per_mw_month for s in scenario.sites]) / W_PER_MW
+        )
+        contracts = [c for c in scenario.power_contracts if c.take_or_pay_fraction > 0.0]
+        names = [s.name for s in scenario.sites]
+        self.take = np.zeros(count)
+        size = np.zeros(count)
+        for c in contracts:
+            self.take[names.index(c.site)] += c.take_or_pay_fraction * c.mw
+        for c in scenario.power_contracts:
+            if not c.resell:
+                size[names.index(c.site)] += c.mw
+        self.take /= np.maximum(size, 1e-300)
+        self.adder = np.array([s.adder_usd_per_mwh for s in scenario.sites])
+        self.ends: dict[int, list[int]] = {self.steps: list(range(count))}
+        for s, site in enumerate(scenario.sites):
+            local = horizon.start_utc + timedelta(hours=site.offset_h)
+            start = np.datetime64(local.replace(tzinfo=None), "s")
+            begins = start + np.arange(self.steps + 1) * self.step_s
+            month = begins.astype("datetime64[M]")
+            for step in np.flatnonzero(month[1:] != month[:-1]) + 1:
+                if step != self.steps:
+                    self.ends.setdefault(int(step), []).append(s)
+        spec = scenario.coincident_peak
+        self.usd_per_w = spec.usd_per_mw_year / W_PER_MW if spec is not None else 0.0
+        self.opening_w = np.array([s.coincident_mw for s in scenario.sites]) * W_PER_MW
+        self.counted = peaks.counted if peaks is not None else 1
+        self.peak_year: dict[int, int] = {}
+        if peaks is not None:
+            steps = (peaks.peak_steps + 1).tolist()
+            self.peak_year = dict(zip(steps, peaks.year.tolist(), strict=True))
+        offset = timedelta(hours=spec.utc_offset_h if spec is not None else 0.0)
+        self.local_start = horizon.start_utc + offset
+        self.owed_w: dict[int, Floats] = {self.local_start.year - 1: self.opening_w}
+
+    def close_step(self, step: int, site: SiteState) -> None:
+        """After a control step was billed: the peak that it was, the month that it ends."""
+        if step in self.peak_year:
+            share_w = np.maximum(site.terms[LAST_W], 0.0) / self.counted
+            year = self.peak_year[step]
+            self.owed_w[year] = self.owed_w.get(year, np.zeros(len(share_w))) + share_w
+            site.flow[PEAK_USD] += share_w * self.usd_per_w
+        if step not in self.ends:
+            return
+        at = self.ends[step]
+        terms, flow = site.terms, site.flow
+        flow[DEMAND_USD, at] += terms[MONTH_PEAK_W, at] * self.demand_usd_per_w[at]
+        short_j = self.take[at] * terms[MONTH_OFFER_J, at] - terms[MONTH_BLOCK_J, at]
+        strike = terms[BLOCK_PRICE, at] - self.adder[at]
+        flow[DEMAND_USD, at] += np.maximum(short_j, 0.0) * strike / J_PER_MWH
+        for row in (MONTH_PEAK_W, MONTH_BLOCK_J, MONTH_OFFER_J):
+            terms[row, at] = 0.0
+
+    def transmission(self, t_s: int) -> Floats | None:
+        """A twelfth of what last year's peaks cost (site,) [USD], on the last day of a month."""
+        if self.usd_per_w == 0.0:
+            return None
+        today = self.local_start + timedelta(seconds=t_s - SECONDS_PER_DAY)
+        tomorrow = today + timedelta(days=1)
+        if today.month == tomorrow.month:
+            return None
+        owed_w = self.owed_w.get(today.year - 1)
+        return None if owed_w is None else owed_w * self.usd_per_w / MONTHS
+
+    def open(self, ledger: Ledger) -> None:
+        """What last year's peaks will cost this year is owed from the start."""
+        usd = self.opening_w * self.usd_per_w
+        ledger.post(0, "equity:opening", "liabilities:transmission", "USD", usd, "last year's 4CP")

@@ -1,0 +1,112 @@
+"""ASIC groups and GPU nodes of a scenario as arrays, all machines on."""
+
+from typing import Final
+
+import numpy as np
+
+from sim.kernels.arrays import (
+    ASIC_FLOWS,
+    NODE_FLOWS,
+    AsicGroups,
+    AsicState,
+    Floats,
+    NodeGroups,
+    NodeState,
+)
+from sim.kernels.thermal import COOLING_COLUMNS
+from sim.scenario import catalogue
+from sim.scenario.scenario import Scenario
+from sim.units import SECONDS_PER_MINUTE
+
+NEVER_S: Final = -1e18
+WET: Final = {"air": "air-evaporative", "hydro": "tower", "immersion": "tower"}
+PRECEDENCE: Final = {"contracted": 1.0, "serving": 0.5, "batch": 0.0}  # when limits bite
+
+
+def cooled(way: str, wet: bool) -> Floats:
+    """The figures of a way of cooling (COOLING_COLUMNS,), or of the wet one in its place."""
+    return catalogue.cooling()[WET.get(way, way) if wet else way].row()
+
+
+def build_asics(scenario: Scenario, names: list[str]) -> tuple[AsicGroups, AsicState]:
+    groups = scenario.asics
+    models = [catalogue.asics()[g.model] for g in groups]
+    count = len(groups)
+    modes = max([len(m.modes) for m in models], default=1)
+    mode_ths, mode_w, default = (np.zeros((count, modes)) for _ in range(3))
+    for g, (group, model) in enumerate(zip(groups, models, strict=True)):
+        for m, (name, mode) in enumerate(model.modes.items()):
+            mode_ths[g, m], mode_w[g, m] = mode.hashrate_ths, mode.power_w
+            default[g, m] = float(name == group.mode)
+    wet = {site.name: site.cooling == "wet" for site in scenario.sites}
+    thermal = [cooled(m.cooling, wet[g.site]) for g, m in zip(groups, models, strict=True)]
+    mining = scenario.mining
+    machines = np.array([float(g.count) for g in groups])
+    asics = AsicGroups(
+        site=np.array([names.index(g.site) for g in groups], dtype=np.int64),
+        machines=machines,
+        nominal_ths=np.array([m.nominal.hashrate_ths for m in models]),
+        mode_ths=mode_ths,
+        mode_w=mode_w,
+        default_share=default,
+        thermal=np.array(thermal).reshape(count, COOLING_COLUMNS),
+        pace=np.array(
+            [mining.restart_s, mining.min_off_s, mining.ramp_up_per_min / SECONDS_PER_MINUTE]
+        ),
+    )
+    state = AsicState(
+        running=machines.copy(),
+        healthy=machines.copy(),
+        heat=np.ones(count),
+        cooling=np.zeros(count),
+        factor=np.ones(count),
+        shares=np.stack([default] * 3),
+        starting=np.zeros(count),
+        starting_until_s=np.zeros(count),
+        blocked=np.zeros(count),
+        lowered_s=np.full(count, NEVER_S),
+        last_s=np.zeros(count),
+        flow=np.zeros((ASIC_FLOWS, count)),
+    )
+    return asics, state
+
+
+def build_nodes(scenario: Scenario, names: list[str]) -> tuple[NodeGroups, NodeState]:
+    groups = scenario.gpus
+    gpus = [catalogue.gpus()[g.gpu] for g in groups]
+    count = len(groups)
+    worth_usd_per_h = np.array([g.usd_per_gpu_h * g.gpus_per_node for g in groups])
+    contracted = np.array([PRECEDENCE[g.state] for g in groups])
+    serving = np.array([g.state == "serving" for g in groups], dtype=np.bool_)
+    usd_per_h = np.where(serving, 0.0, worth_usd_per_h)  # tokens are paid by the token
+    mean_w = np.array(
+        [
+            g.gpus_per_node
+            * (u.idle_w_per_gpu + g.utilisation * (u.max_w_per_gpu - u.idle_w_per_gpu))
+            for g, u in zip(groups, gpus, strict=True)
+        ]
+    )
+    most_w = np.array(
+        [g.gpus_per_node * u.max_w_per_gpu for g, u in zip(groups, gpus, strict=True)]
+    )
+    nodes = NodeGroups(
+        site=np.array([names.index(g.site) for g in groups], dtype=np.int64),
+        nodes=np.array([float(g.nodes) for g in groups]),
+        node_w=np.where(serving, most_w, mean_w),
+        drawn_w=np.where(serving, 0.0, mean_w),
+        usd_per_h=usd_per_h,
+        worth_usd_per_h=worth_usd_per_h,
+        credit_usd_per_h=usd_per_h * (contracted == 1.0) * scenario.inference.credit_fraction,
+        contracted=contracted,
+        thermal=np.array([cooled("chiller", False)] * count).reshape(count, COOLING_COLUMNS),
+    )
+    state = NodeState(
+        running=nodes.nodes.copy(),
+        healthy=nodes.nodes.copy(),
+        cooling=np.zeros(count),
+        factor=np.ones(count),
+        shares=np.ones((3, count)),
+        last_s=np.zeros(count),
+        flow=np.zeros((NODE_FLOWS, count)),
+    )
+    return nodes, state

@@ -1,0 +1,368 @@
+"""The fleet in force: every array of the run, and the kernels bound to them."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from sim.inference import Inference
+from sim.kernels.arrays import (
+    AVAILABLE,
+    BLOCK_PRICE,
+    BLOCK_W,
+    CARBON_KG_PER_J,
+    CREDIT_USD,
+    DAY_AHEAD_PRICE,
+    GRANTED,
+    MONTH_PEAK_W,
+    NODE_J,
+    POSITION_USD_PER_S,
+    TOKEN_J,
+    TOKEN_USD,
+    WISH,
+    ZONE_PRICE,
+    AsicGroups,
+    AsicState,
+    Assets,
+    AssetState,
+    Floats,
+    Items,
+    Limits,
+    NodeGroups,
+    NodeState,
+    Sites,
+    SiteState,
+)
+from sim.kernels.grant import grant, settle_grant, weigh, wrong_share
+from sim.kernels.inference import advance_nodes
+from sim.kernels.jit import bind
+from sim.kernels.mining import advance_groups
+from sim.kernels.site import advance, condition, settle
+from sim.plant.machines import build_asics, build_nodes
+from sim.plant.meshed import Meshed
+from sim.plant.programmes import Desk
+from sim.plant.sites import (
+    Conditions,
+    build_assets,
+    build_limits,
+    build_sites,
+    make_room,
+)
+from sim.policy import (
+    NO_SERVING,
+    AsicView,
+    Decision,
+    EnergyView,
+    GpuView,
+    Market,
+    Observation,
+    PolicyError,
+    decision_problems,
+    option_problems,
+)
+from sim.scenario.scenario import Scenario
+from sim.units import J_PER_MWH
+from sim.world.topology import Topology, compile_topology
+
+
+class _Calls(NamedTuple):
+    """The kernels, bound to the arrays of one plant."""
+
+    advance: Callable[[float], None]
+    settle: Callable[[float], None]
+    condition: Callable[[], None]
+    wrong_share: Callable[[], bool]
+    grant: Callable[[float, float, float], None]
+    weigh: Callable[[float, float, float], None]
+    settle_grant: Callable[[float, float], None]
+    advance_groups: Callable[[int, int, float], None]
+    advance_nodes: Callable[[int, int, float], None]
+
+
+@dataclass(frozen=True, eq=False)
+class Plant:
+    """The fleet. Every array of the run is here; nobody outside changes one."""
+
+    asics: AsicGroups
+    asic: AsicState
+    nodes: NodeGroups
+    node: NodeState
+    sites: Sites
+    site: SiteState
+    assets: Assets
+    asset: AssetState
+    topology: Topology
+    limits: Limits
+    items: Items
+    desk: Desk
+    site_names: tuple[str, ...]
+    inference: Inference | None
+    meshed: Meshed | None
+    _calls: _Calls
+
+    @classmethod
+    def build(cls, scenario: Scenario, inference: Inference | None = None) -> "Plant":
+        """Arrays of a scenario; the fleet begins as it was set up, all machines on.
+
+        `inference` runs the engines of serving nodes.
+        """
+        names = [s.name for s in scenario.sites]
+        topology = compile_topology(scenario)
+        sites, site = build_sites(scenario, topology)
+        limits = build_limits(topology)
+        asics, asic = build_asics(scenario, names)
+        nodes, node = build_nodes(scenario, names)
+        assets, asset = build_assets(scenario, names)
+        for table in (asics, nodes, sites, assets):
+            _freeze(table)
+        limits.path.flags.writeable = False
+        make_room(limits, sites, site, topology.capacity_w)
+        machines = (asics, asic, nodes, node)
+        every = (*machines, sites, site, assets, asset)
+        at = np.concatenate([asics.site, nodes.site, assets.battery_site])
+        items = Items(np.zeros(len(at)), np.zeros(len(at)), np.zeros(len(at)), at)
+        return cls(
+            asics=asics,
+            asic=asic,
+            nodes=nodes,
+            node=node,
+            sites=sites,
+            site=site,
+            assets=assets,
+            asset=asset,
+            topology=topology,
+            limits=limits,
+            items=items,
+            desk=Desk(scenario, (asics, asic), sites, site, limits),
+            site_names=tuple(names),
+            inference=inference,
+            meshed=Meshed(topology.mesh, sites) if topology.mesh is not None else None,
+            _calls=_Calls(
+                advance=bind(advance, *machines, floats=1),
+                settle=bind(settle, *every, floats=1),
+                condition=bind(condition, *machines, sites, site),
+                wrong_share=bind(wrong_share, asic.shares[WISH], node.shares[WISH]),
+                grant=bind(grant, *every, limits, items, floats=3),
+                weigh=bind(weigh, *every, limits, items, floats=3),
+                settle_grant=bind(settle_grant, *every, limits, items, floats=2),
+                advance_groups=bind(advance_groups, asics, asic, ints=2, floats=1),
+                advance_nodes=bind(advance_nodes, nodes, node, ints=2, floats=1),
+            ),
+        )
+
+    def advance(self, t_s: int) -> None:
+        """Run all machines to `t_s` under the controls in force."""
+        self._calls.advance(t_s)
+        if self.inference is not None:
+            self._serve(t_s)
+
+    def settle(self, t_s: int) -> Floats:
+        """Gather the interval that ends at `t_s`; the hashes of each site (site,) [TH]."""
+        if self.inference is not None:
+            self._to_sites(TOKEN_USD, self.inference.revenue_usd())
+        self.desk.measure(t_s - float(self.site.settled_s[0]))
+        self._calls.settle(t_s)
+        return self.site.hashed_th
+
+    def give_credits(self) -> None:
+        """At the end of a day: what tenants get back where the day missed their SLO."""
+        if self.inference is not None:
+            self._to_sites(CREDIT_USD, self.inference.credits_usd())
+
+    def _serve(self, t_s: int) -> None:
+        if self.inference is not None:
+            spent_j = self.inference.advance(t_s)
+            self.node.flow[NODE_J] += spent_j
+            np.add.at(self.site.flow[TOKEN_J], self.nodes.site, spent_j)
+
+    def _to_sites(self, row: int, lane_usd: Floats) -> None:
+        if self.inference is not None:
+            sites = len(self.site_names)
+            self.site.flow[row] += np.bincount(self.inference.lane_site, lane_usd, sites)
+
+    def condition(self, now: Conditions) -> None:
+        """Prices and temperatures (site,) of now; repaired machines rejoin."""
+        site = self.site
+        site.price[:] = now.price
+        site.ambient_c[:] = now.ambient_c
+        site.wet_bulb_c[:] = now.wet_bulb_c
+        site.terms[ZONE_PRICE] = now.zone_price
+        if now.day_ahead_price is not None:
+            site.terms[DAY_AHEAD_PRICE] = now.day_ahead_price
+        if now.contracts is not None:
+            site.terms[BLOCK_W : POSITION_USD_PER_S + 1] = now.contracts
+        if now.carbon_kg_per_mwh is not None:
+            site.terms[CARBON_KG_PER_J] = now.carbon_kg_per_mwh / J_PER_MWH
+        if now.available_w is not None:
+            self.asset.generator_w[AVAILABLE] = now.available_w
+        if now.reserve_usd_per_mw_h is not None:
+            self.desk.state.price[:] = now.reserve_usd_per_mw_h
+        self._calls.condition()
+
+    def observe(self, t_s: int, step_s: int, market: Market) -> Observation:
+        """What a policy may see. What changes is copied: a policy may keep it."""
+        asics, asic, nodes, node, site = self.asics, self.asic, self.nodes, self.node, self.site
+        limits = self.limits
+        return Observation(
+            t_s,
+            step_s,
+            site.price.copy(),
+            site.ambient_c.copy(),
+            market.usd_per_btc,
+            market.difficulty,
+            market.hashprice_usd_per_ph_day,
+            AsicView(
+                asics.site,
+                asic.healthy.copy(),
+                asic.heat.copy(),
+                asic.factor.copy(),
+                asics.mode_ths,
+                asics.mode_w,
+                asics.default_share,
+                asic.shares[GRANTED].copy(),
+            ),
+            GpuView(
+                nodes.site,
+                node.healthy.copy(),
+                nodes.node_w,
+                node.factor.copy(),
+                nodes.worth_usd_per_h,
+                nodes.credit_usd_per_h,
+                nodes.contracted,
+                node.shares[GRANTED].copy(),
+            ),
+            Limits(limits.path, limits.room_w.copy(), self._own_w(), limits.cap_w.copy()),
+            self._energy_view(market),
+            self.inference.view(step_s) if self.inference is not None else NO_SERVING,
+        )
+
+    def apply(self, decision: Decision, observation: Observation) -> None:
+        """Record a wish and grant what ramps, pauses and limits allow.
+
+        Raises:
+            PolicyError: if the decision is not one, with what is wrong.
+        """
+        try:
+            wish, node_wish = self.asic.shares[WISH], self.node.shares[WISH]
+            wrong = (
+                decision.asic_share.shape != wish.shape
+                or decision.gpu_share.shape != node_wish.shape
+            )
+            if not wrong:
+                wish[:] = decision.asic_share
+                node_wish[:] = decision.gpu_share
+                wrong = self._calls.wrong_share() or bool(option_problems(decision, observation))
+        except (AttributeError, TypeError, ValueError):
+            wrong = True
+        if wrong:
+            what = "; ".join(decision_problems(decision, observation))
+            raise PolicyError(
+                f"decision at t = {observation.t_s} s: {what or 'shares of a wrong shape'}"
+            )
+        self._wish_assets(decision)
+        self.desk.offer(decision.offer_w)
+        if self.meshed is None:
+            self._calls.grant(observation.t_s, observation.step_s, observation.usd_per_th)
+        else:
+            self._calls.weigh(observation.t_s, observation.step_s, observation.usd_per_th)
+            self.meshed.share_out(self.items, self.limits, self.site)
+            self._calls.settle_grant(observation.t_s, observation.usd_per_th)
+        self.desk.award()
+        if self.inference is not None:
+            self.node.shares[GRANTED] = self.inference.switch(self.node.shares[GRANTED])
+            if decision.route is not None:
+                self.inference.weigh(decision.route)
+
+    def bill(self, t_s: int, step_s: int) -> None:
+        """Settle the control step that ends at `t_s` at the prices that were in force."""
+        self.desk.bill(t_s, step_s)
+
+    def set_links(self, left: dict[tuple[str, str], float]) -> list[str]:
+        """Links that are out or derated (share left); the sites that are now without supply."""
+        if self.meshed is not None:
+            dead = self.meshed.set_links(left)
+            capacity_w = np.where(dead, 0.0, self.topology.capacity_w)
+        else:
+            capacity_w = self.topology.capacity(left)
+        make_room(self.limits, self.sites, self.site, capacity_w)
+        dark = [(capacity_w[path[path >= 0]] <= 0.0).any() for path in self.topology.path]
+        return [name for name, out in zip(self.site_names, dark, strict=True) if out]
+
+    def _wish_assets(self, decision: Decision) -> None:
+        """Wishes of batteries (none: idle) and generators (none: those cheaper than the grid)."""
+        asset, assets = self.asset, self.assets
+        if len(assets.battery_site):
+            asset.battery_w[WISH] = 0.0 if decision.battery_w is None else decision.battery_w
+        if len(assets.generator_site):
+            wish_w = decision.generation_w
+            asset.generator_w[WISH] = self._cheap_w() if wish_w is None else wish_w
+
+    def _cheap_w(self) -> Floats:
+        """What generators offer (generator,) whose fuel is cheaper than the grid [W]."""
+        price = self.site.price[self.assets.generator_site] / J_PER_MWH
+        cheap = self.assets.generator[:, 1] <= np.maximum(price, 0.0)
+        return np.asarray(self.asset.generator_w[AVAILABLE] * cheap, dtype=np.float64)
+
+    def _own_w(self) -> Floats:
+        """Supply (site,) that is there unless the policy says otherwise, as W at the meter."""
+        own_w = np.zeros(len(self.site_names))
+        if len(self.assets.generator_site):
+            np.add.at(own_w, self.assets.generator_site, self._cheap_w())
+            own_w /= 1.0 - self.sites.loss
+        return own_w
+
+    def _energy_view(self, market: Market) -> EnergyView:
+        terms, assets, desk = self.site.terms, self.assets, self.desk
+        return EnergyView(
+            terms[DAY_AHEAD_PRICE].copy(),
+            terms[BLOCK_W].copy(),
+            terms[BLOCK_PRICE].copy(),
+            terms[CARBON_KG_PER_J] * J_PER_MWH,
+            market.peak_risk,
+            market.peak_usd_per_mw,
+            terms[MONTH_PEAK_W].copy(),
+            desk.state.price[:, None] * desk.fixed.enrolled if desk.names else desk.fixed.enrolled,
+            desk.called_w.copy(),
+            assets.battery_site,
+            assets.battery,
+            self.asset.stored_j.copy(),
+            assets.generator_site,
+            self.asset.generator_w[AVAILABLE].copy(),
+            assets.generator[:, 1] * J_PER_MWH,
+        )
+
+    def fail(self, kind: str, group: int, machine: int, t_s: int) -> None:
+        """One machine of a group stops for good until it is repaired."""
+        if kind == "asic":
+            self._calls.advance_groups(group, group + 1, t_s)
+            state: AsicState | NodeState = self.asic
+        else:
+            self._calls.advance_nodes(group, group + 1, t_s)
+            state = self.node
+            if self.inference is not None:
+                self._serve(t_s)
+                self.inference.fail(group, machine)
+        state.healthy[group] -= 1.0
+        state.running[group] -= 1.0
+
+    def repair(self, kind: str, group: int, machine: int) -> None:
+        """One machine of a group is healthy again; it runs from the next control step on."""
+        (self.asic if kind == "asic" else self.node).healthy[group] += 1.0
+        if kind == "gpu" and self.inference is not None:
+            self.inference.repair(group, machine)
+
+    def binding(self, s: int) -> str:
+        """The limit that has no room left for site `s`; "" where there is none."""
+        limit = int(self.site.binding[s])
+        if limit >= len(self.topology.limit_names) and self.meshed is not None:
+            return self.meshed.line_names[limit - len(self.topology.limit_names)]
+        return {-1: "", -2: "call"}.get(limit) or (
+            self.topology.limit_names[limit] if limit >= 0 else ""
+        )
+
+
+def _freeze(table: NamedTuple) -> None:
+    """Make arrays that never change read-only: policies see them."""
+    for array in table:
+        array.flags.writeable = False

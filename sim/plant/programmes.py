@@ -1,0 +1,223 @@
+"""Programmes that call for less load: offers, awards, calls and what they came to."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from sim.kernels.arrays import (
+    CALLED,
+    IDLE,
+    LAST_W,
+    PENALTY_USD,
+    PENALTY_USD_PER_J,
+    PROGRAMME_USD,
+    ZONE_PRICE,
+    AsicGroups,
+    AsicState,
+    Floats,
+    Limits,
+    Programmes,
+    ProgrammeState,
+    Sites,
+    SiteState,
+)
+from sim.kernels.energy import award, bill, call, call_caps, measure
+from sim.kernels.jit import bind
+from sim.scenario.energy import EconomicProgramme, EmergencyProgramme, ReserveProgramme
+from sim.scenario.scenario import Scenario
+from sim.units import J_PER_MWH, SECONDS_PER_DAY, SECONDS_PER_HOUR, W_PER_MW
+
+
+class _Calls(NamedTuple):
+    bill: Callable[[float], None]
+    measure: Callable[[float], None]
+    award: Callable[[], None]
+    call: Callable[[int], None]
+    caps: Callable[[], None]
+
+
+class Outcome(NamedTuple):
+    """What a call came to, over all sites."""
+
+    owed_mwh: float
+    delivered_mwh: float
+    penalty_usd: float
+
+
+class Desk:
+    """The firm's dealings with the grid's programmes. Shapes: `programme`, `site`.
+
+    `called_w` (2, site): caps on machines by calls in force, and by calls announced; inf: none.
+    """
+
+    def __init__(
+        self,
+        scenario: Scenario,
+        machines: tuple[AsicGroups, AsicState],
+        sites: Sites,
+        site: SiteState,
+        limits: Limits,
+    ) -> None:
+        names = [s.name for s in scenario.sites]
+        self.site = site
+        self.names = called(scenario)
+        self.specs = [scenario.programmes[name] for name in self.names]
+        count = (len(self.names), len(names))
+        enrolled = np.array([_enrolled(p.sites, names) for p in self.specs]).reshape(count)
+        self.fixed = Programmes(
+            enrolled=enrolled,
+            terms=np.array(
+                [
+                    (
+                        p.max_mw * W_PER_MW,
+                        p.offer_fraction,
+                        float(p.response == "automatic"),
+                        p.usd_per_mwh / J_PER_MWH,
+                        p.penalty_usd_per_mwh / J_PER_MWH,
+                    )
+                    for p in self.specs
+                    if not isinstance(p, EconomicProgramme)
+                ]
+            ).reshape(len(self.names), 5),
+        )
+        self.state = ProgrammeState(
+            price=np.zeros(count[0]),
+            phase=np.zeros(count[0], dtype=np.int64),
+            offer_w=np.full(count, np.nan),
+            **{
+                name: np.zeros(count)
+                for name in (
+                    "award_w", "owed_w", "baseline_w", "owed_j", "delivered_j", "earned_usd"
+                )
+            },
+        )  # fmt: skip
+        self.called_w = np.full((2, len(names)), np.inf)
+        self.economic = [
+            _Economic(p, _enrolled(p.sites, names), scenario.horizon.step_s)
+            for p in scenario.programmes.values()
+            if isinstance(p, EconomicProgramme)
+        ]
+        self._owed_today = np.zeros(count)
+        self._delivered_today = np.zeros(count)
+        both = (self.fixed, self.state)
+        self._calls = _Calls(
+            bill=bind(bill, site, *both, floats=1),
+            measure=bind(measure, site, *both, floats=1),
+            award=bind(award, *machines, sites, site, *both),
+            call=bind(call, site, self.state, ints=1),
+            caps=bind(call_caps, sites, site, *both, limits, self.called_w),
+        )
+
+    def offer(self, offer_w: Floats | None) -> None:
+        """The policy's bid (programme, site) [W]; None: the standing offers."""
+        if self.names:
+            self.state.offer_w[:] = np.nan if offer_w is None else offer_w
+
+    def award(self) -> None:
+        """Take the offers against the load that was granted."""
+        if self.names:
+            self._calls.award()
+
+    def measure(self, dt: float) -> None:
+        """Measure calls in force over the `dt` [s] that end now."""
+        if self.names:
+            self._calls.measure(dt)
+
+    def bill(self, t_s: int, step_s: int) -> None:
+        """Settle the control step that ends at `t_s`."""
+        self._calls.bill(step_s)
+        for programme in self.economic:
+            usd = programme.settle(t_s, self.site.terms[LAST_W], self.site.terms[ZONE_PRICE])
+            self.site.flow[PROGRAMME_USD] += usd
+
+    def announce(self, p: int) -> float:
+        """A call is announced; how much is owed, over all sites [MW]."""
+        self._calls.call(p)
+        self._calls.caps()
+        return float(self.state.owed_w[p].sum()) / W_PER_MW
+
+    def begin(self, p: int) -> None:
+        """The response is due from now on."""
+        self.state.phase[p] = CALLED
+        self._calls.caps()
+
+    def end(self, p: int) -> Outcome:
+        """The call is over: penalties for what was owed and not delivered."""
+        state, spec = self.state, self.specs[p]
+        owed_j, got_j = state.owed_j[p], state.delivered_j[p]
+        short_j = owed_j - got_j
+        if isinstance(spec, EmergencyProgramme):
+            short_j = np.where(got_j < spec.minimum_response * owed_j, short_j, 0.0)
+        usd = short_j * self.fixed.terms[p, PENALTY_USD_PER_J]
+        self.site.flow[PENALTY_USD] += usd
+        self._owed_today[p] += owed_j
+        self._delivered_today[p] += got_j
+        outcome = Outcome(
+            float(owed_j.sum()) / J_PER_MWH, float(got_j.sum()) / J_PER_MWH, float(usd.sum())
+        )
+        state.phase[p] = IDLE
+        state.owed_w[p] = 0.0
+        self._calls.caps()
+        return outcome
+
+    def close_day(self) -> None:
+        """Reserves are paid by performance: the day's availability times delivered over owed."""
+        for p, spec in enumerate(self.specs):
+            if isinstance(spec, ReserveProgramme) and (self._owed_today[p] > 0.0).any():
+                owed = np.maximum(self._owed_today[p], 1e-300)
+                factor = np.where(
+                    self._owed_today[p] > 0.0, self._delivered_today[p] / owed, 1.0
+                )
+                self.site.flow[PROGRAMME_USD] -= (1.0 - factor) * self.state.earned_usd[p]
+        self.state.earned_usd[:] = 0.0
+        self._owed_today[:] = 0.0
+        self._delivered_today[:] = 0.0
+
+
+def called(scenario: Scenario) -> list[str]:
+    """Names of the programmes that call: all but the economic ones, in the scenario's order."""
+    return [n for n, p in scenario.programmes.items() if not isinstance(p, EconomicProgramme)]
+
+
+def _enrolled(sites: tuple[str, ...], names: list[str]) -> Floats:
+    return np.array([float("*" in sites or name in sites) for name in names])
+
+
+@dataclass
+class _Economic:
+    """Reductions below a baseline, paid at the zone's price where that is high."""
+
+    spec: EconomicProgramme
+    enrolled: Floats  # (site,)
+    step_s: int
+
+    def __post_init__(self) -> None:
+        steps, sites = SECONDS_PER_DAY // self.step_s, len(self.enrolled)
+        self.past_w = np.zeros((self.spec.baseline_days, steps, sites))  # days without an event
+        self.known = 0
+        self.today_w = np.zeros((steps, sites))
+        self.event = False
+
+    def settle(self, t_s: int, meter_w: Floats, price: Floats) -> Floats:
+        """What the step that ends at `t_s` earns (site,) [USD]."""
+        step = (t_s // self.step_s - 1) % len(self.today_w)
+        self.today_w[step] = meter_w
+        usd = np.zeros(len(meter_w))
+        high = price >= self.spec.threshold_usd_per_mwh
+        if self.known >= self.spec.baseline_days and high.any():
+            self.event = True
+            baseline_w = self.past_w[:, step].mean(axis=0)
+            less_w = np.maximum(baseline_w - np.maximum(meter_w, 0.0), 0.0)
+            paid = np.maximum(price - self.spec.less_usd_per_mwh, 0.0)
+            mwh = less_w * self.step_s / SECONDS_PER_HOUR / W_PER_MW
+            usd = mwh * paid * high * self.enrolled
+        if step == len(self.today_w) - 1:
+            if not self.event:
+                self.past_w[self.known % self.spec.baseline_days] = self.today_w
+                self.known += 1
+            self.event = False
+        return usd
+
+

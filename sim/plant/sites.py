@@ -1,0 +1,137 @@
+"""Sites, their limits and their assets as arrays."""
+
+
+from typing import NamedTuple
+
+import numpy as np
+
+from sim.kernels.arrays import (
+    DAY_AHEAD_PRICE,
+    POWERED,
+    SITE_FLOWS,
+    SITE_TERMS,
+    SOON_W,
+    Assets,
+    AssetState,
+    Floats,
+    Limits,
+    Sites,
+    SiteState,
+)
+from sim.kernels.power import allot
+from sim.scenario.rows import Site
+from sim.scenario.scenario import Scenario
+from sim.units import J_PER_MWH, W_PER_MW
+from sim.world.topology import Topology
+
+
+class Conditions(NamedTuple):
+    """What the world and the contracts say of one control step; None: unchanged from the start."""
+
+    price: Floats  # (site,) of another MWh, with delivery [USD/MWh]
+    zone_price: Floats  # (site,) real time [USD/MWh]
+    ambient_c: Floats  # (site,)
+    wet_bulb_c: Floats  # (site,)
+    day_ahead_price: Floats | None = None  # (site,) [USD/MWh]
+    contracts: Floats | None = None  # (4, site) the rows BLOCK_W … POSITION_USD_PER_S
+    carbon_kg_per_mwh: Floats | None = None  # (site,)
+    available_w: Floats | None = None  # (generator,)
+    reserve_usd_per_mw_h: Floats | None = None  # (programme,)
+
+
+def build_sites(scenario: Scenario, topology: Topology) -> tuple[Sites, SiteState]:
+    """What the sites are, and their state before anything has happened."""
+    count = len(scenario.sites)
+    sites = Sites(
+        pue=np.array([_pue(s) for s in scenario.sites]),
+        overhead_w=np.array([s.overhead_mw * W_PER_MW for s in scenario.sites]),
+        loss=topology.loss,
+        export_w=np.array([s.export_mw * W_PER_MW for s in scenario.sites]),
+    )
+    terms = np.zeros((SITE_TERMS, count))
+    terms[DAY_AHEAD_PRICE] = np.nan
+    terms[SOON_W] = np.inf
+    terms[POWERED] = 1.0
+    state = SiteState(
+        price=np.zeros(count),
+        ambient_c=np.zeros(count),
+        wet_bulb_c=np.zeros(count),
+        terms=terms,
+        wish_w=np.zeros(count),
+        load_w=np.zeros(count),
+        granted_w=np.zeros(count),
+        binding=np.full(count, -1, dtype=np.int64),
+        idled_w=np.zeros(count),
+        hashed_th=np.zeros(count),
+        settled_s=np.zeros(1),
+        flow=np.zeros((SITE_FLOWS, count)),
+    )
+    return sites, state
+
+
+def _pue(site: Site) -> tuple[float, float, float]:
+    """The site's own line, or NaN where its machines' way of cooling tells."""
+    if site.cooling != "line":
+        return (float("nan"),) * 3
+    return site.pue_base, site.pue_knee_c, site.pue_slope_per_c
+
+
+def build_limits(topology: Topology) -> Limits:
+    """Limits without room yet: `make_room` tells what there is."""
+    count = len(topology.path)
+    return Limits(
+        path=topology.path,
+        room_w=np.zeros(len(topology.limit_names)),
+        local_w=np.zeros(count),
+        cap_w=np.full(count, np.inf),
+    )
+
+
+def make_room(limits: Limits, sites: Sites, site: SiteState, capacity_w: Floats) -> None:
+    """Set the room for machines under limits of `capacity_w` (limit,) [W].
+
+    Overhead comes before every machine; a site whose overhead the grid cannot carry keeps a share
+    of it (`POWERED`), none where the way to it is out.
+    """
+    count = len(sites.loss)
+    fixed_w = sites.overhead_w / (1.0 - sites.loss)
+    room_w = capacity_w.copy()
+    got_w = np.zeros(count)
+    free = limits._replace(local_w=np.zeros(count), cap_w=np.full(count, np.inf))
+    allot(np.ones(count), fixed_w, np.arange(count), free, room_w, got_w)
+    site.terms[POWERED] = np.where(fixed_w > 0.0, got_w / np.maximum(fixed_w, 1e-300), 1.0)
+    limits.room_w[:] = np.maximum(room_w, 0.0)
+
+
+def build_assets(scenario: Scenario, names: list[str]) -> tuple[Assets, AssetState]:
+    """Batteries and generators."""
+    batteries, generators = scenario.batteries, scenario.generators
+    assets = Assets(
+        battery_site=np.array([names.index(b.site) for b in batteries], dtype=np.int64),
+        battery=np.array(
+            [
+                (
+                    b.power_mw * W_PER_MW,
+                    b.energy_mwh * J_PER_MWH,
+                    b.round_trip_efficiency**0.5,
+                    b.wear_usd_per_mwh / J_PER_MWH,
+                )
+                for b in batteries
+            ]
+        ).reshape(len(batteries), 4),
+        generator_site=np.array([names.index(g.site) for g in generators], dtype=np.int64),
+        generator=np.array(
+            [
+                (g.mw * W_PER_MW, g.usd_per_mwh / J_PER_MWH, g.kg_per_mwh / J_PER_MWH)
+                for g in generators
+            ]
+        ).reshape(len(generators), 3),
+    )
+    state = AssetState(
+        battery_w=np.zeros((2, len(batteries))),
+        stored_j=np.array([b.initial_fraction * b.energy_mwh * J_PER_MWH for b in batteries]),
+        generator_w=np.zeros((3, len(generators))),
+    )
+    return assets, state
+
+

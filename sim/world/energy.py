@@ -1,0 +1,126 @@
+"""Signals of the power side: day-ahead prices, reserves, carbon, generation, humidity."""
+
+import math
+from datetime import timedelta
+from typing import Final
+
+import numpy as np
+
+from sim.kernels.arrays import Floats, Ints
+from sim.scenario.energy import EconomicProgramme, FixedCarbon, ReserveProgramme
+from sim.scenario.model import FixedPrice, ReplayPrice
+from sim.scenario.rows import Site
+from sim.scenario.scenario import Scenario
+from sim.units import SECONDS_PER_DAY, SECONDS_PER_HOUR, W_PER_MW
+from sim.world.peaks import Peaks, find_peaks
+
+TILT_DEG: Final = 23.45  # declination of the sun at the solstice
+
+
+def day_ahead(scenario: Scenario, t_s: Ints) -> Floats | None:
+    """Day-ahead price at each site's zone (step, site) [USD/MWh], NaN where none is known."""
+    known: dict[str, Floats] = {}
+    for zone, price in scenario.prices.zones.items():
+        if isinstance(price, FixedPrice):
+            known[zone] = np.full(len(t_s), price.usd_per_mwh)
+        elif isinstance(price, ReplayPrice) and price.day_ahead_column is not None:
+            series = scenario.recorded[price.day_ahead_series or price.series]
+            known[zone] = series.sample(price.day_ahead_column, t_s + _start(scenario))
+    if not any(site.price_zone in known for site in scenario.sites):
+        return None
+    none = np.full(len(t_s), np.nan)
+    return np.stack([known.get(site.price_zone, none) for site in scenario.sites], axis=1)
+
+
+def reserve_prices(scenario: Scenario, t_s: Ints) -> Floats | None:
+    """Availability prices (step, programme) [USD/MW/h] of the programmes that call."""
+    columns = []
+    for spec in scenario.programmes.values():
+        if isinstance(spec, EconomicProgramme):
+            continue
+        if isinstance(spec, ReserveProgramme) and spec.series is not None:
+            values = scenario.recorded[spec.series].sample(str(spec.column), t_s + _start(scenario))
+            columns.append(np.maximum(values, 0.0))
+        else:
+            columns.append(np.full(len(t_s), spec.usd_per_mw_h or 0.0))
+    return np.stack(columns, axis=1) if columns else None
+
+
+def carbon_intensity(scenario: Scenario, t_s: Ints) -> Floats | None:
+    """Carbon intensity at each site (step, site) [kgCO2/MWh], 0 where no zone is named."""
+    if not any(site.carbon_zone for site in scenario.sites):
+        return None
+    zones: dict[str, Floats] = {}
+    for name, zone in scenario.carbon.zones.items():
+        if isinstance(zone, FixedCarbon):
+            zones[name] = np.full(len(t_s), zone.kg_per_mwh)
+        else:
+            zones[name] = scenario.recorded[zone.series].sample(zone.column, t_s + _start(scenario))
+    none = np.zeros(len(t_s))
+    return np.stack([zones.get(site.carbon_zone or "", none) for site in scenario.sites], axis=1)
+
+
+def generation(scenario: Scenario, t_s: Ints) -> Floats | None:
+    """What each generator could give (step, generator) [W]."""
+    if not scenario.generators:
+        return None
+    sites = {site.name: site for site in scenario.sites}
+    columns = []
+    for unit in scenario.generators:
+        if unit.series is not None:
+            values = scenario.recorded[unit.series].sample(str(unit.column), t_s + _start(scenario))
+            share = np.clip(values, 0.0, 1.0)
+        elif unit.kind == "solar":
+            share = clear_sky(sites[unit.site], scenario, t_s)
+        else:
+            share = np.ones(len(t_s))
+        columns.append(share * unit.availability * unit.mw * W_PER_MW)
+    return np.stack(columns, axis=1)
+
+
+def clear_sky(site: Site, scenario: Scenario, t_s: Ints) -> Floats:
+    """Sine of the sun's height (instant,), 0 at night: the shape of a flat panel without clouds.
+
+    Declination and hour angle of Cooper 1969 (Solar Energy 12), without the equation of time; give
+    clouds and losses as the generator's availability.
+    """
+    start = scenario.horizon.start_utc
+    midnight = timedelta(hours=start.hour, minutes=start.minute, seconds=start.second)
+    seconds = t_s + midnight.total_seconds()
+    day = start.timetuple().tm_yday + seconds // SECONDS_PER_DAY
+    tilt = np.radians(TILT_DEG) * np.sin(2.0 * np.pi * (284.0 + day) / 365.0)
+    hour = seconds / SECONDS_PER_HOUR + (site.longitude or 0.0) / 15.0  # local solar time
+    angle = np.radians(15.0) * (hour - 12.0)
+    latitude = math.radians(site.latitude or 0.0)
+    height = np.sin(latitude) * np.sin(tilt) + np.cos(latitude) * np.cos(tilt) * np.cos(angle)
+    return np.asarray(np.maximum(height, 0.0), dtype=np.float64)
+
+
+def coincident_peaks(scenario: Scenario, t_s: Ints, step_s: int) -> Peaks | None:
+    """Peaks of the system's load and the chance of each step to be one."""
+    spec = scenario.coincident_peak
+    if spec is None:
+        return None
+    unix_s = t_s + _start(scenario)
+    load_mw = scenario.recorded[spec.series].sample(spec.column, unix_s)
+    if spec.forecast_series is not None:
+        forecast = scenario.recorded[spec.forecast_series]
+        forecast_mw = forecast.sample(str(spec.forecast_column), unix_s)
+    else:  # yesterday's load at this time of day; on the first day today's level is not known
+        lag = SECONDS_PER_DAY // step_s
+        forecast_mw = np.concatenate([np.full(lag, load_mw[0]), load_mw[:-lag]])
+    return find_peaks(spec, load_mw, forecast_mw, scenario.horizon.start_utc, step_s)
+
+
+def case_load(scenario: Scenario, t_s: Ints) -> Floats:
+    """Share of the case's loads (step,) that is there."""
+    grid = scenario.grid
+    if grid.load_series is None:
+        return np.full(len(t_s), grid.load_fraction)
+    series = scenario.recorded[grid.load_series]
+    values = series.sample(str(grid.load_column), t_s + _start(scenario))
+    return np.asarray(values / values.max() * grid.load_fraction, dtype=np.float64)
+
+
+def _start(scenario: Scenario) -> int:
+    return round(scenario.horizon.start_utc.timestamp())
