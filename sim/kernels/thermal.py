@@ -70,6 +70,15 @@ def wet_bulb_c(dry_c: float, relative_humidity_pct: float) -> float:
 
 
 @kernel
+def relative_humidities_pct(dry_c: Floats, dew_point_c: Floats) -> Floats:
+    """Relative humidities (instant,) [%] of dry bulbs and dew points (instant,) [C]."""
+    humidity_pct = np.empty(dry_c.shape[0])
+    for i in range(dry_c.shape[0]):
+        humidity_pct[i] = relative_humidity_pct(dry_c[i], dew_point_c[i])
+    return humidity_pct
+
+
+@kernel
 def wet_bulbs_c(dry_c: Floats, dew_point_c: Floats) -> Floats:
     """Wet bulbs (instant,) [C] of dry bulbs and dew points (instant,) [C]; never below these.
 

@@ -127,10 +127,8 @@ def gpus() -> dict[str, GpuModel]:
 def cooling() -> dict[str, Cooling]:
     """Ways of cooling by name."""
     return {
-        row["cooling"]: Cooling(
-            row["cooling"],
-            *(float(row[figure]) for figure in Cooling._fields[1:-1]),
-            source=row["source"],
+        row["cooling"]: Cooling._make(
+            [row["cooling"], *(float(row[f]) for f in Cooling._fields[1:-1]), row["source"]]
         )
         for row in rows("cooling.csv")
     }
