@@ -9,10 +9,35 @@ import pytest
 
 from sim.kernels.arrays import Floats
 from sim.streams import Streams
-from sim.world.weather import Climate, SeasonalTemperature, expected_c, load_climates
+from sim.validation.thermal import checks
+from sim.world.weather import (
+    Climate,
+    SeasonalTemperature,
+    expected_c,
+    expected_dew_point_c,
+    load_climates,
+)
 
 STATIONS = ["midland-tx", "massena-ny", "phoenix-az", "reykjavik-is", "addis-ababa-et"]
 YEAR_H = 8760
+
+
+def signal(
+    climate: Climate,
+    hours: int,
+    seed: int = 1,
+    place: str = "place",
+    start: datetime = datetime(2025, 1, 1, tzinfo=UTC),
+    offset_h: float = 0.0,
+) -> SeasonalTemperature:
+    return SeasonalTemperature(
+        climate,
+        start_utc=start,
+        utc_offset_h=offset_h,
+        horizon_s=hours * 3600,
+        place=place,
+        streams=Streams(seed),
+    )
 
 
 def simulate(
@@ -23,15 +48,8 @@ def simulate(
     start: datetime = datetime(2025, 1, 1, tzinfo=UTC),
     offset_h: float = 0.0,
 ) -> Floats:
-    signal = SeasonalTemperature(
-        climate,
-        start_utc=start,
-        utc_offset_h=offset_h,
-        horizon_s=hours * 3600,
-        place=place,
-        streams=Streams(seed),
-    )
-    return signal.at(np.arange(hours, dtype=np.int64) * 3600)
+    made = signal(climate, hours, seed, place, start, offset_h)
+    return made.at(np.arange(hours, dtype=np.int64) * 3600)
 
 
 @pytest.mark.parametrize("name", STATIONS)
@@ -93,3 +111,44 @@ def test_like_the_typical_year(name: str, data: Path) -> None:
         assert np.percentile(made, level) == pytest.approx(np.percentile(real, level), abs=within)
     by_hour = [v.reshape(-1, 24).mean(axis=0) for v in (real, made)]
     assert np.corrcoef(by_hour[0], by_hour[1])[0, 1] > 0.95
+
+
+@pytest.mark.parametrize("name", sorted(load_climates()))
+def test_air_is_never_more_than_saturated(name: str) -> None:
+    made = signal(load_climates()[name], YEAR_H)
+    t_s = np.arange(0, YEAR_H * 3600, 900, dtype=np.int64)[:-4]
+    dry_c, dew_c, wet_c = made.at(t_s), made.dew_point_at(t_s), made.wet_bulb_at(t_s)
+    assert (dew_c <= dry_c).all()
+    assert (dew_c <= wet_c).all()
+    assert (wet_c <= dry_c).all()
+    humidity_pct = made.relative_humidity_at(t_s)
+    assert humidity_pct.min() > 0.0
+    assert humidity_pct.max() <= 100.0
+    assert (humidity_pct[dew_c == dry_c] == 100.0).all()
+
+
+def test_dew_point_has_a_season_of_its_own() -> None:
+    climate = load_climates()["phoenix-az"]  # the monsoon is later than the heat
+    days = np.arange(365.0)
+    dew_c = expected_dew_point_c(climate, days)
+    assert abs(int(dew_c.argmax()) - climate.dew_warmest_day) <= 1.0
+    assert dew_c.argmax() > expected_c(climate, days).argmax() + 14
+    start = datetime(2025, 1, 1, 7, tzinfo=UTC)
+    made = signal(climate._replace(noise_c=0.0), YEAR_H, start=start, offset_h=-7.0)
+    t_s = np.array([int(climate.dew_warmest_day * 86_400)])
+    highest_c = climate.dew_mean_c + climate.dew_amplitude_c
+    assert made.dew_point_at(t_s)[0] == pytest.approx(highest_c, abs=1e-6)
+
+
+@pytest.mark.needs_data
+def test_humidity_like_the_typical_years(data: Path) -> None:
+    made = [c for c in checks(data) if c.check.startswith("mean ")]
+    assert len(made) == 2 * 15
+    assert [c for c in made if not c.ok] == []
+
+
+@pytest.mark.needs_data
+def test_the_s21_on_a_hot_day_as_published(data: Path) -> None:
+    made = [c for c in checks(data) if c.check == "derating of the S21"]
+    assert len(made) == 4
+    assert [c for c in made if not c.ok] == []

@@ -5,6 +5,10 @@ from functools import cache
 from importlib.resources import files
 from typing import NamedTuple
 
+import numpy as np
+
+from sim.kernels.arrays import Floats
+
 
 class Mode(NamedTuple):
     """A firmware mode of an ASIC model."""
@@ -44,17 +48,31 @@ class GpuModel(NamedTuple):
 
 
 class Cooling(NamedTuple):
-    """How a way of cooling answers to heat.
+    """A way of cooling; its figures mean what `sim.kernels.thermal` says, in the same order.
 
-    From `derate_start_c` hashrate and power fall linearly with the ambient temperature, to
-    `derate_fraction` at `trip_c`, above which the machine is off.
+    Shares are W of cooling per W of machines. The sink is what takes the heat: outside air, that
+    air behind wet pads, or its wet bulb.
     """
 
     name: str
-    derate_start_c: float
-    trip_c: float
-    derate_fraction: float
+    base_share: float  # whatever the weather
+    fan_share: float  # outdoor fans at full speed
+    least_flow: float  # of the fans, as a share of full flow
+    hold_c: float  # warm side (exhaust air, coolant) while the fans can hold it
+    approach_k: float  # warm side above the sink at full speed
+    evaporative: float  # 0: the sink is at dry bulb, 1: at wet bulb
+    carnot_fraction: float  # of a chiller, 0: none
+    evaporating_c: float  # its refrigerant
+    least_lift_k: float  # smallest difference that its compressor works against
+    derate_start_c: float  # sink temperature up to which machines run at full speed
+    derate_band_k: float  # over which they fall to `derate_fraction`
+    derate_fraction: float  # of hashrate and power
+    trip_c: float  # sink temperature above which they are off
     source: str
+
+    def row(self) -> Floats:
+        """The figures as a row (COOLING_COLUMNS,) for the kernels of `sim.kernels.thermal`."""
+        return np.array(self[1:-1], dtype=np.float64)
 
 
 def rows(name: str) -> list[dict[str, str]]:
@@ -109,12 +127,8 @@ def gpus() -> dict[str, GpuModel]:
 def cooling() -> dict[str, Cooling]:
     """Ways of cooling by name."""
     return {
-        row["cooling"]: Cooling(
-            name=row["cooling"],
-            derate_start_c=float(row["derate_start_c"]),
-            trip_c=float(row["trip_c"]),
-            derate_fraction=float(row["derate_fraction"]),
-            source=row["source"],
+        row["cooling"]: Cooling._make(
+            [row["cooling"], *(float(row[f]) for f in Cooling._fields[1:-1]), row["source"]]
         )
         for row in rows("cooling.csv")
     }
