@@ -1,24 +1,28 @@
 """The clock: simpy decides when, kernels compute what flowed in between."""
 
 from collections.abc import Callable, Generator
+from itertools import groupby
 from typing import Any, Final
 
 import numpy as np
 import simpy
 
 from sim.finance.books import Books
-from sim.finance.contracts import energy_price
+from sim.finance.contracts import EnergyTerms
+from sim.finance.months import MonthlyBills
 from sim.finance.pools import build_pool
 from sim.inference import build_inference
 from sim.kernels.arrays import BTC, POOL_FEE_USD
 from sim.plant import Plant
-from sim.policy import Decision, Observation, Policy
+from sim.policy import Decision, Market, Observation, Policy
 from sim.results.recorder import Recorder
 from sim.results.serving import ServingRecord
 from sim.scenario.scenario import Scenario
 from sim.streams import Streams
 from sim.units import SECONDS_PER_DAY, TH_PER_EH, TH_PER_PH
 from sim.world.difficulty import btc_per_th
+from sim.world.calls import ProgrammeCall
+from sim.world.market import build_market
 from sim.world.outages import MachineFailures, in_order
 from sim.world.world import World, build_world
 
@@ -38,14 +42,17 @@ class Engine:
         self.policy = policy
         streams = Streams(seed)
         self.world: World = build_world(scenario, streams)
-        self.price = energy_price(scenario, self.world.zone_usd_per_mwh)
+        self.terms = EnergyTerms(scenario, self.world)
         self.inference = build_inference(scenario, self.world, keep_requests)
         self.plant = Plant.build(scenario, self.inference)
         self.pool = build_pool(scenario.pool, self.world.chain)
         self.books = Books(scenario)
+        self.months = MonthlyBills(scenario, self.world.peaks)
+        self.months.open(self.books.ledger)
         self.recorder = Recorder(
             scenario, ServingRecord(self.inference) if self.inference is not None else None
         )
+        self.market = build_market(scenario, self.plant.topology)
         self.env = simpy.Environment()
         self.technicians = [
             simpy.Resource(self.env, capacity=s.technicians) if s.technicians else None
@@ -81,6 +88,9 @@ class Engine:
         """
         env = self.env
         env.process(self._chain_changes())
+        env.process(self._link_changes())
+        for call in self.world.calls:
+            env.process(self._call(call))
         for kind, failures in (
             ("asic", self.world.asic_failures),
             ("gpu", self.world.gpu_failures),
@@ -105,23 +115,34 @@ class Engine:
         hashed_th = self.plant.settle(now_s)
         btc = self.pool.pay(hashed_th, from_s, now_s, self.btc_per_th)
         self.plant.site.flow[BTC : POOL_FEE_USD + 1] += self.per_btc * btc
+        if now_s % self.scenario.horizon.step_s == 0:
+            self.plant.bill(now_s, self.scenario.horizon.step_s)
+            self.months.close_step(now_s // self.scenario.horizon.step_s, self.plant.site)
 
     def look_at_world(self) -> None:
         """Prices, temperatures and the bitcoin price of now."""
-        self.plant.condition(self.price[self.step], self.world.ambient_c[self.step])
+        if self.market is not None:
+            self._clear_market()
+        self.plant.condition(self.terms.at(self.step))
         self._look_at_btc_price()
         if self.now_s % SECONDS_PER_DAY == 0:
             self._look_at_chain()  # fees change by the day
 
     def observe(self) -> None:
-        """What the policy may see."""
+        """What the policy may see; the decision holds until the next control step."""
+        step_s = self.scenario.horizon.step_s
         net = self.gross_hashprice_btc * (1.0 - self.scenario.pool.fee_fraction)
+        peaks = self.world.peaks
         self.observation = self.plant.observe(
             self.now_s,
-            self.scenario.horizon.step_s,
-            self.usd_per_btc,
-            self.difficulty,
-            net * self.usd_per_btc,
+            step_s - self.now_s % step_s,
+            Market(
+                self.usd_per_btc,
+                self.difficulty,
+                net * self.usd_per_btc,
+                float(peaks.risk[self.step]) if peaks is not None else 0.0,
+                self.months.peak_usd_per_mw,
+            ),
         )
 
     def decide(self) -> None:
@@ -138,11 +159,12 @@ class Engine:
         if self.now_s == 0 or self.now_s % horizon.record_s:
             return
         if self.now_s % SECONDS_PER_DAY == 0 or self.step == horizon.steps:
-            self.plant.give_credits()
+            self.plant.close_day()
         self.recorder.interval(self.now_s, self.plant.site.flow)
         if self.now_s % SECONDS_PER_DAY == 0 or self.step == horizon.steps:
             flow = self.recorder.day_flow()
-            self.books.close_day(self.now_s, flow, self.usd_per_btc)
+            bill = self.months.transmission(self.now_s)
+            self.books.close_day(self.now_s, flow, self.usd_per_btc, bill)
         chain = self.world.chain
         self.recorder.fleet(
             height=chain.height_at(self.now_s),
@@ -195,6 +217,66 @@ class Engine:
                 )
             self.recorder.event(self.now_s, kind, "", "network", detail)
 
+    def _link_changes(self) -> Process:
+        """Links that go out or come back: limits anew, and a decision under them."""
+        left: dict[int, float] = {}
+        for t_s, changes in groupby(self.world.link_changes, key=lambda c: c.t_s):
+            if t_s >= self.scenario.horizon.seconds:
+                return
+            yield self.env.timeout(t_s - self.now_s)
+            for change in changes:
+                left[change.link] = change.left
+                name = self.plant.topology.link_names[change.link]
+                kind = "link back" if change.left >= 1.0 else "link out"
+                detail = f"{change.left:.0%} of its capacity"
+                self.recorder.event(t_s, kind, "", name, detail)
+            self._between(lambda: self._set_links(left))
+
+    def _set_links(self, left: dict[int, float]) -> None:
+        dark = self.plant.set_links(left)
+        if self.market is not None:
+            self.market.set_links(left)
+        for name in dark:
+            self.recorder.event(self.now_s, "site without supply", name, "grid", "a link is out")
+
+    def _call(self, call: ProgrammeCall) -> Process:
+        """A programme calls: notice, response, end; each asks for a new decision."""
+        desk, name = self.plant.desk, self.plant.desk.names[call.programme]
+        yield self.env.timeout(call.notice_s)
+        self._between(lambda: None)
+        owed_mw = desk.announce(call.programme)
+        minutes = (call.start_s - call.notice_s) / 60.0
+        self.recorder.event(
+            self.now_s, "call", "", name, f"{owed_mw:.3f} MW owed in {minutes:g} minutes"
+        )
+        self._decide_anew()
+        yield self.env.timeout(call.start_s - self.now_s)
+        self._between(lambda: desk.begin(call.programme))
+        self.recorder.event(self.now_s, "response due", "", name, f"{owed_mw:.3f} MW")
+        yield self.env.timeout(min(call.end_s, self.scenario.horizon.seconds) - self.now_s)
+        self.advance()
+        self.settle()
+        outcome = desk.end(call.programme)
+        detail = (
+            f"{outcome.delivered_mwh:.3f} of {outcome.owed_mwh:.3f} MWh delivered, "
+            f"penalty {outcome.penalty_usd:,.2f} USD"
+        )
+        self.recorder.event(self.now_s, "call over", "", name, detail)
+        self._decide_anew()
+
+    def _between(self, change: Callable[[], None]) -> None:
+        """Settle what was, change the world, and decide anew if no control step does so anyway."""
+        self.advance()
+        self.settle()
+        change()
+        self._decide_anew()
+
+    def _decide_anew(self) -> None:
+        if self.now_s % self.scenario.horizon.step_s:
+            self.observe()
+            self.decide()
+            self.grant()
+
     def _failures(self, kind: str, groups: list[MachineFailures]) -> Process:
         down: list[set[int]] = [set() for _ in groups]
         for t_s, group, machine, spare_s, repair_s in in_order(
@@ -214,6 +296,14 @@ class Engine:
                 job.part_is_here(None)
 
     # Helpers of the phases.
+
+    def _clear_market(self) -> None:
+        """The power flow under the fleet's load of the moment, where it is due."""
+        assert self.market is not None
+        cleared = self.market.clear(self.now_s, self.step, self.plant.site.granted_w)
+        if cleared is not None:
+            self.plant.set_background(cleared)
+        self.terms.learn(self.step, self.market.lmp_usd_per_mwh)
 
     def _look_at_btc_price(self) -> None:
         """Also what a bitcoin adds to the rows BTC, BTC_USD, POOL_FEE_BTC, POOL_FEE_USD."""

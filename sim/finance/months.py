@@ -83,6 +83,11 @@ class MonthlyBills:
         for row in (MONTH_PEAK_W, MONTH_BLOCK_J, MONTH_OFFER_J):
             terms[row, at] = 0.0
 
+    @property
+    def peak_usd_per_mw(self) -> float:
+        """What a MW at one of the peaks costs in the year after."""
+        return self.usd_per_w * W_PER_MW / self.counted
+
     def transmission(self, t_s: int) -> Floats | None:
         """A twelfth of what last year's peaks cost (site,) [USD], on the last day of a month."""
         if self.usd_per_w == 0.0:

@@ -93,6 +93,15 @@ def wet_bulbs_c(dry_c: Floats, dew_point_c: Floats) -> Floats:
     return wet_c
 
 
+@kernel
+def wet_bulbs_of(dry_c: Floats, humidity_pct: Floats) -> Floats:
+    """Wet bulbs (instant,) [C] of dry bulbs [C] and relative humidities [%] (instant,)."""
+    wet_c = np.empty(dry_c.shape[0])
+    for i in range(dry_c.shape[0]):
+        wet_c[i] = wet_bulb_c(dry_c[i], humidity_pct[i])
+    return wet_c
+
+
 @pure_kernel
 def sink_c(cooling: Floats, dry_c: float, wet_c: float) -> float:
     """Temperature [C] of what takes the heat: between dry and wet bulb."""

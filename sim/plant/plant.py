@@ -63,6 +63,7 @@ from sim.policy import (
 )
 from sim.scenario.scenario import Scenario
 from sim.units import J_PER_MWH
+from sim.world.market import Cleared
 from sim.world.topology import Topology, compile_topology
 
 
@@ -137,7 +138,7 @@ class Plant:
             desk=Desk(scenario, (asics, asic), sites, site, limits),
             site_names=tuple(names),
             inference=inference,
-            meshed=Meshed(topology.mesh, sites) if topology.mesh is not None else None,
+            meshed=Meshed(topology.mesh) if topology.mesh is not None else None,
             _calls=_Calls(
                 advance=bind(advance, *machines, floats=1),
                 settle=bind(settle, *every, floats=1),
@@ -165,8 +166,9 @@ class Plant:
         self._calls.settle(t_s)
         return self.site.hashed_th
 
-    def give_credits(self) -> None:
-        """At the end of a day: what tenants get back where the day missed their SLO."""
+    def close_day(self) -> None:
+        """At the end of a day: reserves by performance, credits where the SLO was missed."""
+        self.desk.close_day()
         if self.inference is not None:
             self._to_sites(CREDIT_USD, self.inference.credits_usd())
 
@@ -266,13 +268,18 @@ class Plant:
             self._calls.grant(observation.t_s, observation.step_s, observation.usd_per_th)
         else:
             self._calls.weigh(observation.t_s, observation.step_s, observation.usd_per_th)
-            self.meshed.share_out(self.items, self.limits, self.site)
+            self.meshed.share_out(self.items, self.limits, self.sites, self.site)
             self._calls.settle_grant(observation.t_s, observation.usd_per_th)
         self.desk.award()
         if self.inference is not None:
             self.node.shares[GRANTED] = self.inference.switch(self.node.shares[GRANTED])
             if decision.route is not None:
                 self.inference.weigh(decision.route)
+
+    def set_background(self, cleared: Cleared) -> None:
+        """Loads and generation of the grid around the fleet."""
+        if self.meshed is not None:
+            self.meshed.set_background(cleared.load_mw, cleared.generation_mw)
 
     def bill(self, t_s: int, step_s: int) -> None:
         """Settle the control step that ends at `t_s` at the prices that were in force."""
@@ -352,14 +359,11 @@ class Plant:
         if kind == "gpu" and self.inference is not None:
             self.inference.repair(group, machine)
 
-    def binding(self, s: int) -> str:
-        """The limit that has no room left for site `s`; "" where there is none."""
-        limit = int(self.site.binding[s])
-        if limit >= len(self.topology.limit_names) and self.meshed is not None:
-            return self.meshed.line_names[limit - len(self.topology.limit_names)]
-        return {-1: "", -2: "call"}.get(limit) or (
-            self.topology.limit_names[limit] if limit >= 0 else ""
-        )
+    @property
+    def limit_names(self) -> tuple[str, ...]:
+        """What the numbers of `site.binding` mean: nested limits, then lines of a mesh."""
+        lines = self.meshed.line_names if self.meshed is not None else ()
+        return self.topology.limit_names + lines
 
 
 def _freeze(table: NamedTuple) -> None:

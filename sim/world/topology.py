@@ -6,13 +6,14 @@ from typing import Final
 import networkx as nx
 import numpy as np
 
-from sim.grid.mesh import Mesh, mesh_of
+from sim.grid.mesh import Mesh, SusceptanceForm, mesh_of
 from sim.kernels.arrays import Floats, Ints
 from sim.scenario.scenario import Scenario
 from sim.units import W_PER_MW
 
 Node = tuple[str, str]  # kind (zone, node, site) and name
 BASE_MVA: Final = 100.0  # of reactances in grid_links.csv
+FORMS: Final[dict[str, SusceptanceForm]] = {"pglib": "x/(r²+x²)", "matpower": "1/(x·tap)"}
 SHORT_PU: Final = 1e-4  # reactance of a bridge without one: any value gives the same flows
 
 
@@ -33,6 +34,7 @@ class Topology:
     edges: tuple[tuple[tuple[float, int], ...], ...]  # (limit,) [W] and link of what was folded
     path: Ints  # (site, depth) limits a site counts against, -1 where the path has ended
     loss: Floats  # (site,) share of the meter's power lost on the way from the root
+    link_names: tuple[str, ...]  # rows of grid_links.csv, or branches of the case
     mesh: SiteMesh | None = None
     capacity_w: Floats = field(init=False)  # (limit,) with every link in service
 
@@ -127,26 +129,28 @@ def compile_topology(scenario: Scenario) -> Topology:
         edges=tuple(tuple((w, link) for w, _, link in folded[sites]) for sites in nested),
         path=np.array([p + [-1] * (depth - len(p)) for p in paths], dtype=np.int64),
         loss=loss,
+        link_names=_line_names([(x.from_node, x.to_node) for x in scenario.grid_links]),
     )
 
 
 def _meshed(scenario: Scenario, graph: "nx.MultiDiGraph[Node]") -> Topology:
     """Each site's interconnect as its only nested limit; the rest is the mesh's."""
     count = len(scenario.sites)
+    mesh = _case_mesh(scenario) if scenario.case is not None else _sheet_mesh(scenario)
     return Topology(
         graph=graph,
         limit_names=tuple(f"site {s.name}" for s in scenario.sites),
         edges=tuple(((s.power_limit_mw * W_PER_MW, -1),) for s in scenario.sites),
         path=np.arange(count, dtype=np.int64)[:, None],
         loss=np.zeros(count),
-        mesh=_case_mesh(scenario) if scenario.case is not None else _sheet_mesh(scenario),
+        link_names=mesh.mesh.line_names,
+        mesh=mesh,
     )
 
 
 def _case_mesh(scenario: Scenario) -> SiteMesh:
     assert scenario.case is not None
-    form = "x/(r²+x²)" if scenario.grid.susceptance == "pglib" else "1/(x·tap)"
-    mesh = mesh_of(scenario.case, form)
+    mesh = mesh_of(scenario.case, FORMS[scenario.grid.susceptance])
     bus = {str(number): i for i, number in enumerate(scenario.case.bus_number)}
     site_bus = [bus[str(s.grid_node)] for s in scenario.sites]
     return SiteMesh(mesh, np.array(site_bus, dtype=np.int64))

@@ -8,9 +8,18 @@ from sim.kernels.arrays import Floats
 from sim.scenario.scenario import Scenario
 from sim.streams import Streams
 from sim.world.bitcoin import Chain, build_chain
+from sim.world.calls import ProgrammeCall, programme_calls
 from sim.world.demand import Requests
-from sim.world.outages import MachineFailures
-from sim.world.signals import btc_signal, price_signal, temperature_signal
+from sim.world.energy import (
+    carbon_intensity,
+    coincident_peaks,
+    day_ahead,
+    generation,
+    reserve_prices,
+)
+from sim.world.outages import LinkChange, MachineFailures, link_changes
+from sim.world.peaks import Peaks
+from sim.world.signals import btc_signal, price_signal, weather
 from sim.world.wan import latency_s
 
 
@@ -21,6 +30,14 @@ class World(NamedTuple):
     usd_per_btc: Floats  # (step,)
     zone_usd_per_mwh: Floats  # (step, site) price of each site's zone
     ambient_c: Floats  # (step, site)
+    wet_bulb_c: Floats  # (step, site)
+    day_ahead_usd_per_mwh: Floats | None  # (step, site), None: nowhere known
+    carbon_kg_per_mwh: Floats | None  # (step, site)
+    available_w: Floats | None  # (step, generator)
+    reserve_usd_per_mw_h: Floats | None  # (step, programme)
+    calls: tuple[ProgrammeCall, ...]
+    peaks: Peaks | None
+    link_changes: tuple[LinkChange, ...]
     asic_failures: tuple[MachineFailures, ...]  # one for each ASIC group, none when disabled
     gpu_failures: tuple[MachineFailures, ...]
     requests: Requests  # of the tenants, by day
@@ -37,16 +54,25 @@ def build_world(scenario: Scenario, streams: Streams) -> World:
         zone: price_signal(scenario, zone, streams).at(t_s)
         for zone in dict.fromkeys(site.price_zone for site in scenario.sites)
     }
-    places: dict[tuple[str, float], Floats] = {}
+    places: dict[tuple[str, float], tuple[Floats, Floats]] = {}
     for site in scenario.sites:
         key = (site.climate, site.offset_h)
         if key not in places:
-            places[key] = temperature_signal(scenario, site, streams).at(t_s)
+            places[key] = weather(scenario, site, streams, t_s)
+    at = [places[s.climate, s.offset_h] for s in scenario.sites]
     return World(
         chain=build_chain(scenario, streams),
         usd_per_btc=btc_signal(scenario, streams).at(t_s),
         zone_usd_per_mwh=np.stack([zones[s.price_zone] for s in scenario.sites], axis=1),
-        ambient_c=np.stack([places[s.climate, s.offset_h] for s in scenario.sites], axis=1),
+        ambient_c=np.stack([ambient for ambient, _ in at], axis=1),
+        wet_bulb_c=np.stack([wet for _, wet in at], axis=1),
+        day_ahead_usd_per_mwh=day_ahead(scenario, t_s),
+        carbon_kg_per_mwh=carbon_intensity(scenario, t_s),
+        available_w=generation(scenario, t_s),
+        reserve_usd_per_mw_h=reserve_prices(scenario, t_s),
+        calls=programme_calls(scenario, streams),
+        peaks=coincident_peaks(scenario, t_s[:-1], horizon.step_s),
+        link_changes=link_changes(scenario, streams),
         asic_failures=_failures(scenario, "asic", streams),
         gpu_failures=_failures(scenario, "gpu", streams),
         requests=Requests(scenario, streams),

@@ -1,0 +1,115 @@
+"""The grant on a meshed grid: what the lines carry, by a linear programme where they are short."""
+
+from dataclasses import replace
+from typing import Final
+
+import numpy as np
+
+from sim.grid.grant import Granted, MeshGrant
+from sim.grid.mesh import Mesh
+from sim.kernels.arrays import POWERED, Bools, Floats, Items, Limits, Sites, SiteState
+from sim.kernels.grant import find_binding
+from sim.kernels.power import allot, descending
+from sim.units import W_PER_MW
+from sim.world.topology import SiteMesh
+
+# Weights of the classes: a programme must not give up a class for a lower one because that one's
+# line factors are better, so they lie 20 apart (the best use is worth this much more per MW).
+CHARGING: Final = 0.5
+ASIC: Final = 1.0  # to 2, by margin
+BATCH: Final = 40.0
+SERVING: Final = 400.0
+CONTRACTED: Final = 4_000.0
+OVERHEAD: Final = 8_000.0  # the weights reach over four decades: the solver's tolerance
+
+
+class Meshed:
+    """The lines around the fleet. Shapes: `item`, `site`, `bus`, `source`."""
+
+    def __init__(self, site_mesh: SiteMesh) -> None:
+        self.whole = site_mesh.mesh
+        self.site_bus = site_mesh.site_bus
+        self.line_names = site_mesh.mesh.line_names
+        self.grid = self._grid(self.whole)
+        self.load_mw: Floats = site_mesh.mesh.load_mw
+        self.generation_mw: Floats | None = None
+        self.dead = np.zeros(len(self.site_bus), dtype=np.bool_)
+        self.flow_mw = np.zeros(len(self.line_names))
+        self.feasible = True
+
+    def _grid(self, mesh: Mesh) -> MeshGrant:
+        limits = np.full(len(self.site_bus), np.inf)  # interconnects are nested limits
+        return MeshGrant(mesh, self.site_bus, limits)
+
+    def set_background(self, load_mw: Floats, generation_mw: Floats | None) -> None:
+        """Load of the grid without the fleet (bus,), and a dispatch to begin with (source,)."""
+        self.load_mw, self.generation_mw = load_mw, generation_mw
+
+    def set_links(self, left: dict[int, float]) -> Bools:
+        """Lines with a share of their capacity left, 0: out; which sites (site,) are cut off."""
+        limit = self.whole.limit_mw.copy()
+        service = self.whole.in_service.copy()
+        for line, share in left.items():
+            service[line] &= share > 0.0
+            limit[line] *= share if share > 0.0 else 1.0
+        self.grid = self._grid(replace(self.whole, limit_mw=limit, in_service=service))
+        self.dead = self.grid.dead_site.copy()
+        return self.dead
+
+    def share_out(self, items: Items, limits: Limits, sites: Sites, site: SiteState) -> None:
+        """Grant `items` under the sites' own limits, then under the lines.
+
+        The lines see what a site draws beyond its own supply; that feeds its best uses first.
+        """
+        count = len(self.site_bus)
+        site.terms[POWERED] = np.where(self.dead, 0.0, 1.0)
+        room_w = limits.room_w.copy()
+        allot(items.value, items.wish_w, items.site, limits, room_w, items.granted_w)
+        find_binding(site, limits, room_w)
+        fixed_w = sites.overhead_w * site.terms[POWERED] / (1.0 - sites.loss)
+        load_w = fixed_w + np.bincount(items.site, items.granted_w, count)
+        net_mw = np.maximum(load_w - limits.local_w, 0.0) / W_PER_MW
+        every = np.arange(count)
+        got = self.grid.grant(np.ones(count), net_mw, every, self.load_mw, self.generation_mw)
+        cut = net_mw - got.granted_mw
+        if (cut > 1e-9).any():
+            got = self._optimise(items, limits, site, fixed_w)
+            site.binding[:] = np.where(
+                got.binding >= 0, got.binding + len(limits.room_w), site.binding
+            )
+        self.flow_mw, self.feasible = got.flow_mw, got.feasible
+
+    def _optimise(
+        self, items: Items, limits: Limits, site: SiteState, fixed_w: Floats
+    ) -> Granted:
+        count = len(self.site_bus)
+        at = np.concatenate([np.arange(count), items.site])
+        weight = np.concatenate([np.full(count, OVERHEAD), _weights(items.value)])
+        wish_w = np.concatenate([fixed_w, items.granted_w])
+        own_w = np.zeros(len(at))
+        left_w = limits.local_w.copy()
+        if left_w.any():
+            for i in descending(weight):
+                own_w[i] = min(wish_w[i], left_w[at[i]])
+                left_w[at[i]] -= own_w[i]
+        net_mw = (wish_w - own_w) / W_PER_MW
+        got = self.grid.grant(weight, net_mw, at, self.load_mw, self.generation_mw)
+        granted_w = np.minimum(own_w + got.granted_mw * W_PER_MW, wish_w)
+        items.granted_w[:] = granted_w[count:]
+        has = fixed_w > 0.0
+        site.terms[POWERED, has] *= granted_w[:count][has] / fixed_w[has]
+        return got
+
+
+def _weights(value: Floats) -> Floats:
+    """What an item is worth to the programme: its class, and among ASICs its margin."""
+    weight = np.select(
+        [value >= 2e6, value >= 1.5e6, value >= 1e6, value <= -1e6],
+        [CONTRACTED, SERVING, BATCH, CHARGING],
+        ASIC,
+    )
+    asics = weight == ASIC
+    if asics.any():
+        least, most = value[asics].min(), value[asics].max()
+        weight[asics] += (value[asics] - least) / max(most - least, 1e-300)
+    return np.asarray(weight, dtype=np.float64)

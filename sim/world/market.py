@@ -1,0 +1,77 @@
+"""Locational marginal prices of a grid around the fleet: a DC optimal power flow as time goes on."""
+
+from dataclasses import replace
+from typing import NamedTuple
+
+import numpy as np
+
+from sim.grid.matpower import Case
+from sim.grid.opf import DcOpf
+from sim.kernels.arrays import Floats, Ints
+from sim.scenario.model import DcOpfPrice
+from sim.scenario.scenario import Scenario
+from sim.units import W_PER_MW
+from sim.world.energy import case_load
+from sim.world.topology import FORMS, Topology
+
+
+class Cleared(NamedTuple):
+    """A power flow that was solved: the grid around the fleet."""
+
+    load_mw: Floats  # (bus,) without the fleet, shunts included
+    generation_mw: Floats | None  # (gen,); None: nobody has dispatched it
+
+
+class PowerMarket:
+    """A case cleared again and again, with the fleet's own load: it makes the price.
+
+    The load of the moment is what the fleet drew in the interval before; its decision of now moves
+    the next price. Without `dc-opf` prices only the loads of the case follow their series.
+    """
+
+    def __init__(self, scenario: Scenario, case: Case, site_bus: Ints, spec: DcOpfPrice | None):
+        horizon = scenario.horizon
+        self.case = case
+        self.site_bus = site_bus
+        self.form = FORMS[scenario.grid.susceptance]
+        self.voll = spec.voll_usd_per_mwh if spec is not None else 0.0
+        self.update_s = spec.update_s if spec is not None else horizon.step_s
+        self.share = case_load(scenario, np.arange(horizon.steps) * horizon.step_s)
+        self.opf = self._opf(case) if spec is not None else None
+        self.lmp_usd_per_mwh = np.zeros(len(site_bus))
+
+    def _opf(self, case: Case) -> DcOpf:
+        return DcOpf(case, self.voll, self.form)
+
+    def set_links(self, left: dict[int, float]) -> None:
+        """Branches that are out or derated (share left) from now on."""
+        if self.opf is None:
+            return
+        rate = self.case.rate_a_mw.copy()
+        service = self.case.branch_in_service.copy()
+        for branch, share in left.items():
+            service[branch] &= share > 0.0
+            rate[branch] *= share if share > 0.0 else 1.0
+        self.opf = self._opf(replace(self.case, rate_a_mw=rate, branch_in_service=service))
+
+    def clear(self, t_s: int, step: int, fleet_w: Floats) -> Cleared | None:
+        """Solve for now where that is due; `fleet_w` (site,) is what the fleet draws [W]."""
+        if t_s % self.update_s:
+            return None
+        load_mw = self.case.load_mw * self.share[step]
+        if self.opf is None:
+            return Cleared(load_mw + self.case.shunt_mw, None)
+        fleet_mw = np.bincount(self.site_bus, fleet_w / W_PER_MW, len(load_mw))
+        found = self.opf.solve(load_mw + fleet_mw)
+        self.lmp_usd_per_mwh = found.lmp_usd_per_mwh[self.site_bus]
+        return Cleared(load_mw + self.case.shunt_mw, found.generation_mw)
+
+
+def build_market(scenario: Scenario, topology: Topology) -> PowerMarket | None:
+    """The market of a scenario with a case; None where prices do not depend on the grid."""
+    if scenario.case is None or topology.mesh is None:
+        return None
+    specs = [p for p in scenario.prices.zones.values() if isinstance(p, DcOpfPrice)]
+    return PowerMarket(
+        scenario, scenario.case, topology.mesh.site_bus, specs[0] if specs else None
+    )
