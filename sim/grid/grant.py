@@ -13,7 +13,7 @@ import numpy as np
 from sim.grid.island import Island, Optimum
 from sim.grid.mesh import Mesh, ptdf
 from sim.kernels.arrays import Bools, Floats, Ints
-from sim.kernels.mesh import line_flows, worst_overload
+from sim.kernels.mesh import balance, line_flows, worst_overload
 
 # Why a site was cut, in place of a line: `Granted.binding`.
 UNCUT: Final = -1
@@ -24,7 +24,6 @@ OVERLOADED: Final = -5  # its island cannot carry the fixed load alone
 
 LEAST_WEIGHT: Final = 1e-4  # of the greatest: far above the solver's tolerance of 1e-7
 CUT_MW: Final = 1e-6
-BALANCE_MW: Final = 1e-9
 
 
 class Granted(NamedTuple):
@@ -104,8 +103,7 @@ class MeshGrant:
         live_source = ~factors.dead_bus[mesh.source_bus]
         self._least_mw = np.where(live_source, mesh.source_min_mw, 0.0)
         self._most_mw = np.where(live_source, mesh.source_max_mw, 0.0)
-        self._endless = np.isinf(self._most_mw)
-        self._has_endless = self._by_island(self._endless, self._source_island) > 0
+        self._sums = np.zeros((len(factors.slack_bus), 3))
         self._optimised_mw: Floats | None = None
         self._islands: dict[int, Island] = {}
         self._item_site = np.empty(0, dtype=np.int64)
@@ -125,18 +123,18 @@ class MeshGrant:
             wish_mw: (item,) >= 0.
             site: (item,) index of its site.
             load_mw: (bus,) fixed load; None: as in the mesh. Load on dead buses is not served.
-            generation_mw: (source,) a dispatch to try first; None: shares of capacity, and then the
-                dispatch of the last grant that had to be optimised.
+            generation_mw: (source,) a dispatch to try first, moved to the demand; None: shares of
+                capacity. The dispatch of the last grant that had to be optimised comes next.
 
         Returns:
             What was granted. An island whose fixed load alone overloads it grants nothing.
 
         Raises:
-            ValueError: for arrays of different lengths, wishes below 0, unknown sites, or values,
-                wishes or loads that are no numbers.
+            ValueError: for arrays of different lengths, wishes below 0, unknown sites, or anything
+                that is no number.
         """
         load = self._mesh.load_mw if load_mw is None else load_mw
-        self._check(value, wish_mw, site, load)
+        self._check(value, wish_mw, site, load, generation_mw)
         sites = len(self.site_bus)
         # Items of one site weigh alike on every line, so a site's own limit cuts the least valuable
         # of them first, and a line can only cut more: the sites' limits need no rows.
@@ -149,16 +147,23 @@ class MeshGrant:
         binding = np.where(over & (asked_mw > room_mw + CUT_MW), SITE_LIMIT, UNCUT)
         binding[self._dead_site & (asked_mw > CUT_MW)] = DEAD
         demand_mw = self._demand(load, np.minimum(asked_mw, room_mw))
-        generation = self._first(generation_mw, demand_mw)
-        if self._fits(demand_mw, generation):
-            return Granted(within, self._flow_mw.copy(), generation, binding, True)
-        if generation_mw is None and self._optimised_mw is not None:
-            generation = self._balanced(self._optimised_mw, demand_mw)
-            if self._fits(demand_mw, generation):
+        starts = [generation_mw]
+        if self._optimised_mw is not None:
+            starts.append(self._optimised_mw)
+        for start_mw in starts:
+            generation, balanced = self._balanced(start_mw, demand_mw)
+            if balanced and self._fits(demand_mw, generation):
                 return Granted(within, self._flow_mw.copy(), generation, binding, True)
         return self._optimise(value, within, site, load, binding)
 
-    def _check(self, value: Floats, wish_mw: Floats, site: Ints, load: Floats) -> None:
+    def _check(
+        self,
+        value: Floats,
+        wish_mw: Floats,
+        site: Ints,
+        load: Floats,
+        generation_mw: Floats | None,
+    ) -> None:
         if not value.shape == wish_mw.shape == site.shape:
             raise ValueError(
                 f"value {value.shape}, wish_mw {wish_mw.shape} and site {site.shape} must be alike"
@@ -171,9 +176,11 @@ class MeshGrant:
             raise ValueError("value: must be numbers")
         if load.shape != self._mesh.load_mw.shape or not np.isfinite(load).all():
             raise ValueError(f"load_mw: must be {len(self._mesh.load_mw)} numbers [MW]")
-
-    def _by_island(self, what: Floats | Bools, island: Ints) -> Floats:
-        return _sums(island, what, len(self._factors.slack_bus))
+        sources = len(self._least_mw)
+        if generation_mw is not None and not (
+            generation_mw.shape == (sources,) and np.isfinite(generation_mw).all()
+        ):
+            raise ValueError(f"generation_mw: must be {sources} numbers [MW], or None")
 
     def _demand(self, load: Floats, site_mw: Floats) -> Floats:
         """(bus,) fixed and granted load on live buses."""
@@ -181,36 +188,26 @@ class MeshGrant:
         np.add.at(demand, self.site_bus, site_mw)
         return demand
 
-    def _first(self, generation_mw: Floats | None, demand_mw: Floats) -> Floats:
-        given = 0.0 if generation_mw is None else generation_mw
-        return self._balanced(np.clip(given, self._least_mw, self._most_mw), demand_mw)
-
-    def _balanced(self, start_mw: Floats, demand_mw: Floats) -> Floats:
-        """A dispatch moved to the demand of each island, by shares of what sources can still do.
-
-        Within their bounds even if that is not enough; sources without end share alike.
-        """
-        island = self._source_island
-        need = self._by_island(demand_mw, self._bus_island) - self._by_island(start_mw, island)
-        up = need[island] > 0.0
-        with np.errstate(invalid="ignore"):
-            room = np.where(up, self._most_mw - start_mw, start_mw - self._least_mw)
-        endless = up & self._has_endless[island]
-        room[endless] = self._endless[endless]
-        total = self._by_island(room, island)
-        share = np.divide(need, total, out=np.zeros_like(need), where=total > 0.0)
-        share = np.where(self._has_endless & (need > 0.0), share, np.clip(share, -1.0, 1.0))
-        moved: Floats = start_mw + room * share[island]
-        return moved
+    def _balanced(self, start_mw: Floats | None, demand_mw: Floats) -> tuple[Floats, bool]:
+        """A dispatch moved to the demand of each island, and whether that is within its bounds."""
+        given = np.zeros(len(self._least_mw)) if start_mw is None else start_mw
+        dispatch = np.minimum(np.maximum(given, self._least_mw), self._most_mw)
+        return dispatch, balance(
+            demand_mw,
+            self._bus_island,
+            self._source_island,
+            self._least_mw,
+            self._most_mw,
+            self._sums,
+            dispatch,
+        )
 
     def _fits(self, demand_mw: Floats, generation: Floats) -> bool:
-        """Whether a dispatch balances the demand and overloads no line; leaves `_flow_mw`."""
+        """Whether a dispatch overloads no line; leaves `_flow_mw`."""
         injection = -demand_mw
         np.add.at(injection, self._mesh.source_bus, generation)
         line_flows(self._ptdf_t, injection, self._factors.base_mw, self._flow_mw)
-        missing = np.abs(self._by_island(injection, self._bus_island))
-        balanced = bool((missing <= BALANCE_MW * (1.0 + np.abs(demand_mw).sum())).all())
-        return balanced and worst_overload(self._flow_mw, self._mesh.limit_mw) < 0
+        return worst_overload(self._flow_mw, self._mesh.limit_mw) < 0
 
     def _optimise(
         self, value: Floats, within: Floats, site: Ints, load: Floats, binding: Ints
@@ -221,13 +218,14 @@ class MeshGrant:
             self._item_site = site.copy()
         granted, feasible = np.zeros(len(within)), True
         overloaded = np.zeros(len(self.site_bus), dtype=np.bool_)
-        weight = weights(value)
+        weight, wanted = np.ones(len(value)), within > 0.0
+        weight[wanted] = weights(value[wanted])
         none_mw = np.zeros(len(self.site_bus))
         base_mw = np.empty_like(self._flow_mw)  # what flows by fixed load alone, from the slacks
         fixed_mw = self._demand(load, none_mw)
         line_flows(self._ptdf_t, -fixed_mw, self._factors.base_mw, base_mw)
-        load_mw = self._by_island(fixed_mw, self._bus_island)
-        generation = self._first(None, fixed_mw)
+        load_mw = _sums(self._bus_island, fixed_mw, len(self._factors.slack_bus))
+        generation, _ = self._balanced(None, fixed_mw)
         found: list[tuple[Island, Optimum]] = []
         for number in np.flatnonzero(self._factors.slack_bus >= 0).tolist():
             if number not in self._islands:
@@ -245,9 +243,9 @@ class MeshGrant:
         cut = (asked > given + CUT_MW) & ~overloaded
         granted = filled(value, within, site, given, cut, granted)
         for island, best in found:
-            for s in np.flatnonzero(cut & (self._site_island == island.number)):
-                line = island.blocking_line(best, int(self.site_bus[s]))
-                binding[s] = SUPPLY if line is None else line
+            sites = np.flatnonzero(cut & (self._site_island == island.number))
+            line = island.blocking_lines(best, self.site_bus[sites])
+            binding[sites] = np.where(line < 0, SUPPLY, line)
         binding[overloaded & (asked > CUT_MW)] = OVERLOADED
         if feasible:
             self._optimised_mw = generation
@@ -271,7 +269,7 @@ class MeshGrant:
         )
 
 
-def _sums(index: Ints, what: Floats | Bools, count: int) -> Floats:
+def _sums(index: Ints, what: Floats, count: int) -> Floats:
     return np.bincount(index, what, count).astype(np.float64, copy=False)
 
 

@@ -102,20 +102,19 @@ class Island:
         self._programme.add_rows(low, high, starts, column, effect[row, column])
         self.in_the_way += lines
 
-    def blocking_line(self, best: Optimum, bus: int) -> int | None:
-        """The line that costs a MW at this bus most on its way from a source; None: no line does.
+    def blocking_lines(self, best: Optimum, bus: Ints) -> Ints:
+        """For each bus the line that costs a MW most on its way from a source; -1: no line does.
 
-        The source is one that could give more or less. Without such a one supply is short.
+        The source is one that could give more or less; without such a one supply is short.
         """
         free = np.flatnonzero(
             (best.generation_mw > self.least_mw + OVERLOAD_MW)
             & (best.generation_mw < self.most_mw - OVERLOAD_MW)
         )
         if not len(free) or not self.in_the_way:
-            return None
-        path = self.matrix[self.in_the_way, bus] - self.matrix[
-            self.in_the_way, self.source_bus[free[0]]
-        ]  # fmt: skip
-        felt = best.line_price * path
-        worst = int(np.argmax(felt))
-        return self.in_the_way[worst] if felt[worst] > FELT else None
+            return np.full(len(bus), -1)
+        rows = self.matrix[self.in_the_way]
+        felt = best.line_price * (rows[:, bus].T - rows[:, self.source_bus[free[0]]])
+        worst = np.argmax(felt, axis=1)
+        cut = felt[np.arange(len(bus)), worst] > FELT
+        return np.where(cut, np.array(self.in_the_way)[worst], -1)
