@@ -52,6 +52,7 @@ class Engine:
         self.recorder = Recorder(
             scenario, ServingRecord(self.inference) if self.inference is not None else None
         )
+        self.recorder.limit_names = self.plant.limit_names
         self.market = build_market(scenario, self.plant.topology)
         self.env = simpy.Environment()
         self.technicians = [
@@ -152,6 +153,7 @@ class Engine:
     def grant(self) -> None:
         """The wish cut to what the limits allow; both are recorded."""
         self.plant.apply(self.decision, self.observation)
+        self.recorder.bound(self.step, self.plant.site.binding)
 
     def record(self) -> None:
         """At the end of a recording interval its flows are kept; at the end of a day, the books."""

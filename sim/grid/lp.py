@@ -7,14 +7,12 @@ import numpy as np
 
 from sim.kernels.arrays import Floats, Ints
 
-OPTIONS: Final = {
+OPTIONS: Final[dict[str, bool | int | str]] = {
     "output_flag": False,
     "threads": 1,  # parallelism is across runs
     "parallel": "off",
     "solver": "simplex",  # keeps its basis, so the next solution is a few pivots away
     "random_seed": 1,
-    "primal_feasibility_tolerance": 1e-9,  # [MW]; the default is 1e-7
-    "dual_feasibility_tolerance": 1e-9,
 }
 
 
@@ -56,9 +54,10 @@ class Programme:
     ) -> None:
         self.columns, self.rows = len(cost), len(row_bounds[0])
         self._solver = highspy.Highs()
-        for option, value in OPTIONS.items():
-            self._solver.setOptionValue(option, value)
+        for option, setting in OPTIONS.items():
+            self._solver.setOptionValue(option, setting)
         starts, index, value = matrix.compressed(self.rows)
+        (low, high), (row_low, row_high) = column_bounds, row_bounds
         self._check(
             self._solver.passModel(
                 self.columns,
@@ -68,8 +67,10 @@ class Programme:
                 int(highspy.ObjSense.kMinimize),
                 0.0,
                 cost,
-                *column_bounds,
-                *row_bounds,
+                low,
+                high,
+                row_low,
+                row_high,
                 starts,
                 index,
                 value,

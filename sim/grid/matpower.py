@@ -167,21 +167,21 @@ def _case(
     branch_to = _places(branch, 1, "T_BUS", index, problem)
     gen_in_service = gen.column(7) > 0
     branch_in_service = branch.column(10) > 0
-    for i in np.flatnonzero(gen_in_service & (gen.column(9) > gen.column(8))):
+    for i in _where(gen_in_service & (gen.column(9) > gen.column(8))):
         problem(f"{gen.at(i, 9, 'PMIN')}: must be <= PMAX = {gen.cell[i][8]:g} [MW]")
-    for i in np.flatnonzero(branch_in_service & (branch.column(3) == 0.0)):
+    for i in _where(branch_in_service & (branch.column(3) == 0.0)):
         problem(f"{branch.at(i, 3, 'BR_X')}: must not be 0 in service")
-    for i in np.flatnonzero(branch_in_service & (branch_from == branch_to) & (branch_from >= 0)):
+    for i in _where(branch_in_service & (branch_from == branch_to) & (branch_from >= 0)):
         problem(f"{branch.at(i, 1, 'T_BUS')}: must not be its F_BUS")
-    for i in np.flatnonzero(branch.column(5) < 0.0):
+    for i in _where(branch.column(5) < 0.0):
         problem(f"{branch.at(i, 5, 'RATE_A')}: must be >= 0 [MVA], 0 for no limit")
-    for i in np.flatnonzero(branch.column(8) < 0.0):
+    for i in _where(branch.column(8) < 0.0):
         problem(f"{branch.at(i, 8, 'TAP')}: must be >= 0, 0 for a line")
     low, high = branch.column(11, -FREE_DEG), branch.column(12, FREE_DEG)
     free = (low == 0.0) & (high == 0.0)
     angle_min_deg = np.where(free | (low <= -FREE_DEG), -np.inf, low)
     angle_max_deg = np.where(free | (high >= FREE_DEG), np.inf, high)
-    for i in np.flatnonzero(angle_min_deg > angle_max_deg):
+    for i in _where(angle_min_deg > angle_max_deg):
         problem(f"{branch.at(i, 11, 'ANGMIN')}: must be <= ANGMAX = {high[i]:g} [deg]")
     polynomial, points = _costs(rows["gencost"], gen_in_service, problem)
     live = gen_bus[gen_in_service & (gen_bus >= 0)]
@@ -216,6 +216,10 @@ def _case(
     )
 
 
+def _where(wrong: Bools) -> list[int]:
+    return [int(i) for i in np.flatnonzero(wrong)]
+
+
 def _buses(bus: _Rows, problem: Problem) -> dict[float, int]:
     """Position of each bus number."""
     index: dict[float, int] = {}
@@ -235,9 +239,7 @@ def _buses(bus: _Rows, problem: Problem) -> dict[float, int]:
     return index
 
 
-def _places(
-    rows: _Rows, column: int, name: str, index: dict[float, int], problem: Problem
-) -> Ints:
+def _places(rows: _Rows, column: int, name: str, index: dict[float, int], problem: Problem) -> Ints:
     """Positions of the buses that a column names, -1 where there is no such bus."""
     places = np.full(len(rows.cell), -1, dtype=np.int64)
     for i, row in enumerate(rows.cell):

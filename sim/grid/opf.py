@@ -61,7 +61,9 @@ class DcOpf:
         susceptance: SusceptanceForm = PLAIN,
     ) -> None:
         if voll_usd_per_mwh is not None and not 0.0 < voll_usd_per_mwh < math.inf:
-            raise ValueError(f"voll_usd_per_mwh = {voll_usd_per_mwh}: must be a number > 0, or None")
+            raise ValueError(
+                f"voll_usd_per_mwh = {voll_usd_per_mwh}: must be a number > 0, or None"
+            )
         self.case = case
         self._voll = voll_usd_per_mwh
         mesh = mesh_of(case, susceptance)
@@ -92,9 +94,12 @@ class DcOpf:
         self._programme = self._compile(mesh.source_min_mw, mesh.source_max_mw, law_mw)
         self._cuts = np.empty((0, 2))  # (cut, 2) generator and MW of each tangent, in row order
         self._fixed_rows = self._programme.rows
+        self._span = (
+            mesh.source_min_mw[self._quadratic],
+            mesh.source_max_mw[self._quadratic],
+        )
         for k in np.linspace(0.0, 1.0, FIRST_TANGENTS):
-            span = np.clip(mesh.source_max_mw, None, mesh.source_min_mw + 1e6) - mesh.source_min_mw
-            self._add_cuts(self._quadratic, (mesh.source_min_mw + k * span)[self._quadratic])
+            self._add_cuts(self._quadratic, self._span[0] * (1.0 - k) + self._span[1] * k)
         for branch in np.flatnonzero(~case.branch_in_service):
             self.set_branch(int(branch), False)
 
@@ -180,6 +185,8 @@ class DcOpf:
             lower[: len(load)] = np.minimum(load, 0.0)
             upper[len(load) :] = forced
         self._programme.bound_columns(columns, lower, upper)
+        if len(self._cuts) > MAX_CUTS * len(self._quadratic):
+            self._drop_cuts()
         value, row_dual = self._optimum(load)
         shed = np.maximum(load - value[self._served], 0.0)
         spill = np.maximum(value[self._spill], 0.0)
@@ -225,8 +232,6 @@ class DcOpf:
             gap = (curve * _powers(output)).sum(axis=1) - value[below]
             if gap.sum() <= GAP * max(abs(self.cost_usd_per_h(value[self._gen])), 1.0):
                 return value, row_dual
-            if len(self._cuts) > MAX_CUTS * len(gens):
-                self._drop_cuts(row_dual)
             wide = gap > 0.1 * GAP * gap.sum()
             self._add_cuts(gens[wide], output[wide])
         raise OpfError(f"case {self.case.name}: tangents did not close in {MAX_ROUNDS} rounds")
@@ -247,8 +252,9 @@ class DcOpf:
         )
         self._cuts = np.vstack([self._cuts, np.column_stack([gens, output_mw])])
 
-    def _drop_cuts(self, row_dual: Floats) -> None:
-        """Forget tangents that do not bind, but for the first ones."""
+    def _drop_cuts(self) -> None:
+        """Forget tangents that the last solution did not need, but for the first ones."""
+        row_dual = self._programme.solution()[1]
         first = FIRST_TANGENTS * len(self._quadratic)
         idle = np.flatnonzero(np.abs(row_dual[self._fixed_rows + first :]) == 0.0) + first
         self._programme.delete_rows(self._fixed_rows + idle)

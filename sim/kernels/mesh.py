@@ -1,11 +1,13 @@
 """Flows of a meshed grid out of injections: the check that every wish meets."""
 
+import math
 from typing import Final
 
-from sim.kernels.arrays import Floats
+from sim.kernels.arrays import Floats, Ints
 from sim.kernels.jit import pure_kernel
 
 OVERLOAD_MW: Final = 1e-6  # a solver's tolerance is not an overload
+BALANCE: Final = 1e-9  # of the demand
 
 
 @pure_kernel
@@ -36,3 +38,49 @@ def worst_overload(flow: Floats, limit: Floats) -> int:
             most = over
             worst = line
     return worst
+
+
+@pure_kernel
+def balance(
+    demand: Floats,
+    bus_island: Ints,
+    source_island: Ints,
+    least: Floats,
+    most: Floats,
+    sums: Floats,
+    dispatch: Floats,
+) -> bool:
+    """Move a dispatch to the demand of each island; False when the sources' bounds forbid it.
+
+    `demand`, `bus_island` (bus,); `source_island`, `least`, `most` and `dispatch` (source,), which
+    is within its bounds before and after; `sums` (island, 3) is scratch. Sources move by equal
+    shares of what they can still do; where some have no upper bound, those rise alike.
+    """
+    sums[:] = 0.0  # what is missing, room of bounded sources, number of unbounded ones
+    for bus in range(demand.shape[0]):
+        sums[bus_island[bus], 0] += demand[bus]
+    for source in range(dispatch.shape[0]):
+        sums[source_island[source], 0] -= dispatch[source]
+    for source in range(dispatch.shape[0]):
+        island = source_island[source]
+        if sums[island, 0] <= 0.0:
+            sums[island, 1] += dispatch[source] - least[source]
+        elif math.isinf(most[source]):
+            sums[island, 2] += 1.0
+        else:
+            sums[island, 1] += most[source] - dispatch[source]
+    for source in range(dispatch.shape[0]):
+        missing, room, endless = sums[source_island[source]]
+        if missing <= 0.0:
+            if room > 0.0:
+                dispatch[source] -= (dispatch[source] - least[source]) * min(-missing / room, 1.0)
+        elif endless > 0.0:
+            if math.isinf(most[source]):
+                dispatch[source] += missing / endless
+        elif room > 0.0:
+            dispatch[source] += (most[source] - dispatch[source]) * min(missing / room, 1.0)
+    for island in range(sums.shape[0]):
+        missing, room, endless = sums[island]
+        if endless == 0.0 and abs(missing) > room + BALANCE * (1.0 + abs(missing)):
+            return False
+    return True

@@ -7,13 +7,18 @@ from typing import Final, NamedTuple
 from sim.kernels.arrays import (
     BTC,
     BTC_USD,
+    CONTRACT_USD,
+    COOLING_J,
     CREDIT_USD,
+    DEMAND_USD,
     DEPLOYED,
     ENERGY_USD,
     FATES,
+    FUEL_USD,
     GPU_USD,
     HASHED,
     IDLED_J,
+    LOSS_J,
     LOST_FAILURE,
     LOST_LIMIT,
     LOST_MODE,
@@ -23,15 +28,24 @@ from sim.kernels.arrays import (
     METER_J,
     NODES_ON_S,
     NODES_S,
+    OVERHEAD_J,
+    PEAK_USD,
+    PENALTY_USD,
     POOL_FEE_USD,
     PRICE_S,
+    PROGRAMME_USD,
     SITE_ASIC_J,
     SITE_GPU_J,
     TOKEN_USD,
+    WEAR_USD,
     Floats,
 )
 from sim.results.recorder import Recorder
 from sim.units import J_PER_MWH, TH_PER_EH
+
+
+POWER_ROWS: Final = [ENERGY_USD, CONTRACT_USD, DEMAND_USD, PEAK_USD, FUEL_USD, WEAR_USD]
+USE_ROWS: Final = [SITE_ASIC_J, SITE_GPU_J, COOLING_J, OVERHEAD_J, LOSS_J]
 
 
 class Totals(NamedTuple):
@@ -64,18 +78,30 @@ def ratio(part: float, whole: float) -> float:
     return part / whole if whole else math.nan
 
 
+def energy_cost_usd(t: Totals) -> float:
+    """Everything that energy costs, hosts' bills included; what grid services earn is not."""
+    return float(t.flow[POWER_ROWS].sum())
+
+
+def uses_j(t: Totals) -> float:
+    """Energy of all uses: machines, cooling, overhead, losses; whoever supplied it."""
+    return float(t.flow[USE_ROWS].sum())
+
+
 def _ehs(t: Totals, fate: int) -> float:
     return float(t.flow[FATES + fate]) / t.seconds / TH_PER_EH
 
 
 @kpi
 def gross_margin_usd(t: Totals) -> float:
-    """Mining + inference - power - hosting - pool fees - credits [USD]."""
+    """Mining + inference + grid services - power - hosting - pool fees - credits, penalties [USD]."""
     f = t.flow
     return (
         mining_revenue_usd(t)
         + inference_revenue_usd(t)
-        - float(f[ENERGY_USD] + f[POOL_FEE_USD] + f[CREDIT_USD])
+        + float(f[PROGRAMME_USD])
+        - energy_cost_usd(t)
+        - float(f[PENALTY_USD] + f[POOL_FEE_USD] + f[CREDIT_USD])
     )
 
 
@@ -93,8 +119,8 @@ def inference_revenue_usd(t: Totals) -> float:
 
 @kpi
 def power_cost_usd(t: Totals) -> float:
-    """Energy of sites on market and fixed contracts [USD]."""
-    return float(t.flow[ENERGY_USD]) - t.hosting_usd
+    """Energy, contracts, demand charges, coincident peaks, fuel, wear; hosts' bills aside [USD]."""
+    return energy_cost_usd(t) - t.hosting_usd
 
 
 @kpi
@@ -189,7 +215,7 @@ def gpu_delivered_pct(t: Totals) -> float:
 
 @kpi
 def energy_mwh(t: Totals) -> float:
-    """Energy at the meters [MWh]."""
+    """Energy at the meters, what flowed back taken off [MWh]."""
     return float(t.flow[METER_J]) / J_PER_MWH
 
 
@@ -207,8 +233,8 @@ def mean_power_mw(t: Totals) -> float:
 
 @kpi
 def energy_price_usd_per_mwh(t: Totals) -> float:
-    """Energy and hosting bills / energy at the meters [USD/MWh]."""
-    return ratio(float(t.flow[ENERGY_USD]), energy_mwh(t))
+    """Power and hosting cost / energy of all uses [USD/MWh]."""
+    return ratio(energy_cost_usd(t), uses_j(t) / J_PER_MWH)
 
 
 @kpi
@@ -219,24 +245,24 @@ def mean_price_usd_per_mwh(t: Totals) -> float:
 
 @kpi
 def energy_cost_usd_per_btc(t: Totals) -> float:
-    """Energy bills, shared out to the ASICs by energy, / bitcoin earned [USD/BTC]."""
+    """Power and hosting cost, shared out to the ASICs by energy, / bitcoin earned [USD/BTC]."""
     machines_j = float(t.flow[SITE_ASIC_J] + t.flow[SITE_GPU_J])
     share = ratio(float(t.flow[SITE_ASIC_J]), machines_j)
-    return ratio(float(t.flow[ENERGY_USD]) * share, btc_mined_btc(t))
+    return ratio(energy_cost_usd(t) * share, btc_mined_btc(t))
 
 
 @kpi
 def efficiency_j_per_th(t: Totals) -> float:
-    """ASICs' share of the energy at the meters / hashes [J/TH]."""
+    """ASICs' share of the energy of all uses / hashes [J/TH]."""
     machines_j = float(t.flow[SITE_ASIC_J] + t.flow[SITE_GPU_J])
     share = ratio(float(t.flow[SITE_ASIC_J]), machines_j)
-    return ratio(float(t.flow[METER_J]) * share, float(t.flow[FATES + HASHED]))
+    return ratio(uses_j(t) * share, float(t.flow[FATES + HASHED]))
 
 
 @kpi
 def pue(t: Totals) -> float:
-    """Energy at the meters / energy of the machines [-]."""
-    return ratio(float(t.flow[METER_J]), float(t.flow[SITE_ASIC_J] + t.flow[SITE_GPU_J]))
+    """Energy of all uses / energy of the machines [-]."""
+    return ratio(uses_j(t), float(t.flow[SITE_ASIC_J] + t.flow[SITE_GPU_J]))
 
 
 @kpi

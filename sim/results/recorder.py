@@ -7,13 +7,20 @@ import pyarrow as pa
 
 from sim.kernels.arrays import (
     AMBIENT_S,
+    BATTERY_J,
     BTC,
     BTC_USD,
+    CARBON_KG,
+    CONTRACT_USD,
     COOLING_J,
     CREDIT_USD,
+    DAY_AHEAD_S,
+    DEMAND_USD,
     DEPLOYED,
     ENERGY_USD,
     FATES,
+    FUEL_USD,
+    GENERATION_J,
     GPU_USD,
     GRANTED_J,
     HASHED,
@@ -29,15 +36,23 @@ from sim.kernels.arrays import (
     NODES_ON_S,
     NODES_S,
     OVERHEAD_J,
+    PEAK_USD,
+    PENALTY_USD,
     POOL_FEE_BTC,
     PRICE_S,
+    PROGRAMME_USD,
+    RESERVED_J,
+    RESOLD_USD,
     SITE_ASIC_J,
     SITE_FLOWS,
     SITE_GPU_J,
     TOKEN_J,
     TOKEN_USD,
+    WEAR_USD,
+    WET_BULB_S,
     WISH_J,
     Floats,
+    Ints,
 )
 from sim.results.serving import ServingRecord
 from sim.scenario.scenario import Scenario
@@ -55,9 +70,14 @@ MEANS: Final = {
     "cooling_mw": (COOLING_J, W_PER_MW),
     "overhead_mw": (OVERHEAD_J, W_PER_MW),
     "loss_mw": (LOSS_J, W_PER_MW),
+    "generation_mw": (GENERATION_J, W_PER_MW),
+    "battery_mw": (BATTERY_J, W_PER_MW),
+    "reserved_mw": (RESERVED_J, W_PER_MW),
     "curtailed_mw": (IDLED_J, W_PER_MW),
     "price_usd_per_mwh": (PRICE_S, 1.0),
+    "day_ahead_usd_per_mwh": (DAY_AHEAD_S, 1.0),
     "ambient_c": (AMBIENT_S, 1.0),
+    "wet_bulb_c": (WET_BULB_S, 1.0),
     "hashrate_phs": (FATES + HASHED, TH_PER_PH),
     "deployed_phs": (FATES + DEPLOYED, TH_PER_PH),
     "lost_failure_phs": (FATES + LOST_FAILURE, TH_PER_PH),
@@ -71,6 +91,15 @@ MEANS: Final = {
 }
 SUMS: Final = {
     "energy_usd": ENERGY_USD,
+    "contract_usd": CONTRACT_USD,
+    "resold_usd": RESOLD_USD,
+    "demand_usd": DEMAND_USD,
+    "peak_usd": PEAK_USD,
+    "fuel_usd": FUEL_USD,
+    "wear_usd": WEAR_USD,
+    "programme_usd": PROGRAMME_USD,
+    "penalty_usd": PENALTY_USD,
+    "carbon_kg": CARBON_KG,
     "gpu_usd": GPU_USD,
     "token_usd": TOKEN_USD,
     "credit_usd": CREDIT_USD,
@@ -98,9 +127,16 @@ class Recorder:
         self._failed_at: dict[tuple[str, int, int], int] = {}
         self._done = 0
         self._closed = 0
+        self.step_s = horizon.step_s
+        self.binding = np.full((horizon.steps, len(self.sites)), -1, dtype=np.int16)
+        self.limit_names: tuple[str, ...] = ()
         self._fleet: dict[str, list[float]] = {}
         self._events: list[tuple[int, str, str, str, str]] = []
         self._machine_events: list[tuple[int, str, str, int, int]] = []
+
+    def bound(self, step: int, binding: Ints) -> None:
+        """The limit (site,) that had no room left in a control step; -1 none, -2 a call."""
+        self.binding[step] = binding
 
     def interval(self, end_s: int, flow: Floats) -> None:
         """Keep the flows (SITE_FLOWS, site) since the last record, and clear them."""
@@ -175,6 +211,22 @@ class Recorder:
     def serving_tables(self) -> dict[str, pa.Table]:
         """`serving`, `tenants` and `requests`; none where no node serves tokens."""
         return self.serving.tables(self.flow) if self.serving is not None else {}
+
+    def limits_table(self) -> pa.Table:
+        """`limits.parquet`: a row per site and control step in which a limit left no room."""
+        step, site = np.nonzero(self.binding != -1)
+        names = [*self.limit_names, "call"]
+        which = self.binding[step, site].astype(np.int32)
+        which[which == -2] = len(names) - 1
+        return pa.table(
+            {
+                "t_s": step.astype(np.int64) * self.step_s,
+                "site": pa.DictionaryArray.from_arrays(
+                    site.astype(np.int32), pa.array(self.sites)
+                ),
+                "limit": pa.DictionaryArray.from_arrays(which, pa.array(names)),
+            }
+        )
 
     def fleet_table(self) -> pa.Table:
         """`fleet.parquet`: a row per interval; states are those at its end, powers are means."""

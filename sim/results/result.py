@@ -36,10 +36,11 @@ class RunResult:
 
     @cached_property
     def tables(self) -> dict[str, pa.Table]:
-        """sites, fleet, ledger, events; with serving nodes tenants and requests."""
+        """sites, fleet, limits, ledger, events; with serving nodes tenants and requests."""
         return {
             "sites": self.recorder.sites_table(),
             "fleet": self.recorder.fleet_table(),
+            "limits": self.recorder.limits_table(),
             "ledger": self.ledger.table(),
             "events": self.recorder.events_table(),
             **self.recorder.serving_tables(),

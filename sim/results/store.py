@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import duckdb
 
-TABLES: Final = ("sites", "fleet", "ledger", "events", "serving", "tenants", "requests")
+TABLES: Final = ("sites", "fleet", "limits", "ledger", "events", "serving", "tenants", "requests")
 
 
 def connect(folders: list[Path]) -> Any:
