@@ -43,12 +43,14 @@ def run(
         name, decider = f"{type(policy).__module__}:{type(policy).__qualname__}", policy
     began = time.perf_counter()
     engine = Engine(scenario, decider, seed, keep_requests)
+    stored_j = float(engine.plant.asset.stored_j.sum())
     built = time.perf_counter()
     recorder = engine.run(progress)
     ended = time.perf_counter()
     flow = recorder.flow.sum(axis=0)
     hosting_usd = float((flow[ENERGY_USD] * engine.books.hosted).sum())
-    totals = Totals(flow.sum(axis=1), hosting_usd, scenario.horizon.seconds, recorder)
+    stored_j = float(engine.plant.asset.stored_j.sum()) - stored_j
+    totals = Totals(flow.sum(axis=1), hosting_usd, scenario.horizon.seconds, recorder, stored_j)
     return RunResult(
         scenario=scenario,
         policy=name,

@@ -16,6 +16,7 @@ W_PER_KW: Final = 1e3
 W_PER_MW: Final = 1e6
 J_PER_MWH: Final = 3.6e9
 KWH_PER_MWH: Final = 1e3
+KG_PER_TONNE: Final = 1e3
 
 HASHES_PER_TH: Final = 1e12
 TH_PER_PH: Final = 1e3

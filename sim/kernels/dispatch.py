@@ -4,7 +4,7 @@ import numpy as np
 
 from sim.kernels.arrays import Floats, Ints, Limits
 from sim.kernels.jit import kernel
-from sim.kernels.power import allot
+from sim.kernels.power import allot, descending
 
 
 @kernel
@@ -49,12 +49,15 @@ def merit_order(
     asic_site: Ints,
     asic_available: Floats,
     heat: Floats,
+    asic_factor: Floats,
     node_site: Ints,
     node_available: Floats,
     node_w: Floats,
+    node_factor: Floats,
     node_usd_per_s: Floats,
     price_usd_per_j: Floats,
-    meter_factor: Floats,
+    block_w: Floats,
+    block_usd_per_j: Floats,
     limits: Limits,
     usd_per_th: float,
     asic_share: Floats,
@@ -64,33 +67,43 @@ def merit_order(
 
     Exact for this step: along a group's hull each watt earns less than the one before, so the
     greedy order never takes a mode before the one it builds on. Fills `asic_share` (group, mode)
-    and `node_share` (node,); prices in USD/J, `node_usd_per_s` (node,) of one node.
+    and `node_share` (node,); `node_usd_per_s` (node,) of one node. `price_usd_per_j` (2, site) is
+    the price of another J for ASICs (row 0) and nodes (row 1); a block (site,) of a contract costs
+    `block_usd_per_j` and goes to the best uses of its site first.
     """
     groups, modes = rank_mode.shape
     items = groups * modes + node_site.shape[0]
     value = np.zeros(items)
     wish_w = np.zeros(items)
     granted_w = np.zeros(items)
+    most_w = np.zeros(items)
     at = np.zeros(items, dtype=np.int64)
+    blocks = False
+    for s in range(block_w.shape[0]):
+        blocks = blocks or block_w[s] > 0.0
     for g in range(groups):
         s = asic_site[g]
-        able = asic_available[g] * heat[g] * meter_factor[s]
+        able = asic_available[g] * heat[g] * asic_factor[g]
         for rank in range(modes):
             i = g * modes + rank
             at[i] = s
             if rank_mode[g, rank] < 0:
                 continue
-            value[i] = rank_ths[g, rank] * usd_per_th / (rank_w[g, rank] * meter_factor[s])
-            value[i] -= price_usd_per_j[s]
-            if value[i] > 0.0:
-                wish_w[i] = able * rank_w[g, rank]
+            value[i] = rank_ths[g, rank] * usd_per_th / (rank_w[g, rank] * asic_factor[g])
+            most_w[i] = able * rank_w[g, rank]
     for n in range(node_site.shape[0]):
         i = groups * modes + n
-        s = node_site[n]
-        at[i] = s
-        value[i] = node_usd_per_s[n] / (node_w[n] * meter_factor[s]) - price_usd_per_j[s]
-        if value[i] > 0.0:
-            wish_w[i] = node_available[n] * node_w[n] * meter_factor[s]
+        at[i] = node_site[n]
+        value[i] = node_usd_per_s[n] / (node_w[n] * node_factor[n])
+        most_w[i] = node_available[n] * node_w[n] * node_factor[n]
+    if blocks:
+        _price_blocks(value, most_w, at, groups * modes, price_usd_per_j, block_w, block_usd_per_j,
+                      wish_w)
+    else:
+        for i in range(items):
+            value[i] -= price_usd_per_j[0 if i < groups * modes else 1, at[i]]
+            if value[i] > 0.0:
+                wish_w[i] = most_w[i]
 
     allot(value, wish_w, at, limits, limits.room_w.copy(), granted_w)
 
@@ -101,7 +114,7 @@ def merit_order(
             i = g * modes + rank
             if wish_w[i] <= 0.0:
                 break
-            taken = granted_w[i] / wish_w[i]
+            taken = granted_w[i] / most_w[i]
             asic_share[g, rank_mode[g, rank]] += taken
             if rank > 0:
                 asic_share[g, rank_mode[g, rank - 1]] -= taken
@@ -110,4 +123,38 @@ def merit_order(
             asic_share[g, m] = max(asic_share[g, m], 0.0)
     for n in range(node_site.shape[0]):
         i = groups * modes + n
-        node_share[n] = granted_w[i] / wish_w[i] if wish_w[i] > 0.0 else 0.0
+        node_share[n] = granted_w[i] / most_w[i] if wish_w[i] > 0.0 else 0.0
+
+
+@kernel
+def _price_blocks(
+    value: Floats,
+    most_w: Floats,
+    at: Ints,
+    first_node: int,
+    price_usd_per_j: Floats,
+    block_w: Floats,
+    block_usd_per_j: Floats,
+    wish_w: Floats,
+) -> None:
+    """Take prices off `value` and fill `wish_w` where sites have a block at a price of its own.
+
+    The best uses of a site take its block; a use that is not worth the price beyond the block is
+    cut where the block ends. What reaches beyond counts at the price beyond.
+    """
+    left_w = block_w.copy()
+    for i in descending(value):
+        s = at[i]
+        beyond = value[i] - price_usd_per_j[0 if i < first_node else 1, s]
+        within = value[i] - block_usd_per_j[s]
+        inside_w = min(left_w[s], most_w[i])
+        left_w[s] -= inside_w
+        if inside_w >= most_w[i]:
+            value[i] = within
+            wish_w[i] = most_w[i] if within > 0.0 else 0.0
+        elif beyond > 0.0:
+            value[i] = beyond
+            wish_w[i] = most_w[i]
+        else:
+            value[i] = within
+            wish_w[i] = inside_w if within > 0.0 else 0.0

@@ -1,30 +1,52 @@
 """Each megawatt to its best use: mining by firmware mode, GPU, or off, under all limits."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
+import numpy.typing as npt
 
 from sim.kernels.dispatch import frontier, merit_order
 from sim.kernels.jit import specialise
-from sim.policy import Decision, Observation
-from sim.units import J_PER_MWH, SECONDS_PER_HOUR
+from sim.policy import Decision, EnergyView, Observation
+from sim.units import J_PER_MWH, SECONDS_PER_DAY, SECONDS_PER_HOUR
+
+Floats = npt.NDArray[np.float64]
+WEEK: Final = 7
+EFFICIENCY, WEAR = 2, 3  # columns of EnergyView.battery
 
 
 class MeritOrder:
     """The most margin of this step, as if there were no other: exact but short-sighted.
 
-    It does not weigh restarts, ramps or pauses, and expects the present price to last the step.
+    It does not weigh restarts, ramps, pauses or demand charges, and expects the present price to
+    last the step. What it does beyond the step is by rule: the chance of a coincident peak counts
+    as a price; ASICs that are worth running offer themselves as reserve where that pays most; calls
+    are obeyed; batteries charge in the cheap hours of the last week and discharge in the dear ones.
+
+    Args:
+        avoid_peaks: step back where a coincident peak is likely enough.
+        reserves: offer load to the programmes.
+        cheap: share of the last week's hours that count as cheap, and as dear.
     """
 
-    def __init__(self) -> None:
+    def __init__(
+        self, avoid_peaks: bool = True, reserves: bool = True, cheap: float = 0.25
+    ) -> None:
+        if not 0.0 < cheap < 0.5:
+            raise ValueError(f"cheap is {cheap}; allowed: above 0 and below 0.5")
+        self.avoid_peaks = avoid_peaks
+        self.reserves = reserves
+        self.cheap = cheap
         self._modes: Any = None  # the mode table that what follows was made for
         self._frontier: tuple[Any, ...] = ()
         self._fill: Callable[..., None] | None = None
+        self._seen: list[tuple[int, Floats]] = []  # prices of the last week
+        self._band: tuple[Floats, Floats] | None = None
 
     def decide(self, observation: Observation) -> Decision:
         """Fill the limits with the uses of power that earn more than they cost, best first."""
-        asic, gpu = observation.asic, observation.gpu
+        asic, gpu, energy = observation.asic, observation.gpu, observation.energy
         if self._modes is not asic.mode_ths:
             self._modes = asic.mode_ths
             shape = asic.mode_ths.shape
@@ -33,18 +55,32 @@ class MeritOrder:
             self._fill = None
         asic_share = np.empty(asic.mode_ths.shape)
         gpu_share = np.empty(gpu.available.shape)
+        limits = observation.limits
+        called = energy.called_w[0]
+        if np.isfinite(called).any():
+            limits = limits._replace(cap_w=np.minimum(limits.cap_w, called))
+        price = np.stack([observation.price_usd_per_mwh] * 2)
+        if self.avoid_peaks and energy.peak_risk > 0.0:
+            hours = observation.step_s / SECONDS_PER_HOUR
+            price += energy.peak_risk * energy.peak_usd_per_mw / hours
+        paid = energy.reserve_usd_per_mw_h
+        if self.reserves and len(paid):
+            price[0] -= paid.max(axis=0)
         arguments = (
             *self._frontier,
             asic.site,
             asic.available,
             asic.heat,
+            asic.meter_factor,
             gpu.site,
             gpu.available,
             gpu.node_w,
+            gpu.meter_factor,
             (gpu.usd_per_h + gpu.credit_usd_per_h) / SECONDS_PER_HOUR,
-            observation.price_usd_per_mwh / J_PER_MWH,
-            observation.meter_factor,
-            observation.limits,
+            price / J_PER_MWH,
+            energy.block_w,
+            energy.block_usd_per_mwh / J_PER_MWH,
+            limits,
             observation.usd_per_th,
             asic_share,
             gpu_share,
@@ -52,7 +88,49 @@ class MeritOrder:
         if self._fill is None:
             self._fill = specialise(merit_order, *arguments)
         self._fill(*arguments)
-        return Decision(asic_share, gpu_share)
+        return Decision(
+            asic_share,
+            gpu_share,
+            battery_w=self._charge(observation, price[1]) if len(energy.stored_j) else None,
+            offer_w=self._offer(observation, asic_share) if len(paid) else None,
+        )
 
-    def __reduce__(self) -> tuple[type["MeritOrder"], tuple[()]]:
-        return MeritOrder, ()  # what is kept is a cache
+    def _offer(self, observation: Observation, asic_share: Floats) -> Floats:
+        """All ASIC load that will run, to the programme that pays its site most."""
+        asic, paid = observation.asic, observation.energy.reserve_usd_per_mw_h
+        offer_w = np.zeros(paid.shape)
+        if self.reserves:
+            group_w = (asic_share * asic.mode_w).sum(axis=1)
+            group_w *= asic.available * asic.heat * asic.meter_factor
+            load_w = np.bincount(asic.site, group_w, paid.shape[1])
+            best = paid.argmax(axis=0)
+            sites = np.arange(paid.shape[1])
+            offer_w[best, sites] = load_w * (paid[best, sites] > 0.0)
+        return offer_w
+
+    def _charge(self, observation: Observation, price: Floats) -> Floats:
+        """Charge below the cheap hours of the last week, discharge above the dear ones.
+
+        The band is at least as wide as what a cycle loses and wears.
+        """
+        t_s, energy = observation.t_s, observation.energy
+        if t_s % SECONDS_PER_HOUR == 0 or self._band is None:
+            self._seen = [x for x in self._seen if x[0] > t_s - WEEK * SECONDS_PER_DAY]
+            self._seen.append((t_s, observation.price_usd_per_mwh))
+            seen = np.stack([p for _, p in self._seen])
+            low, high = np.quantile(seen, [self.cheap, 1.0 - self.cheap], axis=0)
+            self._band = low, high
+        low, high = (x[energy.battery_site] for x in self._band)
+        here = price[energy.battery_site]
+        return _arbitrage(energy, here, low, high)
+
+    def __reduce__(self) -> tuple[type["MeritOrder"], tuple[bool, bool, float]]:
+        return MeritOrder, (self.avoid_peaks, self.reserves, self.cheap)  # the rest is memory
+
+
+def _arbitrage(energy: EnergyView, price: Floats, low: Floats, high: Floats) -> Floats:
+    """Power of each battery (battery,) [W] at a price between a low and a high one [USD/MWh]."""
+    power_w = energy.battery[:, 0]
+    worth = np.maximum(low, 0.0) / energy.battery[:, EFFICIENCY] ** 2
+    dear = np.maximum(high, worth + energy.battery[:, WEAR] * J_PER_MWH)
+    return np.where(price >= dear, -power_w, np.where(price <= low, power_w, 0.0))

@@ -55,6 +55,7 @@ class Totals(NamedTuple):
     hosting_usd: float  # part of the energy bill that hosts send
     seconds: int
     recorder: Recorder
+    stored_j: float = 0.0  # in batteries at the end, less at the start
 
 
 Kpi = Callable[[Totals], float]

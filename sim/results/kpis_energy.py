@@ -28,6 +28,7 @@ from sim.results.kpis import (
     ratio,
     uses_j,
 )
+from sim.results.kpis_serving import tokens_out_mtok
 from sim.units import J_PER_MWH, KG_PER_TONNE, KWH_PER_MWH
 
 
@@ -131,6 +132,5 @@ def carbon_tco2_per_btc(t: Totals) -> float:
 @kpi
 def carbon_tco2_per_mtok(t: Totals) -> float:
     """Carbon, shared out to nodes that serve tokens by energy, / tokens out [tCO2/Mtoken]."""
-    tokens = t.recorder.serving.tokens_out() if t.recorder.serving is not None else 0
     share = ratio(float(t.flow[TOKEN_J]) * pue(t), uses_j(t))
-    return ratio(carbon_tco2(t) * share, tokens / 1e6)
+    return ratio(carbon_tco2(t) * share, tokens_out_mtok(t))
