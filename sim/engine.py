@@ -20,8 +20,8 @@ from sim.results.serving import ServingRecord
 from sim.scenario.scenario import Scenario
 from sim.streams import Streams
 from sim.units import SECONDS_PER_DAY, TH_PER_EH, TH_PER_PH
-from sim.world.difficulty import btc_per_th
 from sim.world.calls import ProgrammeCall
+from sim.world.difficulty import btc_per_th
 from sim.world.market import build_market
 from sim.world.outages import MachineFailures, in_order
 from sim.world.world import World, build_world

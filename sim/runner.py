@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-import sim.results.kpis_energy  # noqa: F401  registers its KPIs
+import sim.results.kpis_energy
 import sim.results.kpis_serving  # noqa: F401
 from sim.engine import Engine
 from sim.kernels.arrays import ENERGY_USD

@@ -97,8 +97,9 @@ def merit_order(
         value[i] = node_usd_per_s[n] / (node_w[n] * node_factor[n])
         most_w[i] = node_available[n] * node_w[n] * node_factor[n]
     if blocks:
-        _price_blocks(value, most_w, at, groups * modes, price_usd_per_j, block_w, block_usd_per_j,
-                      wish_w)
+        _price_blocks(
+            value, most_w, at, groups * modes, price_usd_per_j, block_w, block_usd_per_j, wish_w
+        )
     else:
         for i in range(items):
             value[i] -= price_usd_per_j[0 if i < groups * modes else 1, at[i]]

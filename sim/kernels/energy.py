@@ -79,9 +79,7 @@ def bill(site: SiteState, programmes: Programmes, programme: ProgrammeState, dt:
 
 
 @kernel
-def measure(
-    site: SiteState, programmes: Programmes, programme: ProgrammeState, dt: float
-) -> None:
+def measure(site: SiteState, programmes: Programmes, programme: ProgrammeState, dt: float) -> None:
     """What calls in force were owed and got in the `dt` [s] before now, at the power in force."""
     for p in range(programmes.enrolled.shape[0]):
         if programme.phase[p] != CALLED:

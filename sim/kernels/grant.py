@@ -4,8 +4,8 @@ import numpy as np
 
 from sim.kernels.arrays import (
     AVAILABLE,
-    IN_FORCE,
     GRANTED,
+    IN_FORCE,
     POWERED,
     READY,
     SOON_W,
@@ -206,12 +206,14 @@ def _fixed_w(sites: Sites, site: SiteState, s: int) -> float:
 
 
 @kernel
-def _supply(
-    sites: Sites, assets: Assets, asset: AssetState, limits: Limits, step_s: float
-) -> None:
+def _supply(sites: Sites, assets: Assets, asset: AssetState, limits: Limits, step_s: float) -> None:
     """What batteries and generators of each site can do of what was wished, as W at the meter."""
     for b in range(assets.battery_site.shape[0]):
-        power_w, energy_j, one_way = assets.battery[b, 0], assets.battery[b, 1], assets.battery[b, 2]
+        power_w, energy_j, one_way = (
+            assets.battery[b, 0],
+            assets.battery[b, 1],
+            assets.battery[b, 2],
+        )
         wish_w = min(max(asset.battery_w[WISH, b], -power_w), power_w)
         most_w = (energy_j - asset.stored_j[b]) / (one_way * step_s)
         least_w = -asset.stored_j[b] * one_way / step_s
@@ -227,9 +229,7 @@ def _supply(
 
 
 @kernel
-def _hold_back(
-    sites: Sites, assets: Assets, asset: AssetState, s: int, surplus_w: float
-) -> None:
+def _hold_back(sites: Sites, assets: Assets, asset: AssetState, s: int, surplus_w: float) -> None:
     """Nobody can use `surplus_w` [W at the meter] of a site's supply: batteries first, then fuel.
 
     The dearest generator goes first, among equals the last.
@@ -277,9 +277,7 @@ def _leave_in_time(nodes: NodeGroups, node: NodeState, site: SiteState, limits: 
 
 
 @kernel
-def _mark_blocked(
-    asics: AsicGroups, asic: AsicState, site: SiteState, usd_per_th: float
-) -> None:
+def _mark_blocked(asics: AsicGroups, asic: AsicState, site: SiteState, usd_per_th: float) -> None:
     """Mark the groups whose own mode would earn more than it costs, where a limit is full."""
     for g in range(asics.site.shape[0]):
         s = asics.site[g]

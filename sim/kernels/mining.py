@@ -70,4 +70,3 @@ def advance_groups(groups: AsicGroups, state: AsicState, first: int, last: int, 
         flow[LOST_LIMIT, g] += able * (ready_ths - on_ths) * dt
         flow[HASHED, g] += able * (on_ths * dt - booting)
         flow[ASIC_J, g] += able * on_w * dt
-

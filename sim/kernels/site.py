@@ -119,7 +119,9 @@ def _settle_assets(
         s = assets.battery_site[b]
         energy_j = asset.battery_w[IN_FORCE, b] * dt
         one_way = assets.battery[b, 2]
-        stored_j = asset.stored_j[b] + (energy_j * one_way if energy_j > 0.0 else energy_j / one_way)
+        stored_j = asset.stored_j[b] + (
+            energy_j * one_way if energy_j > 0.0 else energy_j / one_way
+        )
         asset.stored_j[b] = min(max(stored_j, 0.0), assets.battery[b, 1])
         flow[BATTERY_J, s] += energy_j
         flow[DISCHARGED_J, s] += max(-energy_j, 0.0)

@@ -79,9 +79,7 @@ class Meshed:
             )
         self.flow_mw, self.feasible = got.flow_mw, got.feasible
 
-    def _optimise(
-        self, items: Items, limits: Limits, site: SiteState, fixed_w: Floats
-    ) -> Granted:
+    def _optimise(self, items: Items, limits: Limits, site: SiteState, fixed_w: Floats) -> Granted:
         count = len(self.site_bus)
         at = np.concatenate([np.arange(count), items.site])
         weight = np.concatenate([np.full(count, OVERHEAD), _weights(items.value)])

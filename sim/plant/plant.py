@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -145,8 +146,8 @@ class Plant:
                 condition=bind(condition, *machines, sites, site),
                 wrong_share=bind(wrong_share, asic.shares[WISH], node.shares[WISH]),
                 grant=bind(grant, *every, limits, items, floats=3),
-                weigh=bind(weigh, *every, limits, items, floats=3),
-                settle_grant=bind(settle_grant, *every, limits, items, floats=2),
+                weigh=partial(weigh, *every, limits, items),
+                settle_grant=partial(settle_grant, *every, limits, items),
                 advance_groups=bind(advance_groups, asics, asic, ints=2, floats=1),
                 advance_nodes=bind(advance_nodes, nodes, node, ints=2, floats=1),
             ),

@@ -167,9 +167,7 @@ class Desk:
         for p, spec in enumerate(self.specs):
             if isinstance(spec, ReserveProgramme) and (self._owed_today[p] > 0.0).any():
                 owed = np.maximum(self._owed_today[p], 1e-300)
-                factor = np.where(
-                    self._owed_today[p] > 0.0, self._delivered_today[p] / owed, 1.0
-                )
+                factor = np.where(self._owed_today[p] > 0.0, self._delivered_today[p] / owed, 1.0)
                 self.site.flow[PROGRAMME_USD] -= (1.0 - factor) * self.state.earned_usd[p]
         self.state.earned_usd[:] = 0.0
         self._owed_today[:] = 0.0
@@ -219,5 +217,3 @@ class _Economic:
                 self.known += 1
             self.event = False
         return usd
-
-

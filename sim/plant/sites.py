@@ -1,6 +1,5 @@
 """Sites, their limits and their assets as arrays."""
 
-
 from typing import NamedTuple
 
 import numpy as np
@@ -133,5 +132,3 @@ def build_assets(scenario: Scenario, names: list[str]) -> tuple[Assets, AssetSta
         generator_w=np.zeros((3, len(generators))),
     )
     return assets, state
-
-

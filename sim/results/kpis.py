@@ -43,7 +43,6 @@ from sim.kernels.arrays import (
 from sim.results.recorder import Recorder
 from sim.units import J_PER_MWH, TH_PER_EH
 
-
 POWER_ROWS: Final = [ENERGY_USD, CONTRACT_USD, DEMAND_USD, PEAK_USD, FUEL_USD, WEAR_USD]
 USE_ROWS: Final = [SITE_ASIC_J, SITE_GPU_J, COOLING_J, OVERHEAD_J, LOSS_J]
 

@@ -221,9 +221,7 @@ class Recorder:
         return pa.table(
             {
                 "t_s": step.astype(np.int64) * self.step_s,
-                "site": pa.DictionaryArray.from_arrays(
-                    site.astype(np.int32), pa.array(self.sites)
-                ),
+                "site": pa.DictionaryArray.from_arrays(site.astype(np.int32), pa.array(self.sites)),
                 "limit": pa.DictionaryArray.from_arrays(which, pa.array(names)),
             }
         )

@@ -1,16 +1,16 @@
 """What must hold between the tables and the sheets of a scenario."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 
-import networkx as nx
 import numpy as np
 
 from sim.scenario import catalogue
 from sim.scenario.bitcoin import GrowthNetwork, ReplayBtcPrice, ReplayNetwork
 from sim.scenario.catalogue.serving import served
+from sim.scenario.checks_energy import energy, energy_references, grid
 from sim.scenario.model import ReplayPrice, ReplayWeather, SeasonalJumpPrice, SeasonalWeather
-from sim.scenario.problems import Problem, shown, suggest
+from sim.scenario.problems import Problem, row_of, shown, unknown
 from sim.scenario.scenario import Scenario
 from sim.scenario.series import Series, SeriesError
 from sim.units import SECONDS_PER_HOUR
@@ -30,23 +30,14 @@ def check(scenario: Scenario, broken: set[str]) -> list[Problem]:
         _asics: {"sites"},
         _gpus: {"sites"},
         _tenants: {"sites", "gpus"},
-        _grid: {"grid_nodes", "grid_links"},
+        grid: {"grid_nodes", "grid_links", "sites"},
+        energy: {"sites", "power_contracts", "batteries", "generators"},
         _overhead: set(),
         _climates: set(),
         _zones: set(),
         _series: set(),
     }
     return [p for part, reads in parts.items() if not reads & broken for p in part(scenario)]
-
-
-def _unknown(file: str, where: str, name: str, allowed: Iterable[str]) -> Iterator[Problem]:
-    names = set(allowed)
-    if name not in names:
-        yield Problem(file, where, shown(name), suggest(name, names))
-
-
-def _row(index: int, name: str, column: str) -> str:
-    return f"row {index + 2} ({name}), {column}"
 
 
 def _epoch(s: Scenario) -> Iterator[Problem]:
@@ -71,41 +62,43 @@ def _sites(s: Scenario) -> Iterator[Problem]:
     nodes = {n.name for n in s.grid_nodes}
     climates = set(s.weather.climates) | catalogue.climate_names()
     for i, site in enumerate(s.sites):
-        zone = _row(i, site.name, "price_zone")
-        yield from _unknown("sites.csv", zone, site.price_zone, s.prices.zones)
-        yield from _unknown("sites.csv", _row(i, site.name, "climate"), site.climate, climates)
-        if site.grid_node is not None:
-            yield from _unknown("sites.csv", _row(i, site.name, "grid_node"), site.grid_node, nodes)
+        zone = row_of(i, site.name, "price_zone")
+        yield from unknown("sites.csv", zone, site.price_zone, s.prices.zones)
+        yield from unknown("sites.csv", row_of(i, site.name, "climate"), site.climate, climates)
+        if site.grid_node is not None and s.grid.case is None:
+            yield from unknown(
+                "sites.csv", row_of(i, site.name, "grid_node"), site.grid_node, nodes
+            )
 
 
 def _asics(s: Scenario) -> Iterator[Problem]:
     models = catalogue.asics()
     names = [site.name for site in s.sites]
     for i, group in enumerate(s.asics):
-        yield from _unknown("asics.csv", _row(i, group.site, "site"), group.site, names)
-        yield from _unknown("asics.csv", _row(i, group.site, "model"), group.model, models)
+        yield from unknown("asics.csv", row_of(i, group.site, "site"), group.site, names)
+        yield from unknown("asics.csv", row_of(i, group.site, "model"), group.model, models)
         if group.model in models:
             modes = models[group.model].modes
-            yield from _unknown("asics.csv", _row(i, group.site, "mode"), group.mode, modes)
+            yield from unknown("asics.csv", row_of(i, group.site, "mode"), group.mode, modes)
 
 
 def _gpus(s: Scenario) -> Iterator[Problem]:
     names = [site.name for site in s.sites]
     for i, group in enumerate(s.gpus):
-        yield from _unknown("gpus.csv", _row(i, group.site, "site"), group.site, names)
-        yield from _unknown("gpus.csv", _row(i, group.site, "gpu"), group.gpu, catalogue.gpus())
+        yield from unknown("gpus.csv", row_of(i, group.site, "site"), group.site, names)
+        yield from unknown("gpus.csv", row_of(i, group.site, "gpu"), group.gpu, catalogue.gpus())
         if group.state != "serving" or group.gpu not in catalogue.gpus():
             continue
         try:
             made = served(group.model, group.gpu, group.tp)
         except (KeyError, ValueError) as error:
             what = str(error.args[0])
-            yield Problem("gpus.csv", _row(i, group.site, "model"), shown(group.model), what)
+            yield Problem("gpus.csv", row_of(i, group.site, "model"), shown(group.model), what)
             continue
         if group.gpus_per_node % made.tp:
             yield Problem(
                 "gpus.csv",
-                _row(i, group.site, "tp"),
+                row_of(i, group.site, "tp"),
                 str(made.tp),
                 f"must divide gpus_per_node, {group.gpus_per_node}",
             )
@@ -121,19 +114,19 @@ def _tenants(s: Scenario) -> Iterator[Problem]:
         if count > 1:
             yield Problem("tenants.csv", "name", shown(name), "names must be unique")
     for i, tenant in enumerate(s.tenants):
-        row = _row(i, tenant.name, "region")
-        yield from _unknown("tenants.csv", row, tenant.region, s.demand.regions)
+        row = row_of(i, tenant.name, "region")
+        yield from unknown("tenants.csv", row, tenant.region, s.demand.regions)
         if tenant.trace is not None:
-            row = _row(i, tenant.name, "trace")
-            yield from _unknown("tenants.csv", row, tenant.trace, s.demand.traces)
-        row = _row(i, tenant.name, "model")
-        yield from _unknown("tenants.csv", row, tenant.model, served_in)
+            row = row_of(i, tenant.name, "trace")
+            yield from unknown("tenants.csv", row, tenant.trace, s.demand.traces)
+        row = row_of(i, tenant.name, "model")
+        yield from unknown("tenants.csv", row, tenant.model, served_in)
         allowed = set(tenant.residency.split())
         if tenant.model in served_in and allowed and not allowed & served_in[tenant.model]:
             where = ", ".join(sorted(served_in[tenant.model]))
             yield Problem(
                 "tenants.csv",
-                _row(i, tenant.name, "residency"),
+                row_of(i, tenant.name, "residency"),
                 shown(tenant.residency),
                 f"no site there serves {tenant.model}; it is served in {where}",
             )
@@ -143,46 +136,10 @@ def _tenants(s: Scenario) -> Iterator[Problem]:
             if serves and (site.latitude is None or site.longitude is None):
                 yield Problem(
                     "sites.csv",
-                    _row(i, site.name, "latitude"),
+                    row_of(i, site.name, "latitude"),
                     "",
                     "a serving site needs latitude and longitude, or [[demand.links]]",
                 )
-
-
-def _grid(s: Scenario) -> Iterator[Problem]:
-    names = [n.name for n in s.grid_nodes]
-    for name, count in Counter(names).items():
-        if count > 1:
-            yield Problem("grid_nodes.csv", "name", shown(name), "names must be unique")
-    graph: nx.DiGraph[str] = nx.DiGraph()
-    graph.add_nodes_from(names)
-    dangling = False
-    for i, link in enumerate(s.grid_links):
-        for column, name in (("from_node", link.from_node), ("to_node", link.to_node)):
-            for problem in _unknown("grid_links.csv", f"row {i + 2}, {column}", name, names):
-                dangling = True
-                yield problem
-        graph.add_edge(link.from_node, link.to_node)
-    if dangling:
-        return
-    for name in names:
-        feeding = sorted(graph.predecessors(name))
-        if len(feeding) > 1:
-            yield Problem(
-                "grid_links.csv",
-                f"to_node {name!r}",
-                "",
-                f"is fed by {', '.join(feeding)}: a radial grid feeds each node from one side",
-            )
-    if not nx.is_directed_acyclic_graph(graph):
-        ring = " → ".join(edge[0] for edge in nx.find_cycle(graph))
-        yield Problem("grid_links.csv", "", "", f"the links {ring} close a ring: not radial")
-    zones = {n.name for n in s.grid_nodes if n.kind == "zone"}
-    for name in names:
-        if name not in zones and not nx.ancestors(graph, name) & zones:
-            yield Problem(
-                "grid_nodes.csv", f"name {name!r}", "", "no path of links leads to it from a zone"
-            )
 
 
 def _overhead(s: Scenario) -> Iterator[Problem]:
@@ -190,7 +147,7 @@ def _overhead(s: Scenario) -> Iterator[Problem]:
         if site.overhead_mw > site.power_limit_mw:
             yield Problem(
                 "sites.csv",
-                _row(i, site.name, "overhead_mw"),
+                row_of(i, site.name, "overhead_mw"),
                 f"{site.overhead_mw:g}",
                 f"must be <= power_limit_mw, {site.power_limit_mw:g} MW",
             )
@@ -200,14 +157,14 @@ def _climates(s: Scenario) -> Iterator[Problem]:
     for name, climate in s.weather.climates.items():
         if isinstance(climate, SeasonalWeather):
             where = f"weather.climates.{name}.climate"
-            yield from _unknown(TOML, where, climate.climate, catalogue.climate_names())
+            yield from unknown(TOML, where, climate.climate, catalogue.climate_names())
 
 
 def _zones(s: Scenario) -> Iterator[Problem]:
     for name, zone in s.prices.zones.items():
         if isinstance(zone, SeasonalJumpPrice):
             where = f"prices.zones.{name}.profile"
-            yield from _unknown(TOML, where, zone.profile, catalogue.price_profile_names())
+            yield from unknown(TOML, where, zone.profile, catalogue.price_profile_names())
 
 
 def _references(s: Scenario) -> Iterator[tuple[str, str, list[str]]]:
@@ -221,9 +178,16 @@ def _references(s: Scenario) -> Iterator[tuple[str, str, list[str]]]:
     for name, zone in s.prices.zones.items():
         if isinstance(zone, ReplayPrice):
             yield f"prices.zones.{name}", zone.series, [zone.column]
+            if zone.day_ahead_column is not None:
+                series = zone.day_ahead_series or zone.series
+                yield f"prices.zones.{name}.day_ahead_column", series, [zone.day_ahead_column]
     for name, climate in s.weather.climates.items():
         if isinstance(climate, ReplayWeather):
-            yield f"weather.climates.{name}", climate.series, [climate.column]
+            columns = [climate.column]
+            if climate.humidity_column is not None:
+                columns.append(climate.humidity_column)
+            yield f"weather.climates.{name}", climate.series, columns
+    yield from energy_references(s)
 
 
 def _unreadable(series: Series, where: str, columns: list[str]) -> Iterator[Problem]:
@@ -238,7 +202,7 @@ def _series(s: Scenario) -> Iterator[Problem]:
     start = round(s.horizon.start_utc.timestamp())
     hours = np.arange(start, start + s.horizon.seconds, SECONDS_PER_HOUR, dtype=np.int64)
     for key, name, columns in _references(s):
-        yield from _unknown(TOML, key, name, s.series)
+        yield from unknown(TOML, key, name, s.series)
         if name not in s.recorded:
             continue  # a file that could not be read is reported where it is read
         series = s.recorded[name]

@@ -129,9 +129,7 @@ class Programme(Table):
     calls_per_year: float = quantity(
         0.0, "1/y", "random calls on top (Poisson)", source="assumed", ge=0, le=1000
     )
-    call_h: float = quantity(
-        1.0, "h", "length of a random call", source="assumed", gt=0, le=168
-    )
+    call_h: float = quantity(1.0, "h", "length of a random call", source="assumed", gt=0, le=168)
     offer_fraction: float = quantity(
         0.0,
         "-",

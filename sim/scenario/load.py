@@ -10,6 +10,7 @@ from typing import Any, Final, NamedTuple
 
 from pydantic import ValidationError
 
+from sim.grid.matpower import Case, CaseError, read_case
 from sim.scenario.checks import check
 from sim.scenario.demand import Tenant
 from sim.scenario.problems import Problem, ScenarioError, from_validation, shown, suggest
@@ -116,6 +117,10 @@ def _assembled(path: str, folder: Path, sources: _Sources, problems: list[Proble
                 content["recorded_sha256"][f"trace {name}"] = _digest(
                     _path(folder, spec.file, content["data_dir"])
                 )
+        content |= _case(folder, content["grid"].case, content["data_dir"], problems)
+        if content["case"] is not None:
+            file = _path(folder, content["grid"].case, content["data_dir"])
+            content["recorded_sha256"]["grid case"] = _digest(file)
     if "horizon" in content:
         content["name"] = content["name"] or folder.resolve().name
         scenario = Scenario.model_construct(**content)
@@ -156,12 +161,13 @@ def _read(folder: Path, problems: list[Problem], seen: tuple[Path, ...]) -> _Sou
 
 
 def _rebase(tables: dict[str, Any], origin: Path, folder: Path) -> None:
-    """Let the base's own series files be found from the folder that builds on it."""
+    """Let the base's own files be found from the folder that builds on it."""
     series = tables.get("series")
-    for spec in series.values() if isinstance(series, dict) else ():
-        if isinstance(spec, dict) and isinstance(spec.get("file"), str):
-            if not spec["file"].startswith("{data_dir}"):
-                spec["file"] = os.path.relpath(origin / spec["file"], folder)
+    named = [(spec, "file") for spec in series.values()] if isinstance(series, dict) else []
+    for spec, key in [*named, (tables.get("grid"), "case")]:
+        if isinstance(spec, dict) and isinstance(spec.get(key), str):
+            if not spec[key].startswith("{data_dir}"):
+                spec[key] = os.path.relpath(origin / spec[key], folder)
 
 
 def _merged(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
@@ -295,6 +301,24 @@ def _traces(
         except TraceError as error:
             problems.append(Problem(TOML, where, shown(spec.file), str(error)))
     return found
+
+
+def _case(
+    folder: Path, name: str | None, data_dir: str | None, problems: list[Problem]
+) -> dict[str, Case | None]:
+    """Read the MATPOWER case."""
+    if name is None:
+        return {"case": None}
+    file = _path(folder, name, data_dir or os.environ.get(DATA_VARIABLE))
+    if not file.is_file():
+        hint = f"no such file: {file}" if "{data_dir}" in name else "no such file"
+        problems.append(Problem(TOML, "grid.case", shown(name), hint))
+        return {"case": None}
+    try:
+        return {"case": read_case(file)}
+    except CaseError as error:
+        problems += [Problem(TOML, "grid.case", shown(name), x) for x in str(error).splitlines()]
+        return {"case": None}
 
 
 def _path(folder: Path, name: str, data_dir: str | None) -> Path:

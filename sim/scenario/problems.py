@@ -1,7 +1,7 @@
 """Problems of an input, gathered so that a planner sees all of them at once."""
 
 import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from pydantic import BaseModel, ValidationError
@@ -37,6 +37,18 @@ def suggest(name: str, allowed: Iterable[str], *, most: int = 12) -> str:
     hint = f"did you mean {near[0]!r}? " if near else ""
     shown = ", ".join(names[:most]) + (f", … ({len(names)} in all)" if len(names) > most else "")
     return f"{hint}allowed: {shown or 'nothing (none is defined)'}"
+
+
+def unknown(file: str, where: str, name: str, allowed: Iterable[str]) -> Iterator[Problem]:
+    """The problem of a name that is none of those that are allowed."""
+    names = set(allowed)
+    if name not in names:
+        yield Problem(file, where, shown(name), suggest(name, names))
+
+
+def row_of(index: int, name: str, column: str) -> str:
+    """A cell of a sheet as people find it: row 1 is the header."""
+    return f"row {index + 2} ({name}), {column}"
 
 
 def shown(value: object) -> str:

@@ -2,8 +2,6 @@
 
 from typing import NamedTuple
 
-import numpy as np
-
 from sim.scenario.energy import EconomicProgramme
 from sim.scenario.scenario import Scenario
 from sim.streams import Streams

@@ -72,6 +72,4 @@ def build_market(scenario: Scenario, topology: Topology) -> PowerMarket | None:
     if scenario.case is None or topology.mesh is None:
         return None
     specs = [p for p in scenario.prices.zones.values() if isinstance(p, DcOpfPrice)]
-    return PowerMarket(
-        scenario, scenario.case, topology.mesh.site_bus, specs[0] if specs else None
-    )
+    return PowerMarket(scenario, scenario.case, topology.mesh.site_bus, specs[0] if specs else None)

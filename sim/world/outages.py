@@ -133,7 +133,9 @@ def links_between(
     if scenario.case is not None:
         case = scenario.case
         number = [str(n) for n in case.bus_number]
-        ends = [(number[a], number[b]) for a, b in zip(case.branch_from, case.branch_to, strict=True)]
+        ends = [
+            (number[a], number[b]) for a, b in zip(case.branch_from, case.branch_to, strict=True)
+        ]
     else:
         ends = [(x.from_node, x.to_node) for x in scenario.grid_links]
     wanted = {(from_node, to_node), (to_node, from_node)}

@@ -104,9 +104,7 @@ def price_signal(scenario: Scenario, zone: str, streams: Streams) -> Signal:
     )
 
 
-def weather(
-    scenario: Scenario, site: Site, streams: Streams, t_s: Ints
-) -> tuple[Floats, Floats]:
+def weather(scenario: Scenario, site: Site, streams: Streams, t_s: Ints) -> tuple[Floats, Floats]:
     """Ambient temperature and wet bulb of a site (instant,) [C]; one climate shares its luck."""
     climate = scenario.weather.climates.get(site.climate)
     if isinstance(climate, ReplayWeather):

@@ -1,0 +1,212 @@
+"""What must hold of the grid, contracts, programmes and assets of a scenario."""
+
+from collections import Counter
+from collections.abc import Iterator
+from datetime import timedelta
+
+import networkx as nx
+
+from sim.scenario.energy import (
+    EconomicProgramme,
+    ReplayCarbon,
+    ReserveProgramme,
+)
+from sim.scenario.model import DcOpfPrice, FixedPrice, ReplayPrice
+from sim.scenario.problems import Problem, row_of, shown, suggest, unknown
+from sim.scenario.scenario import Scenario
+
+TOML = "scenario.toml"
+
+
+def grid(s: Scenario) -> Iterator[Problem]:
+    """The topology: a MATPOWER case, or a radial or meshed graph of the sheets."""
+    opf = [name for name, zone in s.prices.zones.items() if isinstance(zone, DcOpfPrice)]
+    if opf and s.grid.case is None:
+        where = f"prices.zones.{opf[0]}.model"
+        yield Problem(TOML, where, shown("dc-opf"), "needs a MATPOWER case: grid.case")
+    if len({zone for zone in s.prices.zones.values() if isinstance(zone, DcOpfPrice)}) > 1:
+        yield Problem(TOML, "prices.zones", "", "zones of model dc-opf must have the same settings")
+    if s.grid.case is not None:
+        yield from _case(s)
+    else:
+        yield from _sheets(s)
+    yield from _outages(s)
+
+
+def _case(s: Scenario) -> Iterator[Problem]:
+    if s.grid_nodes or s.grid_links:
+        what = "a scenario with a grid.case takes the grid from there; leave the sheets out"
+        yield Problem("grid_nodes.csv, grid_links.csv", "", "", what)
+    if s.case is None:
+        return  # reported where it was read
+    buses = [str(number) for number in s.case.bus_number]
+    for i, site in enumerate(s.sites):
+        where = row_of(i, site.name, "grid_node")
+        if site.grid_node is None:
+            what = f"is required: the number of a bus of the case ({len(buses)} buses)"
+            yield Problem("sites.csv", where, "", what)
+        else:
+            yield from unknown("sites.csv", where, site.grid_node, buses)
+
+
+def _sheets(s: Scenario) -> Iterator[Problem]:
+    names = [n.name for n in s.grid_nodes]
+    for name, count in Counter(names).items():
+        if count > 1:
+            yield Problem("grid_nodes.csv", "name", shown(name), "names must be unique")
+    dangling = False
+    for i, link in enumerate(s.grid_links):
+        for column, name in (("from_node", link.from_node), ("to_node", link.to_node)):
+            for problem in unknown("grid_links.csv", f"row {i + 2}, {column}", name, names):
+                dangling = True
+                yield problem
+        if link.from_node == link.to_node:
+            dangling = True
+            where = f"row {i + 2}, to_node"
+            yield Problem("grid_links.csv", where, shown(link.to_node), "must not be its from_node")
+    if dangling:
+        return
+    zones = {n.name for n in s.grid_nodes if n.kind == "zone"}
+    whole: nx.MultiGraph[str] = nx.MultiGraph()
+    whole.add_nodes_from(names)
+    whole.add_edges_from((x.from_node, x.to_node) for x in s.grid_links)
+    for part in nx.connected_components(whole):
+        if not part & zones:
+            for name in sorted(part):
+                what = "no path of links leads to it from a zone"
+                yield Problem("grid_nodes.csv", f"name {name!r}", "", what)
+    if _meshed(whole, zones):
+        yield from _meshed_links(s, whole, zones)
+        return
+    directed = nx.DiGraph((x.from_node, x.to_node) for x in s.grid_links)
+    for name in names:
+        feeding = sorted(directed.predecessors(name)) if name in directed else []
+        turned = len(feeding) > 1 or (name in zones and feeding)
+        if turned or (name not in zones and not feeding and whole.degree(name)):
+            what = (
+                f"is fed by {', '.join(feeding) or 'nobody'}: links of a radial grid run from the "
+                "zone to the sites, each node from one side"
+            )
+            yield Problem("grid_links.csv", f"to_node {name!r}", "", what)
+
+
+def _meshed(whole: "nx.MultiGraph[str]", zones: set[str]) -> bool:
+    """Whether power has more than one way; two zones in one part are a way around."""
+    graph = nx.MultiGraph(whole)
+    graph.add_edges_from(("", zone) for zone in zones)
+    trees = graph.number_of_nodes() - nx.number_connected_components(graph)
+    return bool(graph.number_of_edges() > trees)
+
+
+def _meshed_links(s: Scenario, whole: "nx.MultiGraph[str]", zones: set[str]) -> Iterator[Problem]:
+    graph = nx.Graph(whole)
+    graph.add_edges_from(("", zone) for zone in zones)
+    pairs = Counter(frozenset((x.from_node, x.to_node)) for x in s.grid_links)
+    bridges = {frozenset(edge) for edge in nx.bridges(graph)}
+    for i, link in enumerate(s.grid_links):
+        row = f"row {i + 2} ({link.from_node} → {link.to_node})"
+        ends = frozenset((link.from_node, link.to_node))
+        if link.reactance_pu is None and (ends not in bridges or pairs[ends] > 1):
+            what = "is required: the link is part of a ring, where reactances share the flow"
+            yield Problem("grid_links.csv", f"{row}, reactance_pu", "", what)
+        if link.loss_fraction > 0.0:
+            what = "must be 0: a meshed grid is a DC power flow, which has no losses"
+            value = f"{link.loss_fraction:g}"
+            yield Problem("grid_links.csv", f"{row}, loss_fraction", value, what)
+
+
+def _outages(s: Scenario) -> Iterator[Problem]:
+    if s.case is not None:
+        number = [str(n) for n in s.case.bus_number]
+        ends = [
+            frozenset((number[a], number[b]))
+            for a, b in zip(s.case.branch_from, s.case.branch_to, strict=True)
+        ]
+    elif s.grid.case is not None:
+        return
+    else:
+        ends = [frozenset((x.from_node, x.to_node)) for x in s.grid_links]
+    counts = Counter(ends)
+    for i, outage in enumerate(s.grid.outages):
+        where = f"grid.outages, entry {i + 1}"
+        there = counts[frozenset((outage.from_node, outage.to_node))]
+        link = f"{outage.from_node} → {outage.to_node}"
+        if there == 0:
+            known = {" → ".join(sorted(e)) for e in counts}
+            yield Problem(TOML, where, shown(link), f"no such link; {suggest(link, known)}")
+        elif outage.circuit is not None and outage.circuit > there:
+            what = f"must be 1 to {there}: there are {there} links between the two"
+            yield Problem(TOML, f"{where}, circuit", str(outage.circuit), what)
+
+
+def energy(s: Scenario) -> Iterator[Problem]:
+    """Contracts, programmes, assets, peaks and carbon."""
+    sites = {site.name: site for site in s.sites}
+    for sheet in ("power_contracts", "batteries", "generators"):
+        for i, row in enumerate(getattr(s, sheet)):
+            yield from unknown(f"{sheet}.csv", row_of(i, row.site, "site"), row.site, sites)
+    for i, contract in enumerate(s.power_contracts):
+        site = sites.get(contract.site)
+        if site is None:
+            continue
+        if site.contract != "market":
+            what = f"the site pays a {site.contract} price; blocks are for contract = market"
+            yield Problem("power_contracts.csv", row_of(i, site.name, "site"), "", what)
+        zone = s.prices.zones.get(site.price_zone)
+        knows = isinstance(zone, FixedPrice) or (
+            isinstance(zone, ReplayPrice) and zone.day_ahead_column is not None
+        )
+        if contract.kind == "day-ahead" and zone is not None and not knows:
+            what = f"zone {site.price_zone!r} has no day-ahead price (day_ahead_column)"
+            yield Problem("power_contracts.csv", row_of(i, site.name, "kind"), "", what)
+    for i, unit in enumerate(s.generators):
+        site = sites.get(unit.site)
+        if unit.kind == "solar" and unit.series is None and site is not None:
+            if site.latitude is None or site.longitude is None:
+                what = "a solar generator without a series needs latitude and longitude of its site"
+                yield Problem("generators.csv", row_of(i, unit.site, "series"), "", what)
+    for name, programme in s.programmes.items():
+        for site_name in programme.sites:
+            if site_name != "*":
+                yield from unknown(TOML, f"programmes.{name}.sites", site_name, sites)
+        if not isinstance(programme, EconomicProgramme):
+            last = None
+            for call in sorted(programme.calls, key=lambda c: c.start_utc):
+                if last is not None and call.start_utc < last:
+                    when = f"{call.start_utc:%Y-%m-%dT%H:%M:%SZ}"
+                    what = "begins before the call before it has ended"
+                    yield Problem(TOML, f"programmes.{name}.calls", when, what)
+                last = call.start_utc + timedelta(hours=call.hours)
+    for i, site in enumerate(s.sites):
+        if site.carbon_zone is not None:
+            where = row_of(i, site.name, "carbon_zone")
+            yield from unknown("sites.csv", where, site.carbon_zone, s.carbon.zones)
+    peak = s.coincident_peak
+    if peak is not None:
+        if (peak.forecast_series is None) != (peak.forecast_column is None):
+            what = "forecast_series and forecast_column: give both or none"
+            yield Problem(TOML, "coincident_peak", "", what)
+        wrong = [m for m in peak.months if not 1 <= m <= 12]
+        if wrong or not peak.months:
+            what = "months must be numbers from 1 to 12"
+            yield Problem(TOML, "coincident_peak.months", str(list(peak.months)), what)
+
+
+def energy_references(s: Scenario) -> Iterator[tuple[str, str, list[str]]]:
+    """Every use of a series by these tables: the key that names it, the series, the columns."""
+    for name, zone in s.carbon.zones.items():
+        if isinstance(zone, ReplayCarbon):
+            yield f"carbon.zones.{name}", zone.series, [zone.column]
+    for name, programme in s.programmes.items():
+        if isinstance(programme, ReserveProgramme) and programme.series and programme.column:
+            yield f"programmes.{name}", programme.series, [programme.column]
+    for i, unit in enumerate(s.generators):
+        if unit.series and unit.column:
+            yield f"generators.csv {row_of(i, unit.site, 'series')}", unit.series, [unit.column]
+    peak = s.coincident_peak
+    if peak is not None:
+        yield "coincident_peak", peak.series, [peak.column]
+        if peak.forecast_series and peak.forecast_column:
+            yield "coincident_peak.forecast", peak.forecast_series, [peak.forecast_column]
+    if s.grid.load_series and s.grid.load_column:
+        yield "grid.load_series", s.grid.load_series, [s.grid.load_column]
