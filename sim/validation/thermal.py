@@ -44,7 +44,7 @@ YEARLY_PUE: Final = (
         "immersion",
         1.02,
         1.10,
-        "d-central.tech/immersion-vs-air-cooling: 1.03 to 1.10; 1.02 assumed",
+        "d-central.tech/immersion-vs-air-cooling: 1.03 (fitted) to 1.10",
     ),
     ("tower", 1.01, 1.059, "minerbase.com/en/service: at most 25 kW for 424 kW of machines"),
     ("chiller", 1.05, 1.30, "HP EcoPOD (itbusinessedge.com): 1.05 free air to 1.3 chilled"),
