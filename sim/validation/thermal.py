@@ -44,7 +44,7 @@ YEARLY_PUE: Final = (
         "immersion",
         1.02,
         1.10,
-        "d-central.tech/immersion-vs-air-cooling: 1.03 to 1.10; 1.02 assumed",
+        "d-central.tech/immersion-vs-air-cooling: 1.03 (fitted) to 1.10",
     ),
     ("tower", 1.01, 1.059, "minerbase.com/en/service: at most 25 kW for 424 kW of machines"),
     ("chiller", 1.05, 1.30, "HP EcoPOD (itbusinessedge.com): 1.05 free air to 1.3 chilled"),
@@ -150,15 +150,14 @@ def _s21(data: Path) -> Iterator[Check]:
 
 
 def _dew_points(data: Path) -> Iterator[Check]:
-    for name in sorted(load_climates()):
-        file = data / "weather" / f"{name.replace('-', '_')}.csv.gz"
-        if not file.exists():
-            continue
-        table = pyarrow.csv.read_csv(file)
+    with (data / "weather/stations.csv").open(newline="", encoding="utf-8") as file:
+        names = sorted(row["file"] for row in csv.DictReader(file))
+    for name in names:
+        table = pyarrow.csv.read_csv(data / "weather" / name)
         dry_c, dew_c = (
             table[column].to_numpy().astype(np.float64) for column in ("dry_bulb_c", "dew_point_c")
         )
-        weather, t_s = _year(name)
+        weather, t_s = _year(name.removesuffix(".csv.gz").replace("_", "-"))
         for what, real, made in (
             ("dew point", dew_c, weather.dew_point_at(t_s)),
             ("wet bulb", wet_bulbs_c(dry_c, dew_c), weather.wet_bulb_at(t_s)),
@@ -169,13 +168,13 @@ def _dew_points(data: Path) -> Iterator[Check]:
 def _mean(what: str, name: str, real: Floats, made: Floats) -> Check:
     return Check(
         f"mean {what}, synthetic against typical year",
-        name,
+        name.removesuffix(".csv.gz"),
         round(float(real.mean()), 2),
         round(float(made.mean()), 2),
         "C",
         f"± {DEW_POINT_K:g} K",
         bool(abs(made.mean() - real.mean()) <= DEW_POINT_K),
-        f"weather/{name.replace('-', '_')}.csv.gz",
+        f"weather/{name}",
     )
 
 

@@ -111,6 +111,13 @@ def test_wet_bulb_against_adiabatic_saturation() -> None:
     assert np.abs(error_k).mean() < 0.35
 
 
+def test_nearly_saturated_air_is_nearly_its_wet_bulb() -> None:
+    """At 99 % the formula is at its best: every term counts."""
+    for dry_c, within_k in ((10.0, 0.1), (20.0, 0.03), (30.0, 0.1)):
+        wet_c = thermodynamic_wet_bulb_c(dry_c, 99.0)
+        assert wet_bulb_c(dry_c, 99.0) == pytest.approx(wet_c, abs=within_k)
+
+
 @given(dry, humidity, st.floats(0.0, 10.0), st.floats(0.0, 50.0))
 def test_wet_bulb_rises_with_heat(
     dry_c: float, humidity_pct: float, by_k: float, by: float
@@ -164,6 +171,19 @@ def test_share_equals_its_plain_twin(name: str, dry_c: float, humidity_pct: floa
     assert cooling_share(way.row(), dry_c, wet_c) == pytest.approx(
         twin(way, dry_c, wet_c), rel=1e-12
     )
+
+
+@given(names, st.floats(-3.0, 20.0), st.floats(0.0, 30.0))
+def test_derating_equals_its_plain_twin(name: str, above_k: float, depression_k: float) -> None:
+    way = WAYS[name]
+    dry_c = way.derate_start_c + above_k + way.evaporative * depression_k
+    outside_c = sink_c(way.row(), dry_c, dry_c - depression_k)
+    assert outside_c == pytest.approx(way.derate_start_c + above_k)
+    slow_c = way.derate_start_c + way.derate_band_k
+    twin = np.interp(outside_c, [way.derate_start_c, slow_c], [1.0, way.derate_fraction])
+    if outside_c > way.trip_c:
+        twin = np.float64(0.0)
+    assert derating(way.row(), dry_c, dry_c - depression_k) == pytest.approx(twin, abs=1e-9)
 
 
 @given(st.integers(0, 10_000), dry, st.floats(0.0, 20.0), st.floats(0.0, 10.0))
@@ -253,8 +273,8 @@ def test_figures_are_sane(name: str) -> None:
 
 def test_derating_of_the_s21_is_one_step() -> None:
     row = WAYS["air"].row()
-    factors = [derating(row, t, 20.0) for t in (-30.0, 39.9, 40.0, 41.0, 46.9, 47.0, 47.1)]
-    assert factors == pytest.approx([1.0, 1.0, 1.0, 0.898, 0.898, 0.898, 0.0])
+    factors = [derating(row, t, 20.0) for t in (-30.0, 40.0, 40.5, 41.0, 46.9, 47.0, 47.1)]
+    assert factors == pytest.approx([1.0, 1.0, 0.949, 0.898, 0.898, 0.898, 0.0])
 
 
 def test_water_buys_degrees() -> None:
