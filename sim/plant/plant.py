@@ -286,7 +286,7 @@ class Plant:
         """Settle the control step that ends at `t_s` at the prices that were in force."""
         self.desk.bill(t_s, step_s)
 
-    def set_links(self, left: dict[tuple[str, str], float]) -> list[str]:
+    def set_links(self, left: dict[int, float]) -> list[str]:
         """Links that are out or derated (share left); the sites that are now without supply."""
         if self.meshed is not None:
             dead = self.meshed.set_links(left)

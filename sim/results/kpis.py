@@ -94,7 +94,7 @@ def _ehs(t: Totals, fate: int) -> float:
 
 @kpi
 def gross_margin_usd(t: Totals) -> float:
-    """Mining + inference + grid services - power - hosting - pool fees - credits, penalties [USD]."""
+    """Mining + inference + grid services - power - hosting - fees - credits - penalties [USD]."""
     f = t.flow
     return (
         mining_revenue_usd(t)

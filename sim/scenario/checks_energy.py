@@ -99,7 +99,7 @@ def _meshed(whole: "nx.MultiGraph[str]", zones: set[str]) -> bool:
 
 
 def _meshed_links(s: Scenario, whole: "nx.MultiGraph[str]", zones: set[str]) -> Iterator[Problem]:
-    graph = nx.Graph(whole)
+    graph: nx.Graph[str] = nx.Graph(whole)
     graph.add_edges_from(("", zone) for zone in zones)
     pairs = Counter(frozenset((x.from_node, x.to_node)) for x in s.grid_links)
     bridges = {frozenset(edge) for edge in nx.bridges(graph)}

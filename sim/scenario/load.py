@@ -119,8 +119,8 @@ def _assembled(path: str, folder: Path, sources: _Sources, problems: list[Proble
                 )
         content |= _case(folder, content["grid"].case, content["data_dir"], problems)
         if content["case"] is not None:
-            file = _path(folder, content["grid"].case, content["data_dir"])
-            content["recorded_sha256"]["grid case"] = _digest(file)
+            case = _path(folder, content["grid"].case, content["data_dir"])
+            content["recorded_sha256"]["grid case"] = _digest(case)
     if "horizon" in content:
         content["name"] = content["name"] or folder.resolve().name
         scenario = Scenario.model_construct(**content)

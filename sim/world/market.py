@@ -1,4 +1,4 @@
-"""Locational marginal prices of a grid around the fleet: a DC optimal power flow as time goes on."""
+"""Locational marginal prices of a grid around the fleet: a DC optimal power flow over time."""
 
 from dataclasses import replace
 from typing import NamedTuple

@@ -106,8 +106,8 @@ def link_changes(scenario: Scenario, streams: Streams) -> tuple[LinkChange, ...]
 
     for outage in scenario.grid.outages:
         start_s = round((outage.start_utc - begin).total_seconds())
-        for link in links_between(scenario, outage.from_node, outage.to_node, outage.circuit):
-            add(link, start_s, round(outage.hours * SECONDS_PER_HOUR), outage.left_fraction)
+        for row in links_between(scenario, outage.from_node, outage.to_node, outage.circuit):
+            add(row, start_s, round(outage.hours * SECONDS_PER_HOUR), outage.left_fraction)
     seen: dict[tuple[str, str], int] = {}
     for row, link in enumerate(scenario.grid_links):
         ends = (link.from_node, link.to_node)

@@ -65,8 +65,8 @@ def grid_graph(scenario: Scenario) -> "nx.MultiDiGraph[Node]":
     """Zones, substations, transformers, feeders and sites; edges carry capacity and loss.
 
     Edge attributes: `capacity_w` [W], `loss` [-], `link` (row of grid_links.csv, -1: a site's own
-    edge, which is its interconnect). A site without a grid node hangs on its price zone, which then needs no row in
-    grid_nodes.csv.
+    edge, which is its interconnect). A site without a grid node hangs on its price zone, which then
+    needs no row in grid_nodes.csv.
     """
     graph: nx.MultiDiGraph[Node] = nx.MultiDiGraph()
     for node in scenario.grid_nodes:
