@@ -46,7 +46,7 @@ DEFECTS = (
     Defect("law 4: limits of the path forgotten but the first", "sim/kernels/power.py",
            "room_w[limit] -= give_w", "room_w[limit] -= 0.5 * give_w",
            LAWS + "test_law_4_no_limit_is_ever_broken"),
-    Defect("law 4: a repaired machine runs at once", "sim/plant.py",
+    Defect("law 4: a repaired machine runs at once", "sim/plant/plant.py",
            "(self.asic if kind == \"asic\" else self.node).healthy[group] += 1.0",
            "s = self.asic if kind == \"asic\" else self.node; s.healthy[group] += 1.0; "
            "s.running[group] += 1.0",

@@ -56,6 +56,8 @@ def build_scenario(
     gpus: list[dict[str, Any]] | None = None,
     tenants: list[dict[str, Any]] | None = None,
     feeder_mw: float | None = None,
+    grid: dict[str, list[dict[str, Any]]] | None = None,
+    **sheets: list[dict[str, Any]],
 ) -> Scenario:
     site = {
         "climate": "midland-tx",
@@ -66,7 +68,7 @@ def build_scenario(
         "technicians": 2,
     }
     rows = sites or [{"name": "alpha"}, {"name": "bravo", "climate": "massena-ny"}]
-    grid: dict[str, list[dict[str, Any]]] = {}
+    grid = grid or {}
     if feeder_mw is not None:
         grid = {
             "grid_nodes": [{"name": "root", "kind": "zone"}, {"name": "feeder", "kind": "feeder"}],
@@ -103,6 +105,7 @@ def build_scenario(
             ],
             "tenants": tenants or [],
             **grid,
+            **sheets,
         },
         name="built",
     )

@@ -19,8 +19,8 @@ class Cheap:
         watts = (asic.mode_w * asic.default_share).sum(axis=1)
         ths = (asic.mode_ths * asic.default_share).sum(axis=1)
         worth = ths * observation.usd_per_th * 3.6e9 / watts  # USD/MWh at the machine
-        cost = observation.price_usd_per_mwh * observation.meter_factor
-        on = worth > cost[asic.site]
+        cost = observation.price_usd_per_mwh[asic.site] * asic.meter_factor
+        on = worth > cost
         return Decision(asic.default_share * on[:, None], np.ones_like(observation.gpu.available))
 
 

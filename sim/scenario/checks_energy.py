@@ -92,7 +92,7 @@ def _sheets(s: Scenario) -> Iterator[Problem]:
 
 def _meshed(whole: "nx.MultiGraph[str]", zones: set[str]) -> bool:
     """Whether power has more than one way; two zones in one part are a way around."""
-    graph = nx.MultiGraph(whole)
+    graph: nx.MultiGraph[str] = nx.MultiGraph(whole)
     graph.add_edges_from(("", zone) for zone in zones)
     trees = graph.number_of_nodes() - nx.number_connected_components(graph)
     return bool(graph.number_of_edges() > trees)

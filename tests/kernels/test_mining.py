@@ -15,7 +15,7 @@ from sim.kernels.arrays import (
     LOST_RESTART,
     LOST_THERMAL,
 )
-from sim.kernels.mining import advance_groups, heat_factor
+from sim.kernels.mining import advance_groups
 from sim.plant import Plant
 from tests.conftest import build_scenario
 
@@ -97,10 +97,3 @@ def test_the_past_is_not_run_again() -> None:
     before = plant.asic.flow.copy()
     advance_groups(plant.asics, plant.asic, 0, 3, 600.0)
     np.testing.assert_array_equal(plant.asic.flow, before)
-
-
-def test_derating_of_the_s21_as_measured() -> None:
-    """Above 40 C the frequency falls from 490 to 440 MHz, above 47 C the machine shuts down."""
-    assert heat_factor(39.9, 40.0, 47.0, 440 / 490) == 1.0
-    assert abs(heat_factor(47.0, 40.0, 47.0, 440 / 490) - 440 / 490) < 1e-12
-    assert heat_factor(47.1, 40.0, 47.0, 440 / 490) == 0.0

@@ -155,9 +155,9 @@ def test_law_4_no_limit_is_ever_broken(values: dict[str, Any]) -> None:
         meter_w = p.sites.overhead_w / (1 - p.sites.loss)
         shares = p.asic.shares[2]
         asic_w = p.asic.running * p.asic.heat * (shares * p.asics.mode_w).sum(axis=1)
-        np.add.at(meter_w, p.asics.site, asic_w * p.site.factor[p.asics.site])
+        np.add.at(meter_w, p.asics.site, asic_w * p.asic.factor)
         node_w = p.node.running * p.node.shares[2] * p.nodes.node_w
-        np.add.at(meter_w, p.nodes.site, node_w * p.site.factor[p.nodes.site])
+        np.add.at(meter_w, p.nodes.site, node_w * p.node.factor)
         np.testing.assert_allclose(meter_w, p.site.granted_w, rtol=1e-9)
         for name, w in zip(p.site_names, meter_w, strict=True):
             assert w <= limit_w[name] * (1 + 1e-9)
@@ -241,7 +241,7 @@ def test_law_8_no_peeking(tiny: Scenario) -> None:
         policy = Watched(merit_order())
         engine = Engine(tiny, policy, 5)
         if changed:
-            engine.price[half:] = 500.0 - engine.price[half:]
+            engine.terms.price[half:] = 500.0 - engine.terms.price[half:]
             engine.world.ambient_c[half:] += 15.0
             engine.world.usd_per_btc[half:] *= 0.5
         engine.run()

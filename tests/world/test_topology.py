@@ -2,9 +2,16 @@
 
 import numpy as np
 import pytest
-from scipy.optimize import linprog
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.sparse import csr_array
+from scipy.sparse.csgraph import maximum_flow
 
-from sim.world.topology import compile_topology, grid_graph
+from sim.kernels.arrays import Limits
+from sim.kernels.power import allot
+from sim.scenario import Scenario
+from sim.units import W_PER_MW
+from sim.world.topology import compile_topology
 from tests.conftest import build_scenario
 
 
@@ -31,17 +38,46 @@ def test_sites_without_a_grid_have_their_interconnect_only() -> None:
     assert topology.loss.tolist() == [0.0, 0.0]
 
 
-def test_the_most_that_fits_is_the_maximum_flow() -> None:
-    import networkx as nx
-
-    scenario = build_scenario(feeder_mw=13.0)
+@given(st.integers(0, 100_000))
+def test_the_most_that_fits_is_the_maximum_flow(seed: int) -> None:
+    """Random trees: what the greedy grant gives in all is what scipy's maximum flow gives."""
+    draw = np.random.default_rng(seed)
+    scenario, parent = random_tree(draw)
     topology = compile_topology(scenario)
-    graph = grid_graph(scenario)
-    for name in ("alpha", "bravo"):
-        graph.add_edge(("site", name), "sink", capacity_w=1e12)
-    flow, _ = nx.maximum_flow(graph, ("node", "root"), "sink", capacity="capacity_w")
-    rows = np.zeros((3, 2))
-    for s, path in enumerate(topology.path):
-        rows[path[path >= 0], s] = 1
-    best = linprog([-1, -1], A_ub=rows, b_ub=topology.capacity_w, method="highs")
-    assert -best.fun == pytest.approx(flow)
+    count = len(scenario.sites)
+    wish = draw.integers(0, 20, count).astype(float)
+    granted = np.empty(count)
+    free = Limits(topology.path, topology.capacity_w, np.zeros(count), np.full(count, np.inf))
+    room = topology.capacity_w.copy()
+    allot(np.ones(count), wish * W_PER_MW, np.arange(count), free, room, granted)
+    nodes = len(parent)
+    flow = np.zeros((nodes + count + 1, nodes + count + 1), dtype=np.int32)
+    for child, link in enumerate(scenario.grid_links, start=1):
+        flow[parent[child], child] = link.capacity_mw
+    for s, site in enumerate(scenario.sites):
+        flow[int(str(site.grid_node)[1:]), nodes + s] = site.power_limit_mw
+        flow[nodes + s, -1] = wish[s]
+    most = maximum_flow(csr_array(flow), 0, nodes + count).flow_value
+    assert granted.sum() / W_PER_MW == pytest.approx(most)
+
+
+def random_tree(draw: np.random.Generator) -> tuple[Scenario, list[int]]:
+    """A random radial grid with whole megawatts, and the parent of each node."""
+    parent = [-1, *(int(draw.integers(n)) for n in range(1, int(draw.integers(2, 8))))]
+    nodes = [{"name": "n0", "kind": "zone"}]
+    nodes += [{"name": f"n{n}", "kind": "feeder"} for n in range(1, len(parent))]
+    links = [
+        {"from_node": f"n{p}", "to_node": f"n{n}", "capacity_mw": int(draw.integers(1, 40))}
+        for n, p in enumerate(parent)
+        if p >= 0
+    ]
+    sites = [
+        {
+            "name": f"s{i}",
+            "grid_node": f"n{draw.integers(len(parent))}",
+            "power_limit_mw": int(draw.integers(1, 20)),
+        }
+        for i in range(int(draw.integers(1, 9)))
+    ]
+    grid = {"grid_nodes": nodes, "grid_links": links}
+    return build_scenario(sites=sites, asics=[], gpus=[], grid=grid), parent
