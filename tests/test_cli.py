@@ -152,7 +152,7 @@ def test_validate_with_data_reproduces_the_published_figures(data: Path) -> None
 
 def test_validate_misses_what_is_wrong(tmp_path: Path, data: Path) -> None:
     """A reader's own rows are read; one that does not fit and explains nothing exits 3."""
-    for topic in ("asic_specs", "bitcoin_network", "miner_reports", "serving", "weather"):
+    for topic in ("asic_specs", "bitcoin_network", "grid", "miner_reports", "serving", "weather"):
         (tmp_path / topic).mkdir()
         for file in (data / topic).iterdir():
             (tmp_path / topic / file.name).write_bytes(file.read_bytes())

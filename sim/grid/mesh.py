@@ -165,17 +165,15 @@ def ptdf(mesh: Mesh) -> Ptdf:
     np.add.at(nodal, (to_bus, from_bus), -weight)
     free = np.flatnonzero(~dead_bus & (slack_bus[island] != np.arange(buses)))
     angle = np.zeros((buses, buses))  # at a bus, for a MW at another
+    inner = np.ix_(free, free)
     try:
-        angle[np.ix_(free, free)] = np.linalg.inv(nodal[np.ix_(free, free)])
+        angle[inner] = np.linalg.inv(nodal[inner])
     except np.linalg.LinAlgError:
         raise MeshError(_UNDETERMINED) from None
+    if np.abs(nodal[inner] @ angle[inner] - np.eye(len(free))).max(initial=0.0) > SINGULAR:
+        raise MeshError(_UNDETERMINED)
     matrix = np.zeros((lines, buses))
     matrix[live] = weight[:, None] * (angle[from_bus] - angle[to_bus])
-    out = np.zeros((buses, buses))  # what leaves a bus by its lines, for a MW at another
-    np.add.at(out, mesh.from_bus, matrix)
-    np.subtract.at(out, mesh.to_bus, matrix)
-    if len(free) and np.abs(out[np.ix_(free, free)] - np.eye(len(free))).max() > SINGULAR:
-        raise MeshError(_UNDETERMINED)
     pushed = np.zeros(buses)
     np.add.at(pushed, from_bus, weight * mesh.shift_rad[live])
     np.subtract.at(pushed, to_bus, weight * mesh.shift_rad[live])
