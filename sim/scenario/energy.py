@@ -75,10 +75,18 @@ class CoincidentPeak(Table):
     utc_offset_h: float = quantity(
         -6.0, "h", "local standard time that days and months follow", source="ERCOT", ge=-12, le=14
     )
-    forecast_error_fraction: float = quantity(
-        0.012,
+    shape_error: float = quantity(
+        0.010,
         "-",
-        "scale of the error of a forecast of the day's shape, as a share of the load",
+        "scale of forecast errors between the hours of a day, as a share of its peak",
+        source="fit by experiments/coincident_peaks.py to ERCOT 2024",
+        gt=0,
+        le=0.5,
+    )
+    level_error: float = quantity(
+        0.016,
+        "-",
+        "scale of errors of a forecast day's peak, as a share of it",
         source="fit by experiments/coincident_peaks.py to ERCOT 2024",
         gt=0,
         le=0.5,

@@ -276,6 +276,12 @@ class SeriesSpec(Table):
     time_column: str = quantity(
         "time_utc", "", "start of the interval; typical-year: the hour-ending column"
     )
+    time_format: str = quantity(
+        "", "", "strptime format of time_column, e.g. %m/%d/%Y; default: ISO 8601"
+    )
+    hour_ending_column: str | None = quantity(
+        None, "", "column with the hour ending, 1 to 24 or 01:00 to 24:00; time_column is the day"
+    )
     timezone: str = quantity("UTC", "", "IANA name of the zone of times without an offset")
     utc_offset_h: float = quantity(
         0.0, "h", "typical-year: local standard time", source="assumed", ge=-12, le=14

@@ -138,16 +138,41 @@ def _unix_seconds(table: pa.Table, spec: SeriesSpec) -> Seconds:
     try:
         if pa.types.is_integer(column.type):
             return np.asarray(column.to_numpy(), dtype=np.int64)
-        if pa.types.is_date(column.type) or pa.types.is_string(column.type):
+        if spec.time_format:
+            column = pc.strptime(column, format=spec.time_format, unit="s")
+        elif pa.types.is_date(column.type) or pa.types.is_string(column.type):
             column = pc.cast(column, pa.timestamp("s"))
-        if column.type.tz is None:
-            column = pc.assume_timezone(
-                column, spec.timezone, ambiguous="earliest", nonexistent="latest"
+        if spec.hour_ending_column is not None:
+            column = _hour_ending(column, table, spec.hour_ending_column)
+        if column.type.tz is not None:
+            return _as_seconds(column)
+        first, last = (
+            _as_seconds(
+                pc.assume_timezone(column, spec.timezone, ambiguous=hour, nonexistent="latest")
             )
-        seconds = pc.cast(pc.cast(column, pa.timestamp("s", "UTC")), pa.int64())
-        return np.asarray(seconds.to_numpy(), dtype=np.int64)
+            for hour in ("earliest", "latest")
+        )
+        # when clocks go back an hour comes twice: the second time it is the later one
+        again = np.append(False, first[1:] <= first[:-1])
+        return np.where(again, last, first)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
         raise SeriesError(f"column {spec.time_column!r} is not a time: {error}") from None
+
+
+def _as_seconds(column: pa.ChunkedArray) -> Seconds:
+    seconds = pc.cast(pc.cast(column, pa.timestamp("s", "UTC")), pa.int64())
+    return np.asarray(seconds.to_numpy(), dtype=np.int64)
+
+
+def _hour_ending(day: pa.ChunkedArray, table: pa.Table, name: str) -> pa.ChunkedArray:
+    """Local start of the hour out of its day and the hour that it ends."""
+    if name not in table.column_names:
+        raise SeriesError(f"no column {name!r}; it has {', '.join(table.column_names)}")
+    text = pc.cast(table[name], pa.string())
+    hour = pc.cast(pc.list_element(pc.split_pattern(text, ":"), 0), pa.int64())
+    start = pc.cast(pc.cast(day, pa.timestamp("s")), pa.int64())
+    seconds = pc.add(start, pc.multiply(pc.subtract(hour, 1), SECONDS_PER_HOUR))
+    return pc.cast(seconds, pa.timestamp("s"))
 
 
 def _utc(unix_s: int) -> str:

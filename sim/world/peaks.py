@@ -1,10 +1,12 @@
 """Coincident peaks of the system's load, and the honest chance that now is one.
 
 The peak of a month is known when the month is over. What can be known before: the forecast of the
-day, made the day before, and the loads so far. With independent Gumbel errors of one scale, the
-chance that a step has the highest load of a set is its exponential share (the logit choice rule;
-McFadden 1974); the competitors are the other steps of today, the month's highest load so far, and
-the days that remain, taken to be like today.
+day, made the day before, and the loads so far. A step is the month's peak if today is the day and
+the step is today's peak. For the first, today's forecast peak stands against the highest load so
+far (logistic error of one scale) and against the days that remain, taken to be like today. For the
+second, errors of the hours are independent Gumbel ones, so that the chance of each is its
+exponential share among the hours that are left and today's highest so far (the logit choice rule;
+McFadden 1974).
 """
 
 from datetime import datetime, timedelta
@@ -48,13 +50,16 @@ def find_peaks(
         for today in np.unique(day[steps]):
             of_day = steps[day[steps] == today]
             left = int((end - today).astype(np.int64)) - 1  # days after today
-            scale = spec.forecast_error_fraction * float(forecast_mw[of_day].max())
-            odds = np.exp((forecast_mw[of_day] - forecast_mw[of_day].max()) / scale)
-            # what has been seen today replaces its forecast
-            seen = np.maximum.accumulate(np.concatenate([[highest], load_mw[of_day][:-1]]))
-            rival = np.exp((seen - forecast_mw[of_day].max()) / scale)
-            ahead = np.cumsum(odds[::-1])[::-1]
-            risk[of_day] = odds / (ahead + left * odds.sum() + rival)
+            for k, step in enumerate(of_day):
+                rest = forecast_mw[of_day[k:]]
+                today = 0.0
+                if k:  # what the day has shown corrects what is left of its forecast
+                    rest = rest * (load_mw[step - 1] / forecast_mw[step - 1])
+                    today = float(load_mw[of_day[:k]].max())
+                top = max(float(rest.max()), today)
+                odds = np.exp((np.append(rest, today) - top) / (spec.shape_error * top))
+                rival = np.exp(min((highest - top) / (spec.level_error * top), 500.0))
+                risk[step] = odds[0] / odds.sum() / (1.0 + left + rival)
             highest = max(highest, float(load_mw[of_day].max()))
     return Peaks(
         risk, np.array(peaks, dtype=np.int64), np.array(years, dtype=np.int64), len(spec.months)
