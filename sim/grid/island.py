@@ -7,7 +7,7 @@ import numpy as np
 
 from sim.grid.lp import Coordinates, Programme
 from sim.kernels.arrays import Floats, Ints
-from sim.kernels.mesh import OVERLOAD_MW
+from sim.kernels.mesh import OVERLOAD_MW, line_flows
 
 MAX_ROUNDS: Final = 200
 FELT: Final = 1e-6  # of the greatest weight: a line with a smaller price does not cut
@@ -44,13 +44,14 @@ class Island:
     def __post_init__(self) -> None:
         items, sources = len(self.items), len(self.sources)
         self._all = np.arange(items + sources)
-        # Flow on each line of the island for a MW of each column.
-        self._effect = np.hstack(
+        # (column, line of the island): flow for a MW of each column.
+        self._effect = np.vstack(
             [
-                -self.matrix[np.ix_(self.lines, self.item_bus)],
-                self.matrix[np.ix_(self.lines, self.source_bus)],
+                -self.matrix[np.ix_(self.lines, self.item_bus)].T,
+                self.matrix[np.ix_(self.lines, self.source_bus)].T,
             ]
         )
+        self._none, self._flow = np.zeros(len(self.lines)), np.empty(len(self.lines))
         self._position = {line: k for k, line in enumerate(self.lines.tolist())}
         balance = Coordinates()
         sign = np.concatenate([-np.ones(items), np.ones(sources)])
@@ -85,7 +86,8 @@ class Island:
             if not self._programme.solve():
                 return None
             value, row_dual, _ = self._programme.solution()
-            flow = self._effect @ value
+            line_flows(self._effect, value, self._none, self._flow)
+            flow = self._flow
             over = (flow > high[self.lines] + OVERLOAD_MW) | (flow < low[self.lines] - OVERLOAD_MW)
             new = [k for k in self.lines[over].tolist() if k not in self.in_the_way]
             if not new:
@@ -96,7 +98,7 @@ class Island:
         raise RuntimeError(f"lines kept overloading in {MAX_ROUNDS} rounds")
 
     def _add(self, lines: list[int], low: Floats, high: Floats) -> None:
-        effect = self._effect[[self._position[line] for line in lines]]
+        effect = self._effect[:, [self._position[line] for line in lines]].T
         row, column = np.nonzero(effect)
         starts = np.searchsorted(row, np.arange(len(lines)))
         self._programme.add_rows(low, high, starts, column, effect[row, column])

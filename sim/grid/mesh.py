@@ -13,10 +13,10 @@ import numpy as np
 
 from sim.grid.matpower import Case
 from sim.kernels.arrays import Bools, Floats, Ints
+from sim.kernels.mesh import invert
 
 SusceptanceForm = Literal["x/(r²+x²)", "1/(x·tap)"]
 PLAIN: Final[SusceptanceForm] = "x/(r²+x²)"
-SINGULAR: Final = 1e-6  # a flow per MW that the nodal equations must not miss by
 
 
 class MeshError(ValueError):
@@ -166,23 +166,18 @@ def ptdf(mesh: Mesh) -> Ptdf:
     free = np.flatnonzero(~dead_bus & (slack_bus[island] != np.arange(buses)))
     angle = np.zeros((buses, buses))  # at a bus, for a MW at another
     inner = np.ix_(free, free)
-    try:
-        angle[inner] = np.linalg.inv(nodal[inner])
-    except np.linalg.LinAlgError:
-        raise MeshError(_UNDETERMINED) from None
-    if np.abs(nodal[inner] @ angle[inner] - np.eye(len(free))).max(initial=0.0) > SINGULAR:
-        raise MeshError(_UNDETERMINED)
+    inverse = np.empty((len(free), len(free)))
+    if not invert(np.ascontiguousarray(nodal[inner]), inverse):
+        raise MeshError("the susceptances in service cancel: the flows are not determined")
+    angle[inner] = inverse
     matrix = np.zeros((lines, buses))
     matrix[live] = weight[:, None] * (angle[from_bus] - angle[to_bus])
     pushed = np.zeros(buses)
     np.add.at(pushed, from_bus, weight * mesh.shift_rad[live])
     np.subtract.at(pushed, to_bus, weight * mesh.shift_rad[live])
-    base_mw = matrix @ pushed
+    base_mw = matrix @ pushed if pushed.any() else np.zeros(lines)
     base_mw[live] -= weight * mesh.shift_rad[live]
     return Ptdf(matrix, base_mw, island, slack_bus, dead_bus)
-
-
-_UNDETERMINED: Final = "the susceptances in service cancel: the flows are not determined"
 
 
 def flows(mesh: Mesh, injection_mw: Floats) -> Floats:

@@ -16,7 +16,7 @@ from sim.grid.matpower import Case
 from sim.grid.mesh import PLAIN, SusceptanceForm, mesh_of
 from sim.kernels.arrays import Floats, Ints
 
-VOLL_USD_PER_MWH: Final = 5000.0  # ERCOT's high system-wide offer cap since 2022, 16 TAC 25.509
+VOLL_USD_PER_MWH: Final = 5000.0  # ERCOT's high offer cap, 16 TAC 25.509(b)(6)(B)
 FIRST_TANGENTS: Final = 9
 GAP: Final = 1e-9  # between tangents and curves, relative to the objective
 MAX_ROUNDS: Final = 100

@@ -8,6 +8,7 @@ from sim.kernels.jit import pure_kernel
 
 OVERLOAD_MW: Final = 1e-6  # a solver's tolerance is not an overload
 BALANCE: Final = 1e-9  # of the demand
+SINGULAR: Final = 1e-12  # a pivot, of the greatest entry
 
 
 @pure_kernel
@@ -83,4 +84,43 @@ def balance(
         missing, room, endless = sums[island]
         if endless == 0.0 and abs(missing) > room + BALANCE * (1.0 + abs(missing)):
             return False
+    return True
+
+
+@pure_kernel
+def invert(matrix: Floats, inverse: Floats) -> bool:
+    """Inverse of a square matrix, which is used up; False when it has none.
+
+    Gauss and Jordan with row pivots. Half as fast as LAPACK at a hundred buses, but without its
+    threads, which wait for each other for 10 to 100 ms where other runs keep the cores busy; and
+    its last digits do not depend on the LAPACK that a machine has.
+    """
+    size = matrix.shape[0]
+    least = 0.0
+    for i in range(size):
+        for j in range(size):
+            least = max(least, SINGULAR * abs(matrix[i, j]))
+            inverse[i, j] = 1.0 if i == j else 0.0
+    for k in range(size):
+        pivot = k
+        for i in range(k + 1, size):
+            if abs(matrix[i, k]) > abs(matrix[pivot, k]):
+                pivot = i
+        if not abs(matrix[pivot, k]) > least:
+            return False
+        if pivot != k:
+            for j in range(size):
+                matrix[k, j], matrix[pivot, j] = matrix[pivot, j], matrix[k, j]
+                inverse[k, j], inverse[pivot, j] = inverse[pivot, j], inverse[k, j]
+        scale = 1.0 / matrix[k, k]
+        for j in range(size):
+            matrix[k, j] *= scale
+            inverse[k, j] *= scale
+        for i in range(size):
+            share = matrix[i, k]
+            if i != k and share != 0.0:
+                for j in range(k, size):
+                    matrix[i, j] -= share * matrix[k, j]
+                for j in range(size):
+                    inverse[i, j] -= share * inverse[k, j]
     return True

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sim.grid import Mesh, MeshError, flows, mesh_of, ptdf, read_case
-from sim.kernels.mesh import balance, line_flows, worst_overload
+from sim.kernels.mesh import balance, invert, line_flows, worst_overload
 from tests.grid.meshes import THREE, live_islands, nodal_flows, random_mesh
 
 
@@ -155,6 +155,17 @@ def test_the_kernels_against_numpy() -> None:
     limit = np.abs(flow)
     limit[[7, 9]] -= [0.1, 0.2]
     assert worst_overload(flow, limit) == 9
+
+
+@given(st.integers(0, 100_000), st.integers(1, 20))
+def test_an_inverse_is_that_of_numpy(seed: int, size: int) -> None:
+    matrix = np.random.default_rng(seed).normal(size=(size, size))
+    matrix[0, 0] = 0.0 if size > 1 else 1.0  # rows must be swapped
+    inverse = np.empty((size, size))
+    assert invert(matrix.copy(), inverse)
+    np.testing.assert_allclose(inverse @ matrix, np.eye(size), atol=1e-7)
+    matrix[-1] = matrix[0] if size > 1 else 0.0
+    assert not invert(matrix, inverse)
 
 
 @pytest.mark.parametrize(
