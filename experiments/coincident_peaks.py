@@ -51,7 +51,9 @@ def main() -> None:
     for scale in scales:
         z = expected[days] / expected[days].max(axis=1, keepdims=True) / scale
         chosen = np.take_along_axis(z, load[days].argmax(axis=1)[:, None], axis=1)[:, 0]
-        likelihood.append(float((chosen - np.log(np.exp(z - z.max()).sum(axis=1)) - z.max()).mean()))
+        likelihood.append(
+            float((chosen - np.log(np.exp(z - z.max()).sum(axis=1)) - z.max()).mean())
+        )
         print(f"  {scale:.3f}: {likelihood[-1]:.3f}")
     error = load[days].max(axis=1) / expected[days].max(axis=1) - 1.0
     print(

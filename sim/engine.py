@@ -141,7 +141,7 @@ class Engine:
                 self.usd_per_btc,
                 self.difficulty,
                 net * self.usd_per_btc,
-                float(peaks.risk[self.step]) if peaks is not None else 0.0,
+                float(peaks.risk[self.now_s // step_s]) if peaks is not None else 0.0,
                 self.months.peak_usd_per_mw,
             ),
         )
@@ -153,7 +153,8 @@ class Engine:
     def grant(self) -> None:
         """The wish cut to what the limits allow; both are recorded."""
         self.plant.apply(self.decision, self.observation)
-        self.recorder.bound(self.step, self.plant.site.binding)
+        step = self.now_s // self.scenario.horizon.step_s
+        self.recorder.bound(step, self.plant.site.binding)
 
     def record(self) -> None:
         """At the end of a recording interval its flows are kept; at the end of a day, the books."""

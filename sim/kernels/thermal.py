@@ -137,7 +137,8 @@ def cooling_share(cooling: Floats, dry_c: float, wet_c: float) -> float:
     machines.
     """
     at_c = sink_c(cooling, dry_c, wet_c)
-    share = float(cooling[BASE_SHARE] + cooling[FAN_SHARE] * fan_flow(cooling, at_c) ** 3)
+    flow = fan_flow(cooling, at_c)
+    share = float(cooling[BASE_SHARE] + cooling[FAN_SHARE] * flow * flow * flow)
     if cooling[CARNOT_FRACTION] > 0.0:
         cop = chiller_cop(cooling, at_c + cooling[APPROACH_K])
         share += (1.0 + cooling[BASE_SHARE]) / cop

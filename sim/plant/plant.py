@@ -101,6 +101,7 @@ class Plant:
     site_names: tuple[str, ...]
     inference: Inference | None
     meshed: Meshed | None
+    links_left: dict[int, float]  # links that are out or derated: share of their capacity
     _calls: _Calls
 
     @classmethod
@@ -140,6 +141,7 @@ class Plant:
             site_names=tuple(names),
             inference=inference,
             meshed=Meshed(topology.mesh) if topology.mesh is not None else None,
+            links_left={},
             _calls=_Calls(
                 advance=bind(advance, *machines, floats=1),
                 settle=bind(settle, *every, floats=1),
@@ -288,6 +290,7 @@ class Plant:
 
     def set_links(self, left: dict[int, float]) -> list[str]:
         """Links that are out or derated (share left); the sites that are now without supply."""
+        self.links_left.update(left)
         if self.meshed is not None:
             dead = self.meshed.set_links(left)
             capacity_w = np.where(dead, 0.0, self.topology.capacity_w)

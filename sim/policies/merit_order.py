@@ -12,7 +12,7 @@ from sim.policy import Decision, EnergyView, Observation
 from sim.units import J_PER_MWH, SECONDS_PER_DAY, SECONDS_PER_HOUR
 
 Floats = npt.NDArray[np.float64]
-WEEK: Final = 7
+WEEK_H: Final = 168
 EFFICIENCY, WEAR = 2, 3  # columns of EnergyView.battery
 
 
@@ -41,8 +41,8 @@ class MeritOrder:
         self._modes: Any = None  # the mode table that what follows was made for
         self._frontier: tuple[Any, ...] = ()
         self._fill: Callable[..., None] | None = None
-        self._seen: list[tuple[int, Floats]] = []  # prices of the last week
-        self._band: tuple[Floats, Floats] | None = None
+        self._seen: Floats | None = None  # (hour of the last week, battery) prices
+        self._band: tuple[Floats, Floats] = (np.empty(0), np.empty(0))
 
     def decide(self, observation: Observation) -> Decision:
         """Fill the limits with the uses of power that earn more than they cost, best first."""
@@ -59,7 +59,8 @@ class MeritOrder:
         called = energy.called_w[0]
         if np.isfinite(called).any():
             limits = limits._replace(cap_w=np.minimum(limits.cap_w, called))
-        price = np.stack([observation.price_usd_per_mwh] * 2)
+        price = np.empty((2, len(observation.price_usd_per_mwh)))
+        price[:] = observation.price_usd_per_mwh
         if self.avoid_peaks and energy.peak_risk > 0.0:
             hours = observation.step_s / SECONDS_PER_HOUR
             price += energy.peak_risk * energy.peak_usd_per_mw / hours
@@ -111,18 +112,19 @@ class MeritOrder:
     def _charge(self, observation: Observation, price: Floats) -> Floats:
         """Charge below the cheap hours of the last week, discharge above the dear ones.
 
-        The band is at least as wide as what a cycle loses and wears.
+        Hours are kept as they pass, the band is drawn anew once a day.
         """
-        t_s, energy = observation.t_s, observation.energy
-        if t_s % SECONDS_PER_HOUR == 0 or self._band is None:
-            self._seen = [x for x in self._seen if x[0] > t_s - WEEK * SECONDS_PER_DAY]
-            self._seen.append((t_s, observation.price_usd_per_mwh))
-            seen = np.stack([p for _, p in self._seen])
-            low, high = np.quantile(seen, [self.cheap, 1.0 - self.cheap], axis=0)
+        t_s, here = observation.t_s, price[observation.energy.battery_site]
+        hour = t_s // SECONDS_PER_HOUR
+        if self._seen is None:
+            self._seen = np.tile(here, (WEEK_H, 1))
+            self._band = here, here
+        if t_s % SECONDS_PER_HOUR == 0:
+            self._seen[hour % WEEK_H] = here
+        if t_s % SECONDS_PER_DAY == 0:
+            low, high = np.quantile(self._seen, [self.cheap, 1.0 - self.cheap], axis=0)
             self._band = low, high
-        low, high = (x[energy.battery_site] for x in self._band)
-        here = price[energy.battery_site]
-        return _arbitrage(energy, here, low, high)
+        return _arbitrage(observation.energy, here, *self._band)
 
     def __reduce__(self) -> tuple[type["MeritOrder"], tuple[bool, bool, float]]:
         return MeritOrder, (self.avoid_peaks, self.reserves, self.cheap)  # the rest is memory

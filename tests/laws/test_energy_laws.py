@@ -1,0 +1,274 @@
+"""The laws for sites with everything: contracts, programmes, batteries, generation, outages."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import sim
+from sim.engine import Engine
+from sim.kernels.arrays import BATTERY_J, GRANTED, IN_FORCE
+from sim.policy import Decision, Observation
+from sim.scenario import Scenario
+from sim.units import J_PER_MWH, W_PER_MW
+from tests.conftest import build_scenario
+from tests.laws.test_laws import Restless
+
+RING = [("root", "north", 9), ("root", "south", 7), ("north", "south", 3), ("south", "end", 4)]
+
+
+class Reckless(Restless):
+    """Wishes at random for batteries, generators and offers too, beyond what there is."""
+
+    def decide(self, observation: Observation) -> Decision:
+        energy = observation.energy
+        return (
+            super()
+            .decide(observation)
+            ._replace(
+                battery_w=self.draw.uniform(-9e6, 9e6, len(energy.stored_j)),
+                generation_w=self.draw.uniform(0.0, 9e6, len(energy.available_w)),
+                offer_w=self.draw.uniform(0.0, 9e6, energy.reserve_usd_per_mw_h.shape),
+            )
+        )
+
+
+fleets = st.fixed_dictionaries(
+    {
+        "meshed": st.booleans(),
+        "scale": st.sampled_from([0.3, 1.0, 3.0]),
+        "limit_mw": st.sampled_from([0.5, 2.5, 10.0]),
+        "mtbf_h": st.sampled_from([4.0, 1e6]),
+        "export_mw": st.sampled_from([0.0, 0.4]),
+        "response": st.sampled_from(["automatic", "manual"]),
+        "step_s": st.sampled_from([900, 3600]),
+        "seed": st.integers(0, 10_000),
+    }
+)
+
+
+def fleet(values: dict[str, Any], **tables: Any) -> Scenario:
+    """Three sites on a tree or a ring of links that fail, with every kind of asset."""
+    links = RING if values["meshed"] else [RING[0], RING[1], ("north", "end", 4)]
+    grid = {
+        "grid_nodes": [
+            {"name": n, "kind": "zone" if n == "root" else "feeder"}
+            for n in ("root", "north", "south", "end")
+        ],
+        "grid_links": [
+            {
+                "from_node": a,
+                "to_node": b,
+                "capacity_mw": mw * values["scale"],
+                "reactance_pu": 0.05 if values["meshed"] else None,
+                "loss_fraction": 0 if values["meshed"] else 0.01,
+                "mtbf_h": values["mtbf_h"],
+                "repair_h": 2,
+            }
+            for a, b, mw in links
+        ],
+    }
+    site = {"power_limit_mw": values["limit_mw"], "export_mw": min(values["export_mw"], 0.5)}
+    called = {"calls_per_year": 800, "call_h": 1.3, "penalty_usd_per_mwh": 500}
+    return build_scenario(
+        {
+            "horizon": {"days": 1, "step_s": values["step_s"]},
+            "prices": {"zones": {"zone": {"model": "fixed", "usd_per_mwh": 45}}},
+            "programmes": {
+                "ers": {
+                    "model": "emergency", "usd_per_mw_h": 5, "usd_per_mwh": 100,
+                    "notice_s": 1700, "response": values["response"], **called,
+                },
+                "rrs": {
+                    "model": "reserve", "usd_per_mw_h": 9, "sites": ["alpha", "bravo"],
+                    "notice_s": 500, "response": values["response"], **called,
+                },
+                "economic": {"model": "economic", "threshold_usd_per_mwh": 30, "baseline_days": 1},
+            },
+            "carbon": {"zones": {"grid": {"model": "fixed", "kg_per_mwh": 400}}},
+            **tables,
+        },
+        sites=[
+            {"name": "alpha", "grid_node": "north", "cooling": "dry", "carbon_zone": "grid", **site},
+            {"name": "bravo", "grid_node": "south", "climate": "massena-ny",
+             "demand_charge_usd_per_mw_month": 9000, "latitude": 30, "longitude": -100, **site},
+            {"name": "charlie", "grid_node": "end", "cooling": "wet", **site},
+        ],
+        asics=[
+            {"site": "alpha", "model": "Antminer S19 XP", "count": 900},
+            {"site": "bravo", "model": "Antminer S19j Pro 104T", "count": 1100},
+            {"site": "charlie", "model": "Antminer S21 Hyd", "count": 300},
+        ],
+        grid=grid,
+        power_contracts=[
+            {"site": "alpha", "kind": "ppa", "mw": 2, "strike_usd_per_mwh": 30},
+            {"site": "bravo", "kind": "ppa", "mw": 1, "strike_usd_per_mwh": 35, "resell": False,
+             "take_or_pay_fraction": 0.8},
+            {"site": "charlie", "kind": "day-ahead", "mw": 1},
+        ],
+        batteries=[
+            {"site": "alpha", "power_mw": 1, "energy_mwh": 0.7},
+            {"site": "charlie", "power_mw": 2, "energy_mwh": 5},
+        ],
+        generators=[
+            {"site": "alpha", "kind": "gas", "mw": 1.5, "usd_per_mwh": 50, "kg_per_mwh": 450},
+            {"site": "bravo", "kind": "solar", "mw": 3},
+            {"site": "bravo", "kind": "flare", "mw": 0.4, "kg_per_mwh": 500},
+        ],
+    )  # fmt: skip
+
+
+class Looking:
+    """An engine that is looked at after each grant."""
+
+    def __init__(self, scenario: Scenario, seed: int, look: Any) -> None:
+        self.engine = Engine(scenario, Reckless(seed), seed)
+        grant = self.engine.grant
+
+        def granted() -> None:
+            grant()
+            look(self.engine)
+
+        self.engine.grant = granted  # type: ignore[method-assign]
+        phases = list(self.engine.phases)
+        phases[5] = granted
+        self.engine.phases = tuple(phases)
+
+    def run(self) -> Engine:
+        self.engine.run()
+        return self.engine
+
+
+@given(fleets)
+def test_law_2_meter_is_uses_less_generation_plus_charging(values: dict[str, Any]) -> None:
+    result = sim.run(fleet(values), Reckless(values["seed"]), values["seed"])
+    t = {n: np.asarray(result.table("sites")[n]) for n in result.table("sites").column_names}
+    uses = t["asic_mw"] + t["gpu_mw"] + t["cooling_mw"] + t["overhead_mw"] + t["loss_mw"]
+    net = uses - t["generation_mw"] + t["battery_mw"]
+    np.testing.assert_allclose(t["meter_mw"], net, rtol=1e-9, atol=1e-9)
+    assert t["generation_mw"].max() > 0.0
+    assert np.abs(t["battery_mw"]).max() > 0.0
+
+
+@given(fleets)
+def test_law_2_a_battery_gives_back_what_it_took_less_its_losses(values: dict[str, Any]) -> None:
+    engine = Looking(fleet(values), values["seed"], lambda e: None).run()
+    asset, assets = engine.plant.asset, engine.plant.assets
+    assert (asset.stored_j >= 0.0).all()
+    assert (asset.stored_j <= assets.battery[:, 1]).all()
+    flow = engine.recorder.flow.sum(axis=0)
+    initial_j = 0.5 * assets.battery[:, 1]
+    gained_j = np.bincount(assets.battery_site, asset.stored_j - initial_j, 3)
+    assert (flow[BATTERY_J] >= gained_j - 1.0).all()
+
+
+@given(fleets)
+@settings(max_examples=20)
+def test_law_4_no_limit_is_broken_whatever_fails_and_whoever_calls(
+    values: dict[str, Any],
+) -> None:
+    scenario = fleet(values)
+    seen: list[float] = []
+
+    def look(engine: Engine) -> None:
+        p = engine.plant
+        load_w = p.sites.overhead_w * p.site.terms[8] / (1 - p.sites.loss)
+        asic_w = p.asic.running * p.asic.heat * p.asic.factor
+        np.add.at(load_w, p.asics.site, asic_w * (p.asic.shares[GRANTED] * p.asics.mode_w).sum(1))
+        node_w = p.node.running * p.node.shares[GRANTED] * p.nodes.node_w * p.node.factor
+        np.add.at(load_w, p.nodes.site, node_w)
+        net_w = load_w * (1 - p.sites.loss)
+        np.add.at(net_w, p.assets.battery_site, p.asset.battery_w[IN_FORCE])
+        np.add.at(net_w, p.assets.generator_site, -p.asset.generator_w[IN_FORCE])
+        meter_w = net_w / (1 - p.sites.loss)
+        np.testing.assert_allclose(meter_w, p.site.granted_w, rtol=1e-6, atol=1.0)
+        assert (meter_w >= -p.sites.export_w - 1.0).all()
+        limit_w = np.array([s.power_limit_mw for s in scenario.sites]) * W_PER_MW
+        assert (meter_w <= limit_w * (1 + 1e-6) + 1.0).all()
+        drawn_w = np.maximum(meter_w, 0.0)
+        if p.meshed is not None:
+            mesh = p.meshed.grid.mesh
+            most = np.where(mesh.in_service, mesh.limit_mw, 0.0) + 1e-6
+            assert (np.abs(p.meshed.flow_mw) <= most).all()
+            assert (drawn_w[p.meshed.dead] <= 1.0).all()
+        else:
+            used_w = np.zeros(len(p.topology.limit_names))
+            for s, path in enumerate(p.topology.path):
+                used_w[path[path >= 0]] += drawn_w[s]
+            room_w = p.topology.capacity(p.links_left)
+            assert (used_w <= room_w * (1 + 1e-9) + 1.0).all()
+        if values["response"] == "automatic":
+            assert (meter_w <= p.desk.called_w[0] + p.sites.overhead_w * 1.03 + 1.0).all()
+        seen.append(float(meter_w.sum()))
+
+    engine = Looking(scenario, values["seed"], look).run()
+    assert len(seen) >= scenario.horizon.steps
+    events = {e[1] for e in engine.recorder._events}
+    assert "call" in events
+    assert values["mtbf_h"] > 100 or "link out" in events
+
+
+@given(fleets)
+def test_law_3_the_ledger_holds_all_of_it(values: dict[str, Any]) -> None:
+    result = sim.run(fleet(values), Reckless(values["seed"]), values["seed"])
+    rows = result.table("ledger").to_pylist()
+    sums: dict[tuple[int, str], Any] = {}
+    balance: dict[tuple[str, str], Any] = {}
+    for row in rows:
+        key = row["transaction"], row["commodity"]
+        sums[key] = sums.get(key, 0) + row["amount"]
+        key2 = row["account"], row["commodity"]
+        balance[key2] = balance.get(key2, 0) + row["amount"]
+    assert set(sums.values()) == {0}
+    k = {name: value or 0.0 for name, value in result.kpis.items()}
+    costs = ("power", "demand", "fuel", "battery-wear", "transmission")
+    spent = sum(float(balance.get((f"expenses:{c}", "USD"), 0)) for c in costs)
+    assert spent == pytest.approx(k["power_cost_usd"], abs=0.2)
+    earned = -float(balance.get(("income:grid-services", "USD"), 0))
+    assert earned == pytest.approx(k["grid_services_usd"], abs=0.1)
+    lost = float(balance.get(("expenses:penalties", "USD"), 0))
+    assert lost == pytest.approx(k["penalties_usd"], abs=0.1)
+    if values["response"] == "automatic" and not values["meshed"]:
+        assert k["penalties_usd"] == 0.0
+
+
+@given(fleets, st.lists(st.integers(1, 86_399), min_size=1, max_size=12))
+def test_law_6_advancing_in_pieces_equals_one(values: dict[str, Any], cuts: list[int]) -> None:
+    scenario = fleet(values)
+    whole = Engine(scenario, Reckless(values["seed"]), values["seed"]).run()
+    engine = Engine(scenario, Reckless(values["seed"]), values["seed"])
+
+    def cutter() -> Any:
+        for t_s in sorted(set(cuts)):
+            yield engine.env.timeout(t_s - engine.now_s)
+            engine.advance()
+            engine.settle()
+
+    engine.env.process(cutter())
+    pieces = engine.run()
+    scale = np.abs(whole.flow).max(axis=(0, 2), keepdims=True)
+    with np.errstate(invalid="ignore"):
+        a, b = pieces.flow / (scale + 1e-300), whole.flow / (scale + 1e-300)
+    np.testing.assert_allclose(a, b, atol=1e-9)
+
+
+def test_law_9_permuting_sites_permutes_results() -> None:
+    """On the tree; on a mesh, grants of equal worth may fall to either site."""
+    values = {
+        "meshed": False, "scale": 0.3, "limit_mw": 2.5, "mtbf_h": 1e6, "export_mw": 0.4,
+        "response": "automatic", "step_s": 900, "seed": 4,
+    }  # fmt: skip
+    scenario = fleet(values)
+    sheets = ("sites", "asics", "gpus", "batteries", "generators", "power_contracts")
+    turned = scenario.model_copy(update={n: getattr(scenario, n)[::-1] for n in sheets})
+    tables = []
+    for s in (scenario, turned):
+        table = sim.run(s, "merit-order", 4).table("sites")
+        plain = table.set_column(1, "site", table["site"].cast("string"))
+        tables.append(plain.sort_by([("t_s", "ascending"), ("site", "ascending")]))
+    for name in tables[0].column_names[2:]:
+        a, b = np.asarray(tables[0][name]), np.asarray(tables[1][name])
+        np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-9, err_msg=name)
+    assert J_PER_MWH == 3.6e9
