@@ -19,11 +19,15 @@ from typing import Any
 
 import numpy as np
 from scipy.optimize import linprog
+from scipy.sparse import csr_array
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from sim.grid import Case, DcOpf, Mesh, MeshGrant, mesh_of, ptdf, read_case
+from sim.kernels.arrays import Limits
+from sim.kernels.jit import bind
 from sim.kernels.mesh import line_flows, worst_overload
+from sim.kernels.power import allot
 
 SITES, ITEMS = 40, 3  # items of a site
 SMALL_MW, LARGE_MW = 0.1, 15.0  # wish of an item: 12 MW in all fit, 1,800 MW do not
@@ -59,6 +63,42 @@ def check_of_lines(mesh: Mesh, times: int) -> list[Row]:
     return [
         {"group": group, "what": "numpy", "us": median_us(plain, times)},
         {"group": group, "what": "kernel", "us": median_us(kernel, times)},
+    ]
+
+
+def radial(sites: int, times: int) -> list[Row]:
+    """Greedy on nested limits: sites below feeders below a root, half of the feeders too small."""
+    draw = np.random.default_rng(4)
+    feeders = max(sites // 6, 1)
+    feeder = draw.integers(0, feeders, sites)
+    path = np.column_stack([np.arange(sites), sites + feeder, np.full(sites, sites + feeders)])
+    site = np.repeat(np.arange(sites), ITEMS)
+    value, wish = draw.uniform(0.0, 1.0, len(site)), draw.uniform(1.0, 5.0, len(site))
+    need = np.bincount(feeder, np.bincount(site, wish, sites), feeders)
+    room = np.r_[np.full(sites, 12.0), need * draw.choice([0.7, 1.3], feeders), need.sum() * 0.9]
+    limits = Limits(path, room, np.zeros(sites), np.full(sites, np.inf))
+    granted, left = np.empty(len(site)), room.copy()
+    call = bind(allot, value, wish, site, limits, left, granted)
+
+    def greedy() -> None:
+        left[:] = room
+        call()
+
+    tree = np.zeros((len(room), len(site)))
+    for i, s in enumerate(site):
+        tree[path[s], i] = 1.0
+
+    def plain() -> float:
+        bounds = [(0.0, w) for w in wish]
+        best = linprog(-value, A_ub=csr_array(tree), b_ub=room, bounds=bounds, method="highs")
+        return -float(best.fun)
+
+    greedy()
+    assert abs(value @ granted - plain()) < 1e-6 * plain()
+    group = f"radial grant of {sites} sites x {ITEMS} items"
+    return [
+        {"group": group, "what": "scipy linprog", "us": median_us(plain, max(times // 10, 1))},
+        {"group": group, "what": "greedy kernel", "us": median_us(greedy, times)},
     ]
 
 
@@ -164,7 +204,8 @@ def main() -> None:
     case = read_case(file)
     mesh = mesh_of(case)
     many, few = (5, 1) if chosen.smoke else (5000, 50)
-    rows = check_of_lines(mesh, many) + dispatch(case, few) + grants(mesh, few)
+    rows = radial(48, many) + radial(1000, many // 10 or 1)
+    rows += check_of_lines(mesh, many) + dispatch(case, few) + grants(mesh, few)
     if chosen.json:
         print(json.dumps(rows, indent=2))
         return

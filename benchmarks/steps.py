@@ -19,6 +19,9 @@ import simpy
 
 import sim
 from sim.report.summary import draw
+from sim.scenario import Scenario
+from sim.scenario.energy import EmergencyProgramme, ReserveProgramme
+from sim.scenario.rows import Battery, PowerContract
 
 CONFIGS = Path(__file__).parent.parent / "configs"
 
@@ -37,10 +40,31 @@ def simpy_timeout_us(count: int = 200_000) -> float:
     return (time.perf_counter() - began) / count * 1e6
 
 
-def fleet(step_s: int, days: int, faults: bool, repeats: int, serving: str) -> dict[str, float]:
+def with_energy(scenario: Scenario) -> Scenario:
+    """Two reserve programmes and calls on every site, batteries and blocks on every fourth."""
+    reserve = ReserveProgramme(usd_per_mw_h=4.0, calls_per_year=12)
+    some = [s for s in scenario.sites if s.contract == "market"][::4]
+    return scenario.model_copy(
+        update={
+            "programmes": {
+                "reserve": reserve,
+                "emergency": EmergencyProgramme(usd_per_mw_h=3.0, calls_per_year=4),
+            },
+            "batteries": tuple(Battery(site=s.name, power_mw=5, energy_mwh=10) for s in some),
+            "power_contracts": tuple(
+                PowerContract(site=s.name, kind="ppa", mw=5, strike_usd_per_mwh=35) for s in some
+            ),
+        }
+    )
+
+
+def fleet(
+    step_s: int, days: int, faults: bool, repeats: int, serving: str, energy: bool = False
+) -> dict[str, float]:
     """Medians over repeats of loading, building, simulating and writing [s].
 
-    `serving` none: without tenants and the nodes that serve them; else its fidelity.
+    `serving` none: without tenants and the nodes that serve them; else its fidelity. `energy`: with
+    programmes, batteries and contracts.
     """
     overrides = {"horizon.step_s": step_s, "horizon.days": days, "faults.enabled": faults}
     times: dict[str, list[float]] = {"load": [], "build": [], "simulate": [], "write": []}
@@ -53,6 +77,8 @@ def fleet(step_s: int, days: int, faults: bool, repeats: int, serving: str) -> d
         else:
             demand = scenario.demand.model_copy(update={"fidelity": serving})
             scenario = scenario.model_copy(update={"demand": demand})
+        if energy:
+            scenario = with_energy(scenario)
         times["load"].append(time.perf_counter() - began)
         result = sim.run(scenario, "merit-order", 1)
         times["build"].append(result.timing["build_s"])
@@ -72,22 +98,25 @@ def main() -> None:
     days, repeats = (2, 1) if arguments.smoke else (365, 3)
     for serving in ("none", "fluid", "exact"):  # compile, import
         fleet(900, 1, True, 1, serving)
+    fleet(900, 1, True, 1, "none", True)
     unit_us = statistics.median(simpy_timeout_us() for _ in range(3))
     rows = []
     cases = (
-        (900, days, False, "none"),
-        (900, days, True, "none"),
-        (300, days, True, "none"),
-        (900, days, True, "fluid"),
-        (900, 2, True, "exact"),
+        (900, days, False, "none", False),
+        (900, days, False, "none", True),
+        (900, days, True, "none", False),
+        (300, days, True, "none", False),
+        (900, days, True, "fluid", False),
+        (900, 2, True, "exact", False),
     )
-    for step_s, length, faults, serving in cases:
-        t = fleet(step_s, length, faults, repeats, serving)
+    for step_s, length, faults, serving, energy in cases:
+        t = fleet(step_s, length, faults, repeats, serving, energy)
         steps = length * 86_400 // step_s
         rows.append(
             {
                 "fleet": f"48 sites, {length} days, {step_s} s, failures "
-                f"{'on' if faults else 'off'}, serving {serving}",
+                f"{'on' if faults else 'off'}, serving {serving}"
+                f"{', programmes, batteries and contracts' if energy else ''}",
                 "simulate_s": t["simulate"],
                 "step_us": t["simulate"] / steps * 1e6,
                 "step_simpy_timeouts": t["simulate"] / steps * 1e6 / unit_us,

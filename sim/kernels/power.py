@@ -85,27 +85,42 @@ def allot(
 
 @kernel
 def descending(value: Floats) -> Ints:
-    """Positions (item,) by falling value, equal ones in their order: a merge sort.
+    """Positions (item,) by falling value, equal ones in their order: a radix sort.
 
-    numba's own stable sort takes seconds to compile in each of its callers.
+    A sort that compares mispredicts every other branch; passes over the bytes of the numbers'
+    order-preserving bit patterns have none. The upper four bytes mostly settle the order; where
+    they do not, all eight are passed over.
     """
     count = value.shape[0]
     order = np.arange(count)
     spare = np.empty(count, dtype=np.int64)
-    width = 1
-    while width < count:
-        for start in range(0, count, 2 * width):
-            middle = min(start + width, count)
-            end = min(start + 2 * width, count)
-            left = start
-            right = middle
-            for k in range(start, end):
-                if right >= end or (left < middle and value[order[left]] >= value[order[right]]):
-                    spare[k] = order[left]
-                    left += 1
-                else:
-                    spare[k] = order[right]
-                    right += 1
-        order, spare = spare, order
-        width *= 2
+    bits = (value + 0.0).view(np.uint64)  # -0.0 is 0.0
+    keys = np.empty(count, dtype=np.uint64)
+    top = np.uint64(1) << np.uint64(63)
+    for i in range(count):  # positive: larger patterns are larger numbers; here falling
+        keys[i] = ~(bits[i] ^ top) if bits[i] < top else bits[i]
+    starts = np.empty(257, dtype=np.int64)
+    for first in (4, 0):
+        for i in range(count):
+            order[i] = i
+        for byte in range(first, 8 if count > 1 else first):
+            shift = np.uint64(8 * byte)
+            starts[:] = 0
+            for i in range(count):
+                starts[np.int64((keys[i] >> shift) & np.uint64(255)) + 1] += 1
+            if starts[np.int64((keys[0] >> shift) & np.uint64(255)) + 1] == count:
+                continue
+            for digit in range(256):
+                starts[digit + 1] += starts[digit]
+            for k in range(count):
+                i = order[k]
+                digit = np.int64((keys[i] >> shift) & np.uint64(255))
+                spare[starts[digit]] = i
+                starts[digit] += 1
+            order, spare = spare, order
+        settled = True
+        for k in range(1, count):
+            settled = settled and keys[order[k - 1]] <= keys[order[k]]
+        if settled:
+            break
     return order

@@ -7,7 +7,7 @@ from scipy.optimize import linprog
 
 from sim.kernels.arrays import Limits
 from sim.kernels.dispatch import frontier, merit_order
-from sim.kernels.power import allot
+from sim.kernels.power import allot, descending
 
 
 def random_tree(seed: int, sites: int) -> Limits:
@@ -72,6 +72,14 @@ def test_no_limit_is_broken_and_no_more_value_is_shed_than_an_lp_sheds(
         method="highs",
     )
     assert value @ granted >= -best.fun - 1e-7
+
+
+@given(st.integers(0, 100_000), st.integers(0, 200), st.sampled_from([1e-12, 1e-3, 1e6]))
+def test_the_order_is_that_of_a_stable_sort(seed: int, items: int, scale: float) -> None:
+    """Ties, signs, zeros, and numbers that differ only in their last bits."""
+    draw = np.random.default_rng(seed)
+    value = draw.choice([0.0, -0.0, 1.0, -1.0], items) + scale * draw.integers(-3, 4, items)
+    np.testing.assert_array_equal(descending(value), np.argsort(-value, kind="stable"))
 
 
 def test_the_hull_of_the_firmware_modes() -> None:
