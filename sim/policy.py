@@ -197,10 +197,12 @@ def option_problems(decision: Decision, observation: Observation) -> list[str]:
         given = getattr(decision, name)
         if given is None:
             continue
-        values = np.asarray(given)
+        values = np.asarray(given, dtype=np.float64)
         if values.shape != shape:
             problems.append(f"{name} has shape {values.shape}; it must be {shape}")
             continue
+        if not values.size or (values.min() >= least and np.isfinite(values.sum())):
+            continue  # NaN is not >= anything, inf shows in the sum
         wrong = ~(np.isfinite(values) & (values >= least))
         if wrong.any():
             below = "" if least < 0.0 else "below 0 or "

@@ -159,3 +159,54 @@ def _price_blocks(
         else:
             value[i] = within
             wish_w[i] = inside_w if within > 0.0 else 0.0
+
+
+@kernel
+def offer_load(
+    asic_site: Ints,
+    asic_available: Floats,
+    heat: Floats,
+    asic_factor: Floats,
+    mode_w: Floats,
+    asic_share: Floats,
+    paid: Floats,
+    offer_w: Floats,
+) -> None:
+    """Offer the ASIC load that will run at each site to the programme that pays it most.
+
+    `paid` and `offer_w` (programme, site); among equals the first programme; nothing for nothing.
+    """
+    for p in range(paid.shape[0]):
+        for s in range(paid.shape[1]):
+            offer_w[p, s] = 0.0
+    for g in range(asic_site.shape[0]):
+        s = asic_site[g]
+        best = 0
+        for p in range(1, paid.shape[0]):
+            if paid[p, s] > paid[best, s]:
+                best = p
+        if paid[best, s] <= 0.0:
+            continue
+        power_w = 0.0
+        for m in range(mode_w.shape[1]):
+            power_w += asic_share[g, m] * mode_w[g, m]
+        offer_w[best, s] += power_w * asic_available[g] * heat[g] * asic_factor[g]
+
+
+@kernel
+def arbitrage(
+    site: Ints, battery: Floats, price: Floats, low: Floats, high: Floats, power_w: Floats
+) -> None:
+    """Charge where a price (site,) is at most `low`, discharge where it is at least `high`.
+
+    `low`, `high`, `power_w` (battery,); prices in USD/MWh. The band is at least as wide as what a
+    cycle loses and wears; `battery` has the columns of `Assets.battery`.
+    """
+    for b in range(site.shape[0]):
+        worth = max(low[b], 0.0) / battery[b, 2] ** 2 + battery[b, 3] * 3.6e9
+        here = price[site[b]]
+        power_w[b] = 0.0
+        if here >= max(high[b], worth):
+            power_w[b] = -battery[b, 0]
+        elif here <= low[b]:
+            power_w[b] = battery[b, 0]

@@ -22,7 +22,7 @@ from sim.kernels.arrays import (
     Sites,
     SiteState,
 )
-from sim.kernels.jit import kernel, part
+from sim.kernels.jit import kernel, pure_kernel
 from sim.kernels.power import allot
 
 TOLERANCE = 1e-9
@@ -98,7 +98,7 @@ def weigh(
     """Fill `items` with what wants power and what it is worth, `limits.local_w` with own supply."""
     groups = asics.site.shape[0]
     for s in range(sites.overhead_w.shape[0]):
-        site.wish_w[s] = _fixed_w(sites, site, s)
+        site.wish_w[s] = _fixed_w(sites.overhead_w[s], site.terms[POWERED, s], sites.loss[s])
         site.idled_w[s] = 0.0
         limits.local_w[s] = 0.0
     _supply(sites, assets, asset, limits, step_s)
@@ -155,7 +155,7 @@ def settle_grant(
     groups = asics.site.shape[0]
     first = groups + nodes.site.shape[0]
     for s in range(sites.overhead_w.shape[0]):
-        site.load_w[s] = _fixed_w(sites, site, s)
+        site.load_w[s] = _fixed_w(sites.overhead_w[s], site.terms[POWERED, s], sites.loss[s])
     fraction = np.ones(first)
     for i in range(items.value.shape[0]):
         site.load_w[items.site[i]] += items.granted_w[i]
@@ -198,11 +198,10 @@ def find_binding(site: SiteState, limits: Limits, room_w: Floats) -> None:
             site.binding[s] = -2
 
 
-@part
-def _fixed_w(sites: Sites, site: SiteState, s: int) -> float:
+@pure_kernel
+def _fixed_w(overhead_w: float, powered: float, loss: float) -> float:
     """Overhead of a site at the meter, as far as the grid can carry it [W]."""
-    fixed_w: float = sites.overhead_w[s] * site.terms[POWERED, s] / (1.0 - sites.loss[s])
-    return fixed_w
+    return overhead_w * powered / (1.0 - loss)
 
 
 @kernel

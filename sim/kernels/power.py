@@ -110,8 +110,8 @@ def descending(value: Floats) -> Ints:
                 starts[np.int64((keys[i] >> shift) & np.uint64(255)) + 1] += 1
             if starts[np.int64((keys[0] >> shift) & np.uint64(255)) + 1] == count:
                 continue
-            for digit in range(256):
-                starts[digit + 1] += starts[digit]
+            for d in range(256):
+                starts[d + 1] += starts[d]
             for k in range(count):
                 i = order[k]
                 digit = np.int64((keys[i] >> shift) & np.uint64(255))

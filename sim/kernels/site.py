@@ -50,7 +50,7 @@ from sim.kernels.arrays import (
     SiteState,
 )
 from sim.kernels.inference import advance_nodes
-from sim.kernels.jit import kernel, part
+from sim.kernels.jit import kernel, pure_kernel
 from sim.kernels.mining import advance_groups
 from sim.kernels.thermal import cooling_share, derating
 
@@ -190,21 +190,29 @@ def condition(
         s = asics.site[g]
         asic.running[g] = asic.healthy[g]
         asic.heat[g] = derating(asics.thermal[g], site.ambient_c[s], site.wet_bulb_c[s])
-        asic.cooling[g] = _cooling(sites, site, s, asics.thermal[g])
+        asic.cooling[g] = _cooling(
+            sites.pue[s, 0], sites.pue[s, 1], sites.pue[s, 2], asics.thermal[g],
+            site.ambient_c[s], site.wet_bulb_c[s],
+        )  # fmt: skip
         asic.factor[g] = (1.0 + asic.cooling[g]) / (1.0 - sites.loss[s])
     for n in range(node.healthy.shape[0]):
         s = nodes.site[n]
         node.running[n] = node.healthy[n]  # a slice takes numba 4 s to compile
-        node.cooling[n] = _cooling(sites, site, s, nodes.thermal[n])
+        node.cooling[n] = _cooling(
+            sites.pue[s, 0], sites.pue[s, 1], sites.pue[s, 2], nodes.thermal[n],
+            site.ambient_c[s], site.wet_bulb_c[s],
+        )  # fmt: skip
         node.factor[n] = (1.0 + node.cooling[n]) / (1.0 - sites.loss[s])
 
 
-@part
-def _cooling(sites: Sites, site: SiteState, s: int, thermal: Floats) -> float:
-    """W of cooling per W of machines: of the way it is cooled, or by the site's own line."""
-    if np.isnan(sites.pue[s, 0]):
-        share: float = cooling_share(thermal, site.ambient_c[s], site.wet_bulb_c[s])
-    else:
-        above_c = max(site.ambient_c[s] - sites.pue[s, 1], 0.0)
-        share = sites.pue[s, 0] + sites.pue[s, 2] * above_c - 1.0
-    return share
+@pure_kernel
+def _cooling(
+    base: float, knee_c: float, slope: float, thermal: Floats, dry_c: float, wet_c: float
+) -> float:
+    """W of cooling per W of machines: of the way it is cooled, or by the site's own line.
+
+    Plain numbers only: a NamedTuple here would count references to all its arrays, for each group.
+    """
+    if np.isnan(base):
+        return cooling_share(thermal, dry_c, wet_c)
+    return base + slope * max(dry_c - knee_c, 0.0) - 1.0

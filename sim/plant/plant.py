@@ -35,14 +35,22 @@ from sim.kernels.arrays import (
     Sites,
     SiteState,
 )
-from sim.kernels.grant import grant, settle_grant, weigh, wrong_share
+from sim.kernels.fleet import (
+    advance,
+    box,
+    condition,
+    grant_nested,
+    settle,
+    settle_grant,
+    weigh,
+)
+from sim.kernels.grant import wrong_share
 from sim.kernels.inference import advance_nodes
 from sim.kernels.jit import bind
 from sim.kernels.mining import advance_groups
-from sim.kernels.site import advance, condition, settle
 from sim.plant.machines import build_asics, build_nodes
 from sim.plant.meshed import Meshed
-from sim.plant.programmes import Desk
+from sim.plant.programmes import Desk, build_programmes
 from sim.plant.sites import (
     Conditions,
     build_assets,
@@ -121,10 +129,14 @@ class Plant:
             _freeze(table)
         limits.path.flags.writeable = False
         make_room(limits, sites, site, topology.capacity_w)
-        machines = (asics, asic, nodes, node)
-        every = (*machines, sites, site, assets, asset)
         at = np.concatenate([asics.site, nodes.site, assets.battery_site])
         items = Items(np.zeros(len(at)), np.zeros(len(at)), np.zeros(len(at)), at)
+        programmes = build_programmes(scenario)
+        called_w = np.full((2, len(names)), np.inf)
+        fleet = box(
+            asics, asic, nodes, node, sites, site, assets, asset, limits, items, *programmes,
+            called_w,
+        )  # fmt: skip
         return cls(
             asics=asics,
             asic=asic,
@@ -137,19 +149,19 @@ class Plant:
             topology=topology,
             limits=limits,
             items=items,
-            desk=Desk(scenario, (asics, asic), sites, site, limits),
+            desk=Desk(scenario, site, programmes, called_w, fleet),
             site_names=tuple(names),
             inference=inference,
             meshed=Meshed(topology.mesh) if topology.mesh is not None else None,
             links_left={},
             _calls=_Calls(
-                advance=bind(advance, *machines, floats=1),
-                settle=bind(settle, *every, floats=1),
-                condition=bind(condition, *machines, sites, site),
+                advance=bind(advance, fleet, floats=1),
+                settle=bind(settle, fleet, floats=1),
+                condition=bind(condition, fleet),
                 wrong_share=bind(wrong_share, asic.shares[WISH], node.shares[WISH]),
-                grant=bind(grant, *every, limits, items, floats=3),
-                weigh=partial(weigh, *every, limits, items),
-                settle_grant=partial(settle_grant, *every, limits, items),
+                grant=bind(grant_nested, fleet, floats=3),
+                weigh=partial(weigh, fleet),
+                settle_grant=partial(settle_grant, fleet),
                 advance_groups=bind(advance_groups, asics, asic, ints=2, floats=1),
                 advance_nodes=bind(advance_nodes, nodes, node, ints=2, floats=1),
             ),
@@ -165,7 +177,6 @@ class Plant:
         """Gather the interval that ends at `t_s`; the hashes of each site (site,) [TH]."""
         if self.inference is not None:
             self._to_sites(TOKEN_USD, self.inference.revenue_usd())
-        self.desk.measure(t_s - float(self.site.settled_s[0]))
         self._calls.settle(t_s)
         return self.site.hashed_th
 
@@ -273,7 +284,6 @@ class Plant:
             self._calls.weigh(observation.t_s, observation.step_s, observation.usd_per_th)
             self.meshed.share_out(self.items, self.limits, self.sites, self.site)
             self._calls.settle_grant(observation.t_s, observation.usd_per_th)
-        self.desk.award()
         if self.inference is not None:
             self.node.shares[GRANTED] = self.inference.switch(self.node.shares[GRANTED])
             if decision.route is not None:
@@ -324,15 +334,15 @@ class Plant:
         return own_w
 
     def _energy_view(self, market: Market) -> EnergyView:
-        terms, assets, desk = self.site.terms, self.assets, self.desk
+        terms, assets, desk = self.site.terms.copy(), self.assets, self.desk
         return EnergyView(
-            terms[DAY_AHEAD_PRICE].copy(),
-            terms[BLOCK_W].copy(),
-            terms[BLOCK_PRICE].copy(),
+            terms[DAY_AHEAD_PRICE],
+            terms[BLOCK_W],
+            terms[BLOCK_PRICE],
             terms[CARBON_KG_PER_J] * J_PER_MWH,
             market.peak_risk,
             market.peak_usd_per_mw,
-            terms[MONTH_PEAK_W].copy(),
+            terms[MONTH_PEAK_W],
             desk.state.price[:, None] * desk.fixed.enrolled if desk.names else desk.fixed.enrolled,
             desk.called_w.copy(),
             assets.battery_site,

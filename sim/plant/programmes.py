@@ -14,16 +14,12 @@ from sim.kernels.arrays import (
     PENALTY_USD_PER_J,
     PROGRAMME_USD,
     ZONE_PRICE,
-    AsicGroups,
-    AsicState,
     Floats,
-    Limits,
     Programmes,
     ProgrammeState,
-    Sites,
     SiteState,
 )
-from sim.kernels.energy import award, bill, call, call_caps, measure
+from sim.kernels.fleet import Fleet, bill, call, call_caps
 from sim.kernels.jit import bind
 from sim.scenario.energy import EconomicProgramme, EmergencyProgramme, ReserveProgramme
 from sim.scenario.scenario import Scenario
@@ -32,8 +28,6 @@ from sim.units import J_PER_MWH, SECONDS_PER_DAY, SECONDS_PER_HOUR, W_PER_MW
 
 class _Calls(NamedTuple):
     bill: Callable[[float], None]
-    measure: Callable[[float], None]
-    award: Callable[[], None]
     call: Callable[[int], None]
     caps: Callable[[], None]
 
@@ -46,6 +40,40 @@ class Outcome(NamedTuple):
     penalty_usd: float
 
 
+def build_programmes(scenario: Scenario) -> tuple[Programmes, ProgrammeState]:
+    """The programmes that call, in the scenario's order, before anybody has offered anything."""
+    names = [s.name for s in scenario.sites]
+    specs = [p for p in scenario.programmes.values() if not isinstance(p, EconomicProgramme)]
+    count = (len(specs), len(names))
+    fixed = Programmes(
+        enrolled=np.array([_enrolled(p.sites, names) for p in specs]).reshape(count),
+        terms=np.array(
+            [
+                (
+                    p.max_mw * W_PER_MW,
+                    p.offer_fraction,
+                    float(p.response == "automatic"),
+                    p.usd_per_mwh / J_PER_MWH,
+                    p.penalty_usd_per_mwh / J_PER_MWH,
+                )
+                for p in specs
+            ]
+        ).reshape(len(specs), 5),
+    )
+    state = ProgrammeState(
+        price=np.zeros(count[0]),
+        phase=np.zeros(count[0], dtype=np.int64),
+        offer_w=np.full(count, np.nan),
+        award_w=np.zeros(count),
+        owed_w=np.zeros(count),
+        baseline_w=np.zeros(count),
+        owed_j=np.zeros(count),
+        delivered_j=np.zeros(count),
+        earned_usd=np.zeros(count),
+    )
+    return fixed, state
+
+
 class Desk:
     """The firm's dealings with the grid's programmes. Shapes: `programme`, `site`.
 
@@ -55,75 +83,37 @@ class Desk:
     def __init__(
         self,
         scenario: Scenario,
-        machines: tuple[AsicGroups, AsicState],
-        sites: Sites,
         site: SiteState,
-        limits: Limits,
+        programmes: tuple[Programmes, ProgrammeState],
+        called_w: Floats,
+        box: Fleet,
     ) -> None:
-        names = [s.name for s in scenario.sites]
         self.site = site
-        self.names = called(scenario)
-        self.specs = [scenario.programmes[name] for name in self.names]
-        count = (len(self.names), len(names))
-        enrolled = np.array([_enrolled(p.sites, names) for p in self.specs]).reshape(count)
-        self.fixed = Programmes(
-            enrolled=enrolled,
-            terms=np.array(
-                [
-                    (
-                        p.max_mw * W_PER_MW,
-                        p.offer_fraction,
-                        float(p.response == "automatic"),
-                        p.usd_per_mwh / J_PER_MWH,
-                        p.penalty_usd_per_mwh / J_PER_MWH,
-                    )
-                    for p in self.specs
-                    if not isinstance(p, EconomicProgramme)
-                ]
-            ).reshape(len(self.names), 5),
-        )
-        self.state = ProgrammeState(
-            price=np.zeros(count[0]),
-            phase=np.zeros(count[0], dtype=np.int64),
-            offer_w=np.full(count, np.nan),
-            **{
-                name: np.zeros(count)
-                for name in (
-                    "award_w", "owed_w", "baseline_w", "owed_j", "delivered_j", "earned_usd"
-                )
-            },
-        )  # fmt: skip
-        self.called_w = np.full((2, len(names)), np.inf)
+        self.fixed, self.state = programmes
+        self.called_w = called_w
+        calling = {
+            n: p for n, p in scenario.programmes.items() if not isinstance(p, EconomicProgramme)
+        }
+        self.names = tuple(calling)
+        self.specs = tuple(calling.values())
+        names = [s.name for s in scenario.sites]
         self.economic = [
             _Economic(p, _enrolled(p.sites, names), scenario.horizon.step_s)
             for p in scenario.programmes.values()
             if isinstance(p, EconomicProgramme)
         ]
-        self._owed_today = np.zeros(count)
-        self._delivered_today = np.zeros(count)
-        both = (self.fixed, self.state)
+        self._owed_today = np.zeros(self.fixed.enrolled.shape)
+        self._delivered_today = np.zeros(self.fixed.enrolled.shape)
         self._calls = _Calls(
-            bill=bind(bill, site, *both, floats=1),
-            measure=bind(measure, site, *both, floats=1),
-            award=bind(award, *machines, sites, site, *both),
-            call=bind(call, site, self.state, ints=1),
-            caps=bind(call_caps, sites, site, *both, limits, self.called_w),
+            bill=bind(bill, box, floats=1),
+            call=bind(call, box, ints=1),
+            caps=bind(call_caps, box),
         )
 
     def offer(self, offer_w: Floats | None) -> None:
         """The policy's bid (programme, site) [W]; None: the standing offers."""
         if self.names:
             self.state.offer_w[:] = np.nan if offer_w is None else offer_w
-
-    def award(self) -> None:
-        """Take the offers against the load that was granted."""
-        if self.names:
-            self._calls.award()
-
-    def measure(self, dt: float) -> None:
-        """Measure calls in force over the `dt` [s] that end now."""
-        if self.names:
-            self._calls.measure(dt)
 
     def bill(self, t_s: int, step_s: int) -> None:
         """Settle the control step that ends at `t_s`."""
@@ -172,11 +162,6 @@ class Desk:
         self.state.earned_usd[:] = 0.0
         self._owed_today[:] = 0.0
         self._delivered_today[:] = 0.0
-
-
-def called(scenario: Scenario) -> list[str]:
-    """Names of the programmes that call: all but the economic ones, in the scenario's order."""
-    return [n for n, p in scenario.programmes.items() if not isinstance(p, EconomicProgramme)]
 
 
 def _enrolled(sites: tuple[str, ...], names: list[str]) -> Floats:

@@ -6,14 +6,13 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from sim.kernels.dispatch import frontier, merit_order
+from sim.kernels.dispatch import arbitrage, frontier, merit_order, offer_load
 from sim.kernels.jit import specialise
-from sim.policy import Decision, EnergyView, Observation
+from sim.policy import Decision, Observation
 from sim.units import J_PER_MWH, SECONDS_PER_DAY, SECONDS_PER_HOUR
 
 Floats = npt.NDArray[np.float64]
 WEEK_H: Final = 168
-EFFICIENCY, WEAR = 2, 3  # columns of EnergyView.battery
 
 
 class MeritOrder:
@@ -101,12 +100,10 @@ class MeritOrder:
         asic, paid = observation.asic, observation.energy.reserve_usd_per_mw_h
         offer_w = np.zeros(paid.shape)
         if self.reserves:
-            group_w = (asic_share * asic.mode_w).sum(axis=1)
-            group_w *= asic.available * asic.heat * asic.meter_factor
-            load_w = np.bincount(asic.site, group_w, paid.shape[1])
-            best = paid.argmax(axis=0)
-            sites = np.arange(paid.shape[1])
-            offer_w[best, sites] = load_w * (paid[best, sites] > 0.0)
+            offer_load(
+                asic.site, asic.available, asic.heat, asic.meter_factor, asic.mode_w, asic_share,
+                paid, offer_w,
+            )  # fmt: skip
         return offer_w
 
     def _charge(self, observation: Observation, price: Floats) -> Floats:
@@ -124,15 +121,10 @@ class MeritOrder:
         if t_s % SECONDS_PER_DAY == 0:
             low, high = np.quantile(self._seen, [self.cheap, 1.0 - self.cheap], axis=0)
             self._band = low, high
-        return _arbitrage(observation.energy, here, *self._band)
+        power_w = np.empty(len(here))
+        energy = observation.energy
+        arbitrage(energy.battery_site, energy.battery, price, *self._band, power_w)
+        return power_w
 
     def __reduce__(self) -> tuple[type["MeritOrder"], tuple[bool, bool, float]]:
         return MeritOrder, (self.avoid_peaks, self.reserves, self.cheap)  # the rest is memory
-
-
-def _arbitrage(energy: EnergyView, price: Floats, low: Floats, high: Floats) -> Floats:
-    """Power of each battery (battery,) [W] at a price between a low and a high one [USD/MWh]."""
-    power_w = energy.battery[:, 0]
-    worth = np.maximum(low, 0.0) / energy.battery[:, EFFICIENCY] ** 2
-    dear = np.maximum(high, worth + energy.battery[:, WEAR] * J_PER_MWH)
-    return np.where(price >= dear, -power_w, np.where(price <= low, power_w, 0.0))
