@@ -76,7 +76,7 @@ def test_a_reserve_is_paid_by_performance() -> None:
     none = sim.run(one_site({"programmes": {"rrs": rrs}}), "static")
     assert (none.kpis["grid_services_usd"] or 0.0) == pytest.approx(0.0, abs=1e-6)
     half = sim.run(one_site({"programmes": {"rrs": rrs}}), Share(*[1.0] * 7, 0.0, *[1.0] * 16))
-    assert half.kpis["grid_services_usd"] == pytest.approx((24 - 1) * 7 * 8 / 2)
+    assert half.kpis["grid_services_usd"] == pytest.approx(24 * 7 * 8 / 2)
 
 
 def test_no_load_stands_by_twice() -> None:
@@ -176,5 +176,5 @@ def test_calls_are_the_same_whatever_is_offered() -> None:
         [e["t_s"] for e in events(sim.run(one_site(tables), policy, 3), "response due")]
         for policy in ("static", Share(0.2), "merit-order")
     ]
-    assert len(times[0]) > 10
+    assert len(times[0]) > 5
     assert times[0] == times[1] == times[2]

@@ -201,7 +201,8 @@ class Recorder:
             "site": pa.DictionaryArray.from_arrays(index, pa.array(self.sites)),
         }
         for name, (row, divisor) in MEANS.items():
-            columns[name] = (self.flow[:, row, :] / (self.record_s * divisor)).ravel()
+            means = (self.flow[:, row, :] / (self.record_s * divisor)).ravel()
+            columns[name] = pa.array(means, from_pandas=True)  # no day-ahead price: null
         for name, row in SUMS.items():
             columns[name] = self.flow[:, row, :].ravel()
         if self.serving is not None:
