@@ -9,13 +9,14 @@ Credits are grid services and resold power. The campuses are a third of Riot's a
 are assumed, so figures are set beside the published ones per MW where a size is published.
 
 What agrees (seed 1): Rockdale's all-in cost when it steps back for 4CP, 3.0 and 2.2 c/kWh in July
-and August against 3.0 and 2.0; power resold per MW of block in August, 14 against 16.5 k USD, and
-over nine months, 69 to 77 against 91. Without stepping back the four peaks add 2.3 to 2.4 c/kWh to
-the months they fall in. What does not: July's resale is half of Riot's, for machines here break even
-above most of July's prices; reserves earn some four times Riot's demand response per MW, for all
-load is offered in all hours at the recorded price and always taken; Corsicana comes out 1.1 to 1.9
-c/kWh too cheap, for it was being energised then, and charges that do not depend on energy are not
-modelled. Transmission on 2023's peaks, which Riot paid in 2024, is about 0.1 c/kWh here and not in.
+and August against 3.0 and 2.0; power resold per MW of block in August, 13 to 14 against 16.5 k USD,
+and from January to June, 46 to 53 against 55. Without stepping back, a peak adds about 2.3 c/kWh to
+the month it falls in, unless prices were high enough to stop anyway. What does not: power resold in
+July and September is half or less of Riot's, which steps back more often than these machines' break
+even asks for, or sold at other prices; reserves earn some three to six times Riot's demand response
+per MW, for all load is offered in all hours at the recorded price and always taken; Corsicana comes
+out 1.1 to 1.9 c/kWh too cheap (at Riot it was being energised; charges that do not depend on energy
+are not modelled). What Riot paid in 2024 on the peaks of 2023 is not in: about 0.1 c/kWh here.
 """
 
 import argparse
@@ -170,7 +171,7 @@ def tell_blocks(found: dict[str, Months], rockdale: int, block_mw: float) -> Non
 def draw(out: Path, months: list[str], found: dict[str, Months], names: list[str],
          block_mw: float) -> None:  # fmt: skip
     """Net cost of either campus by month, and power resold per MW of block."""
-    figure, panels = plt.subplots(1, 3, figsize=(17, 5.6), layout="constrained")
+    figure, panels = plt.subplots(1, 3, figsize=(16, 6), layout="constrained")
     ticks = [np.datetime64(month).astype(object).strftime("%b") for month in months]
     for axes, campus in zip(panels, CAMPUSES, strict=False):
         at = [names.index(campus)]
@@ -193,8 +194,11 @@ def draw(out: Path, months: list[str], found: dict[str, Months], names: list[str
         axes.set_xticks(x, ticks)
         axes.spines[["top", "right"]].set_visible(False)
         axes.grid(axis="y", alpha=0.25)
-        axes.legend(frameon=False)
-    figure.suptitle("configs/ercot-2024, merit-order: stepping back for 4CP, selling reserves")
+        axes.legend(framealpha=0.9, loc="upper left", fontsize=9)
+        axes.set_ylim(top=1.15 * axes.get_ylim()[1])
+    figure.suptitle(
+        "Campuses like Riot's in 2024: what stepping back for 4CP and selling reserves are worth"
+    )
     figure.savefig(out, dpi=90)
 
 
