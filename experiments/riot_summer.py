@@ -12,8 +12,8 @@ What agrees (seed 1): Rockdale's all-in cost when it steps back for 4CP, 3.0 and
 and August against 3.0 and 2.0; power resold per MW of block in August, 13 to 14 against 16.5 k USD,
 and from January to June, 46 to 53 against 55. Without stepping back, a peak adds about 2.3 c/kWh to
 the month it falls in, unless prices were high enough to stop anyway. What does not: power resold in
-July and September is half or less of Riot's, which steps back more often than these machines' break
-even asks for, or sold at other prices; reserves earn some three to six times Riot's demand response
+July is half of Riot's and less than that in September: likely Riot steps back more often than these
+machines' break-even asks for; reserves earn some three to six times Riot's demand response
 per MW, for all load is offered in all hours at the recorded price and always taken; Corsicana comes
 out 1.1 to 1.9 c/kWh too cheap (at Riot it was being energised; charges that do not depend on energy
 are not modelled). What Riot paid in 2024 on the peaks of 2023 is not in: about 0.1 c/kWh here.

@@ -86,7 +86,7 @@ def panels(result: RunResult) -> tuple[str, ...]:
     data = SiteHours(result)
     asked = {
         "cost": bool(data.total(*USES).any()),
-        "prices": bool(np.ptp(data["price_usd_per_mwh"].mean(axis=1)) > 0.0),
+        "prices": bool(np.ptp(data.market()[0]) > 0.0),
         "heat": bool(np.ptp(data["ambient_c"], axis=0).any()),
         "limits": result.table("limits").num_rows > 0,
         "reserves": bool(data["reserved_mw"].any()),
@@ -155,8 +155,9 @@ def _month_names(data: SiteHours, months: Any) -> list[str]:
 def _prices(figure: Figure, place: SubplotSpec, data: SiteHours) -> None:
     """Prices in falling order, and how much of its load the fleet kept at each of them."""
     axes = figure.add_subplot(place)
-    price = data["price_usd_per_mwh"].mean(axis=1)
-    ahead = np.nan_to_num(data["day_ahead_usd_per_mwh"]).mean(axis=1)  # NaN: not known
+    price, ahead = data.market()
+    if np.isnan(ahead).any():
+        ahead = np.zeros(0)
     hours = np.arange(1, len(price) + 1, dtype=np.float64) * data.record_h
     uses = data.total(*USES)
     load = axes.twinx()
@@ -166,24 +167,24 @@ def _prices(figure: Figure, place: SubplotSpec, data: SiteHours) -> None:
     load.set_ylim(0, 105)
     load.set_ylabel("load in those hours, % of its highest (grey)")
     axes.plot(hours, np.sort(price)[::-1], color=RED, label=f"real time, mean {price.mean():.1f}")
-    if ahead.any() and not np.allclose(ahead, price):
+    if len(ahead):
         label = f"day-ahead, mean {ahead.mean():.1f}"
         axes.plot(hours, np.sort(ahead)[::-1], color=BLUE, linestyle="--", label=label)
     mwh = max(float(uses.sum()) * data.record_h, 1e-9)
     net = sum(sign * data.total(column).sum() for _, column, sign, _ in COSTS) / mwh
     axes.axhline(net, color="black", label=f"paid, all in and net: {net:.1f}")
-    top = max(float(price.max()), float(ahead.max()), net, 1.0)
+    top = max(float(price.max()), float(ahead.max(initial=0.0)), net, 1.0)
     axes.set_xscale("log")
     axes.set_yscale("symlog", linthresh=100.0, linscale=1.5)
     ticks = [-100, -50, 0, 25, 50, 75, 100, 300, 1000, 3000, 10_000]
     axes.set_yticks(ticks, [f"{t:,}" for t in ticks])
-    axes.set_ylim(min(0.0, float(price.min()), float(ahead.min())) - 5.0, top * 1.3)
+    axes.set_ylim(min(0.0, float(price.min()), float(ahead.min(initial=0.0))) - 5.0, top * 1.3)
     spans = [h for h in (1, 10, 100, 1000, 10_000) if hours[0] <= h <= hours[-1]]
     axes.set_xticks(spans, [f"{h:,}" for h in spans])
     axes.set_xlim(hours[0], hours[-1])
     axes.minorticks_off()
     axes.set_xlabel("hours of the run, dearest first (log scale)")
-    axes.set_ylabel("USD/MWh, mean of the sites")
+    axes.set_ylabel("USD/MWh, mean of sites at market prices, no adders")
     axes.set_title("Prices in falling order, and how much the fleet drew at them")
     axes.legend(loc="upper right", fontsize=9, framealpha=0.9)
     axes.set_zorder(load.get_zorder() + 1)

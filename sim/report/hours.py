@@ -59,3 +59,17 @@ class SiteHours:
             begins = np.zeros(1, dtype=np.int64)
         first = int(begins[np.argmax(mean_c[begins + week] - mean_c[begins])])
         return slice(first, first + week)
+
+    def market(self) -> tuple[Floats, Floats]:
+        """Real-time and day-ahead price (interval,) [USD/MWh], means of the sites that feel them.
+
+        Adders are taken off: day-ahead prices have none. NaN where no day-ahead price is known.
+        """
+        sites = self.result.scenario.sites
+        feel = [s for s, site in enumerate(sites) if site.contract == "market"]
+        if not feel:
+            nothing = np.full(len(self.when), np.nan)
+            return nothing, nothing
+        adder = np.array([sites[s].adder_usd_per_mwh for s in feel])
+        real = (self["price_usd_per_mwh"][:, feel] - adder).mean(axis=1)
+        return real, self["day_ahead_usd_per_mwh"][:, feel].mean(axis=1)
