@@ -4,10 +4,17 @@
 
 Draws temperatures, the machines' factor and PUE by hour (PNG) and prints the week's figures. A
 typical year has no extremes; `--hotter` adds kelvins to every hour at the same dew point.
+
+    python experiments/heat_wave.py --data ../shared/data --fleet --hotter 2
+
+runs the 48 sites of `configs/ercot-2024` through August 2024 in the air that ERCOT recorded, with
+and without stepping back for coincident peaks, and draws the hottest week. What was recorded is a
+mean over Texas: a single place was up to some kelvins hotter.
 """
 
 import argparse
 import os
+import tempfile
 from calendar import month_abbr
 from pathlib import Path
 
@@ -16,11 +23,16 @@ import matplotlib
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
+import pyarrow as pa
 import pyarrow.csv
 
+import sim
 from sim.kernels.arrays import Floats
-from sim.kernels.thermal import cooling_share, derating, wet_bulbs_c
-from sim.scenario import catalogue
+from sim.kernels.thermal import cooling_share, derating, relative_humidities_pct, wet_bulbs_c
+from sim.policies.merit_order import MeritOrder
+from sim.report.energy import USES
+from sim.report.hours import SiteHours
+from sim.scenario import Scenario, catalogue
 
 WEEK_H = 7 * 24
 COLOURS = {  # Okabe and Ito: told apart by the colour-blind
@@ -97,6 +109,73 @@ def draw(
     figure.savefig(out, dpi=110)
 
 
+def recorded_heat(data: Path, hotter_k: float, dew_c: float) -> Scenario:
+    """`ercot-2024` in August, all sites in the recorded mean air of Texas plus some kelvins."""
+    recorded = pyarrow.csv.read_csv(
+        data / "electricity_prices/ercot_hubavg_da_hourly_2024_2025.csv.gz"
+    )
+    air_c = recorded["temp_c_ercot"].to_numpy().astype(np.float64) + hotter_k
+    humidity_pct = relative_humidities_pct(air_c, np.minimum(air_c, dew_c))
+    recorded = recorded.append_column("air_c", pa.array(air_c))
+    recorded = recorded.append_column("rel_humidity_pct", pa.array(humidity_pct))
+    folder = Path(__file__).parent.parent / "configs/ercot-2024"
+    climates = sim.load(folder, {"data_dir": str(data)}).weather.climates
+    with tempfile.TemporaryDirectory() as kept:
+        file = Path(kept) / "air.csv"
+        pyarrow.csv.write_csv(recorded, file)
+        changes: dict[str, object] = {
+            "data_dir": str(data),
+            "horizon.start_utc": "2024-08-01T06:00:00Z",
+            "horizon.days": 31,
+            "series.day-ahead.file": str(file),
+        }
+        for climate in climates:
+            changes[f"weather.climates.{climate}.series"] = "day-ahead"
+            changes[f"weather.climates.{climate}.column"] = "air_c"
+        return sim.load(folder, changes)
+
+
+def fleet_week(scenario: Scenario, hotter_k: float, out: Path) -> None:
+    """The hottest week of a whole run, two ways: prints its figures, draws them by hour."""
+    figure, panels = plt.subplots(3, 1, sharex=True, figsize=(10, 9), layout="constrained")
+    air, share, pue = panels
+    print("steps back for 4CP  operating  lost to heat  worst hour  PUE mean  PUE max")
+    for avoids, colour in ((False, COLOURS["air"]), (True, COLOURS["hydro"])):
+        data = SiteHours(sim.run(scenario, MeritOrder(avoid_peaks=avoids), 1))
+        week, name = data.hottest_week(), "yes" if avoids else "no"
+        label = "steps back for 4CP" if avoids else "does not step back for 4CP"
+        deployed = data.total("deployed_phs")[week]
+        runs = data.total("hashrate_phs")[week] / deployed
+        lost = data.total("lost_thermal_phs")[week] / deployed
+        machines = data.total("asic_mw", "gpu_mw")[week]
+        loaded = machines > 0.25 * machines.max()  # of a fleet that stands still, PUE says little
+        uses = data.total(*USES)[week]
+        each = np.divide(uses, machines, where=loaded, out=np.full(len(uses), np.nan))
+        when = data.when[week]
+        share.plot(when, 100 * runs, color=colour, label=label)
+        share.fill_between(when, 100 * runs, 100 * (runs + lost), color=colour, alpha=0.4,
+                           linewidth=0, label="lost to heat")  # fmt: skip
+        pue.plot(when, each, color=colour, label=label)
+        mean = uses[loaded].sum() / machines[loaded].sum()
+        print(f"{name:18s} {runs.mean():10.1%} {lost.mean():13.2%} {lost.max():11.1%} "
+              f"{mean:9.3f} {np.nanmax(each):8.3f}")  # fmt: skip
+    ambient_c = data["ambient_c"][week].mean(axis=1)
+    print(f"air {ambient_c.min():.1f} to {ambient_c.max():.1f} C from {when[0]} local standard")
+    air.plot(when, ambient_c, color="black", label="ambient")
+    air.axhline(40, color=COLOURS["air"], linestyle=":", label="air-cooled machines slow above")
+    plus = f", {hotter_k:+g} K" if hotter_k else ""
+    air.set(title=f"48 sites in the hottest week of 2024 (recorded mean of Texas{plus})",
+            ylabel="temperature [°C]")  # fmt: skip
+    share.set(ylabel="operating hashrate\n[% of deployed]", ylim=(0, None))
+    pue.set(ylabel="PUE [1]", xlabel="local standard time")
+    for panel in panels:
+        panel.grid(alpha=0.3)
+        panel.margins(x=0)
+        panel.set_ylim(top=panel.get_ylim()[0] + 1.25 * np.ptp(panel.get_ylim()))
+        panel.legend(loc="upper center", ncols=4, frameon=False, fontsize=9)
+    figure.savefig(out, dpi=110)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", default=os.environ.get("HASHWATT_DATA", "../shared/data"))
@@ -104,9 +183,16 @@ def main() -> None:
     parser.add_argument(
         "--hotter", type=float, default=0.0, metavar="K", help="added to every hour"
     )
+    parser.add_argument("--fleet", action="store_true", help="a whole run in recorded air")
     parser.add_argument("--out", type=Path, default=Path("heat_wave.png"))
     options = parser.parse_args()
     file = Path(options.data) / f"weather/{options.place}.csv.gz"
+    if options.fleet:
+        summer = pyarrow.csv.read_csv(file)
+        dew_c = summer["dew_point_c"].to_numpy()[summer["month"].to_numpy() == 8].mean()
+        fleet_week(recorded_heat(Path(options.data), options.hotter, float(dew_c)),
+                   options.hotter, options.out)  # fmt: skip
+        return
     days, dry_c, wet_c = hottest_week(file, options.hotter)
     factor: dict[str, Floats] = {}
     pue: dict[str, Floats] = {}

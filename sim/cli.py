@@ -65,6 +65,7 @@ def run(
         if requests == "all" and loaded.demand.fidelity == "fluid":
             what = "a fluid has no single requests; add --set demand.fidelity=exact"
             _fail(WRONG_INPUT, f"--requests all: {what}")
+        from sim.report.energy import draw_energy
         from sim.report.serving import draw_serving
         from sim.report.summary import draw
         from sim.runner import run as run_scenario
@@ -76,7 +77,7 @@ def run(
         folder = out or Path("runs") / f"{loaded.name}-{name}-{seed}"
         before_s = time.perf_counter()
         result.timing["load_s"] = loaded_s
-        result.save(folder, [draw, draw_serving])
+        result.save(folder, [draw, draw_serving, draw_energy])
         written_s = time.perf_counter() - before_s
     if as_json:
         _json({"scenario": loaded.name, "policy": result.policy, "seed": seed,

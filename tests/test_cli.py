@@ -31,9 +31,11 @@ def test_run_writes_the_promised_folder(folder: Path) -> None:
         "kpis.json",
         "sites.parquet",
         "fleet.parquet",
+        "limits.parquet",
         "ledger.parquet",
         "events.parquet",
         "summary.png",
+        "energy.png",
         "timing.json",
     }
     manifest = json.loads((folder / "manifest.json").read_text())

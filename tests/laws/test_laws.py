@@ -16,6 +16,7 @@ import sim
 from sim.engine import Engine
 from sim.kernels.arrays import FATES, HASHED, METER_J
 from sim.policy import Decision, Observation
+from sim.report.energy import draw_energy
 from sim.report.summary import draw
 from sim.scenario import Scenario
 from sim.units import J_PER_MWH, W_PER_MW
@@ -223,9 +224,9 @@ def test_law_6_advancing_in_pieces_equals_one(values: dict[str, Any], cuts: list
 
 def test_law_7_same_cell_same_bytes(tiny: Scenario, tmp_path: Path) -> None:
     for folder in ("first", "second"):
-        sim.run(tiny, "merit-order", 7).save(tmp_path / folder, [draw])
+        sim.run(tiny, "merit-order", 7).save(tmp_path / folder, [draw, draw_energy])
     files = sorted(f.name for f in (tmp_path / "first").iterdir())
-    assert "summary.png" in files
+    assert {"summary.png", "energy.png"} <= set(files)
     for name in files:
         same = (tmp_path / "first" / name).read_bytes() == (tmp_path / "second" / name).read_bytes()
         assert same or name == "timing.json", name

@@ -1,0 +1,82 @@
+"""`energy.png`: drawn for any run, the same bytes twice, and only panels that say something."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import sim
+from sim.report.energy import COSTS, USES, draw_energy, panels
+from sim.report.hours import SiteHours
+from sim.results.result import RunResult
+from sim.scenario import Scenario
+from tests.conftest import Build
+from tests.laws.test_energy_laws import fleet
+
+WHOLE: dict[str, Any] = {
+    "meshed": False, "scale": 0.3, "limit_mw": 2.5, "mtbf_h": 1e6, "export_mw": 0.0,
+    "response": "automatic", "step_s": 900, "seed": 4,
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def plain(tiny: Scenario) -> RunResult:
+    """A run without anything of the power side."""
+    return sim.run(tiny, "merit-order", 1)
+
+
+@pytest.fixture(scope="module")
+def rich() -> RunResult:
+    """A run with contracts, programmes, batteries and generators."""
+    return sim.run(fleet(WHOLE), "merit-order", 1)
+
+
+def test_panels_without_content_are_left_out(plain: RunResult, rich: RunResult) -> None:
+    assert panels(plain) == ("cost", "prices", "heat", "limits")
+    # Its only price is a fixed one, so there is no curve of prices to draw.
+    assert panels(rich) == ("cost", "heat", "limits", "reserves", "assets")
+
+
+@pytest.mark.parametrize("name", ["plain", "rich"])
+def test_draws_the_same_bytes_twice(
+    name: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    result = request.getfixturevalue(name)
+    drawn = []
+    for folder in ("first", "second"):
+        (tmp_path / folder).mkdir()
+        draw_energy(result, tmp_path / folder)
+        drawn.append((tmp_path / folder / "energy.png").read_bytes())
+    assert drawn[0][:4] == b"\x89PNG"
+    assert drawn[0] == drawn[1]
+
+
+def test_draws_nothing_where_nothing_is_drawn(build: Build, tmp_path: Path) -> None:
+    idle = {"name": "alpha", "overhead_mw": 0.0}
+    result = sim.run(build({"horizon": {"days": 1}}, sites=[idle], asics=[], gpus=[]), "static", 1)
+    assert panels(result) == ()
+    draw_energy(result, tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_months_add_up_to_the_net_cost(rich: RunResult) -> None:
+    """The bars of all months, weighted by energy, are the figure in the title."""
+    data = SiteHours(rich)
+    usd = sum(sign * data.monthly(data.total(column)) for _, column, sign, _ in COSTS)
+    kwh = data.monthly(data.total(*USES)) * data.record_h * 1e3
+    net = rich.kpis["net_power_cost_usd_per_kwh"]
+    assert np.sum(usd) / kwh.sum() == pytest.approx(net, rel=1e-9)
+
+
+def test_the_hottest_week_is_the_warmest_of_whole_days(build: Build) -> None:
+    data = SiteHours(sim.run(build({"horizon": {"days": 10}}), "static", 1))
+    week = data.hottest_week()
+    mean_c = data["ambient_c"].mean(axis=1)
+    hours = 7 * 24
+    assert data.when[week][0].astype("datetime64[h]").astype(int) % 24 == 0
+    assert week.stop - week.start == hours
+    midnights = [
+        i for i in range(len(mean_c) - hours + 1) if data.when[i].astype(int) % 86_400 == 0
+    ]
+    assert week.start == max(midnights, key=lambda i: mean_c[i : i + hours].mean())
