@@ -60,7 +60,7 @@ class EnergyView(NamedTuple):
     block_usd_per_mwh: Floats  # (site,) its price with delivery
     carbon_kg_per_mwh: Floats  # (site,) of the zone
     peak_risk: float  # chance that this step is the month's coincident peak
-    peak_usd_per_mw: float  # what a MW at that peak costs
+    peak_usd_per_mw: Floats  # (site,) what a MW at that peak costs, 0 under an all-in price
     month_peak_w: Floats  # (site,) highest control step of the billing month so far
     reserve_usd_per_mw_h: Floats  # (programme, site) availability price, 0 where not enrolled
     called_w: Floats  # (2, site)
@@ -79,7 +79,7 @@ class Market(NamedTuple):
     difficulty: float
     hashprice_usd_per_ph_day: float  # net of the pool's fee
     peak_risk: float
-    peak_usd_per_mw: float
+    peak_usd_per_mw: Floats  # (site,)
 
 
 NO_SERVING: Final = ServingView(np.zeros(0), np.zeros((0, 0)), np.zeros(0))
@@ -112,7 +112,7 @@ class Decision(NamedTuple):
 
     Each row of `asic_share` sums to at most 1; what is left is off. Limits may cut the wish. What
     is None stays as it was (route), idle (batteries), economic by itself (generators that are
-    cheaper than the grid run), or follows the scenario (standing offers).
+    cheaper than the grid run), or nothing beyond the standing offers of the scenario.
     """
 
     asic_share: Floats  # (group, mode) 0 to 1
@@ -300,7 +300,7 @@ def _example(step: int) -> Observation:
             block_usd_per_mwh=np.array([0.0, 0.0, 35.0]),
             carbon_kg_per_mwh=np.full(3, 350.0),
             peak_risk=0.02 if step % 11 == 0 else 0.0,
-            peak_usd_per_mw=16_000.0,
+            peak_usd_per_mw=np.array([16_000.0, 16_000.0, 0.0]),
             month_peak_w=np.full(3, 3e6),
             reserve_usd_per_mw_h=np.array([[5.0, 0.0, 5.0], [0.0, 3.0, 3.0]]),
             called_w=np.array([[np.inf, np.inf, 2e6 if step % 5 == 0 else np.inf], [np.inf] * 3]),

@@ -54,9 +54,12 @@ class MonthlyBills:
                 if step != self.steps:
                     self.ends.setdefault(int(step), []).append(s)
         spec = scenario.coincident_peak
-        self.usd_per_w = spec.usd_per_mw_year / W_PER_MW if spec is not None else 0.0
+        tariff = spec.usd_per_mw_year if spec is not None else 0.0
+        pays = np.array([s.contract == "market" for s in scenario.sites], dtype=np.float64)
+        self.usd_per_w = pays * tariff / W_PER_MW  # (site,) fixed and hosted prices are all-in
         self.opening_w = np.array([s.coincident_mw for s in scenario.sites]) * W_PER_MW
         self.counted = peaks.counted if peaks is not None else 1
+        self.peak_usd_per_mw = self.usd_per_w * W_PER_MW / self.counted  # (site,) at one peak
         self.peak_year: dict[int, int] = {}
         if peaks is not None:
             steps = (peaks.peak_steps + 1).tolist()
@@ -83,14 +86,9 @@ class MonthlyBills:
         for row in (MONTH_PEAK_W, MONTH_BLOCK_J, MONTH_OFFER_J):
             terms[row, at] = 0.0
 
-    @property
-    def peak_usd_per_mw(self) -> float:
-        """What a MW at one of the peaks costs in the year after."""
-        return self.usd_per_w * W_PER_MW / self.counted
-
     def transmission(self, t_s: int) -> Floats | None:
         """A twelfth of what last year's peaks cost (site,) [USD], on the last day of a month."""
-        if self.usd_per_w == 0.0:
+        if not self.usd_per_w.any():
             return None
         today = self.local_start + timedelta(seconds=t_s - SECONDS_PER_DAY)
         tomorrow = today + timedelta(days=1)

@@ -242,7 +242,7 @@ class ProgrammeState(NamedTuple):
 
     price: Floats  # (programme,) of availability [USD/MW/h]
     phase: Ints  # (programme,) IDLE, NOTICED or CALLED
-    offer_w: Floats  # (programme, site) bid by the policy; NaN: the standing offer
+    offer_w: Floats  # (programme, site) bid by the policy
     award_w: Floats  # (programme, site) load that stands by
     owed_w: Floats  # (programme, site) obligation of the call
     baseline_w: Floats  # (programme, site) meters when the call was announced

@@ -139,6 +139,8 @@ def award(
 ) -> None:
     """Take the offers: no more than a programme takes, nor than load that nobody else reserved.
 
+    A standing offer is a contract: a policy can bid more, not less.
+
     While a call is announced or in force, its award stays what is owed.
     """
     count = site.price.shape[0]
@@ -161,9 +163,7 @@ def award(
             if programme.phase[p] != IDLE:
                 programme.award_w[p, s] = programme.owed_w[p, s]
                 continue
-            offer_w = programme.offer_w[p, s]
-            if np.isnan(offer_w):
-                offer_w = programmes.terms[p, STANDING] * asic_w[s]
+            offer_w = max(programme.offer_w[p, s], programmes.terms[p, STANDING] * asic_w[s])
             took_w = max(min(min(offer_w, programmes.terms[p, MOST_W]), free_w[s]), 0.0)
             programme.award_w[p, s] = took_w
             free_w[s] -= took_w

@@ -63,7 +63,7 @@ def build_programmes(scenario: Scenario) -> tuple[Programmes, ProgrammeState]:
     state = ProgrammeState(
         price=np.zeros(count[0]),
         phase=np.zeros(count[0], dtype=np.int64),
-        offer_w=np.full(count, np.nan),
+        offer_w=np.zeros(count),
         award_w=np.zeros(count),
         owed_w=np.zeros(count),
         baseline_w=np.zeros(count),
@@ -111,9 +111,9 @@ class Desk:
         )
 
     def offer(self, offer_w: Floats | None) -> None:
-        """The policy's bid (programme, site) [W]; None: the standing offers."""
+        """The policy's bid (programme, site) [W]; None: nothing beyond the standing offers."""
         if self.names:
-            self.state.offer_w[:] = np.nan if offer_w is None else offer_w
+            self.state.offer_w[:] = 0.0 if offer_w is None else offer_w
 
     def bill(self, t_s: int, step_s: int) -> None:
         """Settle the control step that ends at `t_s`."""

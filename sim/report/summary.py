@@ -51,6 +51,11 @@ def draw(result: RunResult, folder: Path) -> None:
     figure.savefig(folder / "summary.png", dpi=90, metadata={"Software": "hashwatt"})
 
 
+POWER: Final = (
+    "energy_usd", "contract_usd", "demand_usd", "peak_usd", "fuel_usd", "wear_usd",
+)  # fmt: skip
+
+
 class _Data:
     """Columns of the sites table as (interval, site), averaged to at most MOST_POINTS intervals."""
 
@@ -141,15 +146,18 @@ def _hashrate(axes: Axes, data: _Data) -> None:
 def _margin(axes: Axes, data: _Data) -> None:
     per_day = SECONDS_PER_DAY / data.record_s / 1e3
     parts = (
-        ("mining", "btc_usd", 1.0, BLUE),
-        ("inference", "gpu_usd", 1.0, GREEN),
-        ("energy and hosting", "energy_usd", -1.0, RED),
-        ("credits", "credit_usd", -1.0, PURPLE),
+        ("mining", ("btc_usd",), 1.0, BLUE),
+        ("inference", ("gpu_usd", "token_usd"), 1.0, GREEN),
+        ("grid services", ("programme_usd",), 1.0, SKY),
+        ("power and hosting", POWER, -1.0, RED),
+        ("credits, penalties", ("credit_usd", "penalty_usd"), -1.0, PURPLE),
     )
     net = np.zeros(len(data.when))
     above, below = np.zeros_like(net), np.zeros_like(net)
-    for label, column, sign, colour in parts:
-        value = data.fleet(column) * sign * per_day
+    for label, columns, sign, colour in parts:
+        value = np.sum([data.fleet(c) for c in columns], axis=0) * sign * per_day
+        if not value.any():
+            continue
         base = np.where(value >= 0, above, below)
         axes.fill_between(
             data.when, base, base + value, color=colour, alpha=0.75, label=label, step="post",
@@ -171,12 +179,11 @@ def _sites(axes: Axes, data: _Data) -> None:
     names = np.array(data.names)
     margin = sum(
         sign * data.column(c).sum(axis=0) / 1e6
-        for c, sign in (
-            ("btc_usd", 1.0),
-            ("gpu_usd", 1.0),
-            ("energy_usd", -1.0),
-            ("credit_usd", -1.0),
+        for columns, sign in (
+            (("btc_usd", "gpu_usd", "token_usd", "programme_usd"), 1.0),
+            ((*POWER, "credit_usd", "penalty_usd"), -1.0),
         )
+        for c in columns
     )
     order = np.argsort(margin, kind="stable")
     rows: Any = np.arange(len(names))

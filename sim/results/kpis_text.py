@@ -6,7 +6,11 @@ from typing import Final
 from sim.results.kpis import KPIS
 
 UNITS: Final = {
+    "usd_per_kwh": "USD/kWh",
     "usd_per_mwh": "USD/MWh",
+    "tco2_per_btc": "tCO2/BTC",
+    "tco2_per_mtok": "tCO2/Mtoken",
+    "tco2": "tCO2",
     "usd_per_ph_day": "USD/PH/day",
     "usd_per_btc": "USD/BTC",
     "usd_per_mtok": "USD/Mtoken",

@@ -42,7 +42,12 @@ class Grid(Table):
     )
     load_column: str | None = quantity(None, "", "column of load_series")
     load_fraction: float = quantity(
-        1.0, "-", "the case's loads times this, at the top of load_series", gt=0, le=2
+        1.0,
+        "-",
+        "the case's loads times this, at the top of load_series",
+        source="assumed: as in the case",
+        gt=0,
+        le=2,
     )
     outages: tuple[LinkOutage, ...] = quantity((), "", "links that go out on a date")
 
@@ -141,7 +146,7 @@ class Programme(Table):
     offer_fraction: float = quantity(
         0.0,
         "-",
-        "standing offer, as a share of the site's ASIC load, where the policy does not bid",
+        "standing offer, as a share of the site's ASIC load: a policy may bid more, not less",
         source="assumed",
         ge=0,
         le=1,

@@ -185,7 +185,7 @@ BROKEN: dict[str, tuple[Change, list[str]]] = {
     ),
     "node fed twice": (
         line("grid_links", "ercot,feeder-1,5,0,assumed"),
-        ["grid_links.csv", "'feeder-1'", "fed by ercot, substation-1"],
+        ["grid_links.csv", "ercot → feeder-1", "reactance_pu", "part of a ring"],
     ),
     "node without a way": (
         line("grid_nodes", "island,feeder,assumed"),
