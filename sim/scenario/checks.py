@@ -190,30 +190,33 @@ def _references(s: Scenario) -> Iterator[tuple[str, str, list[str]]]:
     yield from energy_references(s)
 
 
-def _unreadable(series: Series, where: str, columns: list[str]) -> Iterator[Problem]:
+def _unreadable(series: Series, file: str, where: str, columns: list[str]) -> Iterator[Problem]:
     for column in columns:
         try:
             series.column(column)
         except SeriesError as error:
-            yield Problem(TOML, where, "", str(error))
+            yield Problem(file, where, "", str(error))
 
 
 def _series(s: Scenario) -> Iterator[Problem]:
     start = round(s.horizon.start_utc.timestamp())
-    hours = np.arange(start, start + s.horizon.seconds, SECONDS_PER_HOUR, dtype=np.int64)
+    every_s = min(s.horizon.step_s, SECONDS_PER_HOUR)  # weather is read by the hour
+    needed = np.arange(start, start + s.horizon.seconds, every_s, dtype=np.int64)
     for key, name, columns in _references(s):
-        yield from unknown(TOML, key, name, s.series)
+        sheet, dot, cell = key.partition(".csv ")  # a key of scenario.toml, or a cell of a sheet
+        file, key = (f"{sheet}.csv", cell) if dot else (TOML, key)
+        yield from unknown(file, key, name, s.series)
         if name not in s.recorded:
             continue  # a file that could not be read is reported where it is read
         series = s.recorded[name]
         where = f"{key} (series {name!r}, {s.series[name].file})"
-        unreadable = list(_unreadable(series, where, columns))
+        unreadable = list(_unreadable(series, file, where, columns))
         yield from unreadable
         if unreadable:
             continue
-        if series.kind == "regular" and (start < series.start_s[0] or hours[-1] >= series.end_s):
+        if series.kind == "regular" and (start < series.start_s[0] or needed[-1] >= series.end_s):
             yield Problem(
-                TOML,
+                file,
                 where,
                 "",
                 f"covers {series.span()}; the horizon needs {s.horizon.start_utc:%Y-%m-%d %H:%M} "
@@ -221,10 +224,10 @@ def _series(s: Scenario) -> Iterator[Problem]:
             )
             continue
         if series.kind == "events" and start < series.start_s[0]:
-            yield Problem(TOML, where, "", f"begins only at {series.span().split(' to ')[0]}")
+            yield Problem(file, where, "", f"begins only at {series.span().split(' to ')[0]}")
             continue
         for column in columns:
             try:
-                series.sample(column, hours)
+                series.sample(column, needed)
             except SeriesError as error:
-                yield Problem(TOML, where, "", str(error))
+                yield Problem(file, where, "", str(error))

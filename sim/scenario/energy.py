@@ -42,7 +42,12 @@ class Grid(Table):
     )
     load_column: str | None = quantity(None, "", "column of load_series")
     load_fraction: float = quantity(
-        1.0, "-", "the case's loads times this, at the top of load_series", gt=0, le=2
+        1.0,
+        "-",
+        "the case's loads times this, at the top of load_series",
+        source="assumed",
+        gt=0,
+        le=2,
     )
     outages: tuple[LinkOutage, ...] = quantity((), "", "links that go out on a date")
 

@@ -66,7 +66,7 @@ def from_validation(
 
 def _translate(error: dict[str, Any], file: str, model: type[BaseModel], prefix: str) -> Problem:
     keys, owner, unit = _walk(model, error["loc"])
-    where = prefix + ".".join(keys)
+    where = (prefix + ".".join(keys)).removesuffix(", ")
     context = error.get("ctx", {})
     kind: str = error["type"]
     value = shown(error["input"])

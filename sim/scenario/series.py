@@ -153,7 +153,7 @@ def _unix_seconds(table: pa.Table, spec: SeriesSpec) -> Seconds:
             for hour in ("earliest", "latest")
         )
         # when clocks go back an hour comes twice: the second time it is the later one
-        again = np.append(False, first[1:] <= first[:-1])
+        again = np.append(False, first[1:] <= np.maximum.accumulate(first)[:-1])
         return np.where(again, last, first)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
         raise SeriesError(f"column {spec.time_column!r} is not a time: {error}") from None
@@ -169,7 +169,16 @@ def _hour_ending(day: pa.ChunkedArray, table: pa.Table, name: str) -> pa.Chunked
     if name not in table.column_names:
         raise SeriesError(f"no column {name!r}; it has {', '.join(table.column_names)}")
     text = pc.cast(table[name], pa.string())
-    hour = pc.cast(pc.list_element(pc.split_pattern(text, ":"), 0), pa.int64())
+    try:
+        hour = pc.cast(pc.list_element(pc.split_pattern(text, ":"), 0), pa.int64())
+    except pa.ArrowInvalid as error:
+        raise SeriesError(f"column {name!r} is not an hour: {error}") from None
+    outside = np.flatnonzero(~np.isin(hour.to_numpy(), np.arange(1, 25)))
+    if outside.size:
+        row = int(outside[0])
+        raise SeriesError(
+            f"column {name!r}: row {row + 2} is {table[name][row]}; hours that end are 1 to 24"
+        )
     start = pc.cast(pc.cast(day, pa.timestamp("s")), pa.int64())
     seconds = pc.add(start, pc.multiply(pc.subtract(hour, 1), SECONDS_PER_HOUR))
     return pc.cast(seconds, pa.timestamp("s"))
