@@ -10,7 +10,7 @@ from sim.scenario.bitcoin import GrowthNetwork, ReplayBtcPrice, ReplayNetwork
 from sim.scenario.catalogue.serving import served
 from sim.scenario.checks_energy import energy, energy_references, grid
 from sim.scenario.model import ReplayPrice, ReplayWeather, SeasonalJumpPrice, SeasonalWeather
-from sim.scenario.problems import Problem, row_of, shown, unknown
+from sim.scenario.problems import Problem, instant, row_of, shown, unknown
 from sim.scenario.scenario import Scenario
 from sim.scenario.series import Series, SeriesError
 from sim.units import SECONDS_PER_HOUR
@@ -47,8 +47,8 @@ def _epoch(s: Scenario) -> Iterator[Problem]:
             yield Problem(
                 TOML,
                 "network.epoch_start_utc",
-                f"{network.epoch_start_utc:%Y-%m-%dT%H:%M:%SZ}",
-                f"must not be after horizon.start_utc, {s.horizon.start_utc:%Y-%m-%dT%H:%M:%SZ}",
+                instant(network.epoch_start_utc),
+                f"must not be after horizon.start_utc, {instant(s.horizon.start_utc)}",
             )
 
 

@@ -14,7 +14,7 @@ from sim.scenario.energy import (
     ReserveProgramme,
 )
 from sim.scenario.model import DcOpfPrice, FixedPrice, ReplayPrice
-from sim.scenario.problems import Problem, row_of, shown, suggest, unknown
+from sim.scenario.problems import Problem, instant, row_of, shown, suggest, unknown
 from sim.scenario.scenario import Scenario
 
 TOML = "scenario.toml"
@@ -155,7 +155,7 @@ def _outages(s: Scenario) -> Iterator[Problem]:
             yield Problem(TOML, f"{where}, circuit", str(outage.circuit), what)
         for k, other in enumerate(s.grid.outages[:i]):
             if _overlap(outage, other):
-                until = f"{other.start_utc + timedelta(hours=other.hours):%Y-%m-%dT%H:%M:%SZ}"
+                until = instant(other.start_utc + timedelta(hours=other.hours))
                 between = f"({other.from_node} → {other.to_node})"
                 what = f"overlaps entry {k + 1} {between}, which ends at {until}: give one instead"
                 yield Problem(TOML, where, shown(link), what)
@@ -226,12 +226,12 @@ def _calls(name: str, programme: EmergencyProgramme | ReserveProgramme) -> Itera
     for call in sorted(programme.calls, key=lambda c: c.start_utc):
         announced = call.start_utc - timedelta(seconds=programme.notice_s)
         if over is not None and announced < over:
-            when = f"{call.start_utc:%Y-%m-%dT%H:%M:%SZ}"
+            when = instant(call.start_utc)
             if call.start_utc < over:
                 what = "begins before the call before it has ended"
             else:
                 what = "its notice would come before the call before it has ended"
-            until = f"must begin {programme.notice_s} s (notice_s) after {over:%Y-%m-%dT%H:%M:%SZ}"
+            until = f"must begin {programme.notice_s} s (notice_s) after {instant(over)}"
             yield Problem(TOML, f"programmes.{name}.calls", when, f"{what}: {until} or later")
         over = call.start_utc + timedelta(hours=call.hours)
 

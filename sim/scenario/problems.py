@@ -2,6 +2,7 @@
 
 import difflib
 from collections.abc import Iterable, Iterator, Sequence
+from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from pydantic import BaseModel, ValidationError
@@ -49,6 +50,11 @@ def unknown(file: str, where: str, name: str, allowed: Iterable[str]) -> Iterato
 def row_of(index: int, name: str, column: str) -> str:
     """A cell of a sheet as people find it: row 1 is the header."""
     return f"row {index + 2} ({name}), {column}"
+
+
+def instant(when: datetime) -> str:
+    """An instant as it is quoted in a message: UTC, whatever offset it was written with."""
+    return f"{when.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
 
 
 def shown(value: object) -> str:

@@ -136,10 +136,11 @@ def _unix_seconds(table: pa.Table, spec: SeriesSpec) -> Seconds:
         )
     column = table[spec.time_column]
     try:
-        if pa.types.is_integer(column.type):
+        if pa.types.is_integer(column.type) and not spec.time_format:
             return np.asarray(column.to_numpy(), dtype=np.int64)
         if spec.time_format:
-            column = pc.strptime(column, format=spec.time_format, unit="s")
+            text = pc.cast(column, pa.string())
+            column = pc.strptime(text, format=spec.time_format, unit="s")
         elif pa.types.is_date(column.type) or pa.types.is_string(column.type):
             column = pc.cast(column, pa.timestamp("s"))
         if spec.hour_ending_column is not None:
@@ -156,7 +157,9 @@ def _unix_seconds(table: pa.Table, spec: SeriesSpec) -> Seconds:
         again = np.append(False, first[1:] <= np.maximum.accumulate(first)[:-1])
         return np.where(again, last, first)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-        raise SeriesError(f"column {spec.time_column!r} is not a time: {error}") from None
+        written = f"time_format {spec.time_format!r}" if spec.time_format else "ISO 8601"
+        what = f"column {spec.time_column!r} is not a time as {written}"
+        raise SeriesError(f"{what} in timezone {spec.timezone!r}: {error}") from None
 
 
 def _as_seconds(column: pa.ChunkedArray) -> Seconds:

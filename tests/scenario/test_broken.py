@@ -185,7 +185,11 @@ BROKEN: dict[str, tuple[Change, list[str]]] = {
     ),
     "node fed twice": (
         line("grid_links", "ercot,feeder-1,5,0,assumed"),
-        ["grid_links.csv", "'feeder-1'", "fed by ercot, substation-1"],
+        ["grid_links.csv: row 4 (ercot → feeder-1), reactance_pu: is required", "ring"],
+    ),
+    "link against the flow": (
+        header("grid_links", "ercot,substation-1", "substation-1,ercot"),
+        ["grid_links.csv", "'ercot': is fed by substation-1", "from the zone to the sites"],
     ),
     "node without a way": (
         line("grid_nodes", "island,feeder,assumed"),

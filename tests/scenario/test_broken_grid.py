@@ -169,7 +169,7 @@ BROKEN: dict[str, tuple[Change, list[str]]] = {
             outage('from_node = "substation-1"\nto_node = "ercot"\nleft_fraction = 0.5'),
         ),
         [
-            "grid.outages, entry 2 = 'substation-1 → ercot': overlaps entry 1 (ercot → substation-1)",
+            "entry 2 = 'substation-1 → ercot': overlaps entry 1 (ercot → substation-1)",
             "ends at 2026-01-02T05:00:00Z",
         ],
     ),
