@@ -77,7 +77,7 @@ class CoincidentPeak(Table):
     )
     forecast_column: str | None = quantity(None, "", "column of forecast_series [MW]")
     months: tuple[int, ...] = quantity(
-        (6, 7, 8, 9), "", "months whose peaks count", source="ERCOT Nodal Protocols, 4CP"
+        (6, 7, 8, 9), "-", "months whose peaks count", source="ERCOT Nodal Protocols, 4CP"
     )
     usd_per_mw_year: float = quantity(
         REQUIRED, "USD/MW/y", "transmission tariff on the mean of the peaks", ge=0, le=1e6
