@@ -2,13 +2,14 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 
 import numpy as np
 
 from sim.scenario import catalogue
 from sim.scenario.bitcoin import GrowthNetwork, ReplayBtcPrice, ReplayNetwork
 from sim.scenario.catalogue.serving import served
-from sim.scenario.checks_energy import energy, energy_references, grid
+from sim.scenario.checks_energy import beyond, energy, energy_references, grid
 from sim.scenario.model import ReplayPrice, ReplayWeather, SeasonalJumpPrice, SeasonalWeather
 from sim.scenario.problems import Problem, instant, row_of, shown, unknown
 from sim.scenario.scenario import Scenario
@@ -202,9 +203,9 @@ def _series(s: Scenario) -> Iterator[Problem]:
     start = round(s.horizon.start_utc.timestamp())
     every_s = min(s.horizon.step_s, SECONDS_PER_HOUR)  # weather is read by the hour
     needed = np.arange(start, start + s.horizon.seconds, every_s, dtype=np.int64)
-    for key, name, columns in _references(s):
-        sheet, dot, cell = key.partition(".csv ")  # a key of scenario.toml, or a cell of a sheet
-        file, key = (f"{sheet}.csv", cell) if dot else (TOML, key)
+    for use, name, columns in _references(s):
+        sheet, dot, cell = use.partition(".csv ")  # a key of scenario.toml, or a cell of a sheet
+        file, key = (f"{sheet}.csv", cell) if dot else (TOML, use)
         yield from unknown(file, key, name, s.series)
         if name not in s.recorded:
             continue  # a file that could not be read is reported where it is read
@@ -228,6 +229,14 @@ def _series(s: Scenario) -> Iterator[Problem]:
             continue
         for column in columns:
             try:
-                series.sample(column, needed)
+                values = series.sample(column, needed)
             except SeriesError as error:
                 yield Problem(file, where, "", str(error))
+                continue
+            wrong = beyond(use, values)
+            if wrong is not None:
+                row, what = wrong
+                when = instant(datetime.fromtimestamp(int(needed[row]), UTC))
+                yield Problem(
+                    file, where, "", f"column {column!r} is {values[row]:g} at {when}; {what}"
+                )

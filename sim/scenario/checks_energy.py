@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 
 import networkx as nx
+import numpy as np
 
 from sim.scenario.energy import (
     EconomicProgramme,
@@ -16,6 +17,7 @@ from sim.scenario.energy import (
 from sim.scenario.model import DcOpfPrice, FixedPrice, ReplayPrice
 from sim.scenario.problems import Problem, instant, row_of, shown, suggest, unknown
 from sim.scenario.scenario import Scenario
+from sim.scenario.series import Values
 
 TOML = "scenario.toml"
 
@@ -134,21 +136,19 @@ def _meshed_links(s: Scenario, whole: "nx.MultiGraph[str]", zones: set[str]) -> 
 def _outages(s: Scenario) -> Iterator[Problem]:
     if s.case is not None:
         number = [str(n) for n in s.case.bus_number]
-        ends = [
-            frozenset((number[a], number[b]))
-            for a, b in zip(s.case.branch_from, s.case.branch_to, strict=True)
-        ]
+        pairs = zip(s.case.branch_from, s.case.branch_to, strict=True)
+        ends = [(number[a], number[b]) for a, b in pairs]
     elif s.grid.case is not None:
         return
     else:
-        ends = [frozenset((x.from_node, x.to_node)) for x in s.grid_links]
-    counts = Counter(ends)
+        ends = [(x.from_node, x.to_node) for x in s.grid_links]
+    counts = Counter(frozenset(pair) for pair in ends)
     for i, outage in enumerate(s.grid.outages):
         where = f"grid.outages, entry {i + 1}"
         there = counts[frozenset((outage.from_node, outage.to_node))]
         link = f"{outage.from_node} → {outage.to_node}"
         if there == 0:
-            known = {" → ".join(sorted(e)) for e in counts}
+            known = {f"{a} → {b}" for a, b in ends}
             yield Problem(TOML, where, shown(link), f"no such link; {suggest(link, known)}")
         elif outage.circuit is not None and outage.circuit > there:
             what = f"must be 1 to {there}: there are {there} links between the two"
@@ -234,6 +234,17 @@ def _calls(name: str, programme: EmergencyProgramme | ReserveProgramme) -> Itera
             until = f"must begin {programme.notice_s} s (notice_s) after {instant(over)}"
             yield Problem(TOML, f"programmes.{name}.calls", when, f"{what}: {until} or later")
         over = call.start_utc + timedelta(hours=call.hours)
+
+
+def beyond(key: str, values: Values) -> tuple[int, str] | None:
+    """Where the values of a reference make no sense (row), and what they must be."""
+    if key in ("coincident_peak", "coincident_peak.forecast", "grid.load_series"):
+        wrong, what = values <= 0.0, "a system's load is above 0 MW"
+    elif key.startswith("generators.csv"):
+        wrong, what = (values < -0.1) | (values > 1.1), "a share of the capacity is 0 to 1"
+    else:
+        return None
+    return (int(np.argmax(wrong)), what) if wrong.any() else None
 
 
 def energy_references(s: Scenario) -> Iterator[tuple[str, str, list[str]]]:

@@ -197,6 +197,8 @@ def _read_rows(file: Path, model: type[Table], problems: list[Problem]) -> list[
         if column not in model.model_fields:
             what = f"unknown column; {suggest(column, model.model_fields)}"
             problems.append(Problem(file.name, f"column {column!r}", "", what))
+    for column in sorted({c for c in columns if columns.count(c) > 1}):
+        problems.append(Problem(file.name, f"column {column!r}", "", "stands there more than once"))
     for number, row in enumerate(rows, start=2):
         if None in row or None in row.values():
             what = f"has more or fewer cells than the {len(columns)} columns of the header"

@@ -55,7 +55,7 @@ class Series:
             raise SeriesError(f"no column {name!r}; it has {', '.join(self.table.column_names)}")
         try:
             values = pc.cast(self.table[name], pa.float64())
-        except pa.ArrowInvalid as error:
+        except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
             raise SeriesError(f"column {name!r} is not a number everywhere: {error}") from None
         return np.asarray(values.to_numpy(), dtype=np.float64)
 
@@ -108,7 +108,8 @@ def read_series(path: Path, spec: SeriesSpec) -> Series:
             table = pyarrow.parquet.read_table(path)
         else:
             table = pyarrow.csv.read_csv(path)
-    except (pa.ArrowInvalid, OSError) as error:
+        _ = table.column_names  # a name that is no UTF-8 fails only here
+    except (pa.ArrowInvalid, OSError, UnicodeDecodeError) as error:
         raise SeriesError(f"cannot be read: {error}") from None
     if table.num_rows == 0:
         raise SeriesError("has no row")
@@ -135,6 +136,9 @@ def _unix_seconds(table: pa.Table, spec: SeriesSpec) -> Seconds:
             f"no time column {spec.time_column!r}; it has {', '.join(table.column_names)}"
         )
     column = table[spec.time_column]
+    if column.null_count:
+        row = int(np.argmax(column.is_null().to_numpy())) + 2
+        raise SeriesError(f"column {spec.time_column!r}: row {row} has no time")
     try:
         if pa.types.is_integer(column.type) and not spec.time_format:
             return np.asarray(column.to_numpy(), dtype=np.int64)

@@ -34,14 +34,14 @@ def reserve(text: str) -> Change:
     return extra('[programmes.rrs]\nmodel = "reserve"\n' + text)
 
 
-def peaks(text: str, series: str = "day") -> Change:
+def peaks(text: str, column: str = "x") -> Change:
     return extra(
-        f'[coincident_peak]\nseries = "{series}"\ncolumn = "x"\nusd_per_mw_year = 60000\n{text}\n'
+        f'[coincident_peak]\nseries = "day"\ncolumn = "{column}"\nusd_per_mw_year = 60000\n{text}\n'
     )
 
 
-def series(days: int) -> Change:
-    hours = (f"2026-01-{1 + h // 24:02d}T{h % 24:02d}:00:00Z,1\n" for h in range(days * 24))
+def series(days: int, value: float = 1.0) -> Change:
+    hours = (f"2026-01-{1 + h // 24:02d}T{h % 24:02d}:00:00Z,{value}\n" for h in range(days * 24))
     return both(
         extra('[series.day]\nfile = "day.csv"\n'), write("day.csv", "time_utc,x\n" + "".join(hours))
     )
@@ -83,7 +83,7 @@ BROKEN: dict[str, tuple[Change, list[str]]] = {
     ),
     "take-or-pay in percent": (
         contract("alpha,ppa,5,30,80,false,,"),
-        ["row 2 (alpha), take_or_pay_fraction = '80': must be <= 1 -"],
+        ["row 2 (alpha), take_or_pay_fraction = '80': must be <= 1"],
     ),
     "contract that ends before it starts": (
         contract("alpha,ppa,5,30,,,2026-01-03T00:00:00Z,2026-01-02T00:00:00Z"),
@@ -261,6 +261,49 @@ BROKEN: dict[str, tuple[Change, list[str]]] = {
             ),
         ),
         ["scenario.toml: prices.zones.east.day_ahead_column", *SHORT, "2 problems"],
+    ),
+    "generation in megawatts": (
+        both(series(7, 350.0), generator("alpha,solar,5,day,x")),
+        [
+            "generators.csv: row 2 (alpha), series (series 'day', day.csv): column 'x' is 350",
+            "at 2026-01-01T00:00:00Z; a share of the capacity is 0 to 1",
+        ],
+    ),
+    "a system without load": (
+        both(series(7, 0.0), peaks("")),
+        ["coincident_peak (series 'day', day.csv): column 'x' is 0", "load is above 0 MW"],
+    ),
+    "times for loads": (
+        both(WEEK, peaks("", column="time_utc")),
+        ["coincident_peak (series 'day', day.csv)", "column 'time_utc' is not a number"],
+    ),
+    "series with a row without time": (
+        both(WEEK, write("day.csv", "time_utc,x\n2026-01-01T00:00:00Z,1\n,2\n")),
+        ["series.day (day.csv)", "column 'time_utc': row 3 has no time"],
+    ),
+    "series that is not even text": (
+        both(WEEK, lambda folder: (folder / "day.csv").write_bytes(b"\x93\xff,x\n1,2\n") and None),
+        ["series.day (day.csv)", "cannot be read"],
+    ),
+    "column that stands twice": (
+        write("batteries.csv", "site,power_mw,power_mw,energy_mwh\nalpha,1,2,3\n"),
+        ["batteries.csv: column 'power_mw': stands there more than once"],
+    ),
+    "programme without a model": (
+        extra("[programmes.ers]\nnotice_s = 600"),
+        ["programmes.ers.model: is required; allowed: emergency, reserve, economic"],
+    ),
+    "one site where a list is wanted": (
+        emergency('sites = "alpha"'),
+        ["programmes.ers.sites = 'alpha': must be a list"],
+    ),
+    "number where a table is wanted": (
+        extra("[programmes]\ners = 30"),
+        ["programmes.ers = 30: must be a table"],
+    ),
+    "call without a zone of time": (
+        emergency("calls = [{ start_utc = 2026-01-02T20:00:00, hours = 3 }]"),
+        ["programmes.ers.calls.0.start_utc = 2026-01-02T20:00:00: must have a timezone"],
     ),
     "series with a hole between the hours": (
         both(

@@ -270,8 +270,8 @@ def test_what_a_solar_generator_can_give() -> None:
 
 def test_generation_by_a_series_is_cut_to_what_there_is(tmp_path: Path) -> None:
     file = tmp_path / "wind.csv"
-    file.write_text("time_utc,share\n2026-01-01T00:00:00Z,0.4\n2026-01-01T01:00:00Z,1.7\n"
-                    "2026-01-01T02:00:00Z,-0.2\n")  # fmt: skip
+    file.write_text("time_utc,share\n2026-01-01T00:00:00Z,0.4\n2026-01-01T01:00:00Z,1.05\n"
+                    "2026-01-01T02:00:00Z,-0.02\n")  # fmt: skip
     scenario = build_scenario(
         {"horizon": {"days": 0.125}, "series": {"w": {"file": str(file)}}},
         generators=[
