@@ -53,7 +53,7 @@ def _update(s: Scenario, name: str) -> Iterator[Problem]:
 def _case(s: Scenario) -> Iterator[Problem]:
     for sheet in ("grid_nodes", "grid_links"):
         if getattr(s, sheet):
-            what = "a scenario with a grid.case takes the grid from there; leave the sheet out"
+            what = "a scenario with a grid.case takes the grid from there; leave the rows out"
             yield Problem(f"{sheet}.csv", "", "", what)
     if s.case is None:
         return  # reported where it was read

@@ -163,8 +163,10 @@ def _read(folder: Path, problems: list[Problem], seen: tuple[Path, ...]) -> _Sou
 
 def _rebase(tables: dict[str, Any], origin: Path, folder: Path) -> None:
     """Let the base's own files be found from the folder that builds on it."""
-    series = tables.get("series")
-    named = [(spec, "file") for spec in series.values()] if isinstance(series, dict) else []
+    demand = tables.get("demand")
+    traces = demand.get("traces") if isinstance(demand, dict) else None
+    holders = [holder for holder in (tables.get("series"), traces) if isinstance(holder, dict)]
+    named = [(spec, "file") for holder in holders for spec in holder.values()]
     for spec, key in [*named, (tables.get("grid"), "case")]:
         if isinstance(spec, dict) and isinstance(spec.get(key), str):
             if not spec[key].startswith("{data_dir}"):

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from sim.scenario import load
 from tests.scenario.conftest import Check
 from tests.scenario.test_broken import Change, both, cell, extra, remove, toml, write
 from tests.scenario.test_broken_energy import DAY, SHORT, WEEK, refuses
@@ -85,7 +86,7 @@ BROKEN: dict[str, tuple[Change, list[str]]] = {
             "2 problems",
             "grid_nodes.csv: a scenario with a grid.case",
             "grid_links.csv: a scenario with a",
-            "leave the sheet out",
+            "leave the rows out",
         ],
     ),
     "site at no bus": (
@@ -215,3 +216,30 @@ def test_what_is_broken_here_is_otherwise_allowed(
     change(folder)
     code, said = check()
     assert code == 0, said
+
+
+def test_a_case_and_an_outage_are_found_from_a_scenario_that_builds_on_theirs(
+    folder: Path,
+) -> None:
+    both(case(), EAST, outage('from_node = "2"\nto_node = "1"'))(folder)
+    child = folder.parent / "children" / "first"
+    child.mkdir(parents=True)
+    (child / "scenario.toml").write_text('base = "../../broken"\n[grid]\nload_fraction = 1.5\n')
+    scenario = load(child)
+    assert scenario.case is not None
+    assert scenario.case.load_mw.tolist() == [0.0, 50.0, 50.0]
+    assert scenario.grid.load_fraction == 1.5
+    assert [o.to_node for o in scenario.grid.outages] == ["1"]
+
+
+def test_a_sheet_without_rows_makes_room_for_a_case(folder: Path) -> None:
+    """A scenario that builds on one with a grid of sheets empties them below the header."""
+    child = folder.parent / "child"
+    child.mkdir()
+    (child / "grid_nodes.csv").write_text("name,kind\n")
+    (child / "grid_links.csv").write_text(LINK)
+    (child / "triangle.m").write_text(CASE)
+    (child / "scenario.toml").write_text('base = "../broken"\n[grid]\ncase = "triangle.m"\n')
+    scenario = load(child, {"sites.*.grid_node": 2})
+    assert scenario.grid_links == ()
+    assert [site.grid_node for site in scenario.sites] == ["2", "2"]
