@@ -2,9 +2,9 @@
 
 from typing import Annotated, Literal
 
-from pydantic import AwareDatetime, Field, model_validator
+from pydantic import Field, model_validator
 
-from sim.scenario.quantity import REQUIRED, Table, quantity
+from sim.scenario.quantity import REQUIRED, Instant, Table, quantity
 
 
 class GrowthNetwork(Table):
@@ -39,7 +39,7 @@ class GrowthNetwork(Table):
         ge=0,
         multiple_of=2016,
     )
-    epoch_start_utc: AwareDatetime | None = quantity(
+    epoch_start_utc: Instant | None = quantity(
         None,
         "UTC",
         "time of the epoch's first block; default: the run's start",

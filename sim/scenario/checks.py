@@ -2,15 +2,16 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 
 import numpy as np
 
 from sim.scenario import catalogue
 from sim.scenario.bitcoin import GrowthNetwork, ReplayBtcPrice, ReplayNetwork
 from sim.scenario.catalogue.serving import served
-from sim.scenario.checks_energy import energy, energy_references, grid
+from sim.scenario.checks_energy import beyond, energy, energy_references, grid
 from sim.scenario.model import ReplayPrice, ReplayWeather, SeasonalJumpPrice, SeasonalWeather
-from sim.scenario.problems import Problem, row_of, shown, unknown
+from sim.scenario.problems import Problem, instant, row_of, shown, unknown
 from sim.scenario.scenario import Scenario
 from sim.scenario.series import Series, SeriesError
 from sim.units import SECONDS_PER_HOUR
@@ -47,8 +48,8 @@ def _epoch(s: Scenario) -> Iterator[Problem]:
             yield Problem(
                 TOML,
                 "network.epoch_start_utc",
-                f"{network.epoch_start_utc:%Y-%m-%dT%H:%M:%SZ}",
-                f"must not be after horizon.start_utc, {s.horizon.start_utc:%Y-%m-%dT%H:%M:%SZ}",
+                instant(network.epoch_start_utc),
+                f"must not be after horizon.start_utc, {instant(s.horizon.start_utc)}",
             )
 
 
@@ -190,30 +191,33 @@ def _references(s: Scenario) -> Iterator[tuple[str, str, list[str]]]:
     yield from energy_references(s)
 
 
-def _unreadable(series: Series, where: str, columns: list[str]) -> Iterator[Problem]:
+def _unreadable(series: Series, file: str, where: str, columns: list[str]) -> Iterator[Problem]:
     for column in columns:
         try:
             series.column(column)
         except SeriesError as error:
-            yield Problem(TOML, where, "", str(error))
+            yield Problem(file, where, "", str(error))
 
 
 def _series(s: Scenario) -> Iterator[Problem]:
     start = round(s.horizon.start_utc.timestamp())
-    hours = np.arange(start, start + s.horizon.seconds, SECONDS_PER_HOUR, dtype=np.int64)
-    for key, name, columns in _references(s):
-        yield from unknown(TOML, key, name, s.series)
+    every_s = min(s.horizon.step_s, SECONDS_PER_HOUR)  # weather is read by the hour
+    needed = np.arange(start, start + s.horizon.seconds, every_s, dtype=np.int64)
+    for use, name, columns in _references(s):
+        sheet, dot, cell = use.partition(".csv ")  # a key of scenario.toml, or a cell of a sheet
+        file, key = (f"{sheet}.csv", cell) if dot else (TOML, use)
+        yield from unknown(file, key, name, s.series)
         if name not in s.recorded:
             continue  # a file that could not be read is reported where it is read
         series = s.recorded[name]
         where = f"{key} (series {name!r}, {s.series[name].file})"
-        unreadable = list(_unreadable(series, where, columns))
+        unreadable = list(_unreadable(series, file, where, columns))
         yield from unreadable
         if unreadable:
             continue
-        if series.kind == "regular" and (start < series.start_s[0] or hours[-1] >= series.end_s):
+        if series.kind == "regular" and (start < series.start_s[0] or needed[-1] >= series.end_s):
             yield Problem(
-                TOML,
+                file,
                 where,
                 "",
                 f"covers {series.span()}; the horizon needs {s.horizon.start_utc:%Y-%m-%d %H:%M} "
@@ -221,10 +225,18 @@ def _series(s: Scenario) -> Iterator[Problem]:
             )
             continue
         if series.kind == "events" and start < series.start_s[0]:
-            yield Problem(TOML, where, "", f"begins only at {series.span().split(' to ')[0]}")
+            yield Problem(file, where, "", f"begins only at {series.span().split(' to ')[0]}")
             continue
         for column in columns:
             try:
-                series.sample(column, hours)
+                values = series.sample(column, needed)
             except SeriesError as error:
-                yield Problem(TOML, where, "", str(error))
+                yield Problem(file, where, "", str(error))
+                continue
+            wrong = beyond(use, values)
+            if wrong is not None:
+                row, what = wrong
+                when = instant(datetime.fromtimestamp(int(needed[row]), UTC))
+                yield Problem(
+                    file, where, "", f"column {column!r} is {values[row]:g} at {when}; {what}"
+                )

@@ -5,15 +5,19 @@ from collections.abc import Iterator
 from datetime import timedelta
 
 import networkx as nx
+import numpy as np
 
 from sim.scenario.energy import (
     EconomicProgramme,
+    EmergencyProgramme,
+    LinkOutage,
     ReplayCarbon,
     ReserveProgramme,
 )
 from sim.scenario.model import DcOpfPrice, FixedPrice, ReplayPrice
-from sim.scenario.problems import Problem, row_of, shown, suggest, unknown
+from sim.scenario.problems import Problem, instant, row_of, shown, suggest, unknown
 from sim.scenario.scenario import Scenario
+from sim.scenario.series import Values
 
 TOML = "scenario.toml"
 
@@ -26,6 +30,11 @@ def grid(s: Scenario) -> Iterator[Problem]:
         yield Problem(TOML, where, shown("dc-opf"), "needs a MATPOWER case: grid.case")
     if len({zone for zone in s.prices.zones.values() if isinstance(zone, DcOpfPrice)}) > 1:
         yield Problem(TOML, "prices.zones", "", "zones of model dc-opf must have the same settings")
+    for name in opf:
+        yield from _update(s, name)
+    if s.grid.load_series is not None and s.grid.case is None:
+        what = "scales the loads of a MATPOWER case: grid.case names none"
+        yield Problem(TOML, "grid.load_series", shown(s.grid.load_series), what)
     if s.grid.case is not None:
         yield from _case(s)
     else:
@@ -33,10 +42,19 @@ def grid(s: Scenario) -> Iterator[Problem]:
     yield from _outages(s)
 
 
+def _update(s: Scenario, name: str) -> Iterator[Problem]:
+    """A power flow is solved at control steps: at every one, or at every second, third, …"""
+    zone, step_s = s.prices.zones[name], s.horizon.step_s
+    if isinstance(zone, DcOpfPrice) and zone.update_s % step_s and step_s % zone.update_s:
+        what = f"must divide horizon.step_s = {step_s} s or be a multiple of it"
+        yield Problem(TOML, f"prices.zones.{name}.update_s", str(zone.update_s), what)
+
+
 def _case(s: Scenario) -> Iterator[Problem]:
-    if s.grid_nodes or s.grid_links:
-        what = "a scenario with a grid.case takes the grid from there; leave the sheets out"
-        yield Problem("grid_nodes.csv, grid_links.csv", "", "", what)
+    for sheet in ("grid_nodes", "grid_links"):
+        if getattr(s, sheet):
+            what = "a scenario with a grid.case takes the grid from there; leave the rows out"
+            yield Problem(f"{sheet}.csv", "", "", what)
     if s.case is None:
         return  # reported where it was read
     buses = [str(number) for number in s.case.bus_number]
@@ -118,25 +136,39 @@ def _meshed_links(s: Scenario, whole: "nx.MultiGraph[str]", zones: set[str]) -> 
 def _outages(s: Scenario) -> Iterator[Problem]:
     if s.case is not None:
         number = [str(n) for n in s.case.bus_number]
-        ends = [
-            frozenset((number[a], number[b]))
-            for a, b in zip(s.case.branch_from, s.case.branch_to, strict=True)
-        ]
+        pairs = zip(s.case.branch_from, s.case.branch_to, strict=True)
+        ends = [(number[a], number[b]) for a, b in pairs]
     elif s.grid.case is not None:
         return
     else:
-        ends = [frozenset((x.from_node, x.to_node)) for x in s.grid_links]
-    counts = Counter(ends)
+        ends = [(x.from_node, x.to_node) for x in s.grid_links]
+    counts = Counter(frozenset(pair) for pair in ends)
     for i, outage in enumerate(s.grid.outages):
         where = f"grid.outages, entry {i + 1}"
         there = counts[frozenset((outage.from_node, outage.to_node))]
         link = f"{outage.from_node} → {outage.to_node}"
         if there == 0:
-            known = {" → ".join(sorted(e)) for e in counts}
+            known = {f"{a} → {b}" for a, b in ends}
             yield Problem(TOML, where, shown(link), f"no such link; {suggest(link, known)}")
         elif outage.circuit is not None and outage.circuit > there:
             what = f"must be 1 to {there}: there are {there} links between the two"
             yield Problem(TOML, f"{where}, circuit", str(outage.circuit), what)
+        for k, other in enumerate(s.grid.outages[:i]):
+            if _overlap(outage, other):
+                until = instant(other.start_utc + timedelta(hours=other.hours))
+                between = f"({other.from_node} → {other.to_node})"
+                what = f"overlaps entry {k + 1} {between}, which ends at {until}: give one instead"
+                yield Problem(TOML, where, shown(link), what)
+
+
+def _overlap(one: LinkOutage, other: LinkOutage) -> bool:
+    """Whether two outages have a link and an instant in common."""
+    if {one.from_node, one.to_node} != {other.from_node, other.to_node}:
+        return False
+    if one.circuit and other.circuit and one.circuit != other.circuit:
+        return False
+    first, then = sorted((one, other), key=lambda o: o.start_utc)
+    return then.start_utc < first.start_utc + timedelta(hours=first.hours)
 
 
 def energy(s: Scenario) -> Iterator[Problem]:
@@ -151,14 +183,16 @@ def energy(s: Scenario) -> Iterator[Problem]:
             continue
         if site.contract != "market":
             what = f"the site pays a {site.contract} price; blocks are for contract = market"
-            yield Problem("power_contracts.csv", row_of(i, site.name, "site"), "", what)
+            where = row_of(i, site.name, "site")
+            yield Problem("power_contracts.csv", where, shown(site.name), what)
         zone = s.prices.zones.get(site.price_zone)
         knows = isinstance(zone, FixedPrice) or (
             isinstance(zone, ReplayPrice) and zone.day_ahead_column is not None
         )
         if contract.kind == "day-ahead" and zone is not None and not knows:
             what = f"zone {site.price_zone!r} has no day-ahead price (day_ahead_column)"
-            yield Problem("power_contracts.csv", row_of(i, site.name, "kind"), "", what)
+            where = row_of(i, site.name, "kind")
+            yield Problem("power_contracts.csv", where, shown(contract.kind), what)
     for i, unit in enumerate(s.generators):
         site = sites.get(unit.site)
         if unit.kind == "solar" and unit.series is None and site is not None:
@@ -170,13 +204,7 @@ def energy(s: Scenario) -> Iterator[Problem]:
             if site_name != "*":
                 yield from unknown(TOML, f"programmes.{name}.sites", site_name, sites)
         if not isinstance(programme, EconomicProgramme):
-            last = None
-            for call in sorted(programme.calls, key=lambda c: c.start_utc):
-                if last is not None and call.start_utc < last:
-                    when = f"{call.start_utc:%Y-%m-%dT%H:%M:%SZ}"
-                    what = "begins before the call before it has ended"
-                    yield Problem(TOML, f"programmes.{name}.calls", when, what)
-                last = call.start_utc + timedelta(hours=call.hours)
+            yield from _calls(name, programme)
     for i, site in enumerate(s.sites):
         if site.carbon_zone is not None:
             where = row_of(i, site.name, "carbon_zone")
@@ -187,9 +215,36 @@ def energy(s: Scenario) -> Iterator[Problem]:
             what = "forecast_series and forecast_column: give both or none"
             yield Problem(TOML, "coincident_peak", "", what)
         wrong = [m for m in peak.months if not 1 <= m <= 12]
-        if wrong or not peak.months:
-            what = "months must be numbers from 1 to 12"
+        if wrong or not peak.months or len(set(peak.months)) < len(peak.months):
+            what = "months must be numbers from 1 to 12, at least one and none twice"
             yield Problem(TOML, "coincident_peak.months", str(list(peak.months)), what)
+
+
+def _calls(name: str, programme: EmergencyProgramme | ReserveProgramme) -> Iterator[Problem]:
+    """Calls on dates: each is announced when the one before is over."""
+    over = None
+    for call in sorted(programme.calls, key=lambda c: c.start_utc):
+        announced = call.start_utc - timedelta(seconds=programme.notice_s)
+        if over is not None and announced < over:
+            when = instant(call.start_utc)
+            if call.start_utc < over:
+                what = "begins before the call before it has ended"
+            else:
+                what = "its notice would come before the call before it has ended"
+            until = f"must begin {programme.notice_s} s (notice_s) after {instant(over)}"
+            yield Problem(TOML, f"programmes.{name}.calls", when, f"{what}: {until} or later")
+        over = call.start_utc + timedelta(hours=call.hours)
+
+
+def beyond(key: str, values: Values) -> tuple[int, str] | None:
+    """Where the values of a reference make no sense (row), and what they must be."""
+    if key in ("coincident_peak", "coincident_peak.forecast", "grid.load_series"):
+        wrong, what = values <= 0.0, "a system's load is above 0 MW"
+    elif key.startswith("generators.csv"):
+        wrong, what = (values < -0.1) | (values > 1.1), "a share of the capacity is 0 to 1"
+    else:
+        return None
+    return (int(np.argmax(wrong)), what) if wrong.any() else None
 
 
 def energy_references(s: Scenario) -> Iterator[tuple[str, str, list[str]]]:

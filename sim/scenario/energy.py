@@ -2,9 +2,9 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AwareDatetime, Field, model_validator
+from pydantic import Field, model_validator
 
-from sim.scenario.quantity import REQUIRED, Table, inherited, quantity
+from sim.scenario.quantity import REQUIRED, Instant, Table, inherited, quantity
 
 
 class LinkOutage(Table):
@@ -13,12 +13,17 @@ class LinkOutage(Table):
     from_node: str = quantity(REQUIRED, "", "node or bus the link starts at")
     to_node: str = quantity(REQUIRED, "", "node or bus the link ends at")
     circuit: int | None = quantity(
-        None, "", "which of several between the two, 1 the first; default: all of them", ge=1
+        None, "-", "which of several between the two, 1 the first; default: all of them", ge=1
     )
-    start_utc: AwareDatetime = quantity(REQUIRED, "UTC", "when it goes out")
+    start_utc: Instant = quantity(REQUIRED, "UTC", "when it goes out")
     hours: float = quantity(REQUIRED, "h", "how long it stays out", gt=0, le=87_600)
     left_fraction: float = quantity(
-        0.0, "-", "share of the capacity that is left; 0: the link is out", ge=0, le=1
+        0.0,
+        "-",
+        "share of the capacity that is left; 0: the link is out",
+        source="assumed",
+        ge=0,
+        le=1,
     )
 
 
@@ -72,7 +77,7 @@ class CoincidentPeak(Table):
     )
     forecast_column: str | None = quantity(None, "", "column of forecast_series [MW]")
     months: tuple[int, ...] = quantity(
-        (6, 7, 8, 9), "", "months whose peaks count", source="ERCOT Nodal Protocols, 4CP"
+        (6, 7, 8, 9), "-", "months whose peaks count", source="ERCOT Nodal Protocols, 4CP"
     )
     usd_per_mw_year: float = quantity(
         REQUIRED, "USD/MW/y", "transmission tariff on the mean of the peaks", ge=0, le=1e6
@@ -130,7 +135,7 @@ class Carbon(Table):
 class Call(Table):
     """A call on a date: an entry of `calls`."""
 
-    start_utc: AwareDatetime = quantity(REQUIRED, "UTC", "from when the response is due")
+    start_utc: Instant = quantity(REQUIRED, "UTC", "from when the response is due")
     hours: float = quantity(REQUIRED, "h", "how long", gt=0, le=168)
 
 

@@ -42,6 +42,7 @@ SHEETS: Final[dict[str, type[Table]]] = {
     "grid_links": GridLink,
 }
 DATA_VARIABLE: Final = "HASHWATT_DATA"
+_GIVE_DATA: Final = f"say --set data_dir=FOLDER or set the environment variable {DATA_VARIABLE}"
 
 Row = dict[str, str]
 
@@ -162,8 +163,10 @@ def _read(folder: Path, problems: list[Problem], seen: tuple[Path, ...]) -> _Sou
 
 def _rebase(tables: dict[str, Any], origin: Path, folder: Path) -> None:
     """Let the base's own files be found from the folder that builds on it."""
-    series = tables.get("series")
-    named = [(spec, "file") for spec in series.values()] if isinstance(series, dict) else []
+    demand = tables.get("demand")
+    traces = demand.get("traces") if isinstance(demand, dict) else None
+    holders = [holder for holder in (tables.get("series"), traces) if isinstance(holder, dict)]
+    named = [(spec, "file") for holder in holders for spec in holder.values()]
     for spec, key in [*named, (tables.get("grid"), "case")]:
         if isinstance(spec, dict) and isinstance(spec.get(key), str):
             if not spec[key].startswith("{data_dir}"):
@@ -196,6 +199,8 @@ def _read_rows(file: Path, model: type[Table], problems: list[Problem]) -> list[
         if column not in model.model_fields:
             what = f"unknown column; {suggest(column, model.model_fields)}"
             problems.append(Problem(file.name, f"column {column!r}", "", what))
+    for column in sorted({c for c in columns if columns.count(c) > 1}):
+        problems.append(Problem(file.name, f"column {column!r}", "", "stands there more than once"))
     for number, row in enumerate(rows, start=2):
         if None in row or None in row.values():
             what = f"has more or fewer cells than the {len(columns)} columns of the header"
@@ -264,10 +269,7 @@ def _recorded(
     users = [name for name, spec in specs.items() if spec.file.startswith("{data_dir}")]
     if users and (not data or not Path(data).is_dir()):
         given = f"{data!r} is not a folder" if data else "no data folder is given"
-        what = (
-            f"{given}; {len(users)} series need it ({', '.join(users)}): say "
-            f"--set data_dir=FOLDER or set the environment variable {DATA_VARIABLE}"
-        )
+        what = f"{given}; {len(users)} series need it ({', '.join(users)}): {_GIVE_DATA}"
         problems.append(Problem(TOML, "data_dir", "", what))
         return {"recorded": recorded, "recorded_sha256": hashes}
     for name, spec in specs.items():
@@ -309,16 +311,22 @@ def _case(
     """Read the MATPOWER case."""
     if name is None:
         return {"case": None}
-    file = _path(folder, name, data_dir or os.environ.get(DATA_VARIABLE))
+    data = data_dir or os.environ.get(DATA_VARIABLE)
+    file = _path(folder, name, data)
+    where, given = "grid.case", shown(name)
     if not file.is_file():
-        hint = f"no such file: {file}" if "{data_dir}" in name else "no such file"
-        problems.append(Problem(TOML, "grid.case", shown(name), hint))
+        hint = "no such file"
+        if "{data_dir}" in name:
+            hint = f"no such file: {file}" if data else f"no data folder is given; {_GIVE_DATA}"
+        problems.append(Problem(TOML, where, given, hint))
         return {"case": None}
     try:
         return {"case": read_case(file)}
     except CaseError as error:
-        problems += [Problem(TOML, "grid.case", shown(name), x) for x in str(error).splitlines()]
-        return {"case": None}
+        problems += [Problem(TOML, where, given, x) for x in str(error).splitlines()]
+    except (OSError, UnicodeDecodeError) as error:
+        problems.append(Problem(TOML, where, given, f"is not a MATPOWER file: {error}"))
+    return {"case": None}
 
 
 def _path(folder: Path, name: str, data_dir: str | None) -> Path:

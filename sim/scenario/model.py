@@ -3,16 +3,16 @@
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import AwareDatetime, Field, model_validator
+from pydantic import Field, model_validator
 
-from sim.scenario.quantity import REQUIRED, Table, inherited, quantity
+from sim.scenario.quantity import REQUIRED, Instant, Table, inherited, quantity
 from sim.units import SECONDS_PER_DAY
 
 
 class Horizon(Table):
     """When the run begins, how long it lasts, and how finely it is decided and recorded."""
 
-    start_utc: AwareDatetime = quantity(
+    start_utc: Instant = quantity(
         datetime(2026, 1, 1, tzinfo=UTC), "UTC", "first instant of the run", source="assumed"
     )
     days: float = quantity(365, "d", "length of the run", source="assumed", gt=0, le=36_600)

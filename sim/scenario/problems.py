@@ -2,7 +2,8 @@
 
 import difflib
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, NamedTuple
+from datetime import UTC, datetime
+from typing import Any, Final, NamedTuple
 
 from pydantic import BaseModel, ValidationError
 
@@ -51,10 +52,25 @@ def row_of(index: int, name: str, column: str) -> str:
     return f"row {index + 2} ({name}), {column}"
 
 
+def instant(when: datetime) -> str:
+    """An instant as it is quoted in a message: UTC, whatever offset it was written with."""
+    return f"{when.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
+
+
 def shown(value: object) -> str:
     """A value as it is quoted in a message: short, on one line."""
-    text = repr(value)
+    text = value.isoformat() if isinstance(value, datetime) else repr(value)
     return text if len(text) <= 60 else text[:57] + "…"
+
+
+_WANTED: Final = {
+    "tuple_type": "must be a list: [ … ]",
+    "dict_type": "must be a table",
+    "model_type": "must be a table",
+    "model_attributes_type": "must be a table",
+    "string_type": "must be a text in quotes",
+    "timezone_aware": "must have a timezone, as in 2026-01-01T00:00:00Z",
+}
 
 
 def from_validation(
@@ -65,8 +81,8 @@ def from_validation(
 
 
 def _translate(error: dict[str, Any], file: str, model: type[BaseModel], prefix: str) -> Problem:
-    keys, owner, unit = _walk(model, error["loc"])
-    where = prefix + ".".join(keys)
+    keys, owner, candidates, unit = _walk(model, error["loc"])
+    where = (prefix + ".".join(keys)).removesuffix(", ")
     context = error.get("ctx", {})
     kind: str = error["type"]
     value = shown(error["input"])
@@ -76,9 +92,10 @@ def _translate(error: dict[str, Any], file: str, model: type[BaseModel], prefix:
         return Problem(file, where, "", f"is required{f' [{unit}]' if unit else ''}")
     if kind in ("union_tag_invalid", "union_tag_not_found"):
         tag = context["discriminator"].strip("'")
-        allowed = context.get("expected_tags", "").replace("'", "") or "a model name"
+        allowed = ", ".join(name for c in candidates if (name := _tag(c)))
         given = shown(context["tag"]) if "tag" in context else ""
-        return Problem(file, f"{where}.{tag}", given, f"allowed: {allowed}")
+        required = "" if given else "is required; "
+        return Problem(file, f"{where}.{tag}", given, f"{required}allowed: {allowed}")
     if kind in ("literal_error", "enum"):
         return Problem(file, where, value, f"allowed: {context['expected']}")
     bounds = {"greater_than": "> {gt:g}", "greater_than_equal": ">= {ge:g}",
@@ -91,6 +108,8 @@ def _translate(error: dict[str, Any], file: str, model: type[BaseModel], prefix:
         number = "a whole number" if kind.startswith("int_") else "a number"
         in_unit = f" in {unit}, without the unit" if unit else ""
         return Problem(file, where, value, f"must be {number}{in_unit}")
+    if kind in _WANTED:
+        return Problem(file, where, value, _WANTED[kind])
     if kind == "value_error":
         return Problem(file, where, "", str(context["error"]))
     return Problem(file, where, value, error["msg"][0].lower() + error["msg"][1:])
@@ -102,8 +121,8 @@ def _with_units(model: type[BaseModel] | None) -> list[str]:
 
 def _walk(
     model: type[BaseModel], loc: tuple[int | str, ...]
-) -> tuple[list[str], type[BaseModel] | None, str]:
-    """Follow a location through the models: its keys, the last model on the way, the unit."""
+) -> tuple[list[str], type[BaseModel] | None, list[type[BaseModel]], str]:
+    """Follow a location through the models: its keys, the last model, those it may be, the unit."""
     keys: list[str] = []
     owner: type[BaseModel] | None = model
     candidates: list[type[BaseModel]] = [model]
@@ -125,11 +144,11 @@ def _walk(
             continue
         owner = candidates[0]
         extra = fields[0].json_schema_extra
-        unit = str(extra.get("unit", "")) if isinstance(extra, dict) else ""
+        unit = str(extra.get("unit", "")).strip("-") if isinstance(extra, dict) else ""
         candidates = _models_in(fields[0].annotation) or candidates
         if _models_in(fields[0].annotation):
             owner = candidates[0]
-    return keys, owner, unit
+    return keys, owner, candidates, unit
 
 
 def _tag(model: type[BaseModel]) -> str | None:

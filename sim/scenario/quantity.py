@@ -1,10 +1,19 @@
 """The one way a key of a scenario is declared: default, unit, meaning, source, limits."""
 
-from typing import Any, Final
+from datetime import UTC, datetime
+from typing import Annotated, Any, Final
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 
 REQUIRED: Final[Any] = ...
+
+
+def _in_utc(when: datetime) -> datetime:
+    return when.astimezone(UTC)
+
+
+# An instant may be written with any offset; whoever reads its hour reads that of UTC.
+Instant = Annotated[AwareDatetime, AfterValidator(_in_utc)]
 
 
 class Table(BaseModel):

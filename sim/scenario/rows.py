@@ -4,9 +4,9 @@ from datetime import datetime
 from typing import Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import AwareDatetime, field_validator, model_validator
+from pydantic import field_validator, model_validator
 
-from sim.scenario.quantity import REQUIRED, Table, quantity
+from sim.scenario.quantity import REQUIRED, Instant, Table, quantity
 
 
 class Site(Table):
@@ -179,8 +179,8 @@ class PowerContract(Table):
         0.0, "-", "share of a month's block that is paid in any case", source="assumed", ge=0, le=1
     )
     resell: bool = quantity(True, "", "whether unused energy is sold at the real-time price")
-    start_utc: AwareDatetime | None = quantity(None, "UTC", "first instant; default: the run's")
-    end_utc: AwareDatetime | None = quantity(None, "UTC", "end; default: beyond the run")
+    start_utc: Instant | None = quantity(None, "UTC", "first instant; default: the run's")
+    end_utc: Instant | None = quantity(None, "UTC", "end; default: beyond the run")
     source: str = quantity("", "", "where the row's figures come from")
 
     @model_validator(mode="after")

@@ -55,7 +55,7 @@ class Series:
             raise SeriesError(f"no column {name!r}; it has {', '.join(self.table.column_names)}")
         try:
             values = pc.cast(self.table[name], pa.float64())
-        except pa.ArrowInvalid as error:
+        except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
             raise SeriesError(f"column {name!r} is not a number everywhere: {error}") from None
         return np.asarray(values.to_numpy(), dtype=np.float64)
 
@@ -108,7 +108,8 @@ def read_series(path: Path, spec: SeriesSpec) -> Series:
             table = pyarrow.parquet.read_table(path)
         else:
             table = pyarrow.csv.read_csv(path)
-    except (pa.ArrowInvalid, OSError) as error:
+        _ = table.column_names  # a name that is no UTF-8 fails only here
+    except (pa.ArrowInvalid, OSError, UnicodeDecodeError) as error:
         raise SeriesError(f"cannot be read: {error}") from None
     if table.num_rows == 0:
         raise SeriesError("has no row")
@@ -135,11 +136,15 @@ def _unix_seconds(table: pa.Table, spec: SeriesSpec) -> Seconds:
             f"no time column {spec.time_column!r}; it has {', '.join(table.column_names)}"
         )
     column = table[spec.time_column]
+    if column.null_count:
+        row = int(np.argmax(column.is_null().to_numpy())) + 2
+        raise SeriesError(f"column {spec.time_column!r}: row {row} has no time")
     try:
-        if pa.types.is_integer(column.type):
+        if pa.types.is_integer(column.type) and not spec.time_format:
             return np.asarray(column.to_numpy(), dtype=np.int64)
         if spec.time_format:
-            column = pc.strptime(column, format=spec.time_format, unit="s")
+            text = pc.cast(column, pa.string())
+            column = pc.strptime(text, format=spec.time_format, unit="s")
         elif pa.types.is_date(column.type) or pa.types.is_string(column.type):
             column = pc.cast(column, pa.timestamp("s"))
         if spec.hour_ending_column is not None:
@@ -153,10 +158,12 @@ def _unix_seconds(table: pa.Table, spec: SeriesSpec) -> Seconds:
             for hour in ("earliest", "latest")
         )
         # when clocks go back an hour comes twice: the second time it is the later one
-        again = np.append(False, first[1:] <= first[:-1])
+        again = np.append(False, first[1:] <= np.maximum.accumulate(first)[:-1])
         return np.where(again, last, first)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-        raise SeriesError(f"column {spec.time_column!r} is not a time: {error}") from None
+        written = f"time_format {spec.time_format!r}" if spec.time_format else "ISO 8601"
+        what = f"column {spec.time_column!r} is not a time as {written}"
+        raise SeriesError(f"{what} in timezone {spec.timezone!r}: {error}") from None
 
 
 def _as_seconds(column: pa.ChunkedArray) -> Seconds:
@@ -169,7 +176,16 @@ def _hour_ending(day: pa.ChunkedArray, table: pa.Table, name: str) -> pa.Chunked
     if name not in table.column_names:
         raise SeriesError(f"no column {name!r}; it has {', '.join(table.column_names)}")
     text = pc.cast(table[name], pa.string())
-    hour = pc.cast(pc.list_element(pc.split_pattern(text, ":"), 0), pa.int64())
+    try:
+        hour = pc.cast(pc.list_element(pc.split_pattern(text, ":"), 0), pa.int64())
+    except pa.ArrowInvalid as error:
+        raise SeriesError(f"column {name!r} is not an hour: {error}") from None
+    outside = np.flatnonzero(~np.isin(hour.to_numpy(), np.arange(1, 25)))
+    if outside.size:
+        row = int(outside[0])
+        raise SeriesError(
+            f"column {name!r}: row {row + 2} is {table[name][row]}; hours that end are 1 to 24"
+        )
     start = pc.cast(pc.cast(day, pa.timestamp("s")), pa.int64())
     seconds = pc.add(start, pc.multiply(pc.subtract(hour, 1), SECONDS_PER_HOUR))
     return pc.cast(seconds, pa.timestamp("s"))

@@ -91,8 +91,8 @@ def fleet(values: dict[str, Any], **tables: Any) -> Scenario:
             **tables,
         },
         sites=[
-            {"name": "alpha", "grid_node": "north", "cooling": "dry", "carbon_zone": "grid",
-             **site},
+            {"name": "alpha", "grid_node": "north", "cooling": "dry",
+             "carbon_zone": "grid", **site},
             {"name": "bravo", "grid_node": "south", "climate": "massena-ny",
              "demand_charge_usd_per_mw_month": 9000, "latitude": 30, "longitude": -100, **site},
             {"name": "charlie", "grid_node": "end", "cooling": "wet", **site},

@@ -185,7 +185,11 @@ BROKEN: dict[str, tuple[Change, list[str]]] = {
     ),
     "node fed twice": (
         line("grid_links", "ercot,feeder-1,5,0,assumed"),
-        ["grid_links.csv", "ercot → feeder-1", "reactance_pu", "part of a ring"],
+        ["grid_links.csv: row 4 (ercot → feeder-1), reactance_pu: is required", "ring"],
+    ),
+    "link against the flow": (
+        header("grid_links", "ercot,substation-1", "substation-1,ercot"),
+        ["grid_links.csv", "'ercot': is fed by substation-1", "from the zone to the sites"],
     ),
     "node without a way": (
         line("grid_nodes", "island,feeder,assumed"),
@@ -366,3 +370,16 @@ def test_a_scenario_says_only_what_differs_from_its_base(tmp_path: Path) -> None
     assert child.btc_price.model == "constant"
     assert child.sites == parent.sites
     assert child.sha256() != parent.sha256()
+
+
+def test_files_beside_the_base_are_found_from_what_builds_on_it(tmp_path: Path) -> None:
+    base, child = tmp_path / "base", tmp_path / "children/first"
+    shutil.copytree(ROOT / "configs/tiny", base)
+    extra('[series.x]\nfile = "x.csv"\n[demand.traces.day]\nfile = "day.csv"\n')(base)
+    write("x.csv", "time_utc,usd\n2026-01-01T00:00:00Z,1\n")(base)
+    write("day.csv", "arrival_s,prompt_tokens,output_tokens\n0.5,10,20\n")(base)
+    child.mkdir(parents=True)
+    (child / "scenario.toml").write_text('base = "../../base"\n')
+    scenario = load(child)
+    assert list(scenario.recorded) == ["x"]
+    assert list(scenario.traces) == ["day"]
