@@ -37,12 +37,12 @@ from sim.kernels.arrays import (
     Sites,
     SiteState,
 )
-from sim.kernels.jit import kernel
+from sim.kernels.jit import kernel, pure_kernel
 
 J_PER_MWH = 3.6e9
 
 
-@kernel
+@pure_kernel
 def bill(site: SiteState, programmes: Programmes, programme: ProgrammeState, dt: float) -> None:
     """Settle the interval of `dt` [s] that ends now, at the prices that were in force.
 
@@ -78,7 +78,7 @@ def bill(site: SiteState, programmes: Programmes, programme: ProgrammeState, dt:
         terms[STEP_J, s] = 0.0
 
 
-@kernel
+@pure_kernel
 def measure(site: SiteState, programmes: Programmes, programme: ProgrammeState, dt: float) -> None:
     """What calls in force were owed and got in the `dt` [s] before now, at the power in force."""
     for p in range(programmes.enrolled.shape[0]):
@@ -95,7 +95,7 @@ def measure(site: SiteState, programmes: Programmes, programme: ProgrammeState, 
                 site.flow[PROGRAMME_USD, s] += usd
 
 
-@kernel
+@pure_kernel
 def call_caps(
     sites: Sites,
     site: SiteState,
@@ -169,7 +169,7 @@ def award(
             free_w[s] -= took_w
 
 
-@kernel
+@pure_kernel
 def call(site: SiteState, programme: ProgrammeState, p: int) -> None:
     """Programme `p` announces a call: what stands by is owed, against the meter of this moment.
 

@@ -27,6 +27,7 @@ from sim.kernels.arrays import (
     SiteState,
 )
 from sim.kernels.jit import kernel
+from sim.kernels.power import allot
 
 DISABLED: Final = "DISABLE_JIT"  # a setting that numba fills when it is loaded
 PLAIN: Final = bool(getattr(config, DISABLED))
@@ -114,12 +115,19 @@ def condition(fleet: Any) -> None:
 
 @kernel
 def grant_nested(fleet: Any, t_s: float, step_s: float, usd_per_th: float) -> None:
-    """`grant.grant`, then `energy.award` on a box."""
-    grant.grant(
-        fleet.asics, fleet.asic, fleet.nodes, fleet.node, fleet.sites, fleet.site, fleet.assets,
-        fleet.asset, fleet.limits, fleet.items, t_s, step_s, usd_per_th,
-    )  # fmt: skip
-    award(fleet)
+    """Turn the WISH rows into GRANTED rows that no limit of a radial grid forbids; take offers.
+
+    First what may start at all (`READY`): staggered starts, and the shortest pause of a group that
+    was lowered. Then the limits: contracted GPU nodes, serving, batch nodes, ASICs by margin per
+    MWh at the meter, charging batteries; the least valuable is shed first, by turning machines off.
+    `usd_per_th` [USD/TH] values a hash.
+    """
+    weigh(fleet, t_s, step_s, usd_per_th)
+    items, limits = fleet.items, fleet.limits
+    room_w = limits.room_w.copy()
+    allot(items.value, items.wish_w, items.site, limits, room_w, items.granted_w)
+    grant.find_binding(fleet.site, limits, room_w)
+    settle_grant(fleet, t_s, usd_per_th)
 
 
 @kernel

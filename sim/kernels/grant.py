@@ -23,12 +23,11 @@ from sim.kernels.arrays import (
     SiteState,
 )
 from sim.kernels.jit import kernel, pure_kernel
-from sim.kernels.power import allot
 
 TOLERANCE = 1e-9
 
 
-@kernel
+@pure_kernel
 def wrong_share(asic_share: Floats, node_share: Floats) -> bool:
     """Whether a share is below 0 or NaN, or shares of a group sum to more than 1."""
     for g in range(asic_share.shape[0]):
@@ -45,41 +44,7 @@ def wrong_share(asic_share: Floats, node_share: Floats) -> bool:
     return False
 
 
-@kernel
-def grant(
-    asics: AsicGroups,
-    asic: AsicState,
-    nodes: NodeGroups,
-    node: NodeState,
-    sites: Sites,
-    site: SiteState,
-    assets: Assets,
-    asset: AssetState,
-    limits: Limits,
-    items: Items,
-    t_s: float,
-    step_s: float,
-    usd_per_th: float,
-) -> None:
-    """Turn the WISH rows into GRANTED rows that no limit of a radial grid forbids.
-
-    First what may start at all (`READY`): staggered starts, and the shortest pause of a group that
-    was lowered. Then the limits: contracted GPU nodes, serving, batch nodes, ASICs by margin per
-    MWh at the meter, charging batteries; the least valuable is shed first, by turning machines off.
-    `usd_per_th` [USD/TH] values a hash.
-    """
-    weigh(
-        asics, asic, nodes, node, sites, site, assets, asset, limits, items, t_s, step_s, usd_per_th
-    )
-    room_w = limits.room_w.copy()
-    allot(items.value, items.wish_w, items.site, limits, room_w, items.granted_w)
-    find_binding(site, limits, room_w)
-    settle_grant(
-        asics, asic, nodes, node, sites, site, assets, asset, limits, items, t_s, usd_per_th
-    )
-
-
-@kernel
+@pure_kernel
 def weigh(
     asics: AsicGroups,
     asic: AsicState,
@@ -182,7 +147,7 @@ def settle_grant(
         site.idled_w[s] = max(site.idled_w[s], 0.0)
 
 
-@kernel
+@pure_kernel
 def find_binding(site: SiteState, limits: Limits, room_w: Floats) -> None:
     """The limit nearest to each site that has no room left: -1 none, -2 the cap of a call."""
     for s in range(limits.path.shape[0]):
@@ -204,7 +169,7 @@ def _fixed_w(overhead_w: float, powered: float, loss: float) -> float:
     return overhead_w * powered / (1.0 - loss)
 
 
-@kernel
+@pure_kernel
 def _supply(sites: Sites, assets: Assets, asset: AssetState, limits: Limits, step_s: float) -> None:
     """What batteries and generators of each site can do of what was wished, as W at the meter."""
     for b in range(assets.battery_site.shape[0]):
@@ -227,7 +192,7 @@ def _supply(sites: Sites, assets: Assets, asset: AssetState, limits: Limits, ste
         limits.local_w[s] += wish_w / (1.0 - sites.loss[s])
 
 
-@kernel
+@pure_kernel
 def _hold_back(sites: Sites, assets: Assets, asset: AssetState, s: int, surplus_w: float) -> None:
     """Nobody can use `surplus_w` [W at the meter] of a site's supply: batteries first, then fuel.
 
@@ -252,7 +217,7 @@ def _hold_back(sites: Sites, assets: Assets, asset: AssetState, s: int, surplus_
         left_w -= less_w
 
 
-@kernel
+@pure_kernel
 def _leave_in_time(nodes: NodeGroups, node: NodeState, site: SiteState, limits: Limits) -> None:
     """Nodes that a call already announced will not leave room for stop now, to drain or migrate.
 
@@ -275,7 +240,7 @@ def _leave_in_time(nodes: NodeGroups, node: NodeState, site: SiteState, limits: 
                 left_w -= wish_w
 
 
-@kernel
+@pure_kernel
 def _mark_blocked(asics: AsicGroups, asic: AsicState, site: SiteState, usd_per_th: float) -> None:
     """Mark the groups whose own mode would earn more than it costs, where a limit is full."""
     for g in range(asics.site.shape[0]):
@@ -291,7 +256,7 @@ def _mark_blocked(asics: AsicGroups, asic: AsicState, site: SiteState, usd_per_t
                 asic.blocked[g] = 1.0
 
 
-@kernel
+@pure_kernel
 def _ready(asics: AsicGroups, asic: AsicState, t_s: float, step_s: float) -> None:
     """What of a wish may start now: the ramp, and the shortest pause after a lowering."""
     for g in range(asics.site.shape[0]):
@@ -310,7 +275,7 @@ def _ready(asics: AsicGroups, asic: AsicState, t_s: float, step_s: float) -> Non
             asic.shares[READY, g, m] = asic.shares[WISH, g, m] * fraction
 
 
-@kernel
+@pure_kernel
 def _apply(asics: AsicGroups, asic: AsicState, fraction: Floats, t_s: float) -> None:
     """Set the granted shares, `fraction` (group, …) of what is ready; what is switched on boots.
 

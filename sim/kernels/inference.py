@@ -1,10 +1,10 @@
 """GPU nodes as capacity: hours delivered and missed, energy of those without engines."""
 
 from sim.kernels.arrays import GRANTED, NODE_J, NODE_MISSED_S, NODE_ON_S, NodeGroups, NodeState
-from sim.kernels.jit import kernel
+from sim.kernels.jit import pure_kernel
 
 
-@kernel
+@pure_kernel
 def advance_nodes(groups: NodeGroups, state: NodeState, first: int, last: int, t_s: float) -> None:
     """Move the groups first to last - 1 to `t_s` [s]: node-seconds on and missed, energy [J]."""
     for n in range(first, last):

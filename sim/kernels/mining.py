@@ -16,10 +16,10 @@ from sim.kernels.arrays import (
     AsicGroups,
     AsicState,
 )
-from sim.kernels.jit import kernel
+from sim.kernels.jit import pure_kernel
 
 
-@kernel
+@pure_kernel
 def advance_groups(groups: AsicGroups, state: AsicState, first: int, last: int, t_s: float) -> None:
     """Move the groups first to last - 1 to `t_s` [s]: hashes by fate [TH] and energy [J].
 

@@ -55,7 +55,7 @@ from sim.kernels.mining import advance_groups
 from sim.kernels.thermal import cooling_share, derating
 
 
-@kernel
+@pure_kernel
 def advance(
     asics: AsicGroups, asic: AsicState, nodes: NodeGroups, node: NodeState, t_s: float
 ) -> None:
@@ -110,7 +110,7 @@ def settle(
         flow[WET_BULB_S, s] += site.wet_bulb_c[s] * dt
 
 
-@kernel
+@pure_kernel
 def _settle_assets(
     assets: Assets, asset: AssetState, flow: Floats, at_site_j: Floats, dt: float
 ) -> None:
@@ -136,7 +136,7 @@ def _settle_assets(
         at_site_j[s] -= energy_j
 
 
-@kernel
+@pure_kernel
 def _gather(
     asics: AsicGroups,
     asic: AsicState,
@@ -176,7 +176,7 @@ def _gather(
             node.flow[row, n] = 0.0
 
 
-@kernel
+@pure_kernel
 def condition(
     asics: AsicGroups,
     asic: AsicState,

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -106,8 +107,8 @@ class Desk:
         self._delivered_today = np.zeros(self.fixed.enrolled.shape)
         self._calls = _Calls(
             bill=bind(bill, box, floats=1),
-            call=bind(call, box, ints=1),
-            caps=bind(call_caps, box),
+            call=partial(call, box),  # seldom: compiled when the first call comes
+            caps=partial(call_caps, box),
         )
 
     def offer(self, offer_w: Floats | None) -> None:
