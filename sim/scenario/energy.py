@@ -43,7 +43,7 @@ class Grid(Table):
         source="PGLib-OPF baseline (PowerModels), MATPOWER manual",
     )
     load_series: str | None = quantity(
-        None, "", "series whose value, over its largest in the run, scales all loads of the case"
+        None, "", "series whose value, over its largest, scales all loads of the case"
     )
     load_column: str | None = quantity(None, "", "column of load_series")
     load_fraction: float = quantity(

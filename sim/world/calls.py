@@ -20,28 +20,30 @@ class ProgrammeCall(NamedTuple):
 def programme_calls(scenario: Scenario, streams: Streams) -> tuple[ProgrammeCall, ...]:
     """Every call of the run by time of notice; a programme's calls do not overlap.
 
-    A random call that would begin before the one before has ended is dropped.
+    Dated calls come first: a random one that would touch another, notice included, is dropped. A
+    call that is under way when the run begins is noticed at its beginning.
     """
     begin, horizon_s = scenario.horizon.start_utc, scenario.horizon.seconds
     found: list[ProgrammeCall] = []
     specs = [(n, p) for n, p in scenario.programmes.items() if not isinstance(p, EconomicProgramme)]
     for number, (name, spec) in enumerate(specs):
-        times = [
+        dated = [
             (round((c.start_utc - begin).total_seconds()), round(c.hours * SECONDS_PER_HOUR))
             for c in spec.calls
         ]
+        drawn = []
         if spec.calls_per_year > 0.0:
             draw = streams.generator("programme", name)
-            t_s = 0.0
-            while True:
+            t_s = draw.exponential(SECONDS_PER_YEAR / spec.calls_per_year)
+            while t_s < horizon_s:
+                drawn.append((round(t_s), round(spec.call_h * SECONDS_PER_HOUR)))
                 t_s += draw.exponential(SECONDS_PER_YEAR / spec.calls_per_year)
-                if t_s >= horizon_s:
-                    break
-                times.append((round(t_s), round(spec.call_h * SECONDS_PER_HOUR)))
-        free_s = 0
-        for start_s, length_s in sorted(times):
-            notice_s = max(start_s - spec.notice_s, 0)
-            if 0 <= start_s < horizon_s and notice_s >= free_s:
-                free_s = start_s + length_s
-                found.append(ProgrammeCall(notice_s, start_s, free_s, number))
+        taken: list[ProgrammeCall] = []
+        for start_s, length_s in [*sorted(dated), *drawn]:
+            end_s = start_s + length_s
+            notice_s, start_s = max(start_s - spec.notice_s, 0), max(start_s, 0)
+            free = all(notice_s >= c.end_s or end_s <= c.notice_s for c in taken)
+            if free and end_s > 0 and start_s < horizon_s:
+                taken.append(ProgrammeCall(notice_s, start_s, end_s, number))
+        found += taken
     return tuple(sorted(found))

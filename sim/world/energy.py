@@ -108,7 +108,7 @@ def coincident_peaks(scenario: Scenario, t_s: Ints, step_s: int) -> Peaks | None
         forecast_mw = forecast.sample(str(spec.forecast_column), unix_s)
     else:  # yesterday's load at this time of day; on the first day today's level is not known
         lag = SECONDS_PER_DAY // step_s
-        forecast_mw = np.concatenate([np.full(lag, load_mw[0]), load_mw[:-lag]])
+        forecast_mw = np.concatenate([np.full(lag, load_mw[0]), load_mw])[: len(load_mw)]
     return find_peaks(spec, load_mw, forecast_mw, scenario.horizon.start_utc, step_s)
 
 
@@ -119,7 +119,8 @@ def case_load(scenario: Scenario, t_s: Ints) -> Floats:
         return np.full(len(t_s), grid.load_fraction)
     series = scenario.recorded[grid.load_series]
     values = series.sample(str(grid.load_column), t_s + _start(scenario))
-    return np.asarray(values / values.max() * grid.load_fraction, dtype=np.float64)
+    top = float(np.nanmax(series.column(str(grid.load_column))))
+    return np.asarray(values / top * grid.load_fraction, dtype=np.float64)
 
 
 def _start(scenario: Scenario) -> int:

@@ -92,22 +92,28 @@ class LinkChange(NamedTuple):
 
 
 def link_changes(scenario: Scenario, streams: Streams) -> tuple[LinkChange, ...]:
-    """Outages of links on dates and at random, each with its end, in order of time.
-
-    Of outages of one link that overlap, the end of the first brings it back: give one instead.
-    """
-    begin, horizon_s = scenario.horizon.start_utc, scenario.horizon.seconds
+    """Outages of links by date and at random, in order of time; of two at once the deeper holds."""
+    horizon_s = scenario.horizon.seconds
     changes: list[LinkChange] = []
+    for link, outages in _outages(scenario, streams).items():
+        before = 1.0
+        for t_s in sorted({max(t, 0) for start, end, _ in outages for t in (start, end)}):
+            now = min((left for start, end, left in outages if start <= t_s < end), default=1.0)
+            if now != before and t_s < horizon_s:
+                changes.append(LinkChange(t_s, link, now))
+            before = now
+    return tuple(sorted(changes))
 
-    def add(link: int, start_s: int, length_s: int, left: float) -> None:
-        if start_s < horizon_s and start_s + length_s > 0:
-            changes.append(LinkChange(max(start_s, 0), link, left))
-            changes.append(LinkChange(start_s + length_s, link, 1.0))
 
+def _outages(scenario: Scenario, streams: Streams) -> dict[int, list[tuple[int, int, float]]]:
+    """Start, end [s] and share left of every outage, by link."""
+    begin, horizon_s = scenario.horizon.start_utc, scenario.horizon.seconds
+    found: dict[int, list[tuple[int, int, float]]] = {}
     for outage in scenario.grid.outages:
         start_s = round((outage.start_utc - begin).total_seconds())
+        end_s = start_s + round(outage.hours * SECONDS_PER_HOUR)
         for row in links_between(scenario, outage.from_node, outage.to_node, outage.circuit):
-            add(row, start_s, round(outage.hours * SECONDS_PER_HOUR), outage.left_fraction)
+            found.setdefault(row, []).append((start_s, end_s, outage.left_fraction))
     seen: dict[tuple[str, str], int] = {}
     for row, link in enumerate(scenario.grid_links):
         ends = (link.from_node, link.to_node)
@@ -115,15 +121,12 @@ def link_changes(scenario: Scenario, streams: Streams) -> tuple[LinkChange, ...]
         if link.mtbf_h is None:
             continue
         draw = streams.generator("link", f"{ends[0]}/{ends[1]}/{seen[ends]}")
-        t_s = 0.0
-        while True:
-            t_s += draw.exponential(link.mtbf_h * SECONDS_PER_HOUR)
-            length_s = max(draw.exponential(link.repair_h * SECONDS_PER_HOUR), 1.0)
-            if t_s >= horizon_s:
-                break
-            add(row, round(t_s), round(length_s), 0.0)
-            t_s += length_s
-    return tuple(sorted(changes))
+        out_s = draw.exponential(link.mtbf_h * SECONDS_PER_HOUR)
+        while out_s < horizon_s:
+            back_s = out_s + max(draw.exponential(link.repair_h * SECONDS_PER_HOUR), 1.0)
+            found.setdefault(row, []).append((round(out_s), round(back_s), 0.0))
+            out_s = back_s + draw.exponential(link.mtbf_h * SECONDS_PER_HOUR)
+    return found
 
 
 def links_between(

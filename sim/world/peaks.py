@@ -13,10 +13,13 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from sim.kernels.arrays import Floats, Ints
 from sim.scenario.energy import CoincidentPeak
 from sim.units import SECONDS_PER_DAY
+
+Hours = npt.NDArray[np.datetime64]
 
 
 class Peaks(NamedTuple):
@@ -31,36 +34,57 @@ class Peaks(NamedTuple):
 def find_peaks(
     spec: CoincidentPeak, load_mw: Floats, forecast_mw: Floats, start_utc: datetime, step_s: int
 ) -> Peaks:
-    """Peaks and risks from loads and forecasts (step,) [MW]; local days and months."""
+    """Peaks and risks from loads and forecasts (step,) [MW]; local days and months.
+
+    Chances are of hours (or of steps, where those are longer), shared out evenly to their steps.
+    """
     start = start_utc + timedelta(hours=spec.utc_offset_h)
     seconds = np.datetime64(start.replace(tzinfo=None), "s") + np.arange(len(load_mw)) * step_s
-    day = seconds.astype("datetime64[D]")
     month = seconds.astype("datetime64[M]")
-    number = month.astype(np.int64) % 12 + 1
-    risk = np.zeros(len(load_mw))
+    counts = np.isin(month.astype(np.int64) % 12 + 1, spec.months)
     peaks, years = [], []
-    for this in np.unique(month[np.isin(number, spec.months)]):
+    for this in np.unique(month[counts]):
         steps = np.flatnonzero(month == this)
-        whole = ((this + 1).astype("datetime64[D]") - this.astype("datetime64[D]")).astype(int)
-        if len(steps) * step_s == int(whole) * SECONDS_PER_DAY:
+        days = int(((this + 1).astype("datetime64[D]") - this.astype("datetime64[D]")).astype(int))
+        if len(steps) * step_s == days * SECONDS_PER_DAY:
             peaks.append(int(steps[np.argmax(load_mw[steps])]))
             years.append(int(this.astype("datetime64[Y]").astype(np.int64)) + 1970)
+    hours, hour, size = np.unique(
+        seconds.astype("datetime64[h]"), return_inverse=True, return_counts=True
+    )
+    risk = _risk(
+        spec,
+        hours,
+        np.bincount(hour, load_mw) / size,
+        np.bincount(hour, forecast_mw) / size,
+    )
+    return Peaks(
+        np.where(counts, (risk / size)[hour], 0.0),
+        np.array(peaks, dtype=np.int64),
+        np.array(years, dtype=np.int64),
+        len(spec.months),
+    )
+
+
+def _risk(spec: CoincidentPeak, hours: Hours, load_mw: Floats, forecast_mw: Floats) -> Floats:
+    """Chance (hour,) of each hour to be its month's peak, as known when it begins."""
+    day, month = hours.astype("datetime64[D]"), hours.astype("datetime64[M]")
+    risk = np.zeros(len(hours))
+    for this in np.unique(month):
         end = (this + 1).astype("datetime64[D]")
         highest = 0.0
-        for today in np.unique(day[steps]):
-            of_day = steps[day[steps] == today]
+        for today in np.unique(day[month == this]):
+            of_day = np.flatnonzero(day == today)
             left = int((end - today).astype(np.int64)) - 1  # days after today
             for k, step in enumerate(of_day):
                 rest = forecast_mw[of_day[k:]]
-                today = 0.0
+                seen = 0.0
                 if k:  # what the day has shown corrects what is left of its forecast
                     rest = rest * (load_mw[step - 1] / forecast_mw[step - 1])
-                    today = float(load_mw[of_day[:k]].max())
-                top = max(float(rest.max()), today)
-                odds = np.exp((np.append(rest, today) - top) / (spec.shape_error * top))
+                    seen = float(load_mw[of_day[:k]].max())
+                top = max(float(rest.max()), seen)
+                odds = np.exp((np.append(rest, seen) - top) / (spec.shape_error * top))
                 rival = np.exp(min((highest - top) / (spec.level_error * top), 500.0))
                 risk[step] = odds[0] / odds.sum() / (1.0 + left + rival)
             highest = max(highest, float(load_mw[of_day].max()))
-    return Peaks(
-        risk, np.array(peaks, dtype=np.int64), np.array(years, dtype=np.int64), len(spec.months)
-    )
+    return risk

@@ -14,7 +14,7 @@ from sim.world.topology import compile_topology
 from tests.conftest import ROOT
 
 OUTAGE_HOUR = 34  # of the two days: 10 in the morning of 2 June in Texas
-OUTAGE = {"from_node": "23", "to_node": "25", "start_utc": "2024-06-02T15:00:00Z", "hours": 6}
+OUTAGE = {"from_node": "23", "to_node": "25", "start_utc": "2024-08-20T15:00:00Z", "hours": 6}
 
 
 def hourly(result: RunResult, column: str) -> Floats:
@@ -24,7 +24,8 @@ def hourly(result: RunResult, column: str) -> Floats:
 
 
 def loaded(data: Path, **changed: Any) -> Scenario:
-    base = {"data_dir": str(data), "horizon.days": 2}
+    hot = {"horizon.start_utc": "2024-08-19T05:00:00Z", "horizon.days": 2}
+    base = {"data_dir": str(data), **hot}
     return sim.load(ROOT / "configs/meshed-118", {**base, **changed})
 
 
