@@ -30,6 +30,9 @@ class Defect(NamedTuple):
 LAWS = "tests/laws/test_laws.py::"
 SERVING = "tests/kernels/test_serving.py::"
 FLEET = "tests/serving/test_fleet.py::"
+POWER = "tests/kernels/test_power.py "
+COSTS = "tests/finance/test_energy_costs.py "
+CALLS = "tests/test_programmes.py "
 DEFECTS = (
     Defect("law 2: losses forgotten at the meter", "sim/kernels/site.py",
            "meter_j = at_site_j + loss_j", "meter_j = at_site_j",
@@ -123,6 +126,33 @@ DEFECTS = (
     Defect("fluid: what is given back is lost", "sim/inference/fluid.py",
            "self.fluid.held[self.lane_tenant[lane]] += back", "pass",
            "tests/serving/test_fluid.py::test_nobody_is_lost_in_a_fluid"),
+    Defect("energy: own supply is used twice", "sim/kernels/power.py",
+           "local_w[s] -= own_w", "local_w[s] -= 0.5 * own_w", POWER),
+    Defect("energy: the cap of a call is forgotten", "sim/kernels/power.py",
+           "min(wish_w[i] - own_w, cap_w[s])", "wish_w[i] - own_w", POWER),
+    Defect("energy: a block is paid used or not", "sim/kernels/energy.py",
+           "min(max(meter_w, 0.0), terms[BLOCK_W, s])", "terms[BLOCK_W, s]", COSTS),
+    Defect("energy: a position is settled with delivery", "sim/kernels/energy.py",
+           "zone = terms[ZONE_PRICE, s] / J_PER_MWH", "zone = site.price[s] / J_PER_MWH", COSTS),
+    Defect("energy: a battery gives more than it holds", "sim/kernels/site.py",
+           "else energy_j / one_way", "else energy_j * one_way", COSTS),
+    Defect("energy: each of four peaks costs all", "sim/finance/months.py",
+           "np.maximum(site.terms[LAST_W], 0.0) / self.counted",
+           "np.maximum(site.terms[LAST_W], 0.0) * 4.0", COSTS),
+    Defect("energy: the forecast of a peak peeks", "sim/world/peaks.py",
+           "float(load_mw[of_day[:k]].max())", "float(load_mw[of_day[: k + 1]].max())",
+           "tests/world/test_peaks.py"),
+    Defect("energy: no minimum response", "sim/plant/programmes.py",
+           "got_j < spec.minimum_response * owed_j", "got_j < 0.0", CALLS),
+    Defect("energy: two calls are met by one drop", "sim/kernels/energy.py",
+           "programme.baseline_w[p, s] -= programme.owed_w[other, s]", "pass", CALLS),
+    Defect("energy: a link that is out still carries", "sim/world/topology.py",
+           "min(w * left.get(link, 1.0)", "min(w", "tests/laws/test_energy_laws.py -k law_4 "
+           "tests/world/test_grid_world.py"),
+    Defect("energy: a mesh forgets the way back", "sim/plant/meshed.py",
+           "items.granted_w[:] = granted_w[count:]", "pass", "tests/laws/test_energy_laws.py"),
+    Defect("energy: fans by the square of the flow", "sim/kernels/thermal.py",
+           "* flow * flow * flow", "* flow * flow", "tests/kernels/test_thermal.py"),
 )  # fmt: skip
 
 

@@ -19,7 +19,7 @@ from sim.results.recorder import Recorder
 from sim.results.serving import ServingRecord
 from sim.scenario.scenario import Scenario
 from sim.streams import Streams
-from sim.units import SECONDS_PER_DAY, TH_PER_EH, TH_PER_PH
+from sim.units import SECONDS_PER_DAY, SECONDS_PER_MINUTE, TH_PER_EH, TH_PER_PH
 from sim.world.calls import ProgrammeCall
 from sim.world.difficulty import btc_per_th
 from sim.world.market import build_market
@@ -246,9 +246,10 @@ class Engine:
         """A programme calls: notice, response, end; each asks for a new decision."""
         desk, name = self.plant.desk, self.plant.desk.names[call.programme]
         yield self.env.timeout(call.notice_s)
-        self._between(lambda: None)
+        self.advance()
+        self.settle()
         owed_mw = desk.announce(call.programme)
-        minutes = (call.start_s - call.notice_s) / 60.0
+        minutes = (call.start_s - call.notice_s) / SECONDS_PER_MINUTE
         self.recorder.event(
             self.now_s, "call", "", name, f"{owed_mw:.3f} MW owed in {minutes:g} minutes"
         )

@@ -178,3 +178,28 @@ def test_calls_are_the_same_whatever_is_offered() -> None:
     ]
     assert len(times[0]) > 5
     assert times[0] == times[1] == times[2]
+
+
+@pytest.mark.parametrize("curtailment", ["drain", "migrate"])
+def test_serving_nodes_empty_within_the_notice_and_nobody_is_lost(curtailment: str) -> None:
+    """A call takes all of one site: its requests end or move; it draws nothing when due."""
+    from tests.serving.test_fleet import assert_nobody_is_lost, scenario_with
+
+    ers = {**ERS, "sites": ["alpha"], "calls": [{**CALL, "start_utc": "2026-01-01T06:30:00Z"}]}
+    scenario = scenario_with(
+        [{"name": "acme", "rate_rps": 4.0, "prompt_mean_tokens": 2000.0}],
+        {"curtailment": curtailment},
+        days=0.5,
+        faults={"enabled": False},
+        programmes={"ers": {**ers, "notice_s": 900}},
+    )
+    engine = Engine(scenario, All(), 1)
+    engine.run()
+    assert engine.inference is not None
+    assert_nobody_is_lost(engine.inference)  # type: ignore[arg-type]
+    meter = np.asarray(engine.recorder.sites_table()["meter_mw"]).reshape(-1, 2)
+    serving = np.asarray(engine.recorder.sites_table()["serving_mw"]).reshape(-1, 2)
+    assert serving[7, 0] == pytest.approx(0.0, abs=1e-9)
+    assert meter[7, 0] == pytest.approx(0.05, rel=0.02)  # overhead is left
+    assert serving[5, 0] > 0.0
+    assert serving[7, 1] > 0.0
