@@ -147,8 +147,7 @@ DEFECTS = (
     Defect("energy: two calls are met by one drop", "sim/kernels/energy.py",
            "programme.baseline_w[p, s] -= programme.owed_w[other, s]", "pass", CALLS),
     Defect("energy: a link that is out still carries", "sim/world/topology.py",
-           "min(w * left.get(link, 1.0)", "min(w", "tests/laws/test_energy_laws.py -k law_4 "
-           "tests/world/test_grid_world.py"),
+           "min(w * left.get(link, 1.0)", "min(w", "tests/laws/test_energy_laws.py"),
     Defect("energy: a mesh forgets the way back", "sim/plant/meshed.py",
            "items.granted_w[:] = granted_w[count:]", "pass", "tests/laws/test_energy_laws.py"),
     Defect("energy: fans by the square of the flow", "sim/kernels/thermal.py",

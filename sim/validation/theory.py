@@ -3,6 +3,7 @@
 import math
 import statistics
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,8 +23,13 @@ def checks(data: Path | None) -> Iterator[Check]:
     yield _availability()
 
 
-def _pools() -> Iterator[Check]:
-    """Paired differences to FPPS under the same luck of the chain, over SEEDS months."""
+@cache
+def _pools() -> tuple[Check, ...]:
+    """Paired differences to FPPS under the same luck of the chain, over SEEDS months.
+
+    The same in every call: kept, since 120 months of three pools take half a minute.
+    """
+    made = []
     btc = {
         model: [_mined(model, seed) for seed in range(SEEDS)] for model in ("fpps", "pplns", "solo")
     }
@@ -31,7 +37,7 @@ def _pools() -> Iterator[Check]:
     for model in ("pplns", "solo"):
         difference = [a - b for a, b in zip(btc[model], btc["fpps"], strict=True)]
         error = statistics.stdev(difference) / math.sqrt(SEEDS)
-        yield Check(
+        check = Check(
             "pools agree in the mean",
             f"{model} against fpps, {SEEDS} months of 50 EH/s",
             round(mean, 2),
@@ -41,6 +47,8 @@ def _pools() -> Iterator[Check]:
             abs(statistics.fmean(difference)) <= 3 * error,
             "theory: equal expectation before fees",
         )
+        made.append(check)
+    return tuple(made)
 
 
 def _mined(model: str, seed: int) -> float:
