@@ -116,6 +116,52 @@ class GbmBtcPrice(Table):
     )
 
 
+class JumpDiffusionBtcPrice(Table):
+    """Merton's jump diffusion with hourly steps: a diffusion, and normal jumps of the logarithm.
+
+    The likeliest fit has nearly a jump a day: days are much less alike than a diffusion makes them.
+    """
+
+    model: Literal["jump-diffusion"] = "jump-diffusion"
+    usd_per_btc: float = quantity(
+        87_292.0, "USD/BTC", "price at the start", source="UTC close of 2025-12-31", gt=0
+    )
+    drift_per_year: float = quantity(
+        0.0, "1/y", "drift of the expected price, jumps included", source="assumed: no view"
+    )
+    volatility_per_year: float = quantity(
+        0.198,
+        "1/sqrt(y)",
+        "volatility of the logarithm between jumps",
+        source="daily returns of 2021 to 2026, experiments/calibrate_btc_price.py",
+        ge=0,
+    )
+    jumps_per_year: float = quantity(
+        341.0,
+        "1/y",
+        "jumps (Poisson)",
+        source="daily returns of 2021 to 2026, experiments/calibrate_btc_price.py",
+        ge=0,
+        le=10_000,
+    )
+    jump_mean: float = quantity(
+        0.0003,
+        "-",
+        "mean jump of the logarithm",
+        source="daily returns of 2021 to 2026, experiments/calibrate_btc_price.py",
+        ge=-1,
+        le=1,
+    )
+    jump_deviation: float = quantity(
+        0.0281,
+        "-",
+        "standard deviation of a jump",
+        source="daily returns of 2021 to 2026, experiments/calibrate_btc_price.py",
+        ge=0,
+        le=1,
+    )
+
+
 class ReplayBtcPrice(Table):
     """A recorded price."""
 
@@ -124,7 +170,10 @@ class ReplayBtcPrice(Table):
     column: str = quantity("price_usd", "", "column with the price [USD/BTC]")
 
 
-BtcPrice = Annotated[ConstantBtcPrice | GbmBtcPrice | ReplayBtcPrice, Field(discriminator="model")]
+BtcPrice = Annotated[
+    ConstantBtcPrice | GbmBtcPrice | JumpDiffusionBtcPrice | ReplayBtcPrice,
+    Field(discriminator="model"),
+]
 
 
 class Pool(Table):

@@ -53,7 +53,7 @@ def _pools() -> tuple[Check, ...]:
 
 def _mined(model: str, seed: int) -> float:
     tables: dict[str, Any] = {
-        "horizon": {"days": 30, "step_s": 3600},
+        "horizon": {"days": 30, "step_s": 21_600, "record_s": 21_600},
         "pool": {"model": model, "fee_fraction": 0.0},
         "faults": {"enabled": False},
     }
