@@ -29,25 +29,23 @@ class EnergyTerms:
         self.world = world
         self.price = energy_price(scenario, world.zone_usd_per_mwh)
         self.adder = np.array([s.adder_usd_per_mwh for s in scenario.sites])
-        self.contracts = _contracts(scenario, world, self.adder)
+        self.optional = (  # in the order of Conditions
+            world.day_ahead_usd_per_mwh,
+            _contracts(scenario, world, self.adder),
+            world.carbon_kg_per_mwh,
+            world.available_w,
+            world.reserve_usd_per_mw_h,
+        )
 
     def at(self, step: int) -> Conditions:
         """What is in force in a control step."""
         world = self.world
-
-        def row(values: Floats | None) -> Floats | None:
-            return None if values is None else values[step]
-
         return Conditions(
             self.price[step],
             world.zone_usd_per_mwh[step],
             world.ambient_c[step],
             world.wet_bulb_c[step],
-            row(world.day_ahead_usd_per_mwh),
-            row(self.contracts),
-            row(world.carbon_kg_per_mwh),
-            row(world.available_w),
-            row(world.reserve_usd_per_mw_h),
+            *(None if values is None else values[step] for values in self.optional),
         )
 
     def learn(self, step: int, lmp_usd_per_mwh: Floats) -> None:

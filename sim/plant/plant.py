@@ -327,11 +327,9 @@ class Plant:
 
     def _own_w(self) -> Floats:
         """Supply (site,) that is there unless the policy says otherwise, as W at the meter."""
-        own_w = np.zeros(len(self.site_names))
-        if len(self.assets.generator_site):
-            np.add.at(own_w, self.assets.generator_site, self._cheap_w())
-            own_w /= 1.0 - self.sites.loss
-        return own_w
+        sites = self.assets.generator_site
+        own_w = np.bincount(sites, self._cheap_w() if len(sites) else None, len(self.sites.loss))
+        return own_w / (1.0 - self.sites.loss)
 
     def _energy_view(self, market: Market) -> EnergyView:
         terms, assets, desk = self.site.terms.copy(), self.assets, self.desk

@@ -39,6 +39,7 @@ class MeritOrder:
         self.cheap = cheap
         self._modes: Any = None  # the mode table that what follows was made for
         self._frontier: tuple[Any, ...] = ()
+        self._node_usd_per_s = np.empty(0)  # what a node earns
         self._fill: Callable[..., None] | None = None
         self._seen: Floats | None = None  # (hour of the last week, battery) prices
         self._band: tuple[Floats, Floats] = (np.empty(0), np.empty(0))
@@ -51,19 +52,19 @@ class MeritOrder:
             shape = asic.mode_ths.shape
             self._frontier = (np.empty(shape, dtype=np.int64), np.empty(shape), np.empty(shape))
             frontier(asic.mode_ths, asic.mode_w, *self._frontier)
+            self._node_usd_per_s = (gpu.usd_per_h + gpu.credit_usd_per_h) / SECONDS_PER_HOUR
             self._fill = None
         asic_share = np.empty(asic.mode_ths.shape)
         gpu_share = np.empty(gpu.available.shape)
         limits = observation.limits
-        called = energy.called_w[0]
-        if np.isfinite(called).any():
-            limits = limits._replace(cap_w=np.minimum(limits.cap_w, called))
+        paid = energy.reserve_usd_per_mw_h
+        if len(paid):
+            limits = limits._replace(cap_w=np.minimum(limits.cap_w, energy.called_w[0]))
         price = np.empty((2, len(observation.price_usd_per_mwh)))
         price[:] = observation.price_usd_per_mwh
         if self.avoid_peaks and energy.peak_risk > 0.0:
             hours = observation.step_s / SECONDS_PER_HOUR
             price += energy.peak_risk * energy.peak_usd_per_mw / hours
-        paid = energy.reserve_usd_per_mw_h
         if self.reserves and len(paid):
             price[0] -= paid.max(axis=0)
         arguments = (
@@ -76,7 +77,7 @@ class MeritOrder:
             gpu.available,
             gpu.node_w,
             gpu.meter_factor,
-            (gpu.usd_per_h + gpu.credit_usd_per_h) / SECONDS_PER_HOUR,
+            self._node_usd_per_s,
             price / J_PER_MWH,
             energy.block_w,
             energy.block_usd_per_mwh / J_PER_MWH,
