@@ -1,4 +1,21 @@
-"""Double entry with commodities: every transaction sums to zero in USD and in BTC, exactly."""
+"""Double entry with commodities: every transaction sums to zero in USD and in BTC, exactly.
+
+Accounts. Debits are positive: assets and expenses stand above zero, the others below.
+
+- BTC: `assets:btc` (free), `assets:btc-collateral:LOAN`, `income:mining`, `expenses:pool-fees`,
+  `equity:opening`, `equity:exchange` (what was sold).
+- USD, assets: `assets:cash`, `assets:btc` (all bitcoin at cost), `assets:btc-revaluation` (market
+  less cost, at month ends), `assets:asics`, `assets:gpus`, `assets:buildings`, `assets:batteries`
+  (book values), `assets:projects` (paid and not yet live), `assets:deposits`, `assets:receivables`,
+  `assets:insurance-claims`.
+- USD, liabilities: `liabilities:loan:LOAN`, `liabilities:interest:LOAN`, `liabilities:rent`,
+  `liabilities:transmission`, `liabilities:prepayments`, `liabilities:payables`; `equity:opening`.
+- USD, income: `income:mining`, `income:inference`, `income:grid-services`, `income:btc-gains`
+  (realised), `income:btc-revaluation`, `income:machine-sales`, `income:insurance`.
+- USD, expenses: `power`, `hosting`, `demand`, `transmission`, `fuel`, `battery-wear`, `penalties`,
+  `pool-fees`, `credits`, `rent`, `overhead`, `insurance`, `moving`, `trading` (costs of sales),
+  `liquidation`, `interest`, `depreciation`, `impairment`, `tax`, each behind `expenses:`.
+"""
 
 from typing import Final, NamedTuple
 

@@ -10,6 +10,7 @@ from sim.scenario import catalogue
 from sim.scenario.bitcoin import GrowthNetwork, ReplayBtcPrice, ReplayNetwork
 from sim.scenario.catalogue.serving import served
 from sim.scenario.checks_energy import beyond, energy, energy_references, grid
+from sim.scenario.checks_money import deals, incidents, money, projects
 from sim.scenario.model import ReplayPrice, ReplayWeather, SeasonalJumpPrice, SeasonalWeather
 from sim.scenario.problems import Problem, instant, row_of, shown, unknown
 from sim.scenario.scenario import Scenario
@@ -33,6 +34,10 @@ def check(scenario: Scenario, broken: set[str]) -> list[Problem]:
         _tenants: {"sites", "gpus"},
         grid: {"grid_nodes", "grid_links", "sites"},
         energy: {"sites", "power_contracts", "batteries", "generators"},
+        money: {"sites"},
+        deals: {"sites", "asics", "gpus", "leases"},
+        projects: {"sites", "asics", "gpus"},
+        incidents: {"sites"},
         _overhead: set(),
         _climates: set(),
         _zones: set(),

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from sim.grid.matpower import Case, CaseError, read_case
 from sim.scenario.checks import check
+from sim.scenario.deals import Lease
 from sim.scenario.demand import Tenant
 from sim.scenario.problems import Problem, ScenarioError, from_validation, shown, suggest
 from sim.scenario.quantity import Table
@@ -22,6 +23,7 @@ from sim.scenario.rows import (
     GpuGroup,
     GridLink,
     GridNode,
+    MovedGroup,
     PowerContract,
     Site,
 )
@@ -35,6 +37,7 @@ SHEETS: Final[dict[str, type[Table]]] = {
     "asics": AsicGroup,
     "gpus": GpuGroup,
     "tenants": Tenant,
+    "leases": Lease,
     "power_contracts": PowerContract,
     "batteries": Battery,
     "generators": Generator,
@@ -127,8 +130,19 @@ def _assembled(path: str, folder: Path, sources: _Sources, problems: list[Proble
         scenario = Scenario.model_construct(**content)
         problems += check(scenario, broken)
         if not problems:
-            return scenario
+            return scenario.model_copy(update={"asics": scenario.asics + _moved(scenario)})
     raise ScenarioError(path, problems)
+
+
+def _moved(scenario: Scenario) -> tuple[MovedGroup, ...]:
+    """ASICs of hosts as they will stand where they move when the contract ends."""
+    return tuple(
+        MovedGroup(**{**group.model_dump(), "site": host.move_to, "host": name, "origin": row})
+        for name, host in scenario.hosts.items()
+        if host.move_to is not None
+        for row, group in enumerate(scenario.asics)
+        if group.site in host.sites
+    )
 
 
 def _read(folder: Path, problems: list[Problem], seen: tuple[Path, ...]) -> _Sources:

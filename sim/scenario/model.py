@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
+from sim.scenario.incidents import Incident
 from sim.scenario.quantity import REQUIRED, Instant, Table, inherited, quantity
 from sim.units import SECONDS_PER_DAY
 
@@ -218,9 +219,9 @@ class Faults(Table):
 
 
 class FaultTables(Table):
-    """Whether machines fail, and how."""
+    """Whether machines fail, and how; and what else goes wrong."""
 
-    enabled: bool = quantity(True, "", "false: nothing fails")
+    enabled: bool = quantity(True, "", "false: no machine fails by itself")
     asic: Faults = quantity(Faults(), "", "ASICs, per machine")
     gpu: Faults = quantity(
         Faults(mtbf_h=6_330.0, repair_h=4.0, spare_share=0.3, spare_lead_h=72.0),
@@ -229,6 +230,7 @@ class FaultTables(Table):
         source="0.173 interruptions per GPU-year in the Llama 3 run (419 in 54 days on 16,384 "
         "H100); repair and spares assumed",
     )
+    incidents: tuple[Incident, ...] = quantity((), "", "what goes wrong, by date or by rate")
 
 
 class Inference(Table):
@@ -242,16 +244,6 @@ class Inference(Table):
         ge=0,
         le=10,
     )
-
-
-class Treasury(Table):
-    """What the firm starts with, and what it does with the bitcoin it mines."""
-
-    model: Literal["hold", "sell-all"] = quantity(
-        "hold", "", "hold: keep every bitcoin; sell-all: sell each day's payout at the market"
-    )
-    opening_usd: float = quantity(0.0, "USD", "cash at the start", source="assumed")
-    opening_btc: float = quantity(0.0, "BTC", "bitcoin at the start", source="assumed", ge=0)
 
 
 class PolicySpec(Table):

@@ -124,7 +124,10 @@ class AsicGroup(Table):
     count: int = quantity(REQUIRED, "machines", "machines deployed", ge=0, le=10_000_000)
     mode: str = quantity("normal", "", "firmware mode of a policy that does not choose")
     age_years: float = quantity(0.0, "y", "age at the start", source="assumed", ge=0, le=30)
-    owner: Literal["own", "hosted", "leased"] = quantity("own", "", "whose machines they are")
+    owner: Literal["own", "hosted", "leased"] = quantity(
+        "own", "", "own, also where a host houses them; leased: sold and rented back (leases.csv)"
+    )
+    project: str = quantity("", "", "project that delivers it; default: there from the start")
     source: str = quantity("", "", "where the row's figures come from")
 
 
@@ -157,7 +160,18 @@ class GpuGroup(Table):
         0.7, "-", "mean load of a reserved node", source="assumed", ge=0, le=1
     )
     age_years: float = quantity(0.0, "y", "age at the start", source="assumed", ge=0, le=30)
+    project: str = quantity("", "", "project that delivers it; default: there from the start")
     source: str = quantity("", "", "where the row's figures come from")
+
+
+class MovedGroup(AsicGroup):
+    """ASICs of a host's site as they will stand at the site that takes them in.
+
+    Made from the rows of asics.csv when a scenario is loaded; nobody writes one.
+    """
+
+    host: str
+    origin: int  # row of Scenario.asics they come from
 
 
 class PowerContract(Table):

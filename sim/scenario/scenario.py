@@ -8,6 +8,7 @@ from pydantic import Field
 
 from sim.grid.matpower import Case
 from sim.scenario.bitcoin import BtcPrice, ConstantBtcPrice, GrowthNetwork, Network, Pool
+from sim.scenario.deals import Deposit, Host, Lease, Offtake, Project
 from sim.scenario.demand import Demand, Tenant
 from sim.scenario.energy import AnyProgramme, Carbon, CoincidentPeak, Grid
 from sim.scenario.model import (
@@ -18,9 +19,9 @@ from sim.scenario.model import (
     PolicySpec,
     Prices,
     SeriesSpec,
-    Treasury,
     Weather,
 )
+from sim.scenario.money import Firm, Insurance, Loan, Treasury
 from sim.scenario.quantity import REQUIRED, Table, quantity
 from sim.scenario.rows import (
     AsicGroup,
@@ -63,7 +64,14 @@ class ScenarioFile(Table):
         {}, "", "what the grid pays for stepping back, by name"
     )
     carbon: Carbon = quantity(Carbon(), "", "carbon intensity by zone")
+    firm: Firm = quantity(Firm(), "", "the firm's books")
     treasury: Treasury = quantity(Treasury(), "", "cash and bitcoin")
+    loans: dict[str, Loan] = quantity({}, "", "dollars against bitcoin, by name")
+    hosts: dict[str, Host] = quantity({}, "", "who houses machines, by name")
+    deposits: dict[str, Deposit] = quantity({}, "", "money held as security, by name")
+    offtakes: dict[str, Offtake] = quantity({}, "", "buyers of reserved GPU nodes, by name")
+    projects: dict[str, Project] = quantity({}, "", "what is built, by name")
+    insurance: dict[str, Insurance] = quantity({}, "", "policies, by name")
     policy: PolicySpec = quantity(PolicySpec(), "", "who decides")
     series: dict[str, SeriesSpec] = quantity({}, "", "recorded values, by name")
 
@@ -75,6 +83,7 @@ class Scenario(ScenarioFile, arbitrary_types_allowed=True):
     asics: tuple[AsicGroup, ...] = ()
     gpus: tuple[GpuGroup, ...] = ()
     tenants: tuple[Tenant, ...] = ()
+    leases: tuple[Lease, ...] = ()
     power_contracts: tuple[PowerContract, ...] = ()
     batteries: tuple[Battery, ...] = ()
     generators: tuple[Generator, ...] = ()

@@ -1,0 +1,147 @@
+"""What must hold of loans, contracts, projects and incidents of a scenario."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+
+from sim.scenario.problems import Problem, row_of, shown, unknown
+from sim.scenario.scenario import Scenario
+
+TOML = "scenario.toml"
+EVERYWHERE = "*"
+
+
+def money(s: Scenario) -> Iterator[Problem]:
+    """Treasury, loans, insurance."""
+    for k, sale in enumerate(s.treasury.sales):
+        if sale.repays is not None:
+            yield from unknown(TOML, f"treasury.sales[{k}].repays", sale.repays, s.loans)
+    pledged = 0.0
+    for name, loan in s.loans.items():
+        if loan.start_utc is None:
+            pledged += loan.collateral_btc
+        if loan.refinance is None:
+            continue
+        where = f"loans.{name}.refinance"
+        yield from unknown(TOML, where, loan.refinance, set(s.loans) - {name})
+        if loan.maturity_utc is None:
+            yield Problem(TOML, where, shown(loan.refinance), "needs maturity_utc")
+        follower = s.loans.get(loan.refinance)
+        if follower is not None and follower.start_utc != loan.maturity_utc:
+            what = f"must be the maturity of loans.{name}"
+            yield Problem(TOML, f"loans.{loan.refinance}.start_utc", "", what)
+    if pledged > s.treasury.opening_btc:
+        yield Problem(
+            TOML,
+            "treasury.opening_btc",
+            f"{s.treasury.opening_btc:g}",
+            f"loans outstanding at the start hold {pledged:g} BTC as collateral, which is part of "
+            "it: give at least that",
+        )
+    for name, policy in s.insurance.items():
+        yield from _names(f"insurance.{name}.sites", policy.sites, _sites(s))
+
+
+def deals(s: Scenario) -> Iterator[Problem]:
+    """Hosts, leases, deposits, offtakes."""
+    sites = _sites(s)
+    for name, host in s.hosts.items():
+        yield from _names(f"hosts.{name}.sites", host.sites, sites)
+        if host.move_to is not None:
+            yield from unknown(TOML, f"hosts.{name}.move_to", host.move_to, sites - set(host.sites))
+    yield from _shared({f"hosts.{n}": h.sites for n, h in s.hosts.items()}, "host")
+    yield from _leases(s, sites)
+    for name, deposit in s.deposits.items():
+        if deposit.host is not None:
+            yield from unknown(TOML, f"deposits.{name}.host", deposit.host, s.hosts)
+    reserved = {g.site for g in s.gpus if g.state == "contracted"}
+    for name, offtake in s.offtakes.items():
+        yield from _names(f"offtakes.{name}.sites", offtake.sites, sites)
+        for site in offtake.sites:
+            if site in sites - reserved:
+                what = "has no row of state contracted in gpus.csv"
+                yield Problem(TOML, f"offtakes.{name}.sites", shown(site), what)
+    yield from _shared({f"offtakes.{n}": o.sites for n, o in s.offtakes.items()}, "offtake")
+
+
+def _leases(s: Scenario, sites: set[str]) -> Iterator[Problem]:
+    for name, count in Counter(lease.name for lease in s.leases).items():
+        if count > 1:
+            yield Problem("leases.csv", "name", shown(name), "names must be unique")
+    there: Counter[tuple[str, str]] = Counter()
+    for group in s.asics:
+        if group.owner == "leased":
+            there[group.site, group.model] += group.count
+    asked: Counter[tuple[str, str]] = Counter()
+    for i, lease in enumerate(s.leases):
+        where = row_of(i, lease.name, "site")
+        yield from unknown("leases.csv", where, lease.site, sites)
+        key = lease.site, lease.model
+        asked[key] += lease.machines
+        if lease.site in sites and asked[key] > there[key]:
+            yield Problem(
+                "leases.csv",
+                row_of(i, lease.name, "machines"),
+                str(lease.machines),
+                f"asics.csv has {there[key]} machines {lease.model!r} with owner leased at "
+                f"{lease.site!r}; leases up to this row take {asked[key]}",
+            )
+
+
+def projects(s: Scenario) -> Iterator[Problem]:
+    """Projects, and the rows they deliver."""
+    sites = _sites(s)
+    named = {g.project for g in s.asics} | {g.project for g in s.gpus}
+    for sheet, rows in (
+        ("asics.csv", [(g.site, g.project) for g in s.asics]),
+        ("gpus.csv", [(g.site, g.project) for g in s.gpus]),
+    ):
+        for i, (site, wanted) in enumerate(rows):
+            if wanted:
+                yield from unknown(sheet, row_of(i, site, "project"), wanted, s.projects)
+    for name, project in s.projects.items():
+        where = f"projects.{name}"
+        yield from _names(f"{where}.substations_mw", project.substations_mw, sites)
+        if name not in named and not project.substations_mw:
+            yield Problem(
+                TOML,
+                where,
+                "",
+                "delivers nothing: name it in column project of gpus.csv or asics.csv, or give "
+                "substations_mw",
+            )
+        if project.finance not in ("cash", "btc"):
+            yield from unknown(TOML, f"{where}.finance", project.finance, {"cash", "btc", *s.loans})
+
+
+def incidents(s: Scenario) -> Iterator[Problem]:
+    """What incidents strike."""
+    allowed: dict[str, set[str]] = {
+        "sites": _sites(s) | {EVERYWHERE},
+        "zones": set(s.prices.zones),
+        "hosts": set(s.hosts),
+        "projects": set(s.projects),
+    }
+    for k, incident in enumerate(s.faults.incidents):
+        for target, names in allowed.items():
+            where = f"faults.incidents[{k}].{target} ({incident.kind})"
+            yield from _names(where, getattr(incident, target), names)
+
+
+def _sites(s: Scenario) -> set[str]:
+    return {site.name for site in s.sites}
+
+
+def _names(where: str, given: Iterable[str], allowed: set[str]) -> Iterator[Problem]:
+    for name in given:
+        yield from unknown(TOML, where, name, allowed)
+
+
+def _shared(sites: dict[str, tuple[str, ...]], what: str) -> Iterator[Problem]:
+    """A site may be with one host, or one offtake, only."""
+    first: dict[str, str] = {}
+    for where, names in sites.items():
+        for name in names:
+            if first.setdefault(name, where) != where:
+                yield Problem(
+                    TOML, f"{where}.sites", shown(name), f"has a {what} already: {first[name]}"
+                )

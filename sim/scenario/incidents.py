@@ -1,0 +1,85 @@
+"""What goes wrong, by date or by rate: `[[faults.incidents]]`."""
+
+from typing import Final, Literal
+
+from pydantic import model_validator
+
+from sim.scenario.quantity import REQUIRED, Instant, Table, quantity
+
+Kind = Literal[
+    "outage",
+    "network-cut",
+    "cooling",
+    "fire",
+    "curtailment",
+    "pool-outage",
+    "price-spike",
+    "termination",
+    "delivery-delay",
+]
+# What an incident strikes, and the keys it needs beside when it happens.
+NEEDS: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
+    "outage": ("sites", ("hours",)),
+    "network-cut": ("sites", ("hours",)),
+    "cooling": ("sites", ("hours",)),
+    "fire": ("sites", ("destroyed_fraction",)),
+    "curtailment": ("sites", ("hours",)),
+    "pool-outage": ("", ("hours",)),
+    "price-spike": ("zones", ("hours", "usd_per_mwh")),
+    "termination": ("hosts", ()),
+    "delivery-delay": ("projects", ("days",)),
+}
+
+
+class Incident(Table):
+    """One misfortune, or one kind of them that strikes at random.
+
+    outage: sites without power. network-cut: no pool and no request reaches them. cooling: machines
+    keep `left_fraction` of their power. fire: a share of the machines is destroyed, the site shut
+    for `hours`. curtailment: the grid leaves `left_fraction` of the connection. pool-outage: hashes
+    are not paid. price-spike: zones' prices at least `usd_per_mwh`. termination: hosts give notice.
+    delivery-delay: projects not yet delivered come `days` later.
+    """
+
+    kind: Kind = quantity(REQUIRED, "", "what happens")
+    sites: tuple[str, ...] = quantity((), "", 'names in sites.csv, or "*": all')
+    zones: tuple[str, ...] = quantity((), "", "price-spike: names in [prices.zones]")
+    hosts: tuple[str, ...] = quantity((), "", "termination: names in [hosts]")
+    projects: tuple[str, ...] = quantity((), "", "delivery-delay: names in [projects]")
+    start_utc: Instant | None = quantity(None, "UTC", "when; or per_year")
+    per_year: float | None = quantity(
+        None, "1/y", "or how often, for each site (zone, host, project): Poisson", gt=0, le=10_000
+    )
+    hours: float | None = quantity(
+        None, "h", "how long; by rate: on average (exponential)", gt=0, le=87_600
+    )
+    left_fraction: float = quantity(
+        0.0, "-", "cooling, curtailment: what is left", source="assumed: nothing", ge=0, lt=1
+    )
+    destroyed_fraction: float | None = quantity(
+        None, "-", "fire: share of the site's machines", gt=0, le=1
+    )
+    usd_per_mwh: float | None = quantity(
+        None, "USD/MWh", "price-spike: the price", gt=0, le=100_000
+    )
+    days: float | None = quantity(None, "d", "delivery-delay: how much later", gt=0, le=3650)
+    source: str = quantity("", "", "where the figures come from")
+
+    @model_validator(mode="after")
+    def _complete(self) -> "Incident":
+        target, keys = NEEDS[self.kind]
+        if (self.start_utc is None) == (self.per_year is None):
+            raise ValueError(f"{self.kind}: give one of start_utc and per_year")
+        if self.per_year is not None and self.kind in ("termination", "delivery-delay"):
+            raise ValueError(f"{self.kind}: happens by date; give start_utc")
+        for name in ("sites", "zones", "hosts", "projects"):
+            if bool(getattr(self, name)) != (name == target):
+                what = "is required" if name == target else "does not belong to it"
+                raise ValueError(f"{self.kind}: {name} {what}")
+        for name in ("hours", "destroyed_fraction", "usd_per_mwh", "days"):
+            given = getattr(self, name) is not None
+            if name in keys and not given:
+                raise ValueError(f"{self.kind}: {name} is required")
+            if given and name not in keys and not (self.kind == "fire" and name == "hours"):
+                raise ValueError(f"{self.kind}: {name} does not belong to it")
+        return self
