@@ -31,9 +31,10 @@ LOST_PRICE: Final = 3
 LOST_MODE: Final = 4
 LOST_RESTART: Final = 5
 LOST_LIMIT: Final = 6
-DEPLOYED: Final = 7
-ASIC_J: Final = 8
-ASIC_FLOWS: Final = 9
+LOST_OUTAGE: Final = 7
+DEPLOYED: Final = 8
+ASIC_J: Final = 9
+ASIC_FLOWS: Final = 10
 
 # Rows of `NodeState.flow`, since the last settlement.
 NODE_ON_S: Final = 0
@@ -46,7 +47,6 @@ class AsicGroups(NamedTuple):
     """Groups of identical ASICs: what never changes."""
 
     site: Ints  # (group,) index of the site
-    machines: Floats  # (group,) deployed
     nominal_ths: Floats  # (group,) nameplate of one machine [TH/s]
     mode_ths: Floats  # (group, mode) [TH/s]
     mode_w: Floats  # (group, mode) at the wall [W]
@@ -58,10 +58,10 @@ class AsicGroups(NamedTuple):
 class AsicState(NamedTuple):
     """Groups of identical ASICs: what changes."""
 
-    running: Floats  # (group,) machines that obey the controls
-    healthy: (
-        Floats  # (group,) machines that have not failed; a repaired one runs from the next step
-    )
+    deployed: Floats  # (group,) machines that stand there
+    healthy: Floats  # (group,) of these not failed; a repaired one runs from the next step
+    running: Floats  # (group,) of these where the site is open: they obey the controls
+    shut: Floats  # (group,) of these where it is not
     heat: Floats  # (group,) thermal factor on hashrate and power, 0 to 1
     cooling: Floats  # (group,) W of cooling for a W of machines
     factor: Floats  # (group,) W at the meter for a W of machines: cooling and losses
@@ -78,7 +78,6 @@ class NodeGroups(NamedTuple):
     """Groups of identical GPU nodes: what never changes."""
 
     site: Ints  # (node,)
-    nodes: Floats  # (node,) deployed
     node_w: Floats  # (node,) power of a node that limits must leave room for [W]
     drawn_w: Floats  # (node,) what it draws on average; 0: its engines tell [W]
     usd_per_h: Floats  # (node,) price of a reserved node-hour
@@ -91,8 +90,9 @@ class NodeGroups(NamedTuple):
 class NodeState(NamedTuple):
     """Groups of identical GPU nodes: what changes."""
 
-    running: Floats  # (node,)
+    deployed: Floats  # (node,)
     healthy: Floats  # (node,)
+    running: Floats  # (node,)
     cooling: Floats  # (node,) W of cooling for a W of machines
     factor: Floats  # (node,) W at the meter for a W of machines
     shares: Floats  # (3, node) of the running nodes: WISH, READY (= WISH), GRANTED
@@ -156,25 +156,25 @@ PRICE_S: Final = 16
 AMBIENT_S: Final = 17
 NODES_ON_S: Final = 18
 NODES_S: Final = 19
-FATES: Final = 20  # eight rows in the order of AsicState.flow: HASHED … DEPLOYED
-TOKEN_USD: Final = 28
-TOKEN_J: Final = 29
-GENERATION_J: Final = 30  # on-site generation
-BATTERY_J: Final = 31  # into batteries less out of them, at their terminals
-DISCHARGED_J: Final = 32
-FUEL_USD: Final = 33
-WEAR_USD: Final = 34
-CONTRACT_USD: Final = 35  # blocks at their price less the same at the real-time price
-RESOLD_USD: Final = 36  # what of a block was not used, at the real-time price (part of the above)
-DEMAND_USD: Final = 37  # demand charges, and take-or-pay that was not taken
-PEAK_USD: Final = 38  # transmission by coincident peaks, when they occur
-PROGRAMME_USD: Final = 39
-PENALTY_USD: Final = 40
-CARBON_KG: Final = 41
-DAY_AHEAD_S: Final = 42  # day-ahead price times seconds
-WET_BULB_S: Final = 43
-RESERVED_J: Final = 44  # awarded reserve times seconds
-SITE_FLOWS: Final = 45
+FATES: Final = 20  # nine rows in the order of AsicState.flow: HASHED … DEPLOYED
+TOKEN_USD: Final = 29
+TOKEN_J: Final = 30
+GENERATION_J: Final = 31  # on-site generation
+BATTERY_J: Final = 32  # into batteries less out of them, at their terminals
+DISCHARGED_J: Final = 33
+FUEL_USD: Final = 34
+WEAR_USD: Final = 35
+CONTRACT_USD: Final = 36  # blocks at their price less the same at the real-time price
+RESOLD_USD: Final = 37  # what of a block was not used, at the real-time price (part of the above)
+DEMAND_USD: Final = 38  # demand charges, and take-or-pay that was not taken
+PEAK_USD: Final = 39  # transmission by coincident peaks, when they occur
+PROGRAMME_USD: Final = 40
+PENALTY_USD: Final = 41
+CARBON_KG: Final = 42
+DAY_AHEAD_S: Final = 43  # day-ahead price times seconds
+WET_BULB_S: Final = 44
+RESERVED_J: Final = 45  # awarded reserve times seconds
+SITE_FLOWS: Final = 46
 
 # Rows of `SiteState.terms`: what is in force at a site now, and what a billing month has seen.
 ZONE_PRICE: Final = 0  # real-time price of the zone [USD/MWh]
@@ -191,7 +191,9 @@ MONTH_PEAK_W: Final = 10  # highest control step of the month
 MONTH_BLOCK_J: Final = 11  # used of physical blocks
 MONTH_OFFER_J: Final = 12  # size of those blocks times time
 LAST_W: Final = 13  # meter of the control step that was billed last
-SITE_TERMS: Final = 14
+OPEN: Final = 14  # 1: machines may run, 0: no power, no network or no host
+COOLED: Final = 15  # share of its power that a machine keeps where cooling has failed
+SITE_TERMS: Final = 16
 
 # States of a programme, and columns of `Programmes.terms`.
 IDLE: Final = 0

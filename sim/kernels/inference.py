@@ -14,5 +14,5 @@ def advance_nodes(groups: NodeGroups, state: NodeState, first: int, last: int, t
         state.last_s[n] = t_s
         on = state.running[n] * state.shares[GRANTED, n]
         state.flow[NODE_ON_S, n] += on * dt
-        state.flow[NODE_MISSED_S, n] += (groups.nodes[n] - on) * dt
+        state.flow[NODE_MISSED_S, n] += (state.deployed[n] - on) * dt
         state.flow[NODE_J, n] += on * groups.drawn_w[n] * dt

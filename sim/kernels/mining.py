@@ -8,6 +8,7 @@ from sim.kernels.arrays import (
     LOST_FAILURE,
     LOST_LIMIT,
     LOST_MODE,
+    LOST_OUTAGE,
     LOST_PRICE,
     LOST_RESTART,
     LOST_THERMAL,
@@ -55,8 +56,10 @@ def advance_groups(groups: AsicGroups, state: AsicState, first: int, last: int, 
         if on > 0.0:
             booting = state.starting[g] / on * on_ths * booting_s
         flow = state.flow
-        flow[DEPLOYED, g] += groups.machines[g] * nominal * dt
-        flow[LOST_FAILURE, g] += (groups.machines[g] - state.running[g]) * nominal * dt
+        off = state.deployed[g] - state.running[g] - state.shut[g]
+        flow[DEPLOYED, g] += state.deployed[g] * nominal * dt
+        flow[LOST_FAILURE, g] += off * nominal * dt
+        flow[LOST_OUTAGE, g] += state.shut[g] * nominal * dt
         flow[LOST_THERMAL, g] += state.running[g] * (1.0 - state.heat[g]) * nominal * dt
         idle_th = able * (1.0 - wish) * nominal * dt
         slowed_th = able * (wish * nominal - wish_ths) * dt

@@ -9,6 +9,7 @@ from sim.kernels.arrays import (
     BATTERY_J,
     CARBON_KG,
     CARBON_KG_PER_J,
+    COOLED,
     COOLING_J,
     CREDIT_USD,
     DAY_AHEAD_PRICE,
@@ -30,6 +31,7 @@ from sim.kernels.arrays import (
     NODE_ON_S,
     NODES_ON_S,
     NODES_S,
+    OPEN,
     OVERHEAD_J,
     POWERED,
     PRICE_S,
@@ -188,8 +190,10 @@ def condition(
     """Let the weather in force act (cooling, meter factors, thermal factors); repaired rejoin."""
     for g in range(asics.site.shape[0]):
         s = asics.site[g]
-        asic.running[g] = asic.healthy[g]
-        asic.heat[g] = derating(asics.thermal[g], site.ambient_c[s], site.wet_bulb_c[s])
+        asic.running[g] = asic.healthy[g] * site.terms[OPEN, s]
+        asic.shut[g] = asic.healthy[g] - asic.running[g]
+        heat = derating(asics.thermal[g], site.ambient_c[s], site.wet_bulb_c[s])
+        asic.heat[g] = heat * site.terms[COOLED, s]
         asic.cooling[g] = _cooling(
             sites.pue[s, 0], sites.pue[s, 1], sites.pue[s, 2], asics.thermal[g],
             site.ambient_c[s], site.wet_bulb_c[s],
@@ -197,7 +201,8 @@ def condition(
         asic.factor[g] = (1.0 + asic.cooling[g]) / (1.0 - sites.loss[s])
     for n in range(node.healthy.shape[0]):
         s = nodes.site[n]
-        node.running[n] = node.healthy[n]  # a slice takes numba 4 s to compile
+        open_share = site.terms[OPEN, s] * site.terms[COOLED, s]  # nodes know no derating
+        node.running[n] = node.healthy[n] * open_share
         node.cooling[n] = _cooling(
             sites.pue[s, 0], sites.pue[s, 1], sites.pue[s, 2], nodes.thermal[n],
             site.ambient_c[s], site.wet_bulb_c[s],

@@ -15,6 +15,7 @@ from sim.kernels.arrays import (
 )
 from sim.kernels.thermal import COOLING_COLUMNS
 from sim.scenario import catalogue
+from sim.scenario.rows import AsicGroup, GpuGroup, MovedGroup
 from sim.scenario.scenario import Scenario
 from sim.units import SECONDS_PER_MINUTE
 
@@ -26,6 +27,11 @@ PRECEDENCE: Final = {"contracted": 1.0, "serving": 0.5, "batch": 0.0}  # when li
 def cooled(way: str, wet: bool) -> Floats:
     """The figures of a way of cooling (COOLING_COLUMNS,), or of the wet one in its place."""
     return catalogue.cooling()[WET.get(way, way) if wet else way].row()
+
+
+def awaited(group: AsicGroup | GpuGroup) -> bool:
+    """Whether machines are not there at the start: a project or a host's end brings them."""
+    return bool(group.project) or isinstance(group, MovedGroup)
 
 
 def build_asics(scenario: Scenario, names: list[str]) -> tuple[AsicGroups, AsicState]:
@@ -41,10 +47,9 @@ def build_asics(scenario: Scenario, names: list[str]) -> tuple[AsicGroups, AsicS
     wet = {site.name: site.cooling == "wet" for site in scenario.sites}
     thermal = [cooled(m.cooling, wet[g.site]) for g, m in zip(groups, models, strict=True)]
     mining = scenario.mining
-    machines = np.array([float(g.count) for g in groups])
+    machines = np.array([0.0 if awaited(g) else float(g.count) for g in groups])
     asics = AsicGroups(
         site=np.array([names.index(g.site) for g in groups], dtype=np.int64),
-        machines=machines,
         nominal_ths=np.array([m.nominal.hashrate_ths for m in models]),
         mode_ths=mode_ths,
         mode_w=mode_w,
@@ -55,8 +60,10 @@ def build_asics(scenario: Scenario, names: list[str]) -> tuple[AsicGroups, AsicS
         ),
     )
     state = AsicState(
-        running=machines.copy(),
+        deployed=machines,
         healthy=machines.copy(),
+        running=machines.copy(),
+        shut=np.zeros(count),
         heat=np.ones(count),
         cooling=np.zeros(count),
         factor=np.ones(count),
@@ -91,7 +98,6 @@ def build_nodes(scenario: Scenario, names: list[str]) -> tuple[NodeGroups, NodeS
     )
     nodes = NodeGroups(
         site=np.array([names.index(g.site) for g in groups], dtype=np.int64),
-        nodes=np.array([float(g.nodes) for g in groups]),
         node_w=np.where(serving, most_w, mean_w),
         drawn_w=np.where(serving, 0.0, mean_w),
         usd_per_h=usd_per_h,
@@ -100,9 +106,11 @@ def build_nodes(scenario: Scenario, names: list[str]) -> tuple[NodeGroups, NodeS
         contracted=contracted,
         thermal=np.array([cooled("chiller", False)] * count).reshape(count, COOLING_COLUMNS),
     )
+    there = np.array([0.0 if awaited(g) else float(g.nodes) for g in groups])
     state = NodeState(
-        running=nodes.nodes.copy(),
-        healthy=nodes.nodes.copy(),
+        deployed=there,
+        healthy=there.copy(),
+        running=there.copy(),
         cooling=np.zeros(count),
         factor=np.ones(count),
         shares=np.ones((3, count)),

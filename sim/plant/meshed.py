@@ -34,6 +34,7 @@ class Meshed:
         self.load_mw: Floats = site_mesh.mesh.load_mw
         self.generation_mw: Floats | None = None
         self.dead = np.zeros(len(self.site_bus), dtype=np.bool_)
+        self.powerless = self.dead  # (site,) dead, or its own connection is out
         self.flow_mw = np.zeros(len(self.line_names))
         self.feasible = True
 
@@ -50,6 +51,8 @@ class Meshed:
         limit = self.whole.limit_mw.copy()
         service = self.whole.in_service.copy()
         for line, share in left.items():
+            if line < 0:
+                continue  # a site's own connection
             service[line] &= share > 0.0
             limit[line] *= share if share > 0.0 else 1.0
         self.grid = self._grid(replace(self.whole, limit_mw=limit, in_service=service))
@@ -62,7 +65,7 @@ class Meshed:
         The lines see what a site draws beyond its own supply; that feeds its best uses first.
         """
         count = len(self.site_bus)
-        site.terms[POWERED] = np.where(self.dead, 0.0, 1.0)
+        site.terms[POWERED] = np.where(self.powerless, 0.0, 1.0)
         room_w = limits.room_w.copy()
         allot(items.value, items.wish_w, items.site, limits, room_w, items.granted_w)
         find_binding(site, limits, room_w)

@@ -1,6 +1,6 @@
 """The fleet in force: every array of the run, and the kernels bound to them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple
@@ -50,6 +50,7 @@ from sim.kernels.jit import bind
 from sim.kernels.mining import advance_groups
 from sim.plant.machines import build_asics, build_nodes
 from sim.plant.meshed import Meshed
+from sim.plant.presence import ASIC, GPU, Presence
 from sim.plant.programmes import Desk, build_programmes
 from sim.plant.sites import (
     Conditions,
@@ -73,7 +74,7 @@ from sim.policy import (
 from sim.scenario.scenario import Scenario
 from sim.units import J_PER_MWH
 from sim.world.market import Cleared
-from sim.world.topology import Topology, compile_topology
+from sim.world.topology import Topology, compile_topology, own_link, planned_mw
 
 
 class _Calls(NamedTuple):
@@ -109,7 +110,10 @@ class Plant:
     site_names: tuple[str, ...]
     inference: Inference | None
     meshed: Meshed | None
+    presence: Presence
     links_left: dict[int, float]  # links that are out or derated: share of their capacity
+    built_mw: Floats  # (site,) connection of each site without what is only planned
+    planned_mw: Floats  # (site,) with it
     _calls: _Calls
 
     @classmethod
@@ -128,7 +132,6 @@ class Plant:
         for table in (asics, nodes, sites, assets):
             _freeze(table)
         limits.path.flags.writeable = False
-        make_room(limits, sites, site, topology.capacity_w)
         at = np.concatenate([asics.site, nodes.site, assets.battery_site])
         items = Items(np.zeros(len(at)), np.zeros(len(at)), np.zeros(len(at)), at)
         programmes = build_programmes(scenario)
@@ -137,7 +140,14 @@ class Plant:
             asics, asic, nodes, node, sites, site, assets, asset, limits, items, *programmes,
             called_w,
         )  # fmt: skip
-        return cls(
+        presence = Presence(
+            scenario,
+            {ASIC: asics.site, GPU: nodes.site},
+            {ASIC: asic, GPU: node},
+            site,
+            inference,
+        )
+        plant = cls(
             asics=asics,
             asic=asic,
             nodes=nodes,
@@ -153,7 +163,10 @@ class Plant:
             site_names=tuple(names),
             inference=inference,
             meshed=Meshed(topology.mesh) if topology.mesh is not None else None,
+            presence=presence,
             links_left={},
+            built_mw=np.array([s.power_limit_mw for s in scenario.sites]),
+            planned_mw=np.array([planned_mw(scenario, s) for s in scenario.sites]),
             _calls=_Calls(
                 advance=bind(advance, fleet, floats=1),
                 settle=bind(settle, fleet, floats=1),
@@ -166,6 +179,8 @@ class Plant:
                 advance_nodes=bind(advance_nodes, nodes, node, ints=2, floats=1),
             ),
         )
+        plant.connect()
+        return plant
 
     def advance(self, t_s: int) -> None:
         """Run all machines to `t_s` under the controls in force."""
@@ -230,7 +245,7 @@ class Plant:
             market.hashprice_usd_per_ph_day,
             AsicView(
                 asics.site,
-                asic.healthy.copy(),
+                asic.running.copy(),
                 asic.heat.copy(),
                 asic.factor.copy(),
                 asics.mode_ths,
@@ -240,7 +255,7 @@ class Plant:
             ),
             GpuView(
                 nodes.site,
-                node.healthy.copy(),
+                node.running.copy(),
                 nodes.node_w,
                 node.factor.copy(),
                 nodes.worth_usd_per_h,
@@ -302,10 +317,20 @@ class Plant:
         """Links that are out or derated (share left); the sites that are now without supply."""
         self.links_left.update(left)
         if self.meshed is not None:
-            dead = self.meshed.set_links(left)
-            capacity_w = np.where(dead, 0.0, self.topology.capacity_w)
-        else:
-            capacity_w = self.topology.capacity(left)
+            self.meshed.set_links(self.links_left)
+        return self.connect()
+
+    def connect(self) -> list[str]:
+        """Limits anew by links, built connections and incidents; the sites without supply."""
+        left = dict(self.links_left)
+        for s, (built, planned) in enumerate(zip(self.built_mw, self.planned_mw, strict=True)):
+            share = built / planned * self.presence.connection(s) if planned > 0.0 else 0.0
+            if share != 1.0:
+                left[own_link(s)] = share
+        capacity_w = self.topology.capacity(left)
+        if self.meshed is not None:
+            capacity_w[self.meshed.dead] = 0.0  # limits of a mesh are those of the sites
+            self.meshed.powerless = capacity_w <= 0.0
         make_room(self.limits, self.sites, self.site, capacity_w)
         dark = [(capacity_w[path[path >= 0]] <= 0.0).any() for path in self.topology.path]
         return [name for name, out in zip(self.site_names, dark, strict=True) if out]
@@ -351,25 +376,20 @@ class Plant:
             assets.generator[:, 1] * J_PER_MWH,
         )
 
-    def fail(self, kind: str, group: int, machine: int, t_s: int) -> None:
-        """One machine of a group stops for good until it is repaired."""
-        if kind == "asic":
+    def fail(self, kind: str, group: int, machine: int, t_s: int) -> bool:
+        """One machine of a group stops until it is repaired; False where it does not run anyway."""
+        if kind == ASIC:
             self._calls.advance_groups(group, group + 1, t_s)
-            state: AsicState | NodeState = self.asic
         else:
             self._calls.advance_nodes(group, group + 1, t_s)
-            state = self.node
-            if self.inference is not None:
-                self._serve(t_s)
-                self.inference.fail(group, machine)
-        state.healthy[group] -= 1.0
-        state.running[group] -= 1.0
+            self._serve(t_s)
+        return self.presence.fail(kind, group, machine)
 
-    def repair(self, kind: str, group: int, machine: int) -> None:
-        """One machine of a group is healthy again; it runs from the next control step on."""
-        (self.asic if kind == "asic" else self.node).healthy[group] += 1.0
-        if kind == "gpu" and self.inference is not None:
-            self.inference.repair(group, machine)
+    def change(self, sites: Iterable[int]) -> list[str]:
+        """Let what changed in `presence` act on these sites; those without supply."""
+        self._calls.condition()
+        dark = self.connect()
+        return [self.site_names[s] for s in sites if self.site_names[s] in dark]
 
     @property
     def limit_names(self) -> tuple[str, ...]:

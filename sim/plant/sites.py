@@ -5,7 +5,9 @@ from typing import NamedTuple
 import numpy as np
 
 from sim.kernels.arrays import (
+    COOLED,
     DAY_AHEAD_PRICE,
+    OPEN,
     POWERED,
     SITE_FLOWS,
     SITE_TERMS,
@@ -50,7 +52,7 @@ def build_sites(scenario: Scenario, topology: Topology) -> tuple[Sites, SiteStat
     terms = np.zeros((SITE_TERMS, count))
     terms[DAY_AHEAD_PRICE] = np.nan
     terms[SOON_W] = np.inf
-    terms[POWERED] = 1.0
+    terms[[POWERED, OPEN, COOLED]] = 1.0
     state = SiteState(
         price=np.zeros(count),
         ambient_c=np.zeros(count),

@@ -21,6 +21,7 @@ CAUSES: Final = (
     ("price", "lost_price_phs", ORANGE),
     ("limit", "lost_limit_phs", RED),
     ("failure", "lost_failure_phs", PURPLE),
+    ("outage", "lost_outage_phs", "black"),
     ("heat", "lost_thermal_phs", YELLOW),
     ("mode", "lost_mode_phs", SKY),
     ("restart", "lost_restart_phs", GREY),

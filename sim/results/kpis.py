@@ -22,6 +22,7 @@ from sim.kernels.arrays import (
     LOST_FAILURE,
     LOST_LIMIT,
     LOST_MODE,
+    LOST_OUTAGE,
     LOST_PRICE,
     LOST_RESTART,
     LOST_THERMAL,
@@ -187,6 +188,12 @@ def lost_thermal_ehs(t: Totals) -> float:
 def lost_limit_ehs(t: Totals) -> float:
     """Worth running but below a full limit, or cut by one, mean [EH/s]."""
     return _ehs(t, LOST_LIMIT)
+
+
+@kpi
+def lost_outage_ehs(t: Totals) -> float:
+    """Sites without power or network, or that a host has closed, mean [EH/s]."""
+    return _ehs(t, LOST_OUTAGE)
 
 
 @kpi

@@ -30,6 +30,7 @@ UNITS: Final = {
 CAUSES: Final = {
     "price": "switched off by the policy",
     "mode": "slower firmware mode (negative: overclocked)",
+    "outage": "site without power, network or host",
     "failure": "failed, or waiting to rejoin",
     "thermal": "derated or tripped by heat",
     "limit": "worth running, but a limit of the grid is full",

@@ -29,6 +29,7 @@ from sim.kernels.arrays import (
     LOST_FAILURE,
     LOST_LIMIT,
     LOST_MODE,
+    LOST_OUTAGE,
     LOST_PRICE,
     LOST_RESTART,
     LOST_THERMAL,
@@ -86,6 +87,7 @@ MEANS: Final = {
     "lost_mode_phs": (FATES + LOST_MODE, TH_PER_PH),
     "lost_restart_phs": (FATES + LOST_RESTART, TH_PER_PH),
     "lost_limit_phs": (FATES + LOST_LIMIT, TH_PER_PH),
+    "lost_outage_phs": (FATES + LOST_OUTAGE, TH_PER_PH),
     "gpu_nodes_on": (NODES_ON_S, 1.0),
     "gpu_nodes": (NODES_S, 1.0),
 }
@@ -124,6 +126,7 @@ class Recorder:
             "gpu": [(g.site, g.gpu, g.nodes) for g in scenario.gpus],
         }
         self.down_s = {"asic": 0, "gpu": 0}
+        self.machine_s = {"asic": 0, "gpu": 0}
         self._failed_at: dict[tuple[str, int, int], int] = {}
         self._done = 0
         self._closed = 0
@@ -161,6 +164,14 @@ class Recorder:
         """Something that is not a machine's failure or repair."""
         self._events.append((t_s, kind, site, subject, detail))
 
+    def stand(self, t_s: int, kind: str, machines: int) -> None:
+        """So many machines more (or fewer) stand there from now on."""
+        self.machine_s[kind] += machines * (self.horizon_s - t_s)
+
+    def gone(self, t_s: int, kind: str, group: int, machine: int) -> None:
+        """A machine in repair was destroyed or taken away."""
+        self.down_s[kind] += t_s - self._failed_at.pop((kind, group, machine))
+
     def failed(self, t_s: int, kind: str, group: int, machine: int) -> None:
         """A machine failed."""
         self._failed_at[kind, group, machine] = t_s
@@ -173,7 +184,7 @@ class Recorder:
 
     def availability(self, kind: str) -> float:
         """Share of machine-time in which machines had not failed; NaN without machines."""
-        machine_s = sum(count for _, _, count in self.machines[kind]) * self.horizon_s
+        machine_s = self.machine_s[kind]
         still_s = sum(
             self.horizon_s - t_s for (k, _, _), t_s in self._failed_at.items() if k == kind
         )

@@ -8,6 +8,7 @@ import numpy as np
 
 from sim.grid.mesh import Mesh, SusceptanceForm, mesh_of
 from sim.kernels.arrays import Floats, Ints
+from sim.scenario.rows import Site
 from sim.scenario.scenario import Scenario
 from sim.units import W_PER_MW
 
@@ -36,7 +37,7 @@ class Topology:
     loss: Floats  # (site,) share of the meter's power lost on the way from the root
     link_names: tuple[str, ...]  # rows of grid_links.csv, or branches of the case
     mesh: SiteMesh | None = None
-    capacity_w: Floats = field(init=False)  # (limit,) with every link in service
+    capacity_w: Floats = field(init=False)  # (limit,) with every link in service, all built
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "capacity_w", self.capacity({}))
@@ -46,6 +47,17 @@ class Topology:
         return np.array(
             [min(w * left.get(link, 1.0) for w, link in folded) for folded in self.edges]
         )
+
+
+def own_link(site: int) -> int:
+    """Number of a site's own connection among the links: below zero, no row of a sheet."""
+    return -1 - site
+
+
+def planned_mw(scenario: Scenario, site: Site) -> float:
+    """A site's limit with every substation that may be built for it [MW]."""
+    built = (p.substations_mw.get(site.name, 0.0) for p in scenario.projects.values() if p.enabled)
+    return site.power_limit_mw + sum(built)
 
 
 def is_meshed(scenario: Scenario) -> bool:
@@ -64,9 +76,9 @@ def is_meshed(scenario: Scenario) -> bool:
 def grid_graph(scenario: Scenario) -> "nx.MultiDiGraph[Node]":
     """Zones, substations, transformers, feeders and sites; edges carry capacity and loss.
 
-    Edge attributes: `capacity_w` [W], `loss` [-], `link` (row of grid_links.csv, -1: a site's own
-    edge, which is its interconnect). A site without a grid node hangs on its price zone, which then
-    needs no row in grid_nodes.csv.
+    Edge attributes: `capacity_w` [W], `loss` [-], `link`: row of grid_links.csv, or `own_link` of a
+    site, its interconnect with the substations that are planned for it. A site without a grid node
+    hangs on its price zone, which then needs no row in grid_nodes.csv.
     """
     graph: nx.MultiDiGraph[Node] = nx.MultiDiGraph()
     for node in scenario.grid_nodes:
@@ -79,15 +91,15 @@ def grid_graph(scenario: Scenario) -> "nx.MultiDiGraph[Node]":
             loss=link.loss_fraction,
             link=row,
         )
-    for site in scenario.sites:
+    for i, site in enumerate(scenario.sites):
         upstream = ("node", site.grid_node) if site.grid_node else ("zone", site.price_zone)
         graph.add_node(upstream)
         graph.add_edge(
             upstream,
             ("site", site.name),
-            capacity_w=site.power_limit_mw * W_PER_MW,
+            capacity_w=planned_mw(scenario, site) * W_PER_MW,
             loss=0.0,
-            link=-1,
+            link=own_link(i),
         )
     return graph
 
@@ -140,7 +152,10 @@ def _meshed(scenario: Scenario, graph: "nx.MultiDiGraph[Node]") -> Topology:
     return Topology(
         graph=graph,
         limit_names=tuple(f"site {s.name}" for s in scenario.sites),
-        edges=tuple(((s.power_limit_mw * W_PER_MW, -1),) for s in scenario.sites),
+        edges=tuple(
+            ((planned_mw(scenario, s) * W_PER_MW, own_link(i)),)
+            for i, s in enumerate(scenario.sites)
+        ),
         path=np.arange(count, dtype=np.int64)[:, None],
         loss=np.zeros(count),
         link_names=mesh.mesh.line_names,

@@ -17,6 +17,7 @@ from sim.world.energy import (
     generation,
     reserve_prices,
 )
+from sim.world.incidents import Misfortune, lead_times_s, misfortunes, spiked
 from sim.world.outages import LinkChange, MachineFailures, link_changes
 from sim.world.peaks import Peaks
 from sim.world.signals import btc_signal, price_signal, weather
@@ -38,6 +39,8 @@ class World(NamedTuple):
     calls: tuple[ProgrammeCall, ...]
     peaks: Peaks | None
     link_changes: tuple[LinkChange, ...]
+    misfortunes: tuple[Misfortune, ...]
+    lead_times_s: dict[str, int]  # by project
     asic_failures: tuple[MachineFailures, ...]  # one for each ASIC group, none when disabled
     gpu_failures: tuple[MachineFailures, ...]
     requests: Requests  # of the tenants, by day
@@ -60,10 +63,13 @@ def build_world(scenario: Scenario, streams: Streams) -> World:
         if key not in places:
             places[key] = weather(scenario, site, streams, t_s)
     at = [places[s.climate, s.offset_h] for s in scenario.sites]
+    zone_usd_per_mwh = np.stack([zones[s.price_zone] for s in scenario.sites], axis=1)
+    happened = misfortunes(scenario, streams)
+    spiked(scenario, happened, zone_usd_per_mwh, horizon.step_s)
     return World(
         chain=build_chain(scenario, streams),
         usd_per_btc=btc_signal(scenario, streams).at(t_s),
-        zone_usd_per_mwh=np.stack([zones[s.price_zone] for s in scenario.sites], axis=1),
+        zone_usd_per_mwh=zone_usd_per_mwh,
         ambient_c=np.stack([ambient for ambient, _ in at], axis=1),
         wet_bulb_c=np.stack([wet for _, wet in at], axis=1),
         day_ahead_usd_per_mwh=day_ahead(scenario, t_s),
@@ -73,6 +79,8 @@ def build_world(scenario: Scenario, streams: Streams) -> World:
         calls=programme_calls(scenario, streams),
         peaks=coincident_peaks(scenario, t_s[:-1], horizon.step_s),
         link_changes=link_changes(scenario, streams),
+        misfortunes=happened,
+        lead_times_s=lead_times_s(scenario, streams),
         asic_failures=_failures(scenario, "asic", streams),
         gpu_failures=_failures(scenario, "gpu", streams),
         requests=Requests(scenario, streams),

@@ -11,6 +11,7 @@ from sim.kernels.arrays import (
     LOST_FAILURE,
     LOST_LIMIT,
     LOST_MODE,
+    LOST_OUTAGE,
     LOST_PRICE,
     LOST_RESTART,
     LOST_THERMAL,
@@ -25,7 +26,8 @@ def plant_with(draw_seed: int) -> Plant:
     plant = Plant.build(build_scenario())
     draw = np.random.default_rng(draw_seed)
     a = plant.asic
-    a.running[:] = np.floor(plant.asics.machines * draw.uniform(0.5, 1, 3))
+    a.running[:] = np.floor(a.deployed * draw.uniform(0.3, 0.8, 3))
+    a.shut[:] = np.floor((a.deployed - a.running) * draw.random(3))
     a.heat[:] = draw.choice([0.0, 0.93, 1.0], 3)
     wish = draw.random(plant.asics.mode_w.shape) * (plant.asics.mode_w > 0) / 4
     for row, part in enumerate((1.0, 0.8, 0.6)):
@@ -40,11 +42,13 @@ def twin(plant: Plant, g: int, seconds: int) -> dict[int, float]:
     """One machine type, second by second, each sentence of the definition in turn."""
     groups, state = plant.asics, plant.asic
     nominal = groups.nominal_ths[g]
-    out = dict.fromkeys(range(9), 0.0)
+    out = dict.fromkeys(range(10), 0.0)
     ths = groups.mode_ths[g]
+    failed = state.deployed[g] - state.running[g] - state.shut[g]
     for t in range(seconds):
-        out[DEPLOYED] += groups.machines[g] * nominal
-        out[LOST_FAILURE] += (groups.machines[g] - state.running[g]) * nominal
+        out[DEPLOYED] += state.deployed[g] * nominal
+        out[LOST_FAILURE] += failed * nominal
+        out[LOST_OUTAGE] += state.shut[g] * nominal
         out[LOST_THERMAL] += state.running[g] * nominal * (1 - state.heat[g])
         able = state.running[g] * state.heat[g]
         wish, ready, granted = state.shares[:, g]
@@ -77,7 +81,7 @@ def test_equals_its_plain_twin(seed: int, seconds: int) -> None:
     advance_groups(plant.asics, plant.asic, 0, 3, float(seconds))
     for g in range(3):
         got = plant.asic.flow[:, g]
-        wanted = np.array([expected[g][row] for row in range(9)])
+        wanted = np.array([expected[g][row] for row in range(10)])
         np.testing.assert_allclose(got, wanted, rtol=1e-9, atol=1e-6)
 
 

@@ -1,12 +1,13 @@
 """The clock: simpy decides when, kernels compute what flowed in between."""
 
 from collections.abc import Callable, Generator
-from itertools import groupby
 from typing import Any, Final
 
 import numpy as np
 import simpy
 
+from sim.engine.failures import Workshop
+from sim.engine.grid_events import call, link_changes
 from sim.finance.books import Books
 from sim.finance.contracts import EnergyTerms
 from sim.finance.months import MonthlyBills
@@ -19,11 +20,9 @@ from sim.results.recorder import Recorder
 from sim.results.serving import ServingRecord
 from sim.scenario.scenario import Scenario
 from sim.streams import Streams
-from sim.units import SECONDS_PER_DAY, SECONDS_PER_MINUTE, TH_PER_EH, TH_PER_PH
-from sim.world.calls import ProgrammeCall
+from sim.units import SECONDS_PER_DAY, TH_PER_EH, TH_PER_PH
 from sim.world.difficulty import btc_per_th
 from sim.world.market import build_market
-from sim.world.outages import MachineFailures, in_order
 from sim.world.world import World, build_world
 
 AFTER_EVENTS: Final[Any] = (
@@ -53,12 +52,11 @@ class Engine:
             scenario, ServingRecord(self.inference) if self.inference is not None else None
         )
         self.recorder.limit_names = self.plant.limit_names
+        for kind, state in self.plant.presence.states.items():
+            self.recorder.stand(0, kind, int(state.deployed.sum()))
         self.market = build_market(scenario, self.plant.topology)
         self.env = simpy.Environment()
-        self.technicians = [
-            simpy.Resource(self.env, capacity=s.technicians) if s.technicians else None
-            for s in scenario.sites
-        ]
+        self.workshop = Workshop(self)
         self.phases: tuple[Callable[[], None], ...] = (
             self.advance,
             self.settle,
@@ -89,14 +87,14 @@ class Engine:
         """
         env = self.env
         env.process(self._chain_changes())
-        env.process(self._link_changes())
-        for call in self.world.calls:
-            env.process(self._call(call))
+        env.process(link_changes(self))
+        for due in self.world.calls:
+            env.process(call(self, due))
         for kind, failures in (
             ("asic", self.world.asic_failures),
             ("gpu", self.world.gpu_failures),
         ):
-            env.process(self._failures(kind, list(failures)))
+            env.process(self.workshop.failures(kind, list(failures)))
         control = env.process(self._control(progress))
         env.run(until=control)
         return self.recorder
@@ -220,84 +218,18 @@ class Engine:
                 )
             self.recorder.event(self.now_s, kind, "", "network", detail)
 
-    def _link_changes(self) -> Process:
-        """Links that go out or come back: limits anew, and a decision under them."""
-        left: dict[int, float] = {}
-        for t_s, changes in groupby(self.world.link_changes, key=lambda c: c.t_s):
-            if t_s >= self.scenario.horizon.seconds:
-                return
-            yield self.env.timeout(t_s - self.now_s)
-            for change in changes:
-                left[change.link] = change.left
-                name = self.plant.topology.link_names[change.link]
-                kind = "link back" if change.left >= 1.0 else "link out"
-                detail = f"{change.left:.0%} of its capacity"
-                self.recorder.event(t_s, kind, "", name, detail)
-            self._between(lambda: self._set_links(left))
-
-    def _set_links(self, left: dict[int, float]) -> None:
-        dark = self.plant.set_links(left)
-        if self.market is not None:
-            self.market.set_links(left)
-        for name in dark:
-            self.recorder.event(self.now_s, "site without supply", name, "grid", "a link is out")
-
-    def _call(self, call: ProgrammeCall) -> Process:
-        """A programme calls: notice, response, end; each asks for a new decision."""
-        desk, name = self.plant.desk, self.plant.desk.names[call.programme]
-        yield self.env.timeout(call.notice_s)
-        self.advance()
-        self.settle()
-        owed_mw = desk.announce(call.programme)
-        minutes = (call.start_s - call.notice_s) / SECONDS_PER_MINUTE
-        self.recorder.event(
-            self.now_s, "call", "", name, f"{owed_mw:.3f} MW owed in {minutes:g} minutes"
-        )
-        self._decide_anew()
-        yield self.env.timeout(call.start_s - self.now_s)
-        self._between(lambda: desk.begin(call.programme))
-        self.recorder.event(self.now_s, "response due", "", name, f"{owed_mw:.3f} MW")
-        yield self.env.timeout(min(call.end_s, self.scenario.horizon.seconds) - self.now_s)
-        self.advance()
-        self.settle()
-        outcome = desk.end(call.programme)
-        detail = (
-            f"{outcome.delivered_mwh:.3f} of {outcome.owed_mwh:.3f} MWh delivered, "
-            f"penalty {outcome.penalty_usd:,.2f} USD"
-        )
-        self.recorder.event(self.now_s, "call over", "", name, detail)
-        self._decide_anew()
-
-    def _between(self, change: Callable[[], None]) -> None:
+    def between(self, change: Callable[[], None]) -> None:
         """Settle what was, change the world, and decide anew if no control step does so anyway."""
         self.advance()
         self.settle()
         change()
-        self._decide_anew()
+        self.decide_anew()
 
-    def _decide_anew(self) -> None:
+    def decide_anew(self) -> None:
         if self.now_s % self.scenario.horizon.step_s:
             self.observe()
             self.decide()
             self.grant()
-
-    def _failures(self, kind: str, groups: list[MachineFailures]) -> Process:
-        down: list[set[int]] = [set() for _ in groups]
-        for t_s, group, machine, spare_s, repair_s in in_order(
-            groups, self.scenario.horizon.seconds
-        ):
-            if machine in down[group]:
-                continue
-            if t_s > self.env.now:
-                yield self.env.timeout(t_s - self.env.now)
-            down[group].add(machine)
-            self.plant.fail(kind, group, machine, t_s)
-            self.recorder.failed(t_s, kind, group, machine)
-            job = _Repair(self, kind, group, machine, repair_s, down[group])
-            if spare_s:
-                self.env.timeout(spare_s).callbacks.append(job.part_is_here)
-            else:
-                job.part_is_here(None)
 
     # Helpers of the phases.
 
@@ -320,43 +252,3 @@ class Engine:
         self.difficulty = float(chain.epoch_difficulty[chain.epoch_at(now_s)])
         self.btc_per_th = btc_per_th(self.difficulty, chain.reward_btc(now_s))
         self.gross_hashprice_btc = self.btc_per_th * TH_PER_PH * SECONDS_PER_DAY
-
-
-class _Repair:
-    """A failed machine waits for its part, then for a technician of its site, and is repaired.
-
-    Callbacks instead of a process: a third of the time, and there are tens of thousands a year.
-    """
-
-    __slots__ = ("down", "engine", "group", "kind", "machine", "repair_s", "turn")
-
-    def __init__(
-        self, engine: Engine, kind: str, group: int, machine: int, repair_s: int, down: set[int]
-    ) -> None:
-        self.engine = engine
-        self.kind = kind
-        self.group = group
-        self.machine = machine
-        self.repair_s = repair_s
-        self.down = down
-        self.turn: Any = None
-
-    def part_is_here(self, _: Any) -> None:
-        """Ask for a technician; a site without any repairs nothing."""
-        engine = self.engine
-        sites = engine.plant.asics.site if self.kind == "asic" else engine.plant.nodes.site
-        technicians = engine.technicians[sites[self.group]]
-        if technicians is not None:
-            self.turn = technicians.request()
-            self.turn.callbacks.append(self.begin)
-
-    def begin(self, _: Any) -> None:
-        """A technician is here."""
-        self.engine.env.timeout(self.repair_s).callbacks.append(self.done)
-
-    def done(self, _: Any) -> None:
-        """The machine is healthy and runs from the next control step on."""
-        self.turn.resource.release(self.turn)
-        self.down.discard(self.machine)
-        self.engine.plant.repair(self.kind, self.group, self.machine)
-        self.engine.recorder.repaired(self.engine.now_s, self.kind, self.group, self.machine)

@@ -1,0 +1,75 @@
+"""Machines that fail, wait for a part and a technician, and are repaired."""
+
+from typing import TYPE_CHECKING, Any
+
+import simpy
+
+from sim.world.outages import MachineFailures, in_order
+
+if TYPE_CHECKING:
+    from sim.engine.engine import Engine, Process
+
+
+class Workshop:
+    """Failures of all machines of a fleet, and the technicians of its sites."""
+
+    def __init__(self, engine: "Engine") -> None:
+        self.engine = engine
+        self.technicians = [
+            simpy.Resource(engine.env, capacity=s.technicians) if s.technicians else None
+            for s in engine.scenario.sites
+        ]
+
+    def failures(self, kind: str, groups: list[MachineFailures]) -> "Process":
+        """Strike the machines of a kind; one that does not run is passed over."""
+        engine = self.engine
+        env, plant = engine.env, engine.plant
+        for t_s, group, machine, spare_s, repair_s in in_order(
+            groups, engine.scenario.horizon.seconds
+        ):
+            if t_s > env.now:
+                yield env.timeout(t_s - env.now)
+            if not plant.fail(kind, group, machine, t_s):
+                continue
+            engine.recorder.failed(t_s, kind, group, machine)
+            job = _Repair(self, kind, group, machine, repair_s)
+            if spare_s:
+                env.timeout(spare_s).callbacks.append(job.part_is_here)
+            else:
+                job.part_is_here(None)
+
+
+class _Repair:
+    """A failed machine waits for its part, then for a technician of its site, and is repaired.
+
+    Callbacks instead of a process: a third of the time, and there are tens of thousands a year.
+    """
+
+    __slots__ = ("group", "kind", "machine", "repair_s", "shop", "turn")
+
+    def __init__(self, shop: Workshop, kind: str, group: int, machine: int, repair_s: int) -> None:
+        self.shop = shop
+        self.kind = kind
+        self.group = group
+        self.machine = machine
+        self.repair_s = repair_s
+        self.turn: Any = None
+
+    def part_is_here(self, _: Any) -> None:
+        """Ask for a technician; a site without any repairs nothing."""
+        presence = self.shop.engine.plant.presence
+        technicians = self.shop.technicians[presence.places[self.kind][self.group]]
+        if technicians is not None:
+            self.turn = technicians.request()
+            self.turn.callbacks.append(self.begin)
+
+    def begin(self, _: Any) -> None:
+        """A technician is here."""
+        self.shop.engine.env.timeout(self.repair_s).callbacks.append(self.done)
+
+    def done(self, _: Any) -> None:
+        """The machine is healthy, if it is still there, and runs from the next control step on."""
+        self.turn.resource.release(self.turn)
+        engine = self.shop.engine
+        if engine.plant.presence.repair(self.kind, self.group, self.machine):
+            engine.recorder.repaired(engine.now_s, self.kind, self.group, self.machine)

@@ -1,0 +1,154 @@
+"""Which machines stand where, which have failed, and which sites are open."""
+
+from typing import Final, NamedTuple
+
+import numpy as np
+
+from sim.inference import Inference
+from sim.kernels.arrays import COOLED, OPEN, AsicState, Ints, NodeState, SiteState
+from sim.plant.machines import awaited
+from sim.scenario.scenario import Scenario
+
+ASIC: Final = "asic"
+GPU: Final = "gpu"
+
+
+class Change(NamedTuple):
+    """Machines of a group that came or went."""
+
+    kind: str  # asic or gpu
+    group: int
+    before: int
+    now: int
+    given_up: tuple[int, ...]  # machines that were in repair when they went
+
+
+class Presence:
+    """Machines of a group are numbered; those that go have the highest numbers.
+
+    A site is open while nothing keeps it shut. What changes here acts on `running` when the weather
+    is applied next (`site.condition`).
+    """
+
+    def __init__(
+        self,
+        scenario: Scenario,
+        places: dict[str, Ints],
+        states: dict[str, AsicState | NodeState],
+        site: SiteState,
+        inference: Inference | None,
+    ) -> None:
+        self.places = places
+        self.states = states
+        self.site = site
+        self.inference = inference
+        self.full = {ASIC: [g.count for g in scenario.asics], GPU: [g.nodes for g in scenario.gpus]}
+        self.down: dict[str, list[set[int]]] = {
+            kind: [set() for _ in full] for kind, full in self.full.items()
+        }
+        sites = len(scenario.sites)
+        self.shut = np.zeros(sites, dtype=np.int64)  # how many reasons keep a site shut
+        self.dark = np.zeros(sites, dtype=np.int64)  # how many of them take its power, too
+        self.cooled: list[list[float]] = [[] for _ in range(sites)]
+        self.curtailed: list[list[float]] = [[] for _ in range(sites)]
+        self._held = [np.zeros(n, dtype=np.int64) for n in self.full[GPU]]
+        for group, row in enumerate(scenario.gpus):
+            if awaited(row):
+                self._hold(group, 0, row.nodes)
+
+    def deployed(self, kind: str, group: int) -> int:
+        """Machines of a group that stand there."""
+        return int(self.states[kind].deployed[group])
+
+    def fail(self, kind: str, group: int, machine: int) -> bool:
+        """A machine stops; False where it is in repair already, or not there."""
+        down = self.down[kind][group]
+        if machine in down or machine >= self.deployed(kind, group):
+            return False
+        down.add(machine)
+        state, site = self.states[kind], self.places[kind][group]
+        state.healthy[group] -= 1.0
+        share = self.site.terms[OPEN, site]
+        if isinstance(state, AsicState):
+            state.shut[group] -= 1.0 - share
+        else:
+            share *= self.site.terms[COOLED, site]
+            self._hold(group, machine, machine + 1)
+        state.running[group] -= share
+        return True
+
+    def repair(self, kind: str, group: int, machine: int) -> bool:
+        """A machine is healthy again; False where it has gone meanwhile."""
+        if machine not in self.down[kind][group]:
+            return False
+        self.down[kind][group].discard(machine)
+        self.states[kind].healthy[group] += 1.0
+        if kind == GPU:
+            self._free(group, machine, machine + 1)
+        return True
+
+    def put(self, kind: str, group: int, machines: int) -> Change:
+        """Let so many machines of a group stand there: new ones come healthy, the last ones go."""
+        state = self.states[kind]
+        before = self.deployed(kind, group)
+        down = self.down[kind][group]
+        given_up = tuple(sorted(m for m in down if m >= machines))
+        down.difference_update(given_up)
+        state.deployed[group] = float(machines)
+        state.healthy[group] = float(machines - len(down))
+        if kind == GPU:
+            self._free(group, before, machines)
+            self._hold(group, machines, before)
+            for m in given_up:  # they were held twice
+                self._held[group][m] -= 1
+        return Change(kind, group, before, machines, given_up)
+
+    def groups(self, kind: str, site: int) -> list[int]:
+        """Groups at a site."""
+        return [int(g) for g in np.flatnonzero(self.places[kind] == site)]
+
+    def close(self, site: int, dark: bool) -> None:
+        """Something shuts a site; `dark`: it takes the power, too."""
+        self.shut[site] += 1
+        self.dark[site] += dark
+        if self.shut[site] == 1:
+            for group in self.groups(GPU, site):
+                self._hold(group, 0, self.full[GPU][group])
+        self._open(site)
+
+    def reopen(self, site: int, dark: bool) -> None:
+        """What shut a site is over; others may keep it shut."""
+        self.shut[site] -= 1
+        self.dark[site] -= dark
+        if self.shut[site] == 0:
+            for group in self.groups(GPU, site):
+                self._free(group, 0, self.full[GPU][group])
+        self._open(site)
+
+    def _open(self, site: int) -> None:
+        self.site.terms[OPEN, site] = float(self.shut[site] == 0)
+
+    def cool(self, site: int, left: float, ends: bool) -> None:
+        """Cooling fails and leaves machines a share of their power, or that failure ends."""
+        (self.cooled[site].remove if ends else self.cooled[site].append)(left)
+        self.site.terms[COOLED, site] = min(self.cooled[site], default=1.0)
+
+    def connection(self, site: int) -> float:
+        """Share of a site's connection that the grid and incidents leave."""
+        return 0.0 if self.dark[site] else min(self.curtailed[site], default=1.0)
+
+    def _hold(self, group: int, first: int, last: int) -> None:
+        """One more reason why serving nodes first to last - 1 cannot run."""
+        held = self._held[group]
+        for node in range(first, last):
+            held[node] += 1
+            if held[node] == 1 and self.inference is not None:
+                self.inference.fail(group, node)
+
+    def _free(self, group: int, first: int, last: int) -> None:
+        """One reason less."""
+        held = self._held[group]
+        for node in range(first, last):
+            held[node] -= 1
+            if held[node] == 0 and self.inference is not None:
+                self.inference.repair(group, node)

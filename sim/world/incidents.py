@@ -1,0 +1,88 @@
+"""Misfortunes of a run: by date or at random, the same whatever anybody decides."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from sim.kernels.arrays import Floats
+from sim.scenario.incidents import Incident
+from sim.scenario.scenario import Scenario
+from sim.streams import Streams
+from sim.units import SECONDS_PER_DAY, SECONDS_PER_HOUR, SECONDS_PER_YEAR
+
+
+class Misfortune(NamedTuple):
+    """One thing that goes wrong: from `start_s` on, until `end_s` where it passes."""
+
+    start_s: int
+    end_s: int  # start_s for what has no length: a notice, a delay
+    spec: Incident
+    names: tuple[str, ...]  # sites, zones, hosts or projects that it strikes; none: the pool
+
+
+def misfortunes(scenario: Scenario, streams: Streams) -> tuple[Misfortune, ...]:
+    """All incidents of a run in order of time.
+
+    One by date strikes all its targets at once. At random each target has its own Poisson process
+    with exponential lengths, and its own luck: whatever other targets or incidents there are.
+    """
+    found: list[Misfortune] = []
+    seen: dict[str, int] = {}
+    for spec in scenario.faults.incidents:
+        names = _targets(scenario, spec)
+        if spec.start_utc is not None:
+            start_s = round((spec.start_utc - scenario.horizon.start_utc).total_seconds())
+            length_s = round((spec.hours or 0.0) * SECONDS_PER_HOUR)
+            if start_s + max(length_s, 1) > 0:
+                found.append(Misfortune(max(start_s, 0), start_s + length_s, spec, names))
+            continue
+        for name in names or ("",):
+            rank = seen[spec.kind + name] = seen.get(spec.kind + name, -1) + 1
+            draw = streams.generator("incident", f"{spec.kind}/{name}/{rank}")
+            found += _strikes(scenario, spec, name, draw)
+    found = [m for m in found if m.start_s < scenario.horizon.seconds]
+    return tuple(sorted(found, key=lambda m: (m.start_s, m.spec.kind, m.names)))
+
+
+def _targets(scenario: Scenario, spec: Incident) -> tuple[str, ...]:
+    names = spec.sites or spec.zones or spec.hosts or spec.projects
+    return tuple(s.name for s in scenario.sites) if "*" in names else names
+
+
+def _strikes(
+    scenario: Scenario, spec: Incident, name: str, draw: np.random.Generator
+) -> list[Misfortune]:
+    """Incidents of one target: gaps from the end of one to the next are exponential."""
+    assert spec.per_year is not None
+    mean_s = SECONDS_PER_YEAR / spec.per_year
+    found = []
+    at_s = draw.exponential(mean_s)
+    while at_s < scenario.horizon.seconds:
+        length_s = draw.exponential(spec.hours * SECONDS_PER_HOUR) if spec.hours else 0.0
+        end_s = round(at_s + length_s)
+        found.append(Misfortune(round(at_s), end_s, spec, (name,) if name else ()))
+        at_s = end_s + draw.exponential(mean_s)
+    return found
+
+
+def spiked(
+    scenario: Scenario, happened: tuple[Misfortune, ...], usd_per_mwh: Floats, step_s: int
+) -> None:
+    """Lift zone prices (step, site) to those of price spikes; steps that one touches in part too."""
+    for m in happened:
+        if m.spec.kind != "price-spike" or m.spec.usd_per_mwh is None:
+            continue
+        sites = [i for i, s in enumerate(scenario.sites) if s.price_zone in m.names]
+        steps = slice(m.start_s // step_s, -(-m.end_s // step_s))
+        usd_per_mwh[steps, sites] = np.maximum(usd_per_mwh[steps, sites], m.spec.usd_per_mwh)
+
+
+def lead_times_s(scenario: Scenario, streams: Streams) -> dict[str, int]:
+    """From order to delivery of every project [s]: lognormal with its mean and variation."""
+    times = {}
+    for name, project in scenario.projects.items():
+        sigma = np.sqrt(np.log1p(project.lead_cv**2))
+        normal = streams.generator("lead-time", name).standard_normal()
+        days = project.lead_days * np.exp(sigma * normal - 0.5 * sigma**2)
+        times[name] = round(float(days) * SECONDS_PER_DAY)
+    return times
