@@ -7,6 +7,7 @@ import numpy as np
 from sim.finance.ledger import Ledger
 from sim.kernels.arrays import (
     BTC,
+    BTC_USD,
     CONTRACT_USD,
     CREDIT_USD,
     DEMAND_USD,
@@ -16,9 +17,11 @@ from sim.kernels.arrays import (
     PEAK_USD,
     PENALTY_USD,
     POOL_FEE_BTC,
+    POOL_FEE_USD,
     PROGRAMME_USD,
     TOKEN_USD,
     WEAR_USD,
+    Bools,
     Floats,
 )
 from sim.scenario.scenario import Scenario
@@ -36,23 +39,15 @@ ENERGY_POSTINGS: Final = (
 
 
 class Books:
-    """Keeps the ledger of a run and the treasury's rule for what is mined."""
+    """Posts what a day brought: energy, contracts, mining, inference."""
 
-    def __init__(self, scenario: Scenario) -> None:
-        self.ledger = Ledger([s.name for s in scenario.sites])
-        self.sells = scenario.treasury.model == "sell-all"
+    def __init__(self, scenario: Scenario, ledger: Ledger, invoiced: Bools) -> None:
+        self.ledger = ledger
         self.hosted = np.array([s.contract == "hosted" for s in scenario.sites], dtype=np.float64)
-        for commodity, account, amount in (
-            ("USD", "assets:cash", scenario.treasury.opening_usd),
-            ("BTC", "assets:btc", scenario.treasury.opening_btc),
-        ):
-            opening = np.array([amount])
-            self.ledger.post(0, account, "equity:opening", commodity, opening, "opening balance")
+        self.invoiced = invoiced  # (site,) reserved nodes are paid by invoice
 
-    def close_day(
-        self, t_s: int, flow: Floats, usd_per_btc: float, transmission_usd: Floats | None = None
-    ) -> float:
-        """Post the flows (row, site) since the last close; the bitcoin sold at the close [BTC].
+    def close_day(self, t_s: int, flow: Floats, transmission_usd: Floats | None = None) -> None:
+        """Post the flows (row, site) since the last close.
 
         `transmission_usd` (site,) is the bill for last year's coincident peaks that falls due.
         """
@@ -69,16 +64,13 @@ class Books:
             bill = (transmission_usd, "transmission by last year's coincident peaks")
             post(t_s, "liabilities:transmission", "assets:cash", "USD", *bill)
         post(t_s, "assets:btc", "income:mining", "BTC", flow[BTC], "pool payout, gross")
+        post(t_s, "assets:btc", "income:mining", "USD", flow[BTC_USD], "pool payout, gross")
         post(t_s, "expenses:pool-fees", "assets:btc", "BTC", flow[POOL_FEE_BTC], "pool fee")
-        post(t_s, "assets:cash", "income:inference", "USD", flow[GPU_USD], "reserved GPU nodes")
+        post(t_s, "expenses:pool-fees", "assets:btc", "USD", flow[POOL_FEE_USD], "pool fee")
+        paid_usd = np.where(self.invoiced, 0.0, flow[GPU_USD])
+        post(t_s, "assets:cash", "income:inference", "USD", paid_usd, "reserved GPU nodes")
+        due_usd = flow[GPU_USD] - paid_usd
+        memo = "reserved GPU nodes, to be invoiced"
+        post(t_s, "assets:receivables", "income:inference", "USD", due_usd, memo)
         post(t_s, "assets:cash", "income:inference", "USD", flow[TOKEN_USD], "tokens")
         post(t_s, "expenses:credits", "assets:cash", "USD", flow[CREDIT_USD], "promises not kept")
-        if not self.sells:
-            return 0.0
-        mined = self.ledger.balance("income:mining", "BTC")
-        fees = self.ledger.balance("expenses:pool-fees", "BTC")
-        sold = self.ledger.balance("equity:exchange", "BTC")
-        btc = -mined - fees - sold
-        if btc > 0.0:
-            self.ledger.exchange(t_s, btc, usd_per_btc, "sale of the day's payout")
-        return max(btc, 0.0)

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable, Iterator
 
+from sim.scenario.model import DcOpfPrice
 from sim.scenario.problems import Problem, row_of, shown, unknown
 from sim.scenario.scenario import Scenario
 
@@ -53,12 +54,13 @@ def deals(s: Scenario) -> Iterator[Problem]:
     for name, deposit in s.deposits.items():
         if deposit.host is not None:
             yield from unknown(TOML, f"deposits.{name}.host", deposit.host, s.hosts)
-    reserved = {g.site for g in s.gpus if g.state == "contracted"}
     for name, offtake in s.offtakes.items():
         yield from _names(f"offtakes.{name}.sites", offtake.sites, sites)
         for site in offtake.sites:
-            if site in sites - reserved:
-                what = "has no row of state contracted in gpus.csv"
+            states = {g.state for g in s.gpus if g.site == site}
+            if site in sites and states != {"contracted"}:
+                has = f"has {', '.join(sorted(states))}" if states else "has none"
+                what = f"all its rows of gpus.csv must be of state contracted; it {has}"
                 yield Problem(TOML, f"offtakes.{name}.sites", shown(site), what)
     yield from _shared({f"offtakes.{n}": o.sites for n, o in s.offtakes.items()}, "offtake")
 
@@ -125,6 +127,10 @@ def incidents(s: Scenario) -> Iterator[Problem]:
         for target, names in allowed.items():
             where = f"faults.incidents[{k}].{target} ({incident.kind})"
             yield from _names(where, getattr(incident, target), names)
+        for zone in incident.zones:
+            if isinstance(s.prices.zones.get(zone), DcOpfPrice):
+                what = "its price comes out of a power flow: let a link go out instead"
+                yield Problem(TOML, f"faults.incidents[{k}].zones", shown(zone), what)
 
 
 def _sites(s: Scenario) -> set[str]:

@@ -68,7 +68,7 @@ def _strikes(
 def spiked(
     scenario: Scenario, happened: tuple[Misfortune, ...], usd_per_mwh: Floats, step_s: int
 ) -> None:
-    """Lift zone prices (step, site) to those of price spikes; steps that one touches in part too."""
+    """Lift zone prices (step, site) to those of spikes, in every step that one touches."""
     for m in happened:
         if m.spec.kind != "price-spike" or m.spec.usd_per_mwh is None:
             continue

@@ -1,0 +1,201 @@
+"""What is owed at month ends under contracts: hosts, leases, offtakes; and what falls due later."""
+
+from collections.abc import Callable
+from typing import Final, NamedTuple
+
+import numpy as np
+
+from sim.finance.calendar import Calendar, Month
+from sim.finance.ledger import Ledger
+from sim.kernels.arrays import (
+    BTC_USD,
+    DEPLOYED,
+    ENERGY_USD,
+    FATES,
+    GPU_USD,
+    LOST_LIMIT,
+    LOST_OUTAGE,
+    NODES_ON_S,
+    NODES_S,
+    POOL_FEE_USD,
+    AsicGroups,
+    Floats,
+)
+from sim.plant.presence import ASIC, Presence
+from sim.scenario.deals import Offtake
+from sim.scenario.scenario import Scenario
+from sim.units import J_PER_MWH, SECONDS_PER_DAY
+
+NEVER: Final = float("inf")
+Event = Callable[[int, str, str, str], None]  # t_s, kind, subject, detail
+
+
+class Payment(NamedTuple):
+    """A transaction that falls due on a later day."""
+
+    due_s: int
+    debit: str
+    credit: str
+    usd: Floats  # (1,) or (site,)
+    memo: str
+
+
+class Payments:
+    """What falls due later, posted on the day."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self.ledger = ledger
+        self.open: list[Payment] = []
+
+    def later(self, due_s: float, debit: str, credit: str, usd: Floats, memo: str) -> None:
+        """Remember a transaction."""
+        self.open.append(Payment(round(due_s), debit, credit, usd, memo))
+
+    def cancel(self, memo: str) -> bool:
+        """Forget those with a memo; whether there was one."""
+        before = len(self.open)
+        self.open = [p for p in self.open if p.memo != memo]
+        return len(self.open) < before
+
+    def close_day(self, t_s: int) -> None:
+        """Post what is due."""
+        for p in [p for p in self.open if p.due_s <= t_s]:
+            self.ledger.post(t_s, p.debit, p.credit, "USD", p.usd, p.memo)
+        self.open = [p for p in self.open if p.due_s > t_s]
+
+
+class Hosting:
+    """Fees, profit shares and uptime credits of hosts; energy is billed with the sites."""
+
+    def __init__(
+        self, scenario: Scenario, ledger: Ledger, presence: Presence, asics: AsicGroups
+    ) -> None:
+        self.ledger = ledger
+        self.presence = presence
+        self.hosts = scenario.hosts
+        names = [s.name for s in scenario.sites]
+        self.sites = {n: [names.index(s) for s in h.sites] for n, h in scenario.hosts.items()}
+        power_w = (asics.default_share * asics.mode_w).sum(axis=1)
+        self.j_per_th = power_w / np.maximum(asics.nominal_ths, 1e-300)  # (group,)
+        self.site_of = asics.site
+        self.ended: set[str] = set()
+
+    def close_month(self, t_s: int, month: Month, flow: Floats) -> None:
+        """Post the month that ends; `flow` (row, site) is that of the month."""
+        count = len(self.ledger.sites)
+        for name, host in self.hosts.items():
+            if name in self.ended:
+                continue
+            at = self.sites[name]
+            here = np.isin(np.arange(count), at)
+            machines = np.zeros(count)
+            for g, site in enumerate(self.site_of):
+                machines[site] += self.presence.deployed(ASIC, g) * here[site]
+            fee = machines * host.usd_per_machine_month * month.share
+            post = self.ledger.post
+            post(t_s, "expenses:hosting", "assets:cash", "USD", fee, f"{name}: machine fee")
+            profit = (flow[BTC_USD] - flow[POOL_FEE_USD] - flow[ENERGY_USD]) * here
+            share = max(float(profit.sum()), 0.0) * host.profit_share
+            part = np.array([share])
+            post(t_s, "expenses:hosting", "assets:cash", "USD", part, f"{name}: profit share")
+            credit = np.array([self._credit(name, flow)])
+            post(t_s, "assets:cash", "expenses:hosting", "USD", credit, f"{name}: uptime credit")
+
+    def _credit(self, name: str, flow: Floats) -> float:
+        """What the host owes for machine-time below its minimum [USD]."""
+        host, at = self.hosts[name], self.sites[name]
+        deployed_th = float(flow[FATES + DEPLOYED, at].sum())
+        if not host.credit_usd_per_mwh or not deployed_th:
+            return 0.0
+        lost_th = float(flow[FATES + LOST_OUTAGE, at].sum() + flow[FATES + LOST_LIMIT, at].sum())
+        short = max(host.minimum_uptime - (1.0 - lost_th / deployed_th), 0.0)
+        groups = np.flatnonzero(np.isin(self.site_of, at))
+        j_per_th = float(self.j_per_th[groups].mean())
+        return host.credit_usd_per_mwh * short * deployed_th * j_per_th / J_PER_MWH
+
+
+class Leases:
+    """Rents of machines that were sold and rented back."""
+
+    def __init__(
+        self, scenario: Scenario, ledger: Ledger, presence: Presence, calendar: Calendar
+    ) -> None:
+        self.ledger = ledger
+        self.presence = presence
+        names = [s.name for s in scenario.sites]
+        self.terms = []
+        for lease in scenario.leases:
+            groups = [
+                g
+                for g, row in enumerate(scenario.asics)
+                if (row.site, row.model, row.owner) == (lease.site, lease.model, "leased")
+            ]
+            start_s = calendar.t_s(lease.start_utc, -NEVER)
+            end_s = calendar.t_s(lease.end_utc, NEVER)
+            self.terms.append((lease, names.index(lease.site), groups, start_s, end_s))
+
+    def standing(self, groups: list[int]) -> float:
+        """Share of the machines of groups that stand there and may run."""
+        full = sum(self.presence.full[ASIC][g] for g in groups)
+        asic = self.presence.states[ASIC]
+        return sum(float(asic.running[g]) for g in groups) / full if full else 0.0
+
+    def close_month(self, t_s: int, month: Month) -> None:
+        """Post the rents of the month that ends."""
+        usd = np.zeros(len(self.ledger.sites))
+        for lease, site, groups, start_s, end_s in self.terms:
+            rent = lease.machines * lease.usd_per_machine_month * month.overlap(start_s, end_s)
+            usd[site] += rent if lease.rent_when_lost else rent * self.standing(groups)
+        self.ledger.post(t_s, "expenses:rent", "assets:cash", "USD", usd, "rents of leased machines")
+
+
+class Offtakes:
+    """Invoices of reserved GPU nodes: prepaid first, then paid some time after the month."""
+
+    def __init__(self, scenario: Scenario, ledger: Ledger, payments: Payments) -> None:
+        self.ledger = ledger
+        self.payments = payments
+        names = [s.name for s in scenario.sites]
+        self.terms = [
+            (name, o, np.isin(names, o.sites)) for name, o in scenario.offtakes.items()
+        ]
+        self.sold = np.zeros(len(names), dtype=np.bool_)  # (site,) under an offtake
+        for _, _, here in self.terms:
+            self.sold |= here
+        self.prepaid_usd: dict[str, float] = {}
+        self.missed: list[tuple[str, float]] = []  # of the month that was closed last
+
+    def open(self) -> None:
+        """What buyers pay at the start."""
+        for name, offtake, _ in self.terms:
+            self.prepaid_usd[name] = offtake.prepaid_usd
+            usd = np.array([offtake.prepaid_usd])
+            self.ledger.post(
+                0, "assets:cash", "liabilities:prepayments", "USD", usd, f"{name}: prepaid"
+            )
+
+    def close_month(self, t_s: int, flow: Floats) -> None:
+        """Invoice the month that ends; its revenue stands in `assets:receivables` by the day."""
+        self.missed = []
+        for name, offtake, here in self.terms:
+            invoice = float(flow[GPU_USD, here].sum())
+            uptime = float(flow[NODES_ON_S, here].sum() / max(flow[NODES_S, here].sum(), 1e-300))
+            credit = self._credit(name, offtake, invoice, uptime)
+            usd = np.array([credit])
+            post = self.ledger.post
+            post(t_s, "expenses:credits", "assets:receivables", "USD", usd, f"{name}: SLA credit")
+            left = self.prepaid_usd[name]
+            used = min(left, invoice - credit)
+            self.prepaid_usd[name] = left - used
+            usd = np.array([used])
+            memo = f"{name}: from what was prepaid"
+            post(t_s, "liabilities:prepayments", "assets:receivables", "USD", usd, memo)
+            usd = np.array([invoice - credit - used])
+            due_s = t_s + offtake.payment_days * SECONDS_PER_DAY
+            self.payments.later(due_s, "assets:cash", "assets:receivables", usd, f"{name}: paid")
+
+    def _credit(self, name: str, offtake: Offtake, invoice: float, uptime: float) -> float:
+        if uptime >= offtake.uptime_sla or invoice <= 0.0:
+            return 0.0
+        self.missed.append((name, uptime))
+        return offtake.credit_fraction * invoice

@@ -1,0 +1,236 @@
+"""The firm: everything that has to do with its money, in the order of a day."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+
+from sim.finance.assets import FixedAssets
+from sim.finance.books import Books
+from sim.finance.calendar import Calendar, Month
+from sim.finance.duties import Hosting, Leases, Offtakes, Payments
+from sim.finance.insurance import Insurers
+from sim.finance.ledger import Ledger
+from sim.finance.loans import Lending
+from sim.finance.months import MonthlyBills
+from sim.finance.projects import Projects
+from sim.finance.solvency import Claim, ranking
+from sim.finance.treasury import Treasury
+from sim.kernels.arrays import SITE_FLOWS, Floats
+from sim.plant import Plant
+from sim.plant.presence import ASIC, Change
+from sim.scenario.scenario import Scenario
+from sim.world.world import World
+
+Event = Callable[[int, str, str, str, str], None]  # t_s, kind, site, subject, detail
+CENT = 0.005
+
+
+class Position(NamedTuple):
+    """Where the firm stands at an instant: columns of the fleet table."""
+
+    cash_usd: float
+    btc_held: float
+    btc_collateral: float
+    debt_usd: float
+    ltv: float  # the highest of all loans, 0 without debt
+    equity_usd: float  # bitcoin at market
+
+
+class Firm:
+    """Owns the ledger. After insolvency nothing is posted any more."""
+
+    def __init__(self, scenario: Scenario, world: World, plant: Plant, event: Event) -> None:
+        self.scenario = scenario
+        self.ledger = Ledger([s.name for s in scenario.sites])
+        self.event = event
+        horizon = scenario.horizon
+        self.calendar = Calendar(horizon.start_utc, horizon.seconds)
+
+        def fleet_event(t_s: int, kind: str, subject: str, detail: str) -> None:
+            event(t_s, kind, "", subject, detail)
+
+        self.fleet_event = fleet_event
+        ledger, start_utc = self.ledger, horizon.start_utc
+        self.treasury = Treasury(scenario.treasury, ledger, start_utc, fleet_event)
+        self.lending = Lending(scenario.loans, self.treasury, ledger, start_utc, fleet_event)
+        self.payments = Payments(ledger)
+        self.bills = MonthlyBills(scenario, world.peaks)
+        self.assets = FixedAssets(scenario, ledger)
+        self.hosting = Hosting(scenario, ledger, plant.presence, plant.asics)
+        self.leases = Leases(scenario, ledger, plant.presence, self.calendar)
+        self.offtakes = Offtakes(scenario, ledger, self.payments)
+        self.books = Books(scenario, ledger, self.offtakes.sold)
+        self.insurers = Insurers(scenario, ledger, self.assets, self.payments)
+        machines = (plant.asics, plant.nodes)
+        self.projects = Projects(
+            scenario, ledger, self.treasury, self.lending, self.assets, machines, fleet_event
+        )
+        self.month_flow = np.zeros((SITE_FLOWS, len(scenario.sites)))
+        self.insolvent_s: int | None = None
+        self.claims: list[Claim] = []
+        self.usd_per_btc = float(world.usd_per_btc[0])
+        self._profit_usd = 0.0  # before tax, since the last year's end; losses carried forward
+        self._open()
+
+    def _open(self) -> None:
+        self.treasury.open(self.usd_per_btc)
+        self.lending.open(self.usd_per_btc)
+        self.bills.open(self.ledger)
+        self.assets.open()
+        self.offtakes.open()
+        far = 2.0 * self.calendar.seconds
+        for name, deposit in self.scenario.deposits.items():
+            usd, memo = np.array([deposit.usd]), f"deposit {name}"
+            if deposit.paid_utc is None:
+                self.ledger.post(0, "assets:deposits", "equity:opening", "USD", usd, memo)
+            else:
+                paid_s = self.calendar.t_s(deposit.paid_utc, far)
+                self.payments.later(paid_s, "assets:deposits", "assets:cash", usd, memo)
+            back_s = self.calendar.t_s(deposit.returned_utc, far)
+            memo = f"deposit {name} returned"
+            self.payments.later(back_s, "assets:cash", "assets:deposits", usd, memo)
+        for lease, _, groups, start_s, _ in self.leases.terms:
+            if lease.sale_usd_per_machine and start_s <= 0.0:
+                self._sell_and_rent(0, lease.name, lease.machines, lease.sale_usd_per_machine, groups)
+
+    # What happens by the hour, the day and the month.
+
+    def check_loans(self, t_s: int, usd_per_btc: float) -> None:
+        """Lenders look at their collateral."""
+        if self.insolvent_s is None:
+            self.lending.check(t_s, usd_per_btc)
+
+    def close_day(self, t_s: int, flow: Floats, usd_per_btc: float) -> bool:
+        """Post the flows (row, site) of the day; False when the firm can no longer pay."""
+        if self.insolvent_s is not None:
+            return True
+        self.usd_per_btc = usd_per_btc
+        self.books.close_day(t_s, flow, self.bills.transmission(t_s))
+        self.month_flow += flow
+        self.payments.close_day(t_s)
+        self._sell_machines(t_s)
+        self.lending.close_day(t_s, usd_per_btc)
+        month = self.calendar.month_ended(t_s)
+        if month is not None:
+            self._close_month(t_s, month)
+        self.treasury.close_day(t_s, usd_per_btc, self.lending.repay)
+        if month is not None:
+            self.treasury.revalue(t_s, usd_per_btc)
+        return not self._fails(t_s)
+
+    def _close_month(self, t_s: int, month: Month) -> None:
+        overhead = np.array([self.scenario.firm.overhead_usd_per_month * month.share])
+        self.ledger.post(t_s, "expenses:overhead", "assets:cash", "USD", overhead, "overhead")
+        self.hosting.close_month(t_s, month, self.month_flow)
+        self.leases.close_month(t_s, month)
+        self.offtakes.close_month(t_s, self.month_flow)
+        for name, uptime in self.offtakes.missed:
+            self.fleet_event(t_s, "SLA missed", name, f"{uptime:.2%} of the node-hours")
+        self.insurers.close_month(t_s, month)
+        self.assets.depreciate(t_s)
+        self.lending.close_month(t_s, self.usd_per_btc)
+        self.month_flow[:] = 0.0
+        if self.calendar.year_ended(t_s):
+            self._tax(t_s)
+
+    def _tax(self, t_s: int) -> None:
+        """Tax on what the year earned; a loss is set against later years."""
+        earned = self._earned_usd() - self._profit_usd
+        if earned > 0.0:
+            tax = np.array([earned * self.scenario.firm.tax_fraction])
+            self.ledger.post(t_s, "expenses:tax", "assets:cash", "USD", tax, "tax on profit")
+            self._profit_usd = self._earned_usd()
+
+    def _earned_usd(self) -> float:
+        """Profit before tax since the start [USD]."""
+        return -sum(
+            units
+            for (account, commodity), units in self.ledger.balances().items()
+            if commodity == "USD"
+            and account.startswith(("income:", "expenses:"))
+            and account != "expenses:tax"
+        ) / 100.0
+
+    def _fails(self, t_s: int) -> bool:
+        """Cash is gone and there is nothing left to sell: the firm stops."""
+        if self.treasury.cash_usd >= -CENT or self.treasury.free_btc > 0.0:
+            return False
+        self.insolvent_s = t_s
+        self.assets.depreciate(t_s)
+        self.treasury.revalue(t_s, self.usd_per_btc)
+        distressed = self.scenario.firm.distressed_fraction
+        self.claims = ranking(self.ledger, self.lending, self.usd_per_btc, distressed)
+        owed = sum(c.owed_usd for c in self.claims)
+        paid = sum(c.paid_usd for c in self.claims if c.rank < 3)
+        detail = f"{owed:,.0f} USD owed, of which creditors may get {paid:,.0f}"
+        self.fleet_event(t_s, "insolvency", "firm", detail)
+        return True
+
+    # What incidents, projects and contracts do to the books.
+
+    def destroyed(self, t_s: int, peril: str, site: str, changes: list[Change]) -> None:
+        """Machines of a site are lost; the insurer pays later."""
+        if self.insolvent_s is not None:
+            return
+        lost = [(c, self.assets.lose(t_s, c, f"{peril} at {site}")) for c in changes]
+        self.insurers.claim(t_s, peril, site, lost, self.fleet_event)
+
+    def host_ended(self, t_s: int, name: str, machines: int) -> None:
+        """A host's contract is over: machines move, deposits with it are lost."""
+        if self.insolvent_s is not None:
+            return
+        self.hosting.ended.add(name)
+        host = self.scenario.hosts[name]
+        if host.move_to is not None:
+            usd = np.array([machines * host.moving_usd_per_machine])
+            self.ledger.post(t_s, "expenses:moving", "assets:cash", "USD", usd, f"from {name}")
+        for key, deposit in self.scenario.deposits.items():
+            if deposit.host == name and self.payments.cancel(f"deposit {key} returned"):
+                usd, memo = np.array([deposit.usd]), f"deposit {key} is lost"
+                self.ledger.post(t_s, "expenses:impairment", "assets:deposits", "USD", usd, memo)
+
+    def _sell_machines(self, t_s: int) -> None:
+        """Leases that began today: machines are sold to their lessors."""
+        for lease, _, groups, start_s, _ in self.leases.terms:
+            if lease.sale_usd_per_machine and t_s - 86_400 < start_s <= t_s and start_s > 0.0:
+                self._sell_and_rent(
+                    t_s, lease.name, lease.machines, lease.sale_usd_per_machine, groups
+                )
+
+    def _sell_and_rent(
+        self, t_s: int, name: str, machines: int, usd_each: float, groups: list[int]
+    ) -> None:
+        full = sum(self.leases.presence.full[ASIC][g] for g in groups)
+        for g in groups:
+            part = machines * self.leases.presence.full[ASIC][g] / full
+            share = min(part / max(self.leases.presence.full[ASIC][g], 1), 1.0)
+            self.assets.sell(t_s, g, share, part * usd_each, f"lease {name}: sold")
+        detail = f"{machines} machines for {machines * usd_each:,.0f} USD"
+        self.fleet_event(t_s, "sale and leaseback", name, detail)
+
+    # Where it stands.
+
+    def position(self, usd_per_btc: float) -> Position:
+        """Cash, bitcoin, debt and equity now; after insolvency those of that day."""
+        price = usd_per_btc if self.insolvent_s is None else self.usd_per_btc
+        ledger, lending = self.ledger, self.lending
+        held = self.treasury.held_btc
+        market = held * price - self.treasury.cost_usd
+        market -= ledger.balance("assets:btc-revaluation", "USD")
+        return Position(
+            self.treasury.cash_usd,
+            held,
+            held - self.treasury.free_btc,
+            lending.debt_usd(),
+            lending.highest_ltv(price),
+            -self._own_usd() + market,
+        )
+
+    def _own_usd(self) -> float:
+        """Equity accounts, income and expenses, bitcoin as last valued [USD], below zero."""
+        return sum(
+            units
+            for (account, commodity), units in self.ledger.balances().items()
+            if commodity == "USD" and account.startswith(("equity:", "income:", "expenses:"))
+        ) / 100.0

@@ -1,0 +1,98 @@
+"""Projects: paid in parts, and part of the plant when live."""
+
+import numpy as np
+
+from sim.finance.assets import FixedAssets
+from sim.finance.duties import Event
+from sim.finance.ledger import Ledger
+from sim.finance.loans import Lending
+from sim.finance.treasury import Treasury
+from sim.kernels.arrays import AsicGroups, NodeGroups
+from sim.plant.presence import ASIC, GPU
+from sim.scenario.scenario import Scenario
+from sim.units import W_PER_MW
+
+
+class Projects:
+    """What projects cost and how they are paid; the engine tells when."""
+
+    def __init__(
+        self,
+        scenario: Scenario,
+        ledger: Ledger,
+        treasury: Treasury,
+        lending: Lending,
+        assets: FixedAssets,
+        machines: tuple[AsicGroups, NodeGroups],
+        event: Event,
+    ) -> None:
+        self.specs = scenario.projects
+        self.ledger, self.treasury, self.lending = ledger, treasury, lending
+        self.assets = assets
+        self.event = event
+        self.factor = scenario.what_if.capex_factor
+        self.paid_usd = dict.fromkeys(scenario.projects, 0.0)
+        self.parts = {name: _parts(scenario, name, machines) for name in scenario.projects}
+
+    def pay(self, name: str, t_s: int, fraction: float, usd_per_btc: float, memo: str) -> None:
+        """Pay a part of the price, from what the scenario says."""
+        spec = self.specs[name]
+        usd = spec.capex_usd * self.factor * fraction
+        if usd <= 0.0:
+            return
+        if spec.finance == "btc":
+            self.treasury.raise_cash(t_s, usd, usd_per_btc, f"sale for {name}")
+        elif spec.finance != "cash":
+            drawn = self.lending.draw(spec.finance, t_s, usd, usd_per_btc)
+            if drawn < usd - 0.005:
+                detail = f"{drawn:,.0f} of {usd:,.0f} USD; the rest from cash"
+                self.event(t_s, "loan falls short", spec.finance, detail)
+        self.paid_usd[name] += usd
+        parts = self._by_site(name, usd)
+        self.ledger.post(t_s, "assets:projects", "assets:cash", "USD", parts, f"{name}: {memo}")
+
+    def go_live(self, name: str, t_s: int) -> None:
+        """What was paid becomes machines and buildings."""
+        for kind, group, site, weight in self.parts[name]:
+            self.assets.add(t_s, kind, group, site, self.paid_usd[name] * weight)
+
+    def cancel(self, name: str, t_s: int) -> None:
+        """Part of what was paid comes back, the rest is lost."""
+        paid, back = self.paid_usd[name], self.specs[name].refund_fraction
+        post = self.ledger.post
+        refund = self._by_site(name, paid * back)
+        post(t_s, "assets:cash", "assets:projects", "USD", refund, f"{name}: refund")
+        lost = self._by_site(name, paid * (1.0 - back))
+        post(t_s, "expenses:impairment", "assets:projects", "USD", lost, f"{name}: called off")
+
+    def _by_site(self, name: str, usd: float) -> "np.ndarray[tuple[int], np.dtype[np.float64]]":
+        at = np.array([site for _, _, site, _ in self.parts[name]], dtype=np.int64)
+        weight = np.array([w for _, _, _, w in self.parts[name]])
+        return np.bincount(at, weight * usd, len(self.ledger.sites))
+
+
+def _parts(
+    scenario: Scenario, name: str, machines: tuple[AsicGroups, NodeGroups]
+) -> list[tuple[str, int, int, float]]:
+    """Kind, group, site and share of the price of everything a project delivers.
+
+    The price is shared out by power: that of machines in their own mode, that of substations. An
+    approximation where a project delivers unlike things; give each a project of its own then.
+    """
+    asics, nodes = machines
+    sites = [s.name for s in scenario.sites]
+    found: list[tuple[str, int, int, float]] = []
+    asic_w = (asics.default_share * asics.mode_w).sum(axis=1)
+    for g, row in enumerate(scenario.asics):
+        if row.project == name:
+            found.append((ASIC, g, int(asics.site[g]), row.count * float(asic_w[g])))
+    for g, node in enumerate(scenario.gpus):
+        if node.project == name:
+            found.append((GPU, g, int(nodes.site[g]), node.nodes * float(nodes.node_w[g])))
+    for site, mw in scenario.projects[name].substations_mw.items():
+        s = sites.index(site)
+        found.append(("building", s, s, mw * W_PER_MW))
+    total = sum(w for *_, w in found)
+    if total <= 0.0:  # rows without a machine
+        return [(kind, g, s, 1.0 / len(found)) for kind, g, s, _ in found]
+    return [(kind, g, s, w / total) for kind, g, s, w in found]
