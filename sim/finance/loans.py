@@ -12,71 +12,22 @@ payment if that is later. The lender looks every hour:
   owed beyond stays owed, without collateral and without further calls, until maturity.
 """
 
-import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
 from sim.finance.ledger import Ledger
-from sim.finance.treasury import (
-    BTC,
-    CASH,
-    COLLATERAL,
-    OPENING,
-    Event,
-    Treasury,
-    cents,
-    least,
-    satoshi,
-)
+from sim.finance.loan_accounts import LoanAccount, debt_for, pledge_for
+from sim.finance.treasury import BTC, CASH, OPENING, Event, Treasury, cents, least, satoshi
 from sim.scenario.money import Loan
-from sim.units import CENTS_PER_USD, SATOSHI_PER_BTC, SECONDS_PER_DAY, SECONDS_PER_HOUR
+from sim.units import CENTS_PER_USD, SATOSHI_PER_BTC, SECONDS_PER_HOUR
 
-PRINCIPAL: Final = "liabilities:loan:"
-INTEREST: Final = "liabilities:interest:"
-DAYS_OF_INTEREST: Final = 365  # actual days over 365: the convention of the table
 SAME_LTV: Final = 1e-9  # levels that are closer than this are met: prices are floats
 
 
 def liquidation_price_usd(debt_usd: float, collateral_btc: float, ltv: float) -> float:
     """Price at which a debt stands at an LTV: debt / (ltv * collateral) [USD/BTC]."""
     return debt_usd / (ltv * collateral_btc)
-
-
-def _pledge_for(debt: int, ltv: float, usd_per_btc: float) -> int:
-    """Fewest satoshi against which a debt in cents stands at an LTV."""
-    exact = debt / CENTS_PER_USD / (ltv * usd_per_btc) * SATOSHI_PER_BTC
-    return math.ceil(exact * (1.0 - 1e-12))
-
-
-def _debt_for(pledged: int, ltv: float, usd_per_btc: float) -> int:
-    """Most cents that may be owed against collateral in satoshi at an LTV."""
-    exact = pledged / SATOSHI_PER_BTC * usd_per_btc * ltv * CENTS_PER_USD
-    return math.floor(exact * (1.0 + 1e-12))
-
-
-@dataclass
-class _State:
-    """A loan beside its accounts. Instants in s since the start of the run."""
-
-    name: str
-    spec: Loan
-    start_s: int
-    maturity_s: int | None
-    accrued_s: int = 0  # until when interest is on the ledger
-    carry: float = 0.0  # cents of interest that rounding left over
-    drawn: int = 0  # cents, in all
-    open: bool = False
-    matured: bool = False
-    overdue: int = 0  # cents of interest that a month's end found no money for
-    warned: bool = False
-    called_s: int | None = None
-    breached_s: int | None = None  # since when the LTV has been at the liquidation level
-
-    @property
-    def account(self) -> str:
-        return COLLATERAL + self.name
 
 
 class Lending:
@@ -93,22 +44,13 @@ class Lending:
         start_utc: datetime,
         event: Event,
     ) -> None:
-        def second(when: datetime) -> int:
-            return round((when - start_utc).total_seconds())
-
         self.treasury = treasury
         self.ledger = ledger
         self.margin_calls = 0
         self.liquidated_btc = 0.0
-        self._event = event
         self._followers = {spec.refinance for spec in specs.values() if spec.refinance}
         self._loans = {
-            name: _State(
-                name,
-                spec,
-                -1 if spec.start_utc is None else second(spec.start_utc),
-                None if spec.maturity_utc is None else second(spec.maturity_utc),
-            )
+            name: LoanAccount(name, spec, treasury, start_utc, event)
             for name, spec in specs.items()
         }
 
@@ -127,109 +69,40 @@ class Lending:
                     f"treasury has {self.treasury.free_btc:g} BTC that are free"
                 )
             loan.open = True
-            self._pledge(loan, 0, pledged)
-            self._borrow(loan, 0, cents(loan.spec.principal_usd), OPENING)
+            loan.pledge(0, pledged)
+            loan.borrow(0, cents(loan.spec.principal_usd), OPENING)
 
     # What is owed and pledged.
 
     def debt_usd(self, name: str | None = None) -> float:
         """Principal and accrued interest [USD], of one loan or of all."""
         names = self._loans if name is None else (name,)
-        return sum(self._debt(self._loans[n]) for n in names) / CENTS_PER_USD
+        return sum(self._loans[n].debt for n in names) / CENTS_PER_USD
 
     def collateral_btc(self, name: str | None = None) -> float:
         """Bitcoin that is pledged [BTC], to one loan or to all."""
         names = self._loans if name is None else (name,)
-        return sum(self._pledged(self._loans[n]) for n in names) / SATOSHI_PER_BTC
+        return sum(self._loans[n].pledged for n in names) / SATOSHI_PER_BTC
 
     def ltv(self, name: str, usd_per_btc: float) -> float:
         """Debt / (collateral * price): 0 when nothing is owed, infinite when nothing is pledged."""
-        return self._ltv(self._loans[name], usd_per_btc)
+        return self._loans[name].ltv(usd_per_btc)
 
     def highest_ltv(self, usd_per_btc: float) -> float:
         """Highest LTV of the loans that hold collateral; 0 when none does."""
-        held = (loan for loan in self._loans.values() if self._pledged(loan))
-        return max((self._ltv(loan, usd_per_btc) for loan in held), default=0.0)
+        held = (loan for loan in self._loans.values() if loan.pledged)
+        return max((loan.ltv(usd_per_btc) for loan in held), default=0.0)
 
     @property
     def due(self) -> float:
         """What has fallen due and could not be paid [USD]: matured debt, missed interest."""
-        return sum(self._due(loan) for loan in self._loans.values()) / CENTS_PER_USD
-
-    def _debt(self, loan: _State) -> int:
-        return self._principal(loan) + self._interest(loan)
-
-    def _principal(self, loan: _State) -> int:
-        return -self.ledger.units(PRINCIPAL + loan.name, "USD")
-
-    def _interest(self, loan: _State) -> int:
-        return -self.ledger.units(INTEREST + loan.name, "USD")
-
-    def _pledged(self, loan: _State) -> int:
-        return self.ledger.units(loan.account, "BTC")
-
-    def _due(self, loan: _State) -> int:
-        return self._debt(loan) if loan.matured else min(loan.overdue, self._interest(loan))
-
-    def _ltv(self, loan: _State, usd_per_btc: float) -> float:
-        debt, pledged = self._debt(loan), self._pledged(loan)
-        if debt == 0:
-            return 0.0
-        if pledged == 0:
-            return math.inf
-        return (debt / CENTS_PER_USD) / (pledged / SATOSHI_PER_BTC * usd_per_btc)
+        return sum(loan.due for loan in self._loans.values()) / CENTS_PER_USD
 
     def _free(self) -> int:
         return max(self.ledger.units(BTC, "BTC"), 0)
 
     def _cash(self) -> int:
         return max(self.ledger.units(CASH, "USD"), 0)
-
-    # Moves on the ledger.
-
-    def _pledge(self, loan: _State, t_s: int, units: int) -> None:
-        self.treasury.move(t_s, loan.account, BTC, "BTC", units, f"collateral of {loan.name}")
-
-    def _release(self, loan: _State, t_s: int, units: int) -> None:
-        memo = f"collateral of {loan.name} comes back"
-        self.treasury.move(t_s, BTC, loan.account, "BTC", units, memo)
-
-    def _borrow(self, loan: _State, t_s: int, units: int, account: str = CASH) -> None:
-        self._accrue(loan, t_s)
-        loan.drawn += units
-        memo = f"principal of {loan.name}"
-        self.treasury.move(t_s, account, PRINCIPAL + loan.name, "USD", units, memo)
-
-    def _accrue(self, loan: _State, t_s: int) -> None:
-        """Interest up to `t_s` on the principal; what rounding leaves over goes into the next."""
-        days = (t_s - loan.accrued_s) / SECONDS_PER_DAY
-        loan.accrued_s = t_s
-        rate = loan.spec.rate_per_year / DAYS_OF_INTEREST
-        exact = self._principal(loan) * rate * days + loan.carry
-        units = round(exact)
-        loan.carry = exact - units
-        account = INTEREST + loan.name
-        self.treasury.move(t_s, "expenses:interest", account, "USD", units, f"of {loan.name}")
-
-    def _pay(self, loan: _State, t_s: int, units: int) -> int:
-        """Pay from cash, interest first; the cents that were owed. Nothing owed frees collateral.
-
-        Interest must have been accrued.
-        """
-        interest = min(units, self._interest(loan))
-        principal = min(units - interest, self._principal(loan))
-        for account, part in ((INTEREST, interest), (PRINCIPAL, principal)):
-            memo = f"payment on {loan.name}"
-            self.treasury.move(t_s, account + loan.name, CASH, "USD", part, memo)
-        loan.overdue = max(loan.overdue - interest, 0)
-        if interest + principal and self._debt(loan) == 0:
-            self._close_call(loan)
-            self._release(loan, t_s, self._pledged(loan))
-            self._tell(t_s, "loan repaid", loan, "nothing is owed, the collateral is free")
-        return interest + principal
-
-    def _tell(self, t_s: int, kind: str, loan: _State, detail: str) -> None:
-        self._event(t_s, kind, loan.name, detail)
 
     # Draws and repayments.
 
@@ -240,23 +113,23 @@ class Lending:
         nothing, where the limit or the bitcoin ends, before the loan starts and from maturity on.
         """
         loan = self._loans[name]
-        self._accrue(loan, t_s)
-        spec, debt, pledged = loan.spec, self._debt(loan), self._pledged(loan)
+        loan.accrue(t_s)
+        spec, debt, pledged = loan.spec, loan.debt, loan.pledged
         limit = cents(spec.principal_usd if spec.limit_usd is None else spec.limit_usd)
         room = {
             "what is asked for": cents(usd),
             "limit": limit - loan.drawn if loan.open and not loan.matured else 0,
-            "collateral": _debt_for(pledged + self._free(), spec.initial_ltv, usd_per_btc) - debt,
+            "collateral": debt_for(pledged + self._free(), spec.initial_ltv, usd_per_btc) - debt,
         }
         bound = min(room, key=lambda r: room[r])
         drawn = max(room[bound], 0)
         if drawn:
-            missing = _pledge_for(debt + drawn, spec.initial_ltv, usd_per_btc) - pledged
-            self._pledge(loan, t_s, min(max(missing, 0), self._free()))
-            self._borrow(loan, t_s, drawn)
+            missing = pledge_for(debt + drawn, spec.initial_ltv, usd_per_btc) - pledged
+            loan.pledge(t_s, min(max(missing, 0), self._free()))
+            loan.borrow(t_s, drawn)
         drawn_usd = drawn / CENTS_PER_USD
         short = "" if bound == "what is asked for" else f" of {usd:,.2f}, bound by {bound}"
-        self._tell(t_s, "loan drawn", loan, f"{drawn_usd:,.2f} USD{short}")
+        loan.tell(t_s, "loan drawn", f"{drawn_usd:,.2f} USD{short}")
         return drawn_usd
 
     def repay(self, t_s: int, name: str, usd: float) -> float:
@@ -265,26 +138,26 @@ class Lending:
         When nothing is owed any more the collateral comes back.
         """
         loan = self._loans[name]
-        self._accrue(loan, t_s)
-        paid = self._pay(loan, t_s, max(cents(usd), 0)) / CENTS_PER_USD
-        owed = self._debt(loan) / CENTS_PER_USD
+        loan.accrue(t_s)
+        paid = loan.pay(t_s, max(cents(usd), 0)) / CENTS_PER_USD
+        owed = loan.debt / CENTS_PER_USD
         if paid and owed:
-            self._tell(t_s, "loan repaid", loan, f"{paid:,.2f} USD, {owed:,.2f} USD still owed")
+            loan.tell(t_s, "loan repaid", f"{paid:,.2f} USD, {owed:,.2f} USD still owed")
         return paid
 
-    def _begin(self, loan: _State, t_s: int, usd_per_btc: float) -> None:
+    def _begin(self, loan: LoanAccount, t_s: int, usd_per_btc: float) -> None:
         """Draw a loan at its start: less where collateral is short, `initial_ltv` at most."""
         loan.open = True
         pledged = min(satoshi(loan.spec.collateral_btc), self._free())
-        most = _debt_for(pledged, loan.spec.initial_ltv, usd_per_btc)
+        most = debt_for(pledged, loan.spec.initial_ltv, usd_per_btc)
         asked = cents(loan.spec.principal_usd)
         drawn = min(asked, most)
-        self._pledge(loan, t_s, pledged)
-        self._borrow(loan, t_s, drawn)
+        loan.pledge(t_s, pledged)
+        loan.borrow(t_s, drawn)
         detail = f"{drawn / CENTS_PER_USD:,.2f} USD against {pledged / SATOSHI_PER_BTC:.8f} BTC"
         if drawn < asked:
             detail += f", of {asked / CENTS_PER_USD:,.2f} planned, bound by collateral"
-        self._tell(t_s, "loan drawn", loan, detail)
+        loan.tell(t_s, "loan drawn", detail)
 
     # The hourly look.
 
@@ -300,12 +173,12 @@ class Lending:
             if loan.open and not loan.matured and loan.maturity_s is not None:
                 if loan.maturity_s <= t_s:
                     self._mature(loan, t_s, usd_per_btc)
-        secured = [loan for loan in self._loans.values() if self._pledged(loan)]
-        for loan in sorted(secured, key=lambda x: -self._ltv(x, usd_per_btc)):
+        secured = [loan for loan in self._loans.values() if loan.pledged]
+        for loan in sorted(secured, key=lambda x: -x.ltv(usd_per_btc)):
             self._look(loan, t_s, usd_per_btc)
 
-    def _look(self, loan: _State, t_s: int, usd_per_btc: float) -> None:
-        spec, ltv = loan.spec, self._ltv(loan, usd_per_btc) + SAME_LTV
+    def _look(self, loan: LoanAccount, t_s: int, usd_per_btc: float) -> None:
+        spec, ltv = loan.spec, loan.ltv(usd_per_btc) + SAME_LTV
         if ltv < spec.liquidation_ltv:
             loan.breached_s = None
         elif loan.breached_s is None:
@@ -318,34 +191,34 @@ class Lending:
             self._warn(loan, t_s, ltv, usd_per_btc)
             self._give_back(loan, t_s, usd_per_btc)
         elif loan.called_s is not None and self._cured(loan, usd_per_btc):
-            self._close_call(loan)
-            self._tell(t_s, "margin call over", loan, f"LTV {ltv:.2%}")
+            loan.end_call()
+            loan.tell(t_s, "margin call over", f"LTV {ltv:.2%}")
         else:
             self._call(loan, t_s, usd_per_btc)
 
-    def _call(self, loan: _State, t_s: int, usd_per_btc: float) -> None:
+    def _call(self, loan: LoanAccount, t_s: int, usd_per_btc: float) -> None:
         """Begin a margin call or go on with it: answer, and sell when the time is over."""
         spec = loan.spec
         if loan.called_s is None:
             loan.called_s, loan.warned = t_s, True
             self.margin_calls += 1
-            ltv = f"LTV {self._ltv(loan, usd_per_btc):.2%} at {usd_per_btc:,.2f} USD"
-            self._tell(t_s, "margin call", loan, f"{ltv}, {spec.cure_h:g} h to answer")
+            ltv = f"LTV {loan.ltv(usd_per_btc):.2%} at {usd_per_btc:,.2f} USD"
+            loan.tell(t_s, "margin call", f"{ltv}, {spec.cure_h:g} h to answer")
         self._answer(loan, t_s, usd_per_btc)
         if loan.called_s is None:  # repaid in full
             return
-        ltv_now = self._ltv(loan, usd_per_btc)
+        ltv_now = loan.ltv(usd_per_btc)
         if ltv_now + SAME_LTV < spec.liquidation_ltv:
             loan.breached_s = None
         if self._cured(loan, usd_per_btc):
-            self._close_call(loan)
-            self._tell(t_s, "margin call met", loan, f"LTV {ltv_now:.2%}")
+            loan.end_call()
+            loan.tell(t_s, "margin call met", f"LTV {ltv_now:.2%}")
         elif _over(t_s, loan.called_s, spec.cure_h):
             self._liquidate(loan, t_s, usd_per_btc, "margin call not met")
 
-    def _answer(self, loan: _State, t_s: int, usd_per_btc: float) -> None:
+    def _answer(self, loan: LoanAccount, t_s: int, usd_per_btc: float) -> None:
         """Pledge free bitcoin and pay from cash above zero, in the order of `answer`."""
-        self._accrue(loan, t_s)
+        loan.accrue(t_s)
         steps = {
             "collateral": (self._top_up, self._pay_down),
             "repay": (self._pay_down, self._top_up),
@@ -354,61 +227,58 @@ class Lending:
         for step in steps[loan.spec.answer]:
             step(loan, t_s, usd_per_btc)
 
-    def _top_up(self, loan: _State, t_s: int, usd_per_btc: float) -> None:
-        wanted = _pledge_for(self._debt(loan), loan.spec.cure_ltv, usd_per_btc)
-        self._pledge(loan, t_s, min(max(wanted - self._pledged(loan), 0), self._free()))
+    def _top_up(self, loan: LoanAccount, t_s: int, usd_per_btc: float) -> None:
+        wanted = pledge_for(loan.debt, loan.spec.cure_ltv, usd_per_btc)
+        loan.pledge(t_s, min(max(wanted - loan.pledged, 0), self._free()))
 
-    def _pay_down(self, loan: _State, t_s: int, usd_per_btc: float) -> None:
-        allowed = _debt_for(self._pledged(loan), loan.spec.cure_ltv, usd_per_btc)
-        self._pay(loan, t_s, min(max(self._debt(loan) - allowed, 0), self._cash()))
+    def _pay_down(self, loan: LoanAccount, t_s: int, usd_per_btc: float) -> None:
+        allowed = debt_for(loan.pledged, loan.spec.cure_ltv, usd_per_btc)
+        loan.pay(t_s, min(max(loan.debt - allowed, 0), self._cash()))
 
-    def _cured(self, loan: _State, usd_per_btc: float) -> bool:
-        return self._ltv(loan, usd_per_btc) <= loan.spec.cure_ltv + SAME_LTV
+    def _cured(self, loan: LoanAccount, usd_per_btc: float) -> bool:
+        return loan.ltv(usd_per_btc) <= loan.spec.cure_ltv + SAME_LTV
 
-    def _close_call(self, loan: _State) -> None:
-        loan.called_s = loan.breached_s = None
-
-    def _warn(self, loan: _State, t_s: int, ltv: float, usd_per_btc: float) -> None:
+    def _warn(self, loan: LoanAccount, t_s: int, ltv: float, usd_per_btc: float) -> None:
         """Once on the way up; again only after the LTV has been back at `cure_ltv` or below."""
         if ltv >= loan.spec.warning_ltv and not loan.warned:
             loan.warned = True
             detail = f"LTV {ltv:.2%} at {usd_per_btc:,.2f} USD"
-            self._tell(t_s, "margin warning", loan, detail)
+            loan.tell(t_s, "margin warning", detail)
         elif self._cured(loan, usd_per_btc) and ltv < loan.spec.warning_ltv:
             loan.warned = False
 
-    def _give_back(self, loan: _State, t_s: int, usd_per_btc: float) -> None:
+    def _give_back(self, loan: LoanAccount, t_s: int, usd_per_btc: float) -> None:
         level = loan.spec.release_ltv
-        if level is None or self._ltv(loan, usd_per_btc) >= level:
+        if level is None or loan.ltv(usd_per_btc) >= level:
             return
-        needed = _pledge_for(self._debt(loan), loan.spec.initial_ltv, usd_per_btc)
-        excess = self._pledged(loan) - needed
+        needed = pledge_for(loan.debt, loan.spec.initial_ltv, usd_per_btc)
+        excess = loan.pledged - needed
         if excess > 0:
-            self._release(loan, t_s, excess)
-            self._tell(t_s, "collateral released", loan, f"{excess / SATOSHI_PER_BTC:.8f} BTC")
+            loan.release(t_s, excess)
+            loan.tell(t_s, "collateral released", f"{excess / SATOSHI_PER_BTC:.8f} BTC")
 
     # Forced sales, maturities, default.
 
-    def _liquidate(self, loan: _State, t_s: int, usd_per_btc: float, why: str) -> None:
+    def _liquidate(self, loan: LoanAccount, t_s: int, usd_per_btc: float, why: str) -> None:
         """Sell collateral, back to `cure_ltv` or all of it, and pay the debt with the money."""
-        self._accrue(loan, t_s)
+        loan.accrue(t_s)
         sold = self._to_sell(loan, usd_per_btc)
-        ltv = self._ltv(loan, usd_per_btc)
+        ltv = loan.ltv(usd_per_btc)
         self._sell_collateral(loan, t_s, sold, usd_per_btc, f"{why}, LTV {ltv:.2%}")
-        self._close_call(loan)
+        loan.end_call()
 
-    def _to_sell(self, loan: _State, usd_per_btc: float) -> int:
+    def _to_sell(self, loan: LoanAccount, usd_per_btc: float) -> int:
         """Fewest satoshi x with debt - net(x) <= cure_ltv * (collateral - x) * price, or all.
 
         Without impact that is x = (debt - cure * C * p) / (p * (1 - fee - cure)). With it, a sale
         lowers the LTV only as long as the last bitcoin brings more than `cure_ltv` of the price.
         """
-        spec, debt, pledged = loan.spec, self._debt(loan), self._pledged(loan)
+        spec, debt, pledged = loan.spec, loan.debt, loan.pledged
         fee = spec.liquidation_fee_fraction
 
         def enough(x: int) -> bool:
             net = self.treasury.quote(x / SATOSHI_PER_BTC, usd_per_btc, fee).net_usd
-            return debt - cents(net) <= _debt_for(pledged - x, spec.cure_ltv, usd_per_btc)
+            return debt - cents(net) <= debt_for(pledged - x, spec.cure_ltv, usd_per_btc)
 
         deepest = self.treasury.impact.volume_at(1.0 - spec.cure_ltv / (1.0 - fee))
         useful = max(deepest - self.treasury.sold_today_btc, 0.0) * SATOSHI_PER_BTC
@@ -416,7 +286,7 @@ class Lending:
         return least(enough, most) if enough(most) else pledged
 
     def _sell_collateral(
-        self, loan: _State, t_s: int, sold: int, usd_per_btc: float, why: str
+        self, loan: LoanAccount, t_s: int, sold: int, usd_per_btc: float, why: str
     ) -> None:
         """The lender sells, keeps its fee, and pays the debt; what is beyond it is cash."""
         btc = sold / SATOSHI_PER_BTC
@@ -424,25 +294,25 @@ class Lending:
         memo = f"liquidation of {loan.name}"
         net_usd = self.treasury.sell(t_s, btc, usd_per_btc, memo, loan.account, None, *fee)
         self.liquidated_btc += btc
-        self._tell(t_s, "liquidation", loan, f"{btc:.8f} BTC for {net_usd:,.2f} USD: {why}")
-        self._pay(loan, t_s, cents(net_usd))
+        loan.tell(t_s, "liquidation", f"{btc:.8f} BTC for {net_usd:,.2f} USD: {why}")
+        loan.pay(t_s, cents(net_usd))
 
-    def _mature(self, loan: _State, t_s: int, usd_per_btc: float) -> None:
+    def _mature(self, loan: LoanAccount, t_s: int, usd_per_btc: float) -> None:
         """Refinance, or pay from cash, from free bitcoin, from collateral, in this order."""
-        self._accrue(loan, t_s)
+        loan.accrue(t_s)
         loan.matured = True
-        self._close_call(loan)
-        if self._debt(loan) == 0:
-            self._release(loan, t_s, self._pledged(loan))
+        loan.end_call()
+        if loan.debt == 0:
+            loan.release(t_s, loan.pledged)
         elif not self._refinance(loan, t_s, usd_per_btc):
             self._settle(loan, t_s, usd_per_btc)
             self._sell_for_debt(loan, t_s, usd_per_btc)
-            if self._debt(loan):
-                owed_usd = self._debt(loan) / CENTS_PER_USD
+            if loan.debt:
+                owed_usd = loan.debt / CENTS_PER_USD
                 detail = f"{owed_usd:,.2f} USD of the debt at maturity cannot be paid"
-                self._tell(t_s, "loan in default", loan, detail)
+                loan.tell(t_s, "loan in default", detail)
 
-    def _refinance(self, loan: _State, t_s: int, usd_per_btc: float) -> bool:
+    def _refinance(self, loan: LoanAccount, t_s: int, usd_per_btc: float) -> bool:
         """Draw the follower for what is owed, if the old lender can then be paid in full.
 
         The old collateral is free in that instant. The follower lends `initial_ltv` of what is
@@ -451,31 +321,33 @@ class Lending:
         if loan.spec.refinance is None:
             return False
         follower = self._loans[loan.spec.refinance]
-        owed, there = self._debt(loan), self._free() + self._pledged(loan)
+        owed, there = loan.debt, self._free() + loan.pledged
         pledged = min(satoshi(follower.spec.collateral_btc), there)
-        lent = min(owed, _debt_for(pledged, follower.spec.initial_ltv, usd_per_btc))
+        lent = min(owed, debt_for(pledged, follower.spec.initial_ltv, usd_per_btc))
         spare = self.treasury.quote((there - pledged) / SATOSHI_PER_BTC, usd_per_btc)
-        if owed - lent > self._cash() + cents(spare.net_usd):
+        if owed - lent > self.ledger.units(CASH, "USD") + cents(spare.net_usd):
             return False
         follower.open = True
-        self._release(loan, t_s, self._pledged(loan))
-        self._pledge(follower, t_s, pledged)
-        self._borrow(follower, t_s, lent)
+        loan.release(t_s, loan.pledged)
+        follower.pledge(t_s, pledged)
+        follower.borrow(t_s, lent)
         self._settle(loan, t_s, usd_per_btc)
         detail = f"{lent / CENTS_PER_USD:,.2f} USD from {follower.name}"
-        self._tell(t_s, "loan refinanced", loan, detail)
+        loan.tell(t_s, "loan refinanced", detail)
         return True
 
-    def _settle(self, loan: _State, t_s: int, usd_per_btc: float) -> None:
+    def _settle(self, loan: LoanAccount, t_s: int, usd_per_btc: float) -> None:
         """Pay what is due from cash above zero; free bitcoin is sold where that is short."""
-        due = self._due(loan)
+        due = loan.due
+        if not due:
+            return
         short_usd = due / CENTS_PER_USD - self.treasury.cash_usd
         self.treasury.raise_cash(t_s, short_usd, usd_per_btc, f"payment on {loan.name}")
-        self._pay(loan, t_s, min(due, self._cash()))
+        loan.pay(t_s, min(due, self._cash()))
 
-    def _sell_for_debt(self, loan: _State, t_s: int, usd_per_btc: float) -> None:
+    def _sell_for_debt(self, loan: LoanAccount, t_s: int, usd_per_btc: float) -> None:
         """At maturity: the fewest satoshi of collateral that pay the debt, or all."""
-        debt, pledged = self._debt(loan), self._pledged(loan)
+        debt, pledged = loan.debt, loan.pledged
         fee = loan.spec.liquidation_fee_fraction
         if not debt or not pledged:
             return
@@ -492,8 +364,7 @@ class Lending:
         """Interest of the day; what was due before is paid as far as money goes."""
         for loan in self._loans.values():
             if loan.open:
-                self._accrue(loan, t_s)
-            if self._due(loan):
+                loan.accrue(t_s)
                 self._settle(loan, t_s, usd_per_btc)
 
     def close_month(self, t_s: int, usd_per_btc: float) -> None:
@@ -501,17 +372,15 @@ class Lending:
         for loan in self._loans.values():
             if loan.matured:
                 continue
-            self._accrue(loan, t_s)
-            interest = self._interest(loan)
+            loan.accrue(t_s)
             if loan.spec.interest == "capitalised":
-                accounts = (INTEREST + loan.name, PRINCIPAL + loan.name)
-                self.treasury.move(t_s, *accounts, "USD", interest, "interest capitalised")
+                loan.capitalise(t_s)
                 continue
-            loan.overdue = interest
+            loan.overdue = loan.interest
             self._settle(loan, t_s, usd_per_btc)
             if loan.overdue:
                 detail = f"{loan.overdue / CENTS_PER_USD:,.2f} USD of interest cannot be paid"
-                self._tell(t_s, "loan in default", loan, detail)
+                loan.tell(t_s, "loan in default", detail)
 
 
 def _over(t_s: int, since_s: int, hours: float) -> bool:
