@@ -17,6 +17,7 @@ Accounts. Debits are positive: assets and expenses stand above zero, the others 
   `liquidation`, `interest`, `depreciation`, `impairment`, `tax`, each behind `expenses:`.
 """
 
+from collections.abc import Iterable
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -31,12 +32,12 @@ UNITS: Final = {"USD": CENTS_PER_USD, "BTC": SATOSHI_PER_BTC}
 PLACES: Final = {"USD": 10**6, "BTC": 1}  # from smallest unit to the 8 decimals of DECIMAL
 
 
-class Leg(NamedTuple):
-    """One side of a transaction for every site: positive is a debit. `amount` in whole units."""
+class Entry(NamedTuple):
+    """One side of a transaction of the fleet: positive is a debit. `units` in cents or satoshi."""
 
     account: str
     commodity: str  # USD or BTC
-    amount: Floats  # (site,) USD or BTC, not yet rounded
+    units: int
 
 
 class _Batch(NamedTuple):
@@ -95,6 +96,25 @@ class Ledger:
             balance = self._balances.get((account, commodity), 0)
             self._balances[account, commodity] = balance + int(part.sum())
 
+    def record(self, t_s: int, entries: Iterable[Entry], memo: str) -> None:
+        """One transaction of the fleet with any number of sides, in whole cents and satoshi.
+
+        Sides of zero are left out. Raises ValueError when a commodity does not sum to zero.
+        """
+        sides = [e for e in entries if e.units]
+        for commodity in UNITS:
+            rest = sum(e.units for e in sides if e.commodity == commodity)
+            if rest:
+                raise ValueError(f"{memo}: {commodity} of the transaction sum to {rest}, not to 0")
+        if not sides:
+            return
+        number = np.array([self._transactions], dtype=np.int64)
+        self._transactions += 1
+        for account, commodity, units in sides:
+            amount = np.array([units], dtype=np.int64)
+            self._batches.append(_Batch(t_s, number, account, commodity, amount, [FLEET], memo))
+            self._balances[account, commodity] = self.units(account, commodity) + units
+
     def exchange(self, t_s: int, btc: float, usd_per_btc: float, memo: str) -> None:
         """Sell bitcoin of the fleet at a price, through the equity account of exchanges.
 
@@ -109,6 +129,10 @@ class Ledger:
     def balance(self, account: str, commodity: str) -> float:
         """Balance of an account in USD or BTC; debits are positive."""
         return self._balances.get((account, commodity), 0) / UNITS[commodity]
+
+    def units(self, account: str, commodity: str) -> int:
+        """Balance of an account in cents or satoshi, exactly; debits are positive."""
+        return self._balances.get((account, commodity), 0)
 
     def balances(self) -> dict[tuple[str, str], int]:
         """Balance of every (account, commodity) in cents or satoshi."""

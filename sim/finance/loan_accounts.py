@@ -1,0 +1,146 @@
+"""The accounts of one loan: what is owed and pledged, and the moves between them."""
+
+import math
+from datetime import datetime
+from typing import Final
+
+from sim.finance.treasury import BTC, CASH, COLLATERAL, Event, Treasury
+from sim.scenario.money import Loan
+from sim.units import CENTS_PER_USD, SATOSHI_PER_BTC, SECONDS_PER_DAY
+
+PRINCIPAL: Final = "liabilities:loan:"
+INTEREST: Final = "liabilities:interest:"
+DAYS_OF_INTEREST: Final = 365  # actual days over 365: the convention of the table
+
+
+def pledge_for(debt: int, ltv: float, usd_per_btc: float) -> int:
+    """Fewest satoshi against which a debt in cents stands at an LTV."""
+    exact = debt / CENTS_PER_USD / (ltv * usd_per_btc) * SATOSHI_PER_BTC
+    return math.ceil(exact * (1.0 - 1e-12))
+
+
+def debt_for(pledged: int, ltv: float, usd_per_btc: float) -> int:
+    """Most cents that may be owed against collateral in satoshi at an LTV."""
+    exact = pledged / SATOSHI_PER_BTC * usd_per_btc * ltv * CENTS_PER_USD
+    return math.floor(exact * (1.0 + 1e-12))
+
+
+class LoanAccount:
+    """A loan on the ledger, in cents and satoshi, and where it stands with its lender.
+
+    Instants are seconds since the start of the run; a loan from before the run starts below 0.
+    """
+
+    def __init__(
+        self, name: str, spec: Loan, treasury: Treasury, start_utc: datetime, event: Event
+    ) -> None:
+        def second(when: datetime) -> int:
+            return round((when - start_utc).total_seconds())
+
+        self.name = name
+        self.spec = spec
+        self.start_s = -1 if spec.start_utc is None else second(spec.start_utc)
+        self.maturity_s = None if spec.maturity_utc is None else second(spec.maturity_utc)
+        self.account = COLLATERAL + name
+        self.drawn = 0  # cents, in all
+        self.open = False
+        self.matured = False
+        self.overdue = 0  # cents of interest that a month's end found no money for
+        self.warned = False
+        self.called_s: int | None = None
+        self.breached_s: int | None = None  # since when the LTV is at the liquidation level
+        self._treasury = treasury
+        self._event = event
+        self._accrued_s = 0  # until when interest is on the ledger
+        self._carry = 0.0  # cents of interest that rounding left over
+
+    @property
+    def principal(self) -> int:
+        """Borrowed and not paid back, capitalised interest included [cents]."""
+        return -self._treasury.ledger.units(PRINCIPAL + self.name, "USD")
+
+    @property
+    def interest(self) -> int:
+        """Accrued and not paid [cents]."""
+        return -self._treasury.ledger.units(INTEREST + self.name, "USD")
+
+    @property
+    def debt(self) -> int:
+        """Principal and interest [cents]."""
+        return self.principal + self.interest
+
+    @property
+    def pledged(self) -> int:
+        """Collateral [satoshi]."""
+        return self._treasury.ledger.units(self.account, "BTC")
+
+    @property
+    def due(self) -> int:
+        """What should have been paid by now [cents]: matured debt, missed interest."""
+        return self.debt if self.matured else min(self.overdue, self.interest)
+
+    def ltv(self, usd_per_btc: float) -> float:
+        """Debt / (collateral * price): 0 when nothing is owed, infinite when nothing is pledged."""
+        if self.debt == 0:
+            return 0.0
+        if self.pledged == 0:
+            return math.inf
+        return (self.debt / CENTS_PER_USD) / (self.pledged / SATOSHI_PER_BTC * usd_per_btc)
+
+    def pledge(self, t_s: int, units: int) -> None:
+        """Free bitcoin becomes collateral [satoshi]."""
+        self._treasury.move(t_s, self.account, BTC, "BTC", units, f"collateral of {self.name}")
+
+    def release(self, t_s: int, units: int) -> None:
+        """Collateral becomes free bitcoin [satoshi]."""
+        memo = f"collateral of {self.name} comes back"
+        self._treasury.move(t_s, BTC, self.account, "BTC", units, memo)
+
+    def borrow(self, t_s: int, units: int, account: str = CASH) -> None:
+        """Draw principal [cents] into an account."""
+        self.accrue(t_s)
+        self.drawn += units
+        memo = f"principal of {self.name}"
+        self._treasury.move(t_s, account, PRINCIPAL + self.name, "USD", units, memo)
+
+    def accrue(self, t_s: int) -> None:
+        """Interest up to `t_s` on the principal; what rounding leaves over goes into the next."""
+        days = (t_s - self._accrued_s) / SECONDS_PER_DAY
+        self._accrued_s = t_s
+        rate = self.spec.rate_per_year / DAYS_OF_INTEREST
+        exact = self.principal * rate * days + self._carry
+        units = round(exact)
+        self._carry = exact - units
+        account, memo = INTEREST + self.name, f"interest of {self.name}"
+        self._treasury.move(t_s, "expenses:interest", account, "USD", units, memo)
+
+    def capitalise(self, t_s: int) -> None:
+        """Add the accrued interest to the principal."""
+        accounts = (INTEREST + self.name, PRINCIPAL + self.name)
+        memo = f"interest of {self.name} capitalised"
+        self._treasury.move(t_s, *accounts, "USD", self.interest, memo)
+
+    def pay(self, t_s: int, units: int) -> int:
+        """Pay [cents] from cash, interest first; what of it was owed.
+
+        Interest must have been accrued. When nothing is owed any more the collateral comes back.
+        """
+        interest = min(units, self.interest)
+        principal = min(units - interest, self.principal)
+        for account, part in ((INTEREST, interest), (PRINCIPAL, principal)):
+            memo = f"payment on {self.name}"
+            self._treasury.move(t_s, account + self.name, CASH, "USD", part, memo)
+        self.overdue = max(self.overdue - interest, 0)
+        if interest + principal and self.debt == 0:
+            self.end_call()
+            self.release(t_s, self.pledged)
+            self.tell(t_s, "loan repaid", "nothing is owed, the collateral is free")
+        return interest + principal
+
+    def end_call(self) -> None:
+        """Forget the margin call and the time at the liquidation level."""
+        self.called_s = self.breached_s = None
+
+    def tell(self, t_s: int, kind: str, detail: str) -> None:
+        """An event of this loan."""
+        self._event(t_s, kind, self.name, detail)

@@ -1,0 +1,387 @@
+"""Dollars against bitcoin: draws, interest, margin calls, liquidations, maturities.
+
+The debt of an LTV is principal and interest accrued to the last close of a day, or to the last
+payment if that is later. The lender looks every hour:
+
+- At `automatic_ltv` it sells at once; at `liquidation_ltv` when the LTV has stood there for
+  `grace_h` at every look (with no grace: at once). The firm is not asked first.
+- At `call_ltv` a margin call begins. The firm answers at this and at every later look with what it
+  has; when that brings the LTV to `cure_ltv` the call is met. A price that does so ends it, too.
+  At the look `cure_h` after it began the lender sells.
+- It sells as much collateral as brings the LTV to `cure_ltv`, all if nothing less does. What is
+  owed beyond stays owed, without collateral and without further calls, until maturity.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Final
+
+from sim.finance.ledger import Ledger
+from sim.finance.loan_accounts import LoanAccount, debt_for, pledge_for
+from sim.finance.treasury import BTC, CASH, OPENING, Event, Treasury, cents, least, satoshi
+from sim.scenario.money import Loan
+from sim.units import CENTS_PER_USD, SATOSHI_PER_BTC, SECONDS_PER_HOUR
+
+SAME_LTV: Final = 1e-9  # levels that are closer than this are met: prices are floats
+
+
+def liquidation_price_usd(debt_usd: float, collateral_btc: float, ltv: float) -> float:
+    """Price at which a debt stands at an LTV: debt / (ltv * collateral) [USD/BTC]."""
+    return debt_usd / (ltv * collateral_btc)
+
+
+class Lending:
+    """The loans of a firm on its ledger, and their lenders.
+
+    `margin_calls` and `liquidated_btc` count since the start of the run.
+    """
+
+    def __init__(
+        self,
+        specs: Mapping[str, Loan],
+        treasury: Treasury,
+        ledger: Ledger,
+        start_utc: datetime,
+        event: Event,
+    ) -> None:
+        self.treasury = treasury
+        self.ledger = ledger
+        self.margin_calls = 0
+        self.liquidated_btc = 0.0
+        self._followers = {spec.refinance for spec in specs.values() if spec.refinance}
+        self._loans = {
+            name: LoanAccount(name, spec, treasury, start_utc, event)
+            for name, spec in specs.items()
+        }
+
+    def open(self, usd_per_btc: float) -> None:
+        """Loans from before the run: the debt against equity, the collateral out of free bitcoin.
+
+        Raises ValueError when the treasury does not hold the collateral.
+        """
+        for loan in self._loans.values():
+            if loan.start_s >= 0 or loan.name in self._followers:
+                continue
+            pledged = satoshi(loan.spec.collateral_btc)
+            if pledged > self._free():
+                raise ValueError(
+                    f"loans.{loan.name}.collateral_btc = {loan.spec.collateral_btc:g}: the "
+                    f"treasury has {self.treasury.free_btc:g} BTC that are free"
+                )
+            loan.open = True
+            loan.pledge(0, pledged)
+            loan.borrow(0, cents(loan.spec.principal_usd), OPENING)
+
+    # What is owed and pledged.
+
+    def debt_usd(self, name: str | None = None) -> float:
+        """Principal and accrued interest [USD], of one loan or of all."""
+        names = self._loans if name is None else (name,)
+        return sum(self._loans[n].debt for n in names) / CENTS_PER_USD
+
+    def collateral_btc(self, name: str | None = None) -> float:
+        """Bitcoin that is pledged [BTC], to one loan or to all."""
+        names = self._loans if name is None else (name,)
+        return sum(self._loans[n].pledged for n in names) / SATOSHI_PER_BTC
+
+    def ltv(self, name: str, usd_per_btc: float) -> float:
+        """Debt / (collateral * price): 0 when nothing is owed, infinite when nothing is pledged."""
+        return self._loans[name].ltv(usd_per_btc)
+
+    def highest_ltv(self, usd_per_btc: float) -> float:
+        """Highest LTV of the loans that hold collateral; 0 when none does."""
+        held = (loan for loan in self._loans.values() if loan.pledged)
+        return max((loan.ltv(usd_per_btc) for loan in held), default=0.0)
+
+    @property
+    def due(self) -> float:
+        """What has fallen due and could not be paid [USD]: matured debt, missed interest."""
+        return sum(loan.due for loan in self._loans.values()) / CENTS_PER_USD
+
+    def _free(self) -> int:
+        return max(self.ledger.units(BTC, "BTC"), 0)
+
+    def _cash(self) -> int:
+        return max(self.ledger.units(CASH, "USD"), 0)
+
+    # Draws and repayments.
+
+    def draw(self, name: str, t_s: int, usd: float, usd_per_btc: float) -> float:
+        """Draw for a project; what was drawn [USD], which is now cash.
+
+        Free bitcoin is pledged so that the LTV is `initial_ltv` at most. Less is drawn, down to
+        nothing, where the limit or the bitcoin ends, before the loan starts and from maturity on.
+        """
+        loan = self._loans[name]
+        loan.accrue(t_s)
+        spec, debt, pledged = loan.spec, loan.debt, loan.pledged
+        limit = cents(spec.principal_usd if spec.limit_usd is None else spec.limit_usd)
+        room = {
+            "what is asked for": cents(usd),
+            "limit": limit - loan.drawn if loan.open and not loan.matured else 0,
+            "collateral": debt_for(pledged + self._free(), spec.initial_ltv, usd_per_btc) - debt,
+        }
+        bound = min(room, key=lambda r: room[r])
+        drawn = max(room[bound], 0)
+        if drawn:
+            missing = pledge_for(debt + drawn, spec.initial_ltv, usd_per_btc) - pledged
+            loan.pledge(t_s, min(max(missing, 0), self._free()))
+            loan.borrow(t_s, drawn)
+        drawn_usd = drawn / CENTS_PER_USD
+        short = "" if bound == "what is asked for" else f" of {usd:,.2f}, bound by {bound}"
+        loan.tell(t_s, "loan drawn", f"{drawn_usd:,.2f} USD{short}")
+        return drawn_usd
+
+    def repay(self, t_s: int, name: str, usd: float) -> float:
+        """Pay down a loan from cash, interest first; what of `usd` was owed and is paid [USD].
+
+        When nothing is owed any more the collateral comes back.
+        """
+        loan = self._loans[name]
+        loan.accrue(t_s)
+        paid = loan.pay(t_s, max(cents(usd), 0)) / CENTS_PER_USD
+        owed = loan.debt / CENTS_PER_USD
+        if paid and owed:
+            loan.tell(t_s, "loan repaid", f"{paid:,.2f} USD, {owed:,.2f} USD still owed")
+        return paid
+
+    def _begin(self, loan: LoanAccount, t_s: int, usd_per_btc: float) -> None:
+        """Draw a loan at its start: less where collateral is short, `initial_ltv` at most."""
+        loan.open = True
+        pledged = min(satoshi(loan.spec.collateral_btc), self._free())
+        most = debt_for(pledged, loan.spec.initial_ltv, usd_per_btc)
+        asked = cents(loan.spec.principal_usd)
+        drawn = min(asked, most)
+        loan.pledge(t_s, pledged)
+        loan.borrow(t_s, drawn)
+        detail = f"{drawn / CENTS_PER_USD:,.2f} USD against {pledged / SATOSHI_PER_BTC:.8f} BTC"
+        if drawn < asked:
+            detail += f", of {asked / CENTS_PER_USD:,.2f} planned, bound by collateral"
+        loan.tell(t_s, "loan drawn", detail)
+
+    # The hourly look.
+
+    def check(self, t_s: int, usd_per_btc: float) -> None:
+        """Loans that start, loans that mature, then the LTVs, the highest first.
+
+        Call it every hour; a loan is called at the first look at which its LTV is high enough.
+        """
+        for loan in self._loans.values():
+            if not loan.open and loan.start_s <= t_s and loan.name not in self._followers:
+                self._begin(loan, t_s, usd_per_btc)
+        for loan in self._loans.values():
+            if loan.open and not loan.matured and loan.maturity_s is not None:
+                if loan.maturity_s <= t_s:
+                    self._mature(loan, t_s, usd_per_btc)
+        secured = [loan for loan in self._loans.values() if loan.pledged]
+        for loan in sorted(secured, key=lambda x: -x.ltv(usd_per_btc)):
+            self._look(loan, t_s, usd_per_btc)
+
+    def _look(self, loan: LoanAccount, t_s: int, usd_per_btc: float) -> None:
+        spec, ltv = loan.spec, loan.ltv(usd_per_btc) + SAME_LTV
+        if ltv < spec.liquidation_ltv:
+            loan.breached_s = None
+        elif loan.breached_s is None:
+            loan.breached_s = t_s
+        if ltv >= spec.automatic_ltv:
+            self._liquidate(loan, t_s, usd_per_btc, "automatic level")
+        elif loan.breached_s is not None and _over(t_s, loan.breached_s, spec.grace_h):
+            self._liquidate(loan, t_s, usd_per_btc, "liquidation level")
+        elif loan.called_s is None and ltv < spec.call_ltv:
+            self._warn(loan, t_s, ltv, usd_per_btc)
+            self._give_back(loan, t_s, usd_per_btc)
+        elif loan.called_s is not None and self._cured(loan, usd_per_btc):
+            loan.end_call()
+            loan.tell(t_s, "margin call over", f"LTV {ltv:.2%}")
+        else:
+            self._call(loan, t_s, usd_per_btc)
+
+    def _call(self, loan: LoanAccount, t_s: int, usd_per_btc: float) -> None:
+        """Begin a margin call or go on with it: answer, and sell when the time is over."""
+        spec = loan.spec
+        if loan.called_s is None:
+            loan.called_s, loan.warned = t_s, True
+            self.margin_calls += 1
+            ltv = f"LTV {loan.ltv(usd_per_btc):.2%} at {usd_per_btc:,.2f} USD"
+            loan.tell(t_s, "margin call", f"{ltv}, {spec.cure_h:g} h to answer")
+        self._answer(loan, t_s, usd_per_btc)
+        if loan.called_s is None:  # repaid in full
+            return
+        ltv_now = loan.ltv(usd_per_btc)
+        if ltv_now + SAME_LTV < spec.liquidation_ltv:
+            loan.breached_s = None
+        if self._cured(loan, usd_per_btc):
+            loan.end_call()
+            loan.tell(t_s, "margin call met", f"LTV {ltv_now:.2%}")
+        elif _over(t_s, loan.called_s, spec.cure_h):
+            self._liquidate(loan, t_s, usd_per_btc, "margin call not met")
+
+    def _answer(self, loan: LoanAccount, t_s: int, usd_per_btc: float) -> None:
+        """Pledge free bitcoin and pay from cash above zero, in the order of `answer`."""
+        loan.accrue(t_s)
+        steps = {
+            "collateral": (self._top_up, self._pay_down),
+            "repay": (self._pay_down, self._top_up),
+            "none": (),
+        }
+        for step in steps[loan.spec.answer]:
+            step(loan, t_s, usd_per_btc)
+
+    def _top_up(self, loan: LoanAccount, t_s: int, usd_per_btc: float) -> None:
+        wanted = pledge_for(loan.debt, loan.spec.cure_ltv, usd_per_btc)
+        loan.pledge(t_s, min(max(wanted - loan.pledged, 0), self._free()))
+
+    def _pay_down(self, loan: LoanAccount, t_s: int, usd_per_btc: float) -> None:
+        allowed = debt_for(loan.pledged, loan.spec.cure_ltv, usd_per_btc)
+        loan.pay(t_s, min(max(loan.debt - allowed, 0), self._cash()))
+
+    def _cured(self, loan: LoanAccount, usd_per_btc: float) -> bool:
+        return loan.ltv(usd_per_btc) <= loan.spec.cure_ltv + SAME_LTV
+
+    def _warn(self, loan: LoanAccount, t_s: int, ltv: float, usd_per_btc: float) -> None:
+        """Once on the way up; again only after the LTV has been back at `cure_ltv` or below."""
+        if ltv >= loan.spec.warning_ltv and not loan.warned:
+            loan.warned = True
+            detail = f"LTV {ltv:.2%} at {usd_per_btc:,.2f} USD"
+            loan.tell(t_s, "margin warning", detail)
+        elif self._cured(loan, usd_per_btc) and ltv < loan.spec.warning_ltv:
+            loan.warned = False
+
+    def _give_back(self, loan: LoanAccount, t_s: int, usd_per_btc: float) -> None:
+        level = loan.spec.release_ltv
+        if level is None or loan.ltv(usd_per_btc) >= level:
+            return
+        needed = pledge_for(loan.debt, loan.spec.initial_ltv, usd_per_btc)
+        excess = loan.pledged - needed
+        if excess > 0:
+            loan.release(t_s, excess)
+            loan.tell(t_s, "collateral released", f"{excess / SATOSHI_PER_BTC:.8f} BTC")
+
+    # Forced sales, maturities, default.
+
+    def _liquidate(self, loan: LoanAccount, t_s: int, usd_per_btc: float, why: str) -> None:
+        """Sell collateral, back to `cure_ltv` or all of it, and pay the debt with the money."""
+        loan.accrue(t_s)
+        sold = self._to_sell(loan, usd_per_btc)
+        ltv = loan.ltv(usd_per_btc)
+        self._sell_collateral(loan, t_s, sold, usd_per_btc, f"{why}, LTV {ltv:.2%}")
+        loan.end_call()
+
+    def _to_sell(self, loan: LoanAccount, usd_per_btc: float) -> int:
+        """Fewest satoshi x with debt - net(x) <= cure_ltv * (collateral - x) * price, or all.
+
+        Without impact that is x = (debt - cure * C * p) / (p * (1 - fee - cure)). With it, a sale
+        lowers the LTV only as long as the last bitcoin brings more than `cure_ltv` of the price.
+        """
+        spec, debt, pledged = loan.spec, loan.debt, loan.pledged
+        fee = spec.liquidation_fee_fraction
+
+        def enough(x: int) -> bool:
+            net = self.treasury.quote(x / SATOSHI_PER_BTC, usd_per_btc, fee).net_usd
+            return debt - cents(net) <= debt_for(pledged - x, spec.cure_ltv, usd_per_btc)
+
+        deepest = self.treasury.impact.volume_at(1.0 - spec.cure_ltv / (1.0 - fee))
+        useful = max(deepest - self.treasury.sold_today_btc, 0.0) * SATOSHI_PER_BTC
+        most = int(min(useful, pledged))
+        return least(enough, most) if enough(most) else pledged
+
+    def _sell_collateral(
+        self, loan: LoanAccount, t_s: int, sold: int, usd_per_btc: float, why: str
+    ) -> None:
+        """The lender sells, keeps its fee, and pays the debt; what is beyond it is cash."""
+        btc = sold / SATOSHI_PER_BTC
+        fee = (loan.spec.liquidation_fee_fraction, "expenses:liquidation")
+        memo = f"liquidation of {loan.name}"
+        net_usd = self.treasury.sell(t_s, btc, usd_per_btc, memo, loan.account, None, *fee)
+        self.liquidated_btc += btc
+        loan.tell(t_s, "liquidation", f"{btc:.8f} BTC for {net_usd:,.2f} USD: {why}")
+        loan.pay(t_s, cents(net_usd))
+
+    def _mature(self, loan: LoanAccount, t_s: int, usd_per_btc: float) -> None:
+        """Refinance, or pay from cash, from free bitcoin, from collateral, in this order."""
+        loan.accrue(t_s)
+        loan.matured = True
+        loan.end_call()
+        if loan.debt == 0:
+            loan.release(t_s, loan.pledged)
+        elif not self._refinance(loan, t_s, usd_per_btc):
+            self._settle(loan, t_s, usd_per_btc)
+            self._sell_for_debt(loan, t_s, usd_per_btc)
+            if loan.debt:
+                owed_usd = loan.debt / CENTS_PER_USD
+                detail = f"{owed_usd:,.2f} USD of the debt at maturity cannot be paid"
+                loan.tell(t_s, "loan in default", detail)
+
+    def _refinance(self, loan: LoanAccount, t_s: int, usd_per_btc: float) -> bool:
+        """Draw the follower for what is owed, if the old lender can then be paid in full.
+
+        The old collateral is free in that instant. The follower lends `initial_ltv` of what is
+        pledged at most; the rest comes from cash and free bitcoin.
+        """
+        if loan.spec.refinance is None:
+            return False
+        follower = self._loans[loan.spec.refinance]
+        owed, there = loan.debt, self._free() + loan.pledged
+        pledged = min(satoshi(follower.spec.collateral_btc), there)
+        lent = min(owed, debt_for(pledged, follower.spec.initial_ltv, usd_per_btc))
+        spare = self.treasury.quote((there - pledged) / SATOSHI_PER_BTC, usd_per_btc)
+        if owed - lent > self.ledger.units(CASH, "USD") + cents(spare.net_usd):
+            return False
+        follower.open = True
+        loan.release(t_s, loan.pledged)
+        follower.pledge(t_s, pledged)
+        follower.borrow(t_s, lent)
+        self._settle(loan, t_s, usd_per_btc)
+        detail = f"{lent / CENTS_PER_USD:,.2f} USD from {follower.name}"
+        loan.tell(t_s, "loan refinanced", detail)
+        return True
+
+    def _settle(self, loan: LoanAccount, t_s: int, usd_per_btc: float) -> None:
+        """Pay what is due from cash above zero; free bitcoin is sold where that is short."""
+        due = loan.due
+        if not due:
+            return
+        short_usd = due / CENTS_PER_USD - self.treasury.cash_usd
+        self.treasury.raise_cash(t_s, short_usd, usd_per_btc, f"payment on {loan.name}")
+        loan.pay(t_s, min(due, self._cash()))
+
+    def _sell_for_debt(self, loan: LoanAccount, t_s: int, usd_per_btc: float) -> None:
+        """At maturity: the fewest satoshi of collateral that pay the debt, or all."""
+        debt, pledged = loan.debt, loan.pledged
+        fee = loan.spec.liquidation_fee_fraction
+        if not debt or not pledged:
+            return
+
+        def enough(x: int) -> bool:
+            quote = self.treasury.quote(x / SATOSHI_PER_BTC, usd_per_btc, fee)
+            return cents(quote.net_usd) >= debt
+
+        self._sell_collateral(loan, t_s, least(enough, pledged), usd_per_btc, "debt at maturity")
+
+    # Closes.
+
+    def close_day(self, t_s: int, usd_per_btc: float) -> None:
+        """Interest of the day; what was due before is paid as far as money goes."""
+        for loan in self._loans.values():
+            if loan.open:
+                loan.accrue(t_s)
+                self._settle(loan, t_s, usd_per_btc)
+
+    def close_month(self, t_s: int, usd_per_btc: float) -> None:
+        """Interest is paid, with free bitcoin where cash is short, or added to the principal."""
+        for loan in self._loans.values():
+            if loan.matured:
+                continue
+            loan.accrue(t_s)
+            if loan.spec.interest == "capitalised":
+                loan.capitalise(t_s)
+                continue
+            loan.overdue = loan.interest
+            self._settle(loan, t_s, usd_per_btc)
+            if loan.overdue:
+                detail = f"{loan.overdue / CENTS_PER_USD:,.2f} USD of interest cannot be paid"
+                loan.tell(t_s, "loan in default", detail)
+
+
+def _over(t_s: int, since_s: int, hours: float) -> bool:
+    return t_s - since_s >= hours * SECONDS_PER_HOUR

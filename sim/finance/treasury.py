@@ -1,0 +1,336 @@
+"""The treasury: cash and bitcoin of the firm, what a sale brings, and when bitcoin is sold.
+
+All bitcoin, free or pledged, is carried at average cost in the USD account `assets:btc`. A sale
+moves its share of that cost out in whole cents, so that nothing is left of it when no bitcoin is
+left. The difference to the market is a realised gain, what the sale itself costs an expense.
+"""
+
+import math
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Final, NamedTuple
+
+from sim.finance.ledger import Entry, Ledger
+from sim.scenario.money import Sale
+from sim.scenario.money import Treasury as Spec
+from sim.units import CENTS_PER_USD, SATOSHI_PER_BTC
+
+Event = Callable[[int, str, str, str], None]  # t_s, kind, subject, detail
+Repay = Callable[[int, str, float], float]  # t_s, loan, USD offered; USD that were taken
+
+CASH: Final = "assets:cash"
+BTC: Final = "assets:btc"  # in BTC: free bitcoin; in USD: the cost of all bitcoin
+COLLATERAL: Final = "assets:btc-collateral:"
+TRADING: Final = "expenses:trading"
+OPENING: Final = "equity:opening"
+IMPACT_AVERAGE: Final = 2.0 / 3.0  # of the impact at the end: the mean of a square root
+
+
+class Quote(NamedTuple):
+    """What a sale brings, in whole cents: net = gross - slippage - fee."""
+
+    gross_usd: float
+    fee_usd: float
+    slippage_usd: float
+    net_usd: float
+
+
+class _Proceeds(NamedTuple):
+    """A `Quote` in cents."""
+
+    gross: int
+    fee: int
+    slippage: int
+    net: int
+
+
+class Impact(NamedTuple):
+    """Square-root impact: after `q` BTC of a day the price is lower by `factor * sqrt(q / volume)`.
+
+    It is lower by all of it at most: beyond that point bitcoin brings nothing.
+    """
+
+    factor: float  # impact_factor * volatility_per_day [-]
+    volume_btc: float  # traded in a day
+
+    def volume_at(self, fraction: float) -> float:
+        """How many BTC of a day lower the price by `fraction`; infinite without impact."""
+        if self.factor == 0.0:
+            return math.inf
+        return self.volume_btc * (max(fraction, 0.0) / self.factor) ** 2
+
+    def slippage_btc(self, sold_btc: float) -> float:
+        """What the first `sold_btc` of a day lose, as BTC at the price before them."""
+        if self.factor == 0.0:
+            return 0.0
+        priced = min(sold_btc, self.volume_at(1.0))
+        end = self.factor * math.sqrt(priced / self.volume_btc)
+        return IMPACT_AVERAGE * end * priced + (sold_btc - priced)
+
+
+def satoshi(btc: float) -> int:
+    """BTC as whole satoshi."""
+    return round(btc * SATOSHI_PER_BTC)
+
+
+def cents(usd: float) -> int:
+    """USD as whole cents."""
+    return round(usd * CENTS_PER_USD)
+
+
+def least(enough: Callable[[int], bool], most: int) -> int:
+    """Smallest whole number up to `most` that is enough, by bisection; `most` if none below is.
+
+    `enough` must stay true once it is.
+    """
+    low, high = 0, most
+    while low < high:
+        middle = (low + high) // 2
+        low, high = (low, middle) if enough(middle) else (middle + 1, high)
+    return low
+
+
+class Treasury:
+    """Cash and bitcoin on the ledger, and the scenario's rule for selling.
+
+    `event(t_s, kind, subject, detail)` hears of planned and forced sales ("bitcoin sold"), not of
+    what the rule sells from day to day.
+    """
+
+    def __init__(self, spec: Spec, ledger: Ledger, start_utc: datetime, event: Event) -> None:
+        self.spec = spec
+        self.ledger = ledger
+        self.impact = Impact(spec.impact_factor * spec.volatility_per_day, spec.volume_btc_per_day)
+        self._start_utc = start_utc
+        self._event = event
+        self._sold_today = 0  # satoshi, since the last close of a day
+        self._payout_sold = 0  # satoshi of net payouts that sell-all has dealt with
+
+    def open(self, usd_per_btc: float) -> None:
+        """Opening cash and bitcoin, the bitcoin at what it cost, against equity."""
+        spec = self.spec
+        cost = usd_per_btc if spec.opening_usd_per_btc is None else spec.opening_usd_per_btc
+        for account, commodity, units in (
+            (CASH, "USD", cents(spec.opening_usd)),
+            (BTC, "BTC", satoshi(spec.opening_btc)),
+            (BTC, "USD", cents(spec.opening_btc * cost)),
+        ):
+            self.move(0, account, OPENING, commodity, units, "opening balance")
+
+    # Balances.
+
+    @property
+    def cash_usd(self) -> float:
+        """Cash [USD]; below zero between a bill and the sale that covers it."""
+        return self.ledger.balance(CASH, "USD")
+
+    @property
+    def free_btc(self) -> float:
+        """Bitcoin that is not pledged [BTC]."""
+        return self.ledger.balance(BTC, "BTC")
+
+    @property
+    def held_btc(self) -> float:
+        """Bitcoin, collateral included [BTC]."""
+        return self.held_satoshi() / SATOSHI_PER_BTC
+
+    @property
+    def cost_usd(self) -> float:
+        """What the bitcoin that is held has cost [USD]."""
+        return self.ledger.balance(BTC, "USD")
+
+    @property
+    def sold_today_btc(self) -> float:
+        """Sold since the last close of a day [BTC]: where on the impact curve a sale begins."""
+        return self._sold_today / SATOSHI_PER_BTC
+
+    def held_satoshi(self) -> int:
+        """Bitcoin, collateral included [satoshi]."""
+        return self.ledger.units(BTC, "BTC") + sum(
+            units
+            for (account, commodity), units in self.ledger.balances().items()
+            if commodity == "BTC" and account.startswith(COLLATERAL)
+        )
+
+    def move(
+        self, t_s: int, debit: str, credit: str, commodity: str, units: int, memo: str
+    ) -> None:
+        """A transaction of two sides in whole cents or satoshi."""
+        sides = (Entry(debit, commodity, units), Entry(credit, commodity, -units))
+        self.ledger.record(t_s, sides, memo)
+
+    # Sales.
+
+    def quote(self, btc: float, usd_per_btc: float, fee_fraction: float | None = None) -> Quote:
+        """What a sale of `btc` would bring now, after what has been sold since the day's start.
+
+        `fee_fraction` of what is left after slippage is the fee; default: the treasury's.
+        """
+        return Quote(
+            *(c / CENTS_PER_USD for c in self._proceeds(satoshi(btc), usd_per_btc, fee_fraction))
+        )
+
+    def _proceeds(
+        self, sold: int, usd_per_btc: float, fee_fraction: float | None = None
+    ) -> _Proceeds:
+        fee_fraction = self.spec.fee_fraction if fee_fraction is None else fee_fraction
+        before, after = self.sold_today_btc, (self._sold_today + sold) / SATOSHI_PER_BTC
+        lost_btc = self.impact.slippage_btc(after) - self.impact.slippage_btc(before)
+        gross_usd = sold / SATOSHI_PER_BTC * usd_per_btc
+        left_usd = max(gross_usd - lost_btc * usd_per_btc, 0.0)
+        # Each is rounded as a sum, so that no cost is below zero and net grows with what is sold.
+        gross, left, net = cents(gross_usd), cents(left_usd), cents(left_usd * (1.0 - fee_fraction))
+        return _Proceeds(gross, left - net, gross - left, net)
+
+    def sell(
+        self,
+        t_s: int,
+        btc: float,
+        usd_per_btc: float,
+        memo: str,
+        account: str = BTC,
+        realised_usd_per_btc: float | None = None,
+        fee_fraction: float | None = None,
+        fee_account: str = TRADING,
+    ) -> float:
+        """Sell bitcoin out of an account; the net proceeds [USD], which are now cash.
+
+        At `realised_usd_per_btc` there are no costs on top. Raises ValueError when more is sold
+        than the account holds.
+        """
+        sold, held = satoshi(btc), self.ledger.units(account, "BTC")
+        if not 0 <= sold <= held:
+            have = held / SATOSHI_PER_BTC
+            raise ValueError(f"cannot sell {btc:.8f} BTC of {account}: {have:.8f} are held")
+        if realised_usd_per_btc is None:
+            brings = self._proceeds(sold, usd_per_btc, fee_fraction)
+        else:
+            gross = cents(sold / SATOSHI_PER_BTC * realised_usd_per_btc)
+            brings = _Proceeds(gross, 0, 0, gross)
+        cost = self.ledger.units(BTC, "USD") * sold // max(self.held_satoshi(), 1)
+        self.ledger.record(
+            t_s,
+            (
+                Entry("equity:exchange", "BTC", sold),
+                Entry(account, "BTC", -sold),
+                Entry(CASH, "USD", brings.net),
+                Entry(TRADING, "USD", brings.slippage),
+                Entry(fee_account, "USD", brings.fee),
+                Entry(BTC, "USD", -cost),
+                Entry("income:btc-gains", "USD", cost - brings.gross),
+            ),
+            memo,
+        )
+        self._sold_today += sold
+        return brings.net / CENTS_PER_USD
+
+    def raise_cash(self, t_s: int, usd: float, usd_per_btc: float, memo: str) -> float:
+        """Sell free bitcoin that brings `usd` after costs, all of it at most; the proceeds [USD].
+
+        The fewest satoshi that do. What is sold is an event.
+        """
+        before = self._sold_today
+        proceeds_usd = self._cover(t_s, usd, usd_per_btc, memo)
+        if self._sold_today > before:
+            self._tell(t_s, self._sold_today - before, proceeds_usd, memo)
+        return proceeds_usd
+
+    def _cover(self, t_s: int, usd: float, usd_per_btc: float, memo: str) -> float:
+        sold = self._needed(usd, usd_per_btc, self.ledger.units(BTC, "BTC"))
+        return self.sell(t_s, sold / SATOSHI_PER_BTC, usd_per_btc, memo) if sold else 0.0
+
+    def _needed(self, usd: float, usd_per_btc: float, most: int) -> int:
+        """The fewest satoshi, up to `most`, that bring `usd` at the market after costs."""
+        wanted = math.ceil(round(usd * CENTS_PER_USD, 3))
+        if wanted <= 0:
+            return 0
+        return least(lambda sold: self._proceeds(sold, usd_per_btc).net >= wanted, max(most, 0))
+
+    def _tell(self, t_s: int, sold: int, usd: float, why: str) -> None:
+        detail = f"{sold / SATOSHI_PER_BTC:.8f} BTC for {usd:,.2f} USD: {why}"
+        self._event(t_s, "bitcoin sold", "treasury", detail)
+
+    # The day's close.
+
+    def close_day(self, t_s: int, usd_per_btc: float, repay: Repay) -> None:
+        """Planned sales of the day that ends, the scenario's rule, a forced sale if cash is short.
+
+        `repay(t_s, loan, usd)` takes the proceeds of planned sales that pay down a loan. The
+        impact of sales is counted from close to close.
+        """
+        today = (self._start_utc + timedelta(seconds=t_s - 1)).date()
+        for sale in self.spec.sales:
+            day = (today - sale.start_utc.date()).days
+            if 0 <= day < sale.days:
+                self._sell_planned(t_s, sale, day, usd_per_btc, repay)
+        self._follow_rule(t_s, usd_per_btc)
+        if self.cash_usd < 0.0:
+            self.raise_cash(t_s, -self.cash_usd, usd_per_btc, "cash below zero")
+        self._sold_today = 0
+
+    def _follow_rule(self, t_s: int, usd_per_btc: float) -> None:
+        """hold, sell-all, sell-to-cover, target-reserve."""
+        spec, free = self.spec, self.ledger.units(BTC, "BTC")
+        payout = -self.ledger.units("income:mining", "BTC")
+        payout -= self.ledger.units("expenses:pool-fees", "BTC")
+        sold = 0
+        if spec.model == "sell-all":
+            # A day on which fees exceed what was mined is made up for by the next ones.
+            sold = payout - self._payout_sold
+            self._payout_sold = max(payout, self._payout_sold)
+        elif spec.model == "target-reserve":
+            sold = free - satoshi(spec.reserve_btc)
+        sold = min(sold, free)
+        if sold > 0:
+            memo = "sale of the day's payout" if spec.model == "sell-all" else "sale above reserve"
+            self.sell(t_s, sold / SATOSHI_PER_BTC, usd_per_btc, memo)
+        if spec.model in ("sell-to-cover", "target-reserve"):
+            short_usd = spec.cash_floor_usd - self.cash_usd
+            self._cover(t_s, short_usd, usd_per_btc, "sale to keep the cash floor")
+
+    def _sell_planned(
+        self, t_s: int, sale: Sale, day: int, usd_per_btc: float, repay: Repay
+    ) -> None:
+        """The slice of a planned sale for its `day`: free bitcoin, then the loan's collateral.
+
+        A loan's collateral is sold only where the proceeds pay down that loan. What is not there
+        to be sold is not made up for later.
+        """
+        accounts = [BTC] if sale.repays is None else [BTC, COLLATERAL + sale.repays]
+        sold, proceeds_usd = 0, 0.0
+        for account in accounts:
+            slice_ = self._slice(sale, day, sold, proceeds_usd, usd_per_btc)
+            part = min(slice_, max(self.ledger.units(account, "BTC"), 0))
+            if part:
+                amount = (part / SATOSHI_PER_BTC, usd_per_btc, "planned sale", account)
+                proceeds_usd += self.sell(t_s, *amount, sale.usd_per_btc)
+                sold += part
+        missing = self._slice(sale, day, sold, proceeds_usd, usd_per_btc)
+        short = ", less than planned: no more is held" if missing else ""
+        self._tell(t_s, sold, proceeds_usd, f"planned sale{short}")
+        if sale.repays is not None and sold:
+            repay(t_s, sale.repays, proceeds_usd)
+
+    def _slice(
+        self, sale: Sale, day: int, sold: int, proceeds_usd: float, usd_per_btc: float
+    ) -> int:
+        """Satoshi that are still to be sold for the slice of a day."""
+
+        def even(total: int) -> int:
+            return total * (day + 1) // sale.days - total * day // sale.days
+
+        if sale.btc is not None:
+            return even(satoshi(sale.btc)) - sold
+        assert sale.usd is not None  # one of the two: checked by the table
+        left = even(cents(sale.usd)) - cents(proceeds_usd)
+        if sale.usd_per_btc is None:
+            most = 21_000_000 * SATOSHI_PER_BTC
+            return self._needed(left / CENTS_PER_USD, usd_per_btc, most)
+        return max(math.ceil(left / CENTS_PER_USD / sale.usd_per_btc * SATOSHI_PER_BTC), 0)
+
+    def revalue(self, t_s: int, usd_per_btc: float) -> None:
+        """Bring the bitcoin that is held to market: cost + revaluation = holdings * price."""
+        account = "assets:btc-revaluation"
+        market = cents(self.held_satoshi() / SATOSHI_PER_BTC * usd_per_btc)
+        change = market - self.ledger.units(BTC, "USD") - self.ledger.units(account, "USD")
+        self.move(t_s, account, "income:btc-revaluation", "USD", change, "bitcoin at market")
