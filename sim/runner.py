@@ -48,7 +48,7 @@ def run(
     recorder = engine.run(progress)
     ended = time.perf_counter()
     flow = recorder.flow.sum(axis=0)
-    hosting_usd = float((flow[ENERGY_USD] * engine.books.hosted).sum())
+    hosting_usd = float((flow[ENERGY_USD] * engine.firm.books.hosted).sum())
     stored_j = float(engine.plant.asset.stored_j.sum()) - stored_j
     totals = Totals(flow.sum(axis=1), hosting_usd, scenario.horizon.seconds, recorder, stored_j)
     return RunResult(
@@ -58,6 +58,6 @@ def run(
         seed=seed,
         kpis=evaluate(totals),
         recorder=recorder,
-        ledger=engine.books.ledger,
+        ledger=engine.firm.ledger,
         timing={"build_s": built - began, "simulate_s": ended - built},
     )

@@ -8,9 +8,10 @@ import simpy
 
 from sim.engine.failures import Workshop
 from sim.engine.grid_events import call, link_changes
-from sim.finance.books import Books
+from sim.engine.incidents import host_ends, incident
+from sim.engine.projects import project
 from sim.finance.contracts import EnergyTerms
-from sim.finance.months import MonthlyBills
+from sim.finance.firm import Firm
 from sim.finance.pools import build_pool
 from sim.inference import build_inference
 from sim.kernels.arrays import BTC, POOL_FEE_USD
@@ -20,7 +21,7 @@ from sim.results.recorder import Recorder
 from sim.results.serving import ServingRecord
 from sim.scenario.scenario import Scenario
 from sim.streams import Streams
-from sim.units import SECONDS_PER_DAY, TH_PER_EH, TH_PER_PH
+from sim.units import SECONDS_PER_DAY, SECONDS_PER_HOUR, TH_PER_EH, TH_PER_PH
 from sim.world.difficulty import btc_per_th
 from sim.world.market import build_market
 from sim.world.world import World, build_world
@@ -45,13 +46,12 @@ class Engine:
         self.inference = build_inference(scenario, self.world, keep_requests)
         self.plant = Plant.build(scenario, self.inference)
         self.pool = build_pool(scenario.pool, self.world.chain)
-        self.books = Books(scenario)
-        self.months = MonthlyBills(scenario, self.world.peaks)
-        self.months.open(self.books.ledger)
         self.recorder = Recorder(
             scenario, ServingRecord(self.inference) if self.inference is not None else None
         )
         self.recorder.limit_names = self.plant.limit_names
+        self.firm = Firm(scenario, self.world, self.plant, self.recorder.event)
+        self.pools_down = 0  # outages of the pool in force
         for kind, state in self.plant.presence.states.items():
             self.recorder.stand(0, kind, int(state.deployed.sum()))
         self.market = build_market(scenario, self.plant.topology)
@@ -72,7 +72,7 @@ class Engine:
         self.observation: Observation
         self.decision: Decision
         self._look_at_btc_price()
-        self._look_at_chain()
+        self.look_at_chain()
 
     @property
     def now_s(self) -> int:
@@ -90,6 +90,7 @@ class Engine:
         env.process(link_changes(self))
         for due in self.world.calls:
             env.process(call(self, due))
+        self._start_firm()
         for kind, failures in (
             ("asic", self.world.asic_failures),
             ("gpu", self.world.gpu_failures),
@@ -112,11 +113,13 @@ class Engine:
             return
         self.settled_s = now_s
         hashed_th = self.plant.settle(now_s)
+        if self.pools_down:
+            hashed_th = np.zeros_like(hashed_th)
         btc = self.pool.pay(hashed_th, from_s, now_s, self.btc_per_th)
         self.plant.site.flow[BTC : POOL_FEE_USD + 1] += self.per_btc * btc
         if now_s % self.scenario.horizon.step_s == 0:
             self.plant.bill(now_s, self.scenario.horizon.step_s)
-            self.months.close_step(now_s // self.scenario.horizon.step_s, self.plant.site)
+            self.firm.bills.close_step(now_s // self.scenario.horizon.step_s, self.plant.site)
 
     def look_at_world(self) -> None:
         """Prices, temperatures and the bitcoin price of now."""
@@ -125,7 +128,7 @@ class Engine:
         self.plant.condition(self.terms.at(self.step))
         self._look_at_btc_price()
         if self.now_s % SECONDS_PER_DAY == 0:
-            self._look_at_chain()  # fees change by the day
+            self.look_at_chain()  # fees change by the day
 
     def observe(self) -> None:
         """What the policy may see; the decision holds until the next control step."""
@@ -140,7 +143,7 @@ class Engine:
                 self.difficulty,
                 net * self.usd_per_btc,
                 float(peaks.risk[self.now_s // step_s]) if peaks is not None else 0.0,
-                self.months.peak_usd_per_mw,
+                self.firm.bills.peak_usd_per_mw,
             ),
         )
 
@@ -164,8 +167,8 @@ class Engine:
         self.recorder.interval(self.now_s, self.plant.site.flow)
         if self.now_s % SECONDS_PER_DAY == 0 or self.step == horizon.steps:
             flow = self.recorder.day_flow()
-            bill = self.months.transmission(self.now_s)
-            self.books.close_day(self.now_s, flow, self.usd_per_btc, bill)
+            if not self.firm.close_day(self.now_s, flow, self.usd_per_btc):
+                self._stop()
         chain = self.world.chain
         self.recorder.fleet(
             height=chain.height_at(self.now_s),
@@ -173,11 +176,42 @@ class Engine:
             network_ehs=float(chain.network_ths[(self.now_s - 1) // SECONDS_PER_DAY]) / TH_PER_EH,
             hashprice_usd_per_ph_day=self.gross_hashprice_btc * self.usd_per_btc,
             usd_per_btc=self.usd_per_btc,
-            cash_usd=self.books.ledger.balance("assets:cash", "USD"),
-            btc_held=self.books.ledger.balance("assets:btc", "BTC"),
+            **self.firm.position(self.usd_per_btc)._asdict(),
         )
 
+    def _start_firm(self) -> None:
+        """What befalls the firm: incidents, ends of contracts, projects, lenders' looks."""
+        env, scenario = self.env, self.scenario
+        for what in self.world.misfortunes:
+            env.process(incident(self, what))
+        for name, host in scenario.hosts.items():
+            if host.ends_utc is not None:
+                end_s = self.firm.calendar.t_s(host.ends_utc, 0.0)
+                env.process(host_ends(self, name, max(round(end_s), 0)))
+        for name, spec in scenario.projects.items():
+            if spec.enabled:
+                env.process(project(self, name))
+        if scenario.loans:
+            env.process(self._lenders())
+
     # Processes.
+
+    def _lenders(self) -> Process:
+        """Every hour, or every control step where that is longer, lenders look at the price."""
+        step_s = self.scenario.horizon.step_s
+        while self.now_s < self.scenario.horizon.seconds:
+            price = float(self.world.usd_per_btc[self.now_s // step_s])
+            self.firm.check_loans(self.now_s, price)
+            yield self.env.timeout(max(SECONDS_PER_HOUR, step_s))
+
+    def _stop(self) -> None:
+        """The firm is insolvent: every site is shut for good."""
+        for site in range(len(self.plant.site_names)):
+            self.plant.presence.close(site, dark=True)
+        self.plant.change()
+        self.observe()
+        self.decide()
+        self.grant()
 
     def _control(self, progress: Callable[[int], None] | None) -> Process:
         horizon = self.scenario.horizon
@@ -207,7 +241,7 @@ class Engine:
             self.advance()
             self.settle()
             before = self.difficulty
-            self._look_at_chain()
+            self.look_at_chain()
             height = chain.height_at(self.now_s) + 1
             if kind == "retarget":
                 change = self.difficulty / before - 1.0
@@ -247,8 +281,9 @@ class Engine:
         fee = self.scenario.pool.fee_fraction
         self.per_btc[:, 0] = (1.0, usd, fee, fee * usd)
 
-    def _look_at_chain(self) -> None:
+    def look_at_chain(self) -> None:
         chain, now_s = self.world.chain, self.now_s
         self.difficulty = float(chain.epoch_difficulty[chain.epoch_at(now_s)])
-        self.btc_per_th = btc_per_th(self.difficulty, chain.reward_btc(now_s))
+        paid = 0.0 if self.pools_down else 1.0
+        self.btc_per_th = btc_per_th(self.difficulty, chain.reward_btc(now_s)) * paid
         self.gross_hashprice_btc = self.btc_per_th * TH_PER_PH * SECONDS_PER_DAY

@@ -52,7 +52,9 @@ class FixedAssets:
             sold = row.owner == "leased" and (row.site, row.model) in let
             ths = catalogue.asics()[row.model].nominal.hashrate_ths
             if not awaited(row) and not sold:
-                self._opening(ASIC, g, names.index(row.site), row.count * ths * firm.asic_usd_per_th)
+                self._opening(
+                    ASIC, g, names.index(row.site), row.count * ths * firm.asic_usd_per_th
+                )
         for g, node in enumerate(scenario.gpus):
             gpus = node.nodes * node.gpus_per_node
             if not awaited(node):
@@ -107,9 +109,7 @@ class FixedAssets:
     def book_usd(self, kind: str | None = None, group: int | None = None) -> float:
         """Book value of a group, a kind or all."""
         return sum(
-            x.book_usd
-            for x in self.lots
-            if kind in (None, x.kind) and group in (None, x.group)
+            x.book_usd for x in self.lots if kind in (None, x.kind) and group in (None, x.group)
         )
 
     def _write_off(
@@ -123,7 +123,9 @@ class FixedAssets:
         self.ledger.post(t_s, debit, ACCOUNTS[kind], "USD", usd, memo)
         return float(usd.sum())
 
-    def _by_site(self, parts: list[tuple[Lot, float]]) -> "np.ndarray[tuple[int], np.dtype[np.float64]]":
+    def _by_site(
+        self, parts: list[tuple[Lot, float]]
+    ) -> "np.ndarray[tuple[int], np.dtype[np.float64]]":
         at = np.array([lot.site for lot, _ in parts], dtype=np.int64)
         usd = np.array([value for _, value in parts], dtype=np.float64)
         return np.bincount(at, usd, len(self.ledger.sites))

@@ -28,6 +28,7 @@ class EnergyTerms:
     def __init__(self, scenario: Scenario, world: World) -> None:
         self.world = world
         self.price = energy_price(scenario, world.zone_usd_per_mwh)
+        self.factor = scenario.what_if.energy_price_factor
         self.adder = np.array([s.adder_usd_per_mwh for s in scenario.sites])
         self.optional = (  # in the order of Conditions
             world.day_ahead_usd_per_mwh,
@@ -50,8 +51,9 @@ class EnergyTerms:
 
     def learn(self, step: int, lmp_usd_per_mwh: Floats) -> None:
         """Locational marginal prices (site,) that a power flow found for a step."""
-        self.world.zone_usd_per_mwh[step] = lmp_usd_per_mwh
-        self.price[step] = lmp_usd_per_mwh + self.adder
+        zone = self.world.zone_usd_per_mwh[step]
+        zone[:] = lmp_usd_per_mwh * self.factor
+        self.price[step] = zone + self.adder
 
 
 def energy_price(scenario: Scenario, zone_usd_per_mwh: Floats) -> Floats:
@@ -61,7 +63,7 @@ def energy_price(scenario: Scenario, zone_usd_per_mwh: Floats) -> Floats:
         if site.energy_usd_per_mwh is None:
             price[:, i] += site.adder_usd_per_mwh
         else:
-            price[:, i] = site.energy_usd_per_mwh
+            price[:, i] = site.energy_usd_per_mwh * scenario.what_if.energy_price_factor
     return np.ascontiguousarray(price)
 
 

@@ -22,7 +22,8 @@ from sim.kernels.arrays import (
     Floats,
 )
 from sim.plant.presence import ASIC, Presence
-from sim.scenario.deals import Offtake
+from sim.scenario.deals import Lease, Offtake
+from sim.scenario.rows import MovedGroup
 from sim.scenario.scenario import Scenario
 from sim.units import J_PER_MWH, SECONDS_PER_DAY
 
@@ -114,6 +115,16 @@ class Hosting:
         return host.credit_usd_per_mwh * short * deployed_th * j_per_th / J_PER_MWH
 
 
+def leased(scenario: Scenario, lease: Lease) -> list[int]:
+    """Groups of ASICs that a lease is about, where they stand at the start."""
+    return [
+        g
+        for g, row in enumerate(scenario.asics)
+        if (row.site, row.model, row.owner) == (lease.site, lease.model, "leased")
+        and not isinstance(row, MovedGroup)
+    ]
+
+
 class Leases:
     """Rents of machines that were sold and rented back."""
 
@@ -122,23 +133,22 @@ class Leases:
     ) -> None:
         self.ledger = ledger
         self.presence = presence
+        self.rows = scenario.asics
         names = [s.name for s in scenario.sites]
         self.terms = []
         for lease in scenario.leases:
-            groups = [
-                g
-                for g, row in enumerate(scenario.asics)
-                if (row.site, row.model, row.owner) == (lease.site, lease.model, "leased")
-            ]
+            groups = leased(scenario, lease)
             start_s = calendar.t_s(lease.start_utc, -NEVER)
             end_s = calendar.t_s(lease.end_utc, NEVER)
             self.terms.append((lease, names.index(lease.site), groups, start_s, end_s))
 
     def standing(self, groups: list[int]) -> float:
-        """Share of the machines of groups that stand there and may run."""
+        """Share of the machines of groups that may run, where they are or where they moved."""
         full = sum(self.presence.full[ASIC][g] for g in groups)
+        moved = [g for g, row in enumerate(self.rows) if isinstance(row, MovedGroup)]
+        now = groups + [g for g in moved if self.rows[g].origin in groups]
         asic = self.presence.states[ASIC]
-        return sum(float(asic.running[g]) for g in groups) / full if full else 0.0
+        return sum(float(asic.running[g]) for g in now) / full if full else 0.0
 
     def close_month(self, t_s: int, month: Month) -> None:
         """Post the rents of the month that ends."""
@@ -146,7 +156,9 @@ class Leases:
         for lease, site, groups, start_s, end_s in self.terms:
             rent = lease.machines * lease.usd_per_machine_month * month.overlap(start_s, end_s)
             usd[site] += rent if lease.rent_when_lost else rent * self.standing(groups)
-        self.ledger.post(t_s, "expenses:rent", "assets:cash", "USD", usd, "rents of leased machines")
+        self.ledger.post(
+            t_s, "expenses:rent", "assets:cash", "USD", usd, "rents of leased machines"
+        )
 
 
 class Offtakes:
@@ -156,9 +168,7 @@ class Offtakes:
         self.ledger = ledger
         self.payments = payments
         names = [s.name for s in scenario.sites]
-        self.terms = [
-            (name, o, np.isin(names, o.sites)) for name, o in scenario.offtakes.items()
-        ]
+        self.terms = [(name, o, np.isin(names, o.sites)) for name, o in scenario.offtakes.items()]
         self.sold = np.zeros(len(names), dtype=np.bool_)  # (site,) under an offtake
         for _, _, here in self.terms:
             self.sold |= here

@@ -53,7 +53,12 @@ class Firm:
         self.fleet_event = fleet_event
         ledger, start_utc = self.ledger, horizon.start_utc
         self.treasury = Treasury(scenario.treasury, ledger, start_utc, fleet_event)
-        self.lending = Lending(scenario.loans, self.treasury, ledger, start_utc, fleet_event)
+        factor = scenario.what_if.interest_factor
+        loans = {
+            name: loan.model_copy(update={"rate_per_year": loan.rate_per_year * factor})
+            for name, loan in scenario.loans.items()
+        }
+        self.lending = Lending(loans, self.treasury, ledger, start_utc, fleet_event)
         self.payments = Payments(ledger)
         self.bills = MonthlyBills(scenario, world.peaks)
         self.assets = FixedAssets(scenario, ledger)
@@ -92,7 +97,9 @@ class Firm:
             self.payments.later(back_s, "assets:cash", "assets:deposits", usd, memo)
         for lease, _, groups, start_s, _ in self.leases.terms:
             if lease.sale_usd_per_machine and start_s <= 0.0:
-                self._sell_and_rent(0, lease.name, lease.machines, lease.sale_usd_per_machine, groups)
+                self._sell_and_rent(
+                    0, lease.name, lease.machines, lease.sale_usd_per_machine, groups
+                )
 
     # What happens by the hour, the day and the month.
 
@@ -144,13 +151,16 @@ class Firm:
 
     def _earned_usd(self) -> float:
         """Profit before tax since the start [USD]."""
-        return -sum(
-            units
-            for (account, commodity), units in self.ledger.balances().items()
-            if commodity == "USD"
-            and account.startswith(("income:", "expenses:"))
-            and account != "expenses:tax"
-        ) / 100.0
+        return (
+            -sum(
+                units
+                for (account, commodity), units in self.ledger.balances().items()
+                if commodity == "USD"
+                and account.startswith(("income:", "expenses:"))
+                and account != "expenses:tax"
+            )
+            / 100.0
+        )
 
     def _fails(self, t_s: int) -> bool:
         """Cash is gone and there is nothing left to sell: the firm stops."""
@@ -175,6 +185,19 @@ class Firm:
             return
         lost = [(c, self.assets.lose(t_s, c, f"{peril} at {site}")) for c in changes]
         self.insurers.claim(t_s, peril, site, lost, self.fleet_event)
+
+    def order(self, t_s: int, name: str) -> None:
+        """A project's deposit; one that was ordered before the run has been paid for then."""
+        spec = self.scenario.projects[name]
+        if (spec.order_utc - self.scenario.horizon.start_utc).total_seconds() < 0.0:
+            self.projects.bring_in(name, spec.deposit_fraction)
+        else:
+            self.pay(t_s, name, spec.deposit_fraction, "deposit")
+
+    def pay(self, t_s: int, name: str, fraction: float, memo: str) -> None:
+        """Pay a part of a project's price."""
+        if self.insolvent_s is None:
+            self.projects.pay(name, t_s, fraction, self.usd_per_btc, memo)
 
     def host_ended(self, t_s: int, name: str, machines: int) -> None:
         """A host's contract is over: machines move, deposits with it are lost."""
@@ -229,8 +252,11 @@ class Firm:
 
     def _own_usd(self) -> float:
         """Equity accounts, income and expenses, bitcoin as last valued [USD], below zero."""
-        return sum(
-            units
-            for (account, commodity), units in self.ledger.balances().items()
-            if commodity == "USD" and account.startswith(("equity:", "income:", "expenses:"))
-        ) / 100.0
+        return (
+            sum(
+                units
+                for (account, commodity), units in self.ledger.balances().items()
+                if commodity == "USD" and account.startswith(("equity:", "income:", "expenses:"))
+            )
+            / 100.0
+        )

@@ -50,6 +50,18 @@ class _Batch(NamedTuple):
     memo: str
 
 
+class Entries(NamedTuple):
+    """All postings (posting,), in order, as numbers."""
+
+    accounts: tuple[tuple[str, str], ...]  # account and commodity
+    sites: tuple[str, ...]
+    t_s: Ints
+    transaction: Ints
+    account: Ints  # index into `accounts`
+    amount: Ints  # cents or satoshi, debits positive
+    site: Ints  # index into `sites`
+
+
 class Ledger:
     """Postings in cents and satoshi.
 
@@ -159,6 +171,25 @@ class Ledger:
                 else pa.array([], pa.dictionary(pa.int32(), pa.string())),
                 "memo": _repeated([b.memo for b in batches], count),
             }
+        )
+
+    def entries(self) -> Entries:
+        """All postings as numbers, for statements: quicker than `table`."""
+        batches = self._batches
+        count = [len(b.amount) for b in batches]
+        accounts = {key: k for k, key in enumerate(self._balances)}
+        sites = {name: k for k, name in enumerate(dict.fromkeys([FLEET, *self.sites]))}
+        none = np.empty(0, dtype=np.int64)
+        return Entries(
+            tuple(accounts),
+            tuple(sites),
+            np.repeat(np.array([b.t_s for b in batches], dtype=np.int64), count),
+            np.concatenate([b.transaction for b in batches] or [none]),
+            np.repeat(
+                np.array([accounts[b.account, b.commodity] for b in batches], dtype=np.int64), count
+            ),
+            np.concatenate([b.amount for b in batches] or [none]),
+            np.array([sites[s] for b in batches for s in b.site], dtype=np.int64),
         )
 
 

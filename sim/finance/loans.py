@@ -74,6 +74,11 @@ class Lending:
 
     # What is owed and pledged.
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All loans."""
+        return tuple(self._loans)
+
     def debt_usd(self, name: str | None = None) -> float:
         """Principal and accrued interest [USD], of one loan or of all."""
         names = self._loans if name is None else (name,)

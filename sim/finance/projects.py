@@ -51,6 +51,14 @@ class Projects:
         parts = self._by_site(name, usd)
         self.ledger.post(t_s, "assets:projects", "assets:cash", "USD", parts, f"{name}: {memo}")
 
+    def bring_in(self, name: str, fraction: float) -> None:
+        """What was paid before the run."""
+        usd = self.specs[name].capex_usd * self.factor * fraction
+        self.paid_usd[name] += usd
+        memo = f"{name}: paid before"
+        parts = self._by_site(name, usd)
+        self.ledger.post(0, "assets:projects", "equity:opening", "USD", parts, memo)
+
     def go_live(self, name: str, t_s: int) -> None:
         """What was paid becomes machines and buildings."""
         for kind, group, site, weight in self.parts[name]:

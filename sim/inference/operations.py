@@ -193,7 +193,8 @@ class Inference:
         self.lane_site = np.array([x.site for x in self.lanes], dtype=np.int64)
         self.lane_tenant = np.array([x.tenant for x in self.lanes], dtype=np.int64)
         price = [(x.usd_per_mtok_in / 1e6, x.usd_per_mtok_out / 1e6) for x in tenants]
-        self.lane_usd = np.array(price).reshape(-1, 2)[self.lane_tenant]
+        price_usd = np.array(price).reshape(-1, 2) * scenario.what_if.gpu_price_factor
+        self.lane_usd = price_usd[self.lane_tenant]
         demand = scenario.demand
         terms = [
             (

@@ -83,6 +83,7 @@ def build_nodes(scenario: Scenario, names: list[str]) -> tuple[NodeGroups, NodeS
     gpus = [catalogue.gpus()[g.gpu] for g in groups]
     count = len(groups)
     worth_usd_per_h = np.array([g.usd_per_gpu_h * g.gpus_per_node for g in groups])
+    worth_usd_per_h *= scenario.what_if.gpu_price_factor
     contracted = np.array([PRECEDENCE[g.state] for g in groups])
     serving = np.array([g.state == "serving" for g in groups], dtype=np.bool_)
     usd_per_h = np.where(serving, 0.0, worth_usd_per_h)  # tokens are paid by the token

@@ -1,6 +1,6 @@
 """The fleet in force: every array of the run, and the kernels bound to them."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple
@@ -385,11 +385,10 @@ class Plant:
             self._serve(t_s)
         return self.presence.fail(kind, group, machine)
 
-    def change(self, sites: Iterable[int]) -> list[str]:
-        """Let what changed in `presence` act on these sites; those without supply."""
+    def change(self) -> None:
+        """Let what changed in `presence` act."""
         self._calls.condition()
-        dark = self.connect()
-        return [self.site_names[s] for s in sites if self.site_names[s] in dark]
+        self.connect()
 
     @property
     def limit_names(self) -> tuple[str, ...]:

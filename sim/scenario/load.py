@@ -137,7 +137,15 @@ def _assembled(path: str, folder: Path, sources: _Sources, problems: list[Proble
 def _moved(scenario: Scenario) -> tuple[MovedGroup, ...]:
     """ASICs of hosts as they will stand where they move when the contract ends."""
     return tuple(
-        MovedGroup(**{**group.model_dump(), "site": host.move_to, "host": name, "origin": row})
+        MovedGroup(
+            **{
+                **group.model_dump(),
+                "site": host.move_to,
+                "project": "",
+                "host": name,
+                "origin": row,
+            }
+        )
         for name, host in scenario.hosts.items()
         if host.move_to is not None
         for row, group in enumerate(scenario.asics)

@@ -10,6 +10,11 @@ from sim.scenario.quantity import REQUIRED, Instant, Table, inherited, quantity
 from sim.units import SECONDS_PER_DAY
 
 
+def factor(meaning: str) -> Any:
+    """A key of [what_if]."""
+    return quantity(1.0, "-", meaning, source="1: the scenario as written", gt=0, le=1000)
+
+
 class Horizon(Table):
     """When the run begins, how long it lasts, and how finely it is decided and recorded."""
 
@@ -244,6 +249,28 @@ class Inference(Table):
         ge=0,
         le=10,
     )
+
+
+class WhatIf(Table):
+    """Factors on what the planner does not know. 1 everywhere: the scenario as it is written.
+
+    They change what things cost or pay, never the luck: the same seed gives the same weather,
+    failures, requests and block times.
+    """
+
+    btc_price_factor: float = factor("on the market's price of a bitcoin, at every instant")
+    network_factor: float = factor(
+        "on the network's hashrate and difficulty; blocks come when they came"
+    )
+    energy_price_factor: float = factor(
+        "on prices of zones, real-time and day-ahead, and on energy_usd_per_mwh of sites.csv; "
+        "adders, charges and strikes of power contracts stay"
+    )
+    gpu_price_factor: float = factor(
+        "on usd_per_gpu_h of gpus.csv, and on what tenants pay for tokens"
+    )
+    capex_factor: float = factor("on capex_usd of projects")
+    interest_factor: float = factor("on rate_per_year of loans")
 
 
 class PolicySpec(Table):

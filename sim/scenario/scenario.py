@@ -20,6 +20,7 @@ from sim.scenario.model import (
     Prices,
     SeriesSpec,
     Weather,
+    WhatIf,
 )
 from sim.scenario.money import Firm, Insurance, Loan, Treasury
 from sim.scenario.quantity import REQUIRED, Table, quantity
@@ -72,6 +73,7 @@ class ScenarioFile(Table):
     offtakes: dict[str, Offtake] = quantity({}, "", "buyers of reserved GPU nodes, by name")
     projects: dict[str, Project] = quantity({}, "", "what is built, by name")
     insurance: dict[str, Insurance] = quantity({}, "", "policies, by name")
+    what_if: WhatIf = quantity(WhatIf(), "", "factors on prices, for questions of the kind what if")
     policy: PolicySpec = quantity(PolicySpec(), "", "who decides")
     series: dict[str, SeriesSpec] = quantity({}, "", "recorded values, by name")
 

@@ -1,5 +1,6 @@
 """The world of a run, drawn whole before it begins: the same whatever anybody decides."""
 
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -63,16 +64,21 @@ def build_world(scenario: Scenario, streams: Streams) -> World:
         if key not in places:
             places[key] = weather(scenario, site, streams, t_s)
     at = [places[s.climate, s.offset_h] for s in scenario.sites]
+    what_if = scenario.what_if
     zone_usd_per_mwh = np.stack([zones[s.price_zone] for s in scenario.sites], axis=1)
+    zone_usd_per_mwh *= what_if.energy_price_factor
     happened = misfortunes(scenario, streams)
     spiked(scenario, happened, zone_usd_per_mwh, horizon.step_s)
+    ahead_usd_per_mwh = day_ahead(scenario, t_s)
     return World(
-        chain=build_chain(scenario, streams),
-        usd_per_btc=btc_signal(scenario, streams).at(t_s),
+        chain=_harder(build_chain(scenario, streams), what_if.network_factor),
+        usd_per_btc=btc_signal(scenario, streams).at(t_s) * what_if.btc_price_factor,
         zone_usd_per_mwh=zone_usd_per_mwh,
         ambient_c=np.stack([ambient for ambient, _ in at], axis=1),
         wet_bulb_c=np.stack([wet for _, wet in at], axis=1),
-        day_ahead_usd_per_mwh=day_ahead(scenario, t_s),
+        day_ahead_usd_per_mwh=None
+        if ahead_usd_per_mwh is None
+        else ahead_usd_per_mwh * what_if.energy_price_factor,
         carbon_kg_per_mwh=carbon_intensity(scenario, t_s),
         available_w=generation(scenario, t_s),
         reserve_usd_per_mw_h=reserve_prices(scenario, t_s),
@@ -85,6 +91,15 @@ def build_world(scenario: Scenario, streams: Streams) -> World:
         gpu_failures=_failures(scenario, "gpu", streams),
         requests=Requests(scenario, streams),
         latency_s=latency_s(scenario.demand, scenario.sites),
+    )
+
+
+def _harder(chain: Chain, factor: float) -> Chain:
+    """The chain of a network so many times as large: block times, luck and fees stay."""
+    return replace(
+        chain,
+        epoch_difficulty=chain.epoch_difficulty * factor,
+        network_ths=chain.network_ths * factor,
     )
 
 

@@ -1,0 +1,193 @@
+"""What incidents do to the plant and the firm: one handler for each kind."""
+
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Final
+
+from sim.plant.presence import ASIC, GPU, Change
+from sim.scenario.rows import MovedGroup
+from sim.units import SECONDS_PER_DAY, SECONDS_PER_HOUR
+from sim.world.incidents import Misfortune
+
+if TYPE_CHECKING:
+    from sim.engine.engine import Engine, Process
+
+SHUTS: Final = {"outage": True, "network-cut": False, "fire": True}  # whether power goes, too
+
+
+def incident(engine: "Engine", what: Misfortune) -> "Process":
+    """Let something go wrong, and let it pass."""
+    begin, end = HANDLERS[what.spec.kind]
+    horizon_s = engine.scenario.horizon.seconds
+    yield engine.env.timeout(what.start_s)
+    names = ", ".join(what.names)
+    engine.recorder.event(what.start_s, what.spec.kind, names, "incident", _words(what))
+    engine.between(lambda: begin(engine, what))
+    if what.end_s <= what.start_s or what.end_s >= horizon_s:
+        return
+    yield engine.env.timeout(what.end_s - engine.now_s)
+    engine.between(lambda: end(engine, what))
+    engine.recorder.event(engine.now_s, f"{what.spec.kind} over", names, "incident", "")
+
+
+def _words(what: Misfortune) -> str:
+    spec = what.spec
+    parts = [f"{(what.end_s - what.start_s) / SECONDS_PER_HOUR:.1f} h"] * (
+        what.end_s > what.start_s
+    )
+    if spec.kind in ("cooling", "curtailment"):
+        parts.append(f"{spec.left_fraction:.0%} left")
+    if spec.destroyed_fraction is not None:
+        parts.append(f"{spec.destroyed_fraction:.0%} of the machines destroyed")
+    if spec.usd_per_mwh is not None:
+        parts.append(f"{spec.usd_per_mwh:g} USD/MWh")
+    if spec.days is not None:
+        parts.append(f"{spec.days:g} days later")
+    return ", ".join(parts)
+
+
+def _sites(engine: "Engine", what: Misfortune) -> list[int]:
+    return [engine.plant.site_names.index(name) for name in what.names]
+
+
+def _close(engine: "Engine", what: Misfortune) -> None:
+    for site in _sites(engine, what):
+        engine.plant.presence.close(site, SHUTS[what.spec.kind])
+    engine.plant.change()
+
+
+def _reopen(engine: "Engine", what: Misfortune) -> None:
+    for site in _sites(engine, what):
+        engine.plant.presence.reopen(site, SHUTS[what.spec.kind])
+    engine.plant.change()
+
+
+def _burn(engine: "Engine", what: Misfortune) -> None:
+    """A share of all machines is destroyed, whole machines, and the site shut while it lasts."""
+    share = what.spec.destroyed_fraction or 0.0
+    presence = engine.plant.presence
+    for site in _sites(engine, what):
+        changes = []
+        for kind in (ASIC, GPU):
+            for group in presence.groups(kind, site):
+                there = presence.deployed(kind, group)
+                changes.append(put(engine, kind, group, there - round(there * share)))
+        lost = sum(c.before - c.now for c in changes)
+        name = engine.plant.site_names[site]
+        engine.recorder.event(engine.now_s, "machines destroyed", name, "fire", f"{lost}")
+        engine.firm.destroyed(engine.now_s, "fire", name, changes)
+    if what.end_s > what.start_s:
+        _close(engine, what)
+    else:
+        engine.plant.change()
+
+
+def put(engine: "Engine", kind: str, group: int, machines: int) -> Change:
+    """Let so many machines of a group stand there; the recorder hears of it."""
+    change = engine.plant.presence.put(kind, group, machines)
+    engine.recorder.stand(engine.now_s, kind, change.now - change.before)
+    for machine in change.given_up:
+        engine.recorder.gone(engine.now_s, kind, group, machine)
+    return change
+
+
+def _heat(engine: "Engine", what: Misfortune) -> None:
+    for site in _sites(engine, what):
+        engine.plant.presence.cool(site, what.spec.left_fraction, ends=False)
+    engine.plant.change()
+
+
+def _cool(engine: "Engine", what: Misfortune) -> None:
+    for site in _sites(engine, what):
+        engine.plant.presence.cool(site, what.spec.left_fraction, ends=True)
+    engine.plant.change()
+
+
+def _curtail(engine: "Engine", what: Misfortune) -> None:
+    for site in _sites(engine, what):
+        engine.plant.presence.curtailed[site].append(what.spec.left_fraction)
+    engine.plant.change()
+
+
+def _restore(engine: "Engine", what: Misfortune) -> None:
+    for site in _sites(engine, what):
+        engine.plant.presence.curtailed[site].remove(what.spec.left_fraction)
+    engine.plant.change()
+
+
+def _pool_down(engine: "Engine", what: Misfortune) -> None:
+    engine.pools_down += 1
+    engine.look_at_chain()
+
+
+def _pool_up(engine: "Engine", what: Misfortune) -> None:
+    engine.pools_down -= 1
+    engine.look_at_chain()
+
+
+def _nothing(engine: "Engine", what: Misfortune) -> None:
+    """The world has it already: prices of a spike, a project's delivery."""
+
+
+def _terminate(engine: "Engine", what: Misfortune) -> None:
+    """Hosts give notice."""
+    for name in what.names:
+        days = engine.scenario.hosts[name].notice_days
+        engine.env.process(host_ends(engine, name, engine.now_s + round(days * SECONDS_PER_DAY)))
+
+
+def host_ends(engine: "Engine", name: str, end_s: int) -> "Process":
+    """Service ends: the ASICs leave, and stand at another site after a while if one is named."""
+    host = engine.scenario.hosts[name]
+    yield engine.env.timeout(end_s - engine.now_s)
+    if name in engine.firm.hosting.ended:
+        return
+    left: dict[int, int] = {}
+    engine.between(lambda: left.update(_leave(engine, host.sites)))
+    machines = sum(left.values())
+    detail = f"{machines} machines leave for {host.move_to or 'the store'}"
+    engine.recorder.event(engine.now_s, "host ended", ", ".join(host.sites), name, detail)
+    engine.firm.host_ended(engine.now_s, name, machines)
+    if host.move_to is None:
+        return
+    yield engine.env.timeout(round(host.downtime_days * SECONDS_PER_DAY))
+    if engine.firm.insolvent_s is not None:
+        return
+    engine.between(lambda: _arrive(engine, name, left))
+    detail = f"{machines} machines from {name}"
+    engine.recorder.event(engine.now_s, "machines moved", host.move_to, name, detail)
+
+
+def _leave(engine: "Engine", names: Iterable[str]) -> dict[int, int]:
+    """All ASICs leave these sites, which stay shut; how many of each group."""
+    presence = engine.plant.presence
+    left = {}
+    for site in (engine.plant.site_names.index(name) for name in names):
+        for group in presence.groups(ASIC, site):
+            change = put(engine, ASIC, group, 0)
+            left[group] = change.before
+        presence.close(site, dark=True)
+    engine.plant.change()
+    return left
+
+
+def _arrive(engine: "Engine", name: str, left: dict[int, int]) -> None:
+    """ASICs of a host stand where they moved, all of them repaired."""
+    for group, row in enumerate(engine.scenario.asics):
+        if isinstance(row, MovedGroup) and row.host == name and left.get(row.origin):
+            put(engine, ASIC, group, left[row.origin])
+            engine.firm.assets.move(row.origin, group, int(engine.plant.asics.site[group]))
+    engine.plant.change()
+
+
+Handler = Callable[["Engine", Misfortune], None]
+HANDLERS: Final[dict[str, tuple[Handler, Handler]]] = {
+    "outage": (_close, _reopen),
+    "network-cut": (_close, _reopen),
+    "fire": (_burn, _reopen),
+    "cooling": (_heat, _cool),
+    "curtailment": (_curtail, _restore),
+    "pool-outage": (_pool_down, _pool_up),
+    "price-spike": (_nothing, _nothing),
+    "delivery-delay": (_nothing, _nothing),
+    "termination": (_terminate, _nothing),
+}

@@ -1,0 +1,75 @@
+"""Projects in time: ordered, delivered late, live, or called off."""
+
+from typing import TYPE_CHECKING
+
+from sim.engine.incidents import put
+from sim.plant.presence import ASIC, GPU
+from sim.units import SECONDS_PER_DAY
+
+if TYPE_CHECKING:
+    from sim.engine.engine import Engine, Process
+
+
+def project(engine: "Engine", name: str) -> "Process":
+    """Order, deliver and commission a project; every stage is paid and told of."""
+    spec, firm, env = engine.scenario.projects[name], engine.firm, engine.env
+    at_s = firm.calendar.t_s
+    order_s = round(at_s(spec.order_utc, 0.0))
+    delivery_s = delivered_s(engine, name, order_s)
+    yield env.timeout(max(order_s, 0))
+    if firm.insolvent_s is not None:
+        return
+    firm.order(engine.now_s, name)
+    _tell(engine, "project ordered", name, f"{spec.capex_usd:,.0f} USD")
+    if spec.cancel_utc is not None and at_s(spec.cancel_utc, 0.0) < delivery_s:
+        yield env.timeout(max(round(at_s(spec.cancel_utc, 0.0)) - engine.now_s, 0))
+        if firm.insolvent_s is None:
+            firm.projects.cancel(name, engine.now_s)
+            _tell(engine, "project called off", name, f"{spec.refund_fraction:.0%} comes back")
+        return
+    yield env.timeout(max(delivery_s - engine.now_s, 0))
+    if firm.insolvent_s is not None:
+        return
+    firm.pay(engine.now_s, name, spec.delivery_fraction, "delivery")
+    late_days = (delivery_s - order_s) / SECONDS_PER_DAY - spec.lead_days
+    _tell(engine, "project delivered", name, f"{late_days:+.1f} days against the plan")
+    yield env.timeout(round(spec.commissioning_days * SECONDS_PER_DAY))
+    if firm.insolvent_s is not None:
+        return
+    rest = 1.0 - spec.deposit_fraction - spec.delivery_fraction
+    firm.pay(engine.now_s, name, rest, "commissioning")
+    firm.projects.go_live(name, engine.now_s)
+    engine.between(lambda: _stand(engine, name))
+
+
+def delivered_s(engine: "Engine", name: str, order_s: int) -> int:
+    """When a project is delivered: delays count while it has not been."""
+    at_s = order_s + engine.world.lead_times_s[name]
+    for what in engine.world.misfortunes:
+        if what.spec.kind == "delivery-delay" and name in what.names and what.start_s < at_s:
+            at_s += round((what.spec.days or 0.0) * SECONDS_PER_DAY)
+    return at_s
+
+
+def _stand(engine: "Engine", name: str) -> None:
+    """What a project delivers becomes part of the plant."""
+    spec, plant = engine.scenario.projects[name], engine.plant
+    machines = 0
+    for kind, rows in (
+        (ASIC, [(g.project, g.count) for g in engine.scenario.asics]),
+        (GPU, [(g.project, g.nodes) for g in engine.scenario.gpus]),
+    ):
+        for group, (owner, count) in enumerate(rows):
+            if owner == name:
+                change = put(engine, kind, group, round(count * (1.0 - spec.failed_fraction)))
+                machines += change.now
+    for site, mw in spec.substations_mw.items():
+        plant.built_mw[plant.site_names.index(site)] += mw
+    plant.change()
+    mw = sum(spec.substations_mw.values())
+    built = f", {mw:g} MW of connection" if mw else ""
+    _tell(engine, "project live", name, f"{machines} machines{built}")
+
+
+def _tell(engine: "Engine", kind: str, name: str, detail: str) -> None:
+    engine.recorder.event(engine.now_s, kind, "", name, detail)
