@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 import sim.results.kpis_energy
+import sim.results.kpis_money
 import sim.results.kpis_serving  # noqa: F401
 from sim.engine import Engine
 from sim.kernels.arrays import ENERGY_USD
@@ -50,7 +51,9 @@ def run(
     flow = recorder.flow.sum(axis=0)
     hosting_usd = float((flow[ENERGY_USD] * engine.firm.books.hosted).sum())
     stored_j = float(engine.plant.asset.stored_j.sum()) - stored_j
-    totals = Totals(flow.sum(axis=1), hosting_usd, scenario.horizon.seconds, recorder, stored_j)
+    totals = Totals(
+        flow.sum(axis=1), hosting_usd, scenario.horizon.seconds, recorder, engine.firm, stored_j
+    )
     return RunResult(
         scenario=scenario,
         policy=name,
@@ -58,6 +61,6 @@ def run(
         seed=seed,
         kpis=evaluate(totals),
         recorder=recorder,
-        ledger=engine.firm.ledger,
+        firm=engine.firm,
         timing={"build_s": built - began, "simulate_s": ended - built},
     )

@@ -134,6 +134,8 @@ class Engine:
         """What the policy may see; the decision holds until the next control step."""
         step_s = self.scenario.horizon.step_s
         net = self.gross_hashprice_btc * (1.0 - self.scenario.pool.fee_fraction)
+        if self.pools_down:
+            net = 0.0
         peaks = self.world.peaks
         self.observation = self.plant.observe(
             self.now_s,
@@ -284,6 +286,5 @@ class Engine:
     def look_at_chain(self) -> None:
         chain, now_s = self.world.chain, self.now_s
         self.difficulty = float(chain.epoch_difficulty[chain.epoch_at(now_s)])
-        paid = 0.0 if self.pools_down else 1.0
-        self.btc_per_th = btc_per_th(self.difficulty, chain.reward_btc(now_s)) * paid
+        self.btc_per_th = btc_per_th(self.difficulty, chain.reward_btc(now_s))
         self.gross_hashprice_btc = self.btc_per_th * TH_PER_PH * SECONDS_PER_DAY

@@ -116,12 +116,10 @@ def _restore(engine: "Engine", what: Misfortune) -> None:
 
 def _pool_down(engine: "Engine", what: Misfortune) -> None:
     engine.pools_down += 1
-    engine.look_at_chain()
 
 
 def _pool_up(engine: "Engine", what: Misfortune) -> None:
     engine.pools_down -= 1
-    engine.look_at_chain()
 
 
 def _nothing(engine: "Engine", what: Misfortune) -> None:

@@ -6,6 +6,7 @@ from typing import Final
 import numpy as np
 
 from sim.finance.ledger import Ledger
+from sim.kernels.arrays import Floats
 from sim.plant.machines import awaited
 from sim.plant.presence import ASIC, GPU, Change
 from sim.scenario import catalogue
@@ -123,9 +124,7 @@ class FixedAssets:
         self.ledger.post(t_s, debit, ACCOUNTS[kind], "USD", usd, memo)
         return float(usd.sum())
 
-    def _by_site(
-        self, parts: list[tuple[Lot, float]]
-    ) -> "np.ndarray[tuple[int], np.dtype[np.float64]]":
+    def _by_site(self, parts: list[tuple[Lot, float]]) -> Floats:
         at = np.array([lot.site for lot, _ in parts], dtype=np.int64)
         usd = np.array([value for _, value in parts], dtype=np.float64)
-        return np.bincount(at, usd, len(self.ledger.sites))
+        return np.bincount(at, usd, len(self.ledger.sites)).astype(np.float64)

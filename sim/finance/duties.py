@@ -145,8 +145,11 @@ class Leases:
     def standing(self, groups: list[int]) -> float:
         """Share of the machines of groups that may run, where they are or where they moved."""
         full = sum(self.presence.full[ASIC][g] for g in groups)
-        moved = [g for g, row in enumerate(self.rows) if isinstance(row, MovedGroup)]
-        now = groups + [g for g in moved if self.rows[g].origin in groups]
+        now = groups + [
+            g
+            for g, row in enumerate(self.rows)
+            if isinstance(row, MovedGroup) and row.origin in groups
+        ]
         asic = self.presence.states[ASIC]
         return sum(float(asic.running[g]) for g in now) / full if full else 0.0
 

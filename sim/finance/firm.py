@@ -143,21 +143,21 @@ class Firm:
 
     def _tax(self, t_s: int) -> None:
         """Tax on what the year earned; a loss is set against later years."""
-        earned = self._earned_usd() - self._profit_usd
+        earned = self.earned_usd() - self._profit_usd
         if earned > 0.0:
             tax = np.array([earned * self.scenario.firm.tax_fraction])
             self.ledger.post(t_s, "expenses:tax", "assets:cash", "USD", tax, "tax on profit")
-            self._profit_usd = self._earned_usd()
+            self._profit_usd = self.earned_usd()
 
-    def _earned_usd(self) -> float:
-        """Profit before tax since the start [USD]."""
+    def earned_usd(self, after_tax: bool = False) -> float:
+        """Income less expenses since the start, before tax or after it [USD]."""
         return (
             -sum(
                 units
                 for (account, commodity), units in self.ledger.balances().items()
                 if commodity == "USD"
                 and account.startswith(("income:", "expenses:"))
-                and account != "expenses:tax"
+                and (after_tax or account != "expenses:tax")
             )
             / 100.0
         )

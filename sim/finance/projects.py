@@ -7,7 +7,7 @@ from sim.finance.duties import Event
 from sim.finance.ledger import Ledger
 from sim.finance.loans import Lending
 from sim.finance.treasury import Treasury
-from sim.kernels.arrays import AsicGroups, NodeGroups
+from sim.kernels.arrays import AsicGroups, Floats, NodeGroups
 from sim.plant.presence import ASIC, GPU
 from sim.scenario.scenario import Scenario
 from sim.units import W_PER_MW
@@ -73,10 +73,10 @@ class Projects:
         lost = self._by_site(name, paid * (1.0 - back))
         post(t_s, "expenses:impairment", "assets:projects", "USD", lost, f"{name}: called off")
 
-    def _by_site(self, name: str, usd: float) -> "np.ndarray[tuple[int], np.dtype[np.float64]]":
+    def _by_site(self, name: str, usd: float) -> Floats:
         at = np.array([site for _, _, site, _ in self.parts[name]], dtype=np.int64)
         weight = np.array([w for _, _, _, w in self.parts[name]])
-        return np.bincount(at, weight * usd, len(self.ledger.sites))
+        return np.bincount(at, weight * usd, len(self.ledger.sites)).astype(np.float64)
 
 
 def _parts(

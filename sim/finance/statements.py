@@ -208,6 +208,12 @@ class _Postings:
         summed = np.bincount(flat, self.amount[which].astype(np.float64), keys * self.months)
         return np.rint(summed).astype(np.int64).reshape(keys, self.months)
 
+    def beside(self, own: Bools) -> Bools:
+        """Postings that are not of `own` but stand in a transaction with one."""
+        has = np.zeros(int(self.transaction.max(initial=-1)) + 1, dtype=np.bool_)
+        has[self.transaction[own]] = True
+        return np.asarray(has[self.transaction] & ~own, dtype=np.bool_)
+
     def others(self, own: Bools) -> Ints:
         """Account on the other side of each posting (posting,) of `own`; -1 where it is own too.
 
@@ -262,16 +268,17 @@ def _balance(totals: Sheet) -> Sheet:
 
 
 def _cash_flow(usd: _Postings) -> Sheet:
+    """Flows by the legs beside cash of its transactions, so that either side proves the other."""
     cash = usd.account == usd.codes[CASH]
-    other = usd.others(cash)
+    paired = usd.beside(cash)
     lines = {name: k for k, name in enumerate(CASH_LINES)}
     line_of = np.array([lines.get(f"{p.activity}: {p.cash_line}", -1) for p in USD_CHART.values()])
-    line = np.where(other >= 0, line_of[other], -1)
+    line = line_of[usd.account]
     repaid = lines[f"{USD_CHART[LOAN].activity}: {REPAID}"]
-    line[(other == usd.codes[LOAN]) & (usd.amount < 0)] = repaid
-    begins = usd.opens & (other == usd.codes[OPENING])
-    flows = usd.sums(line, len(lines), cash & ~begins & (line >= 0))
-    at_start = int(usd.amount[cash & begins].sum())
+    line[(usd.account == usd.codes[LOAN]) & (usd.amount > 0)] = repaid
+    begins = paired & usd.opens & (usd.account == usd.codes[OPENING])
+    flows = -usd.sums(line, len(lines), paired & ~begins)
+    at_start = -int(usd.amount[begins].sum())
     change = flows.sum(axis=0)
     closing = at_start + np.cumsum(change)
     sheet: Sheet = {OPENING_CASH: closing - change}

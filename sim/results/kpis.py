@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
+from sim.finance.firm import Firm
 from sim.kernels.arrays import (
     BTC,
     BTC_USD,
@@ -55,6 +56,7 @@ class Totals(NamedTuple):
     hosting_usd: float  # part of the energy bill that hosts send
     seconds: int
     recorder: Recorder
+    firm: Firm
     stored_j: float = 0.0  # in batteries at the end, less at the start
 
 

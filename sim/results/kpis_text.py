@@ -23,6 +23,7 @@ UNITS: Final = {
     "btc": "BTC",
     "ehs": "EH/s",
     "pct": "%",
+    "days": "days",
     "mwh": "MWh",
     "mw": "MW",
     "s": "s",

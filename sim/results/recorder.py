@@ -202,6 +202,18 @@ class Recorder:
         """Last value of a column of the fleet table."""
         return self._fleet[name][-1]
 
+    def most_fleet(self, name: str) -> float:
+        """Highest value of a column of the fleet table."""
+        return max(self._fleet[name])
+
+    def least_fleet(self, name: str) -> float:
+        """Lowest value of a column of the fleet table."""
+        return min(self._fleet[name])
+
+    def fleet_at(self, name: str, t_s: int) -> float:
+        """Value of a column of the fleet table at an instant; before the first end, at that."""
+        return self._fleet[name][max(t_s // self.record_s - 1, 0)]
+
     def sites_table(self) -> pa.Table:
         """`sites.parquet`: a row per interval and site; `t_s` is the start of the interval."""
         intervals, _, sites = self.flow.shape

@@ -14,7 +14,10 @@ from typing import Any, Final
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from sim.finance import solvency
+from sim.finance.firm import Firm
 from sim.finance.ledger import Ledger
+from sim.finance.statements import statements
 from sim.results.recorder import Recorder
 from sim.scenario.scenario import Scenario
 
@@ -31,20 +34,32 @@ class RunResult:
     seed: int
     kpis: dict[str, float | None]
     recorder: Recorder = field(repr=False)
-    ledger: Ledger = field(repr=False)
+    firm: Firm = field(repr=False)
     timing: dict[str, float] = field(default_factory=dict)
 
     @cached_property
     def tables(self) -> dict[str, pa.Table]:
-        """sites, fleet, limits, ledger, events; with serving nodes tenants and requests."""
+        """sites, fleet, limits, ledger, statements, events, and what a run has beside these.
+
+        With serving nodes: serving, tenants, requests. After an insolvency: creditors.
+        """
+        horizon, firm = self.scenario.horizon, self.firm
+        ruin = {"creditors": solvency.table(firm.claims)} if firm.claims else {}
         return {
             "sites": self.recorder.sites_table(),
             "fleet": self.recorder.fleet_table(),
             "limits": self.recorder.limits_table(),
-            "ledger": self.ledger.table(),
+            "ledger": firm.ledger.table(),
+            "statements": statements(firm.ledger, horizon.start_utc, horizon.seconds),
             "events": self.recorder.events_table(),
+            **ruin,
             **self.recorder.serving_tables(),
         }
+
+    @property
+    def ledger(self) -> Ledger:
+        """All postings of the run."""
+        return self.firm.ledger
 
     def table(self, name: str) -> pa.Table:
         """One table as Arrow. Raises KeyError with the names there are."""

@@ -6,7 +6,10 @@ from typing import Any, Final
 
 import duckdb
 
-TABLES: Final = ("sites", "fleet", "limits", "ledger", "events", "serving", "tenants", "requests")
+TABLES: Final = (
+    "sites", "fleet", "limits", "ledger", "statements", "events", "creditors",
+    "serving", "tenants", "requests",
+)  # fmt: skip
 
 
 def connect(folders: list[Path]) -> Any:

@@ -1,0 +1,144 @@
+"""Figures of the firm: what it holds and owes, what it earned, whether it survived."""
+
+import math
+from typing import Final
+
+from sim.results.kpis import Totals, kpi
+from sim.units import SECONDS_PER_DAY
+
+RUNWAY_DAYS: Final = 90  # over which a firm's use of cash is measured
+USED_FROM: Final = 1.0  # USD a day: less than that is no use of cash
+
+
+@kpi
+def equity_usd(t: Totals) -> float:
+    """What the firm owns less what it owes, bitcoin at market, machines at book value [USD]."""
+    return t.recorder.last_fleet("equity_usd")
+
+
+@kpi
+def net_income_usd(t: Totals) -> float:
+    """Income less expenses, bitcoin revalued to the market of the last month end [USD]."""
+    return t.firm.earned_usd(after_tax=True)
+
+
+@kpi
+def debt_usd(t: Totals) -> float:
+    """Loans and the interest accrued on them at the end [USD]."""
+    return t.recorder.last_fleet("debt_usd")
+
+
+@kpi
+def btc_collateral_btc(t: Totals) -> float:
+    """Bitcoin pledged at the end [BTC]."""
+    return t.recorder.last_fleet("btc_collateral")
+
+
+@kpi
+def btc_sold_btc(t: Totals) -> float:
+    """Bitcoin sold, by the firm or by lenders [BTC]."""
+    return t.firm.ledger.balance("equity:exchange", "BTC")
+
+
+@kpi
+def lowest_cash_usd(t: Totals) -> float:
+    """Least cash at the end of a recording interval [USD]."""
+    return t.recorder.least_fleet("cash_usd")
+
+
+@kpi
+def highest_ltv_pct(t: Totals) -> float:
+    """Highest loan-to-value ratio at the end of a recording interval [%]."""
+    if not t.firm.lending.names:
+        return math.nan
+    return 100.0 * t.recorder.most_fleet("ltv")
+
+
+@kpi
+def margin_calls(t: Totals) -> float:
+    """Calls for margin by lenders [count]."""
+    return float(t.firm.lending.margin_calls)
+
+
+@kpi
+def liquidated_btc(t: Totals) -> float:
+    """Collateral that lenders sold [BTC]."""
+    return t.firm.lending.liquidated_btc
+
+
+@kpi
+def insolvent(t: Totals) -> float:
+    """1: the firm could no longer pay, with nothing left to sell; 0: it survived [-]."""
+    return float(t.firm.insolvent_s is not None)
+
+
+@kpi
+def insolvent_after_days(t: Totals) -> float:
+    """From the start to insolvency [days]."""
+    return math.nan if t.firm.insolvent_s is None else t.firm.insolvent_s / SECONDS_PER_DAY
+
+
+@kpi
+def runway_days(t: Totals) -> float:
+    """Cash and free bitcoin at the end / what the last 90 days used of them a day [days].
+
+    Both at the price of the end, so that a fall of the price is not counted as use. None where they
+    grew.
+    """
+    fleet, firm = t.recorder, t.firm
+    if firm.insolvent_s is not None:
+        return 0.0
+    back = min(RUNWAY_DAYS * SECONDS_PER_DAY, t.seconds)
+    price = fleet.last_fleet("usd_per_btc")
+
+    def liquid(at: int) -> float:
+        free = fleet.fleet_at("btc_held", at) - fleet.fleet_at("btc_collateral", at)
+        return fleet.fleet_at("cash_usd", at) + free * price
+
+    used = (liquid(t.seconds - back) - liquid(t.seconds)) / (back / SECONDS_PER_DAY)
+    return liquid(t.seconds) / used if used > USED_FROM else math.nan
+
+
+@kpi
+def interest_usd(t: Totals) -> float:
+    """Interest on loans [USD]."""
+    return _expense(t, "interest")
+
+
+@kpi
+def rent_usd(t: Totals) -> float:
+    """Rents of machines that were sold and rented back [USD]."""
+    return _expense(t, "rent")
+
+
+@kpi
+def trading_cost_usd(t: Totals) -> float:
+    """Fees and slippage of selling bitcoin [USD]."""
+    return _expense(t, "trading")
+
+
+@kpi
+def depreciation_usd(t: Totals) -> float:
+    """Loss of value of machines and buildings by age [USD]."""
+    return _expense(t, "depreciation")
+
+
+@kpi
+def impairment_usd(t: Totals) -> float:
+    """Book value of what was destroyed, called off or forfeited [USD]."""
+    return _expense(t, "impairment")
+
+
+@kpi
+def insurance_income_usd(t: Totals) -> float:
+    """Claims against insurers, paid or still to be paid [USD]."""
+    return _some(-t.firm.ledger.balance("income:insurance", "USD"))
+
+
+def _expense(t: Totals, name: str) -> float:
+    return _some(t.firm.ledger.balance(f"expenses:{name}", "USD"))
+
+
+def _some(value: float) -> float:
+    """The value; NaN for exactly nothing, which has no meaning in a run without it."""
+    return value if value != 0.0 else math.nan
