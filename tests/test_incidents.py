@@ -1,0 +1,230 @@
+"""Misfortune: what each kind of incident does to the plant, the firm and the events."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+import sim
+from sim.results.result import RunResult
+from sim.scenario import Scenario
+
+HOUR = 3600
+Build = Callable[..., Scenario]
+
+QUIET: dict[str, Any] = {
+    "horizon": {"days": 2, "start_utc": "2026-01-01T00:00:00Z"},
+    "prices": {"zones": {"zone": {"model": "fixed", "usd_per_mwh": 30}}},
+    "weather": {"climates": {"cool": {"model": "seasonal", "climate": "reykjavik-is"}}},
+    "faults": {"enabled": False},
+}
+COOL = [{"name": "alpha", "climate": "cool"}, {"name": "bravo", "climate": "cool"}]
+
+
+def quiet(build: Build, *incidents: dict[str, Any], **more: Any) -> RunResult:
+    """A run of two sites without luck, but for these incidents."""
+    tables = {**QUIET, **more.pop("tables", {})}
+    faults = {"enabled": False, "incidents": list(incidents)}
+    scenario = build({**tables, "faults": faults}, sites=more.pop("sites", COOL), **more)
+    return sim.run(scenario, "static")
+
+
+def column(result: RunResult, site: str, name: str) -> np.ndarray[Any, Any]:
+    """A column of the sites table at one site, by the hour."""
+    table = result.table("sites")
+    here = np.array(table["site"].to_pylist()) == site
+    return np.asarray(table[name].to_numpy()[here])
+
+
+def events(result: RunResult) -> list[tuple[int, str]]:
+    table = result.table("events")
+    return list(zip(table["t_s"].to_pylist(), table["event"].to_pylist(), strict=True))
+
+
+def test_an_outage_takes_power_and_hashes_of_its_site_alone(build: Build) -> None:
+    calm = quiet(build)
+    hit = quiet(
+        build,
+        {"kind": "outage", "sites": ["alpha"], "start_utc": "2026-01-01T06:00:00Z", "hours": 3},
+    )
+    during = slice(6, 9)
+    assert (column(hit, "alpha", "meter_mw")[during] == 0.0).all()  # its overhead is dark, too
+    lost = column(hit, "alpha", "lost_outage_phs")[during]
+    np.testing.assert_allclose(lost, column(hit, "alpha", "deployed_phs")[during])
+    np.testing.assert_array_equal(column(hit, "bravo", "btc"), column(calm, "bravo", "btc"))
+    assert column(hit, "alpha", "hashrate_phs")[12] == column(calm, "alpha", "hashrate_phs")[12]
+    assert (6 * HOUR, "outage") in events(hit)
+    assert (9 * HOUR, "outage over") in events(hit)
+
+
+def test_a_network_cut_leaves_the_lights_on(build: Build) -> None:
+    hit = quiet(
+        build,
+        {"kind": "network-cut", "sites": ["alpha"], "start_utc": "2026-01-01T06:00:00Z", "hours": 1},
+    )
+    assert column(hit, "alpha", "hashrate_phs")[6] == 0.0
+    assert column(hit, "alpha", "overhead_mw")[6] == pytest.approx(0.05)
+
+
+def test_incidents_that_overlap_end_when_the_last_one_does(build: Build) -> None:
+    hit = quiet(
+        build,
+        {"kind": "outage", "sites": ["alpha"], "start_utc": "2026-01-01T06:00:00Z", "hours": 4},
+        {"kind": "network-cut", "sites": ["*"], "start_utc": "2026-01-01T08:00:00Z", "hours": 5},
+    )
+    hashing = column(hit, "alpha", "hashrate_phs") > 0
+    assert not hashing[6:13].any()
+    assert hashing[14:].all()
+    assert hashing[:6].all()
+
+
+def test_an_incident_within_a_control_step_counts_to_the_second(build: Build) -> None:
+    hit = quiet(
+        build,
+        {"kind": "outage", "sites": ["alpha"], "start_utc": "2026-01-01T06:05:00Z", "hours": 0.1},
+    )
+    lost = column(hit, "alpha", "lost_outage_phs")[6]
+    assert lost == pytest.approx(column(hit, "alpha", "deployed_phs")[6] * 0.1)
+
+
+def test_failed_cooling_leaves_machines_a_share(build: Build) -> None:
+    incident = {
+        "kind": "cooling",
+        "sites": ["alpha"],
+        "start_utc": "2026-01-01T06:00:00Z",
+        "hours": 2,
+        "left_fraction": 0.25,
+    }
+    hit = quiet(build, incident)
+    hashing = column(hit, "alpha", "hashrate_phs")
+    assert hashing[6] == pytest.approx(hashing[3] * 0.25)
+    assert column(hit, "alpha", "lost_thermal_phs")[6] == pytest.approx(hashing[3] * 0.75)
+
+
+def test_curtailment_is_a_limit_and_never_broken(build: Build) -> None:
+    incident = {
+        "kind": "curtailment",
+        "sites": ["alpha"],
+        "start_utc": "2026-01-01T06:00:00Z",
+        "hours": 2,
+        "left_fraction": 0.2,
+    }
+    hit = quiet(build, incident)
+    meter = column(hit, "alpha", "meter_mw")
+    assert meter[6] == pytest.approx(0.2 * 10.0)
+    assert meter[5] > 4.0
+    assert column(hit, "alpha", "lost_limit_phs")[6] > 0.0
+
+
+def test_a_fire_destroys_whole_machines_for_good(build: Build) -> None:
+    hit = quiet(
+        build,
+        {
+            "kind": "fire",
+            "sites": ["alpha"],
+            "start_utc": "2026-01-01T06:00:00Z",
+            "hours": 10,
+            "destroyed_fraction": 0.5,
+        },
+    )
+    deployed = column(hit, "alpha", "deployed_phs")
+    assert deployed[40] == pytest.approx(deployed[0] * 0.5)
+    hashing = column(hit, "alpha", "hashrate_phs")
+    assert not hashing[6:16].any()
+    assert hashing[17] == pytest.approx(hashing[0] * 0.5)
+    assert hit.kpis["asic_availability_pct"] == 100.0  # what is gone is not in repair
+
+
+def test_hashes_are_not_paid_while_the_pool_is_down(build: Build) -> None:
+    hit = quiet(build, {"kind": "pool-outage", "start_utc": "2026-01-01T06:00:00Z", "hours": 2})
+    assert (column(hit, "alpha", "btc")[6:8] == 0.0).all()
+    assert column(hit, "alpha", "btc")[8] > 0.0
+
+
+def test_a_price_spike_is_seen_by_policies(build: Build) -> None:
+    incident = {
+        "kind": "price-spike",
+        "zones": ["zone"],
+        "start_utc": "2026-01-01T06:00:00Z",
+        "hours": 1,
+        "usd_per_mwh": 4000,
+    }
+    scenario = build({**QUIET, "faults": {"enabled": False, "incidents": [incident]}}, sites=COOL)
+    hit = sim.run(scenario, "merit-order")
+    assert column(hit, "alpha", "price_usd_per_mwh")[6] == 4000.0
+    assert column(hit, "alpha", "asic_mw")[6] == 0.0
+    assert column(hit, "alpha", "asic_mw")[8] > 0.0
+
+
+def test_machines_in_repair_may_burn(build: Build) -> None:
+    """Whatever fails and burns, healthy, failed and shut machines add up, and repairs go on."""
+    incident = {
+        "kind": "fire",
+        "sites": ["*"],
+        "per_year": 300,
+        "hours": 3,
+        "destroyed_fraction": 0.3,
+    }
+    faults = {"asic": {"mtbf_h": 300, "spare_lead_h": 4}, "incidents": [incident]}
+    scenario = build({**QUIET, "horizon": {"days": 6}, "faults": faults}, sites=COOL)
+    hit = sim.run(scenario, "static")
+    kinds = {kind for _, kind in events(hit)}
+    assert {"failure", "repair", "machines destroyed"} <= kinds
+    for site in ("alpha", "bravo"):
+        parts = [n for n in hit.table("sites").column_names if n.startswith("lost_")]
+        total = column(hit, site, "hashrate_phs") + sum(column(hit, site, n) for n in parts)
+        np.testing.assert_allclose(total, column(hit, site, "deployed_phs"), rtol=1e-9, atol=1e-9)
+    assert 0.0 < hit.kpis["asic_availability_pct"] < 100.0
+
+
+def test_luck_at_random_belongs_to_the_target(build: Build) -> None:
+    """A site's incidents stay the same when others are added."""
+    one = {"kind": "outage", "sites": ["alpha"], "per_year": 500, "hours": 2}
+    alone = quiet(build, one)
+    with_others = quiet(build, {**one, "sites": ["alpha", "bravo"]})
+    np.testing.assert_array_equal(
+        column(alone, "alpha", "lost_outage_phs"), column(with_others, "alpha", "lost_outage_phs")
+    )
+    assert column(with_others, "bravo", "lost_outage_phs").any()
+
+
+def test_a_fleet_that_serves_tokens_loses_nobody_in_an_outage(build: Build) -> None:
+    """Requests of a site that goes dark go back to the router."""
+    gpus = [
+        {
+            "site": site,
+            "gpu": "h100-sxm",
+            "nodes": 1,
+            "model": "llama-3.1-8b",
+            "state": "serving",
+        }
+        for site in ("alpha", "bravo")
+    ]
+    tenant = {
+        "name": "desk",
+        "region": "here",
+        "model": "llama-3.1-8b",
+        "rate_rps": 2,
+        "prompt_mean_tokens": 500,
+        "output_mean_tokens": 100,
+        "patience_s": 60,
+        "usd_per_mtok_in": 0.1,
+        "usd_per_mtok_out": 0.2,
+    }
+    places = [{**s, "latitude": 40, "longitude": -90, "country": "US"} for s in COOL]
+    regions = {"regions": {"here": {"latitude": 41, "longitude": -90}}}
+    tables = {"horizon": {"days": 0.25}, "demand": regions}
+    incident = {
+        "kind": "outage",
+        "sites": ["alpha"],
+        "start_utc": "2026-01-01T02:00:00Z",
+        "hours": 2,
+    }
+    hit = quiet(build, incident, tables=tables, sites=places, gpus=gpus, tenants=[tenant])
+    k = hit.kpis
+    served = column(hit, "alpha", "tokens_out")
+    assert not served[2:4].any()
+    assert served[0] > 0
+    assert served[5] > 0
+    assert (k["slo_attainment_pct"] or 0.0) > 90.0
