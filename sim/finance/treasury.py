@@ -24,10 +24,11 @@ COLLATERAL: Final = "assets:btc-collateral:"
 TRADING: Final = "expenses:trading"
 OPENING: Final = "equity:opening"
 IMPACT_AVERAGE: Final = 2.0 / 3.0  # of the impact at the end: the mean of a square root
+FLOAT_NOISE: Final = 1e-4  # cents: 2,999.9999999 USD in floats are 3,000
 
 
 class Quote(NamedTuple):
-    """What a sale brings, in whole cents: net = gross - slippage - fee."""
+    """What a sale brings, rounded down to whole cents: net = gross - slippage - fee."""
 
     gross_usd: float
     fee_usd: float
@@ -178,8 +179,9 @@ class Treasury:
         lost_btc = self.impact.slippage_btc(after) - self.impact.slippage_btc(before)
         gross_usd = sold / SATOSHI_PER_BTC * usd_per_btc
         left_usd = max(gross_usd - lost_btc * usd_per_btc, 0.0)
-        # Each is rounded as a sum, so that no cost is below zero and net grows with what is sold.
-        gross, left, net = cents(gross_usd), cents(left_usd), cents(left_usd * (1.0 - fee_fraction))
+        # Sums are rounded, not costs: no cost is below zero and net grows with what is sold.
+        sums = (gross_usd, left_usd, left_usd * (1.0 - fee_fraction))
+        gross, left, net = (math.floor(usd * CENTS_PER_USD + FLOAT_NOISE) for usd in sums)
         return _Proceeds(gross, left - net, gross - left, net)
 
     def sell(
