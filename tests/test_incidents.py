@@ -61,7 +61,12 @@ def test_an_outage_takes_power_and_hashes_of_its_site_alone(build: Build) -> Non
 def test_a_network_cut_leaves_the_lights_on(build: Build) -> None:
     hit = quiet(
         build,
-        {"kind": "network-cut", "sites": ["alpha"], "start_utc": "2026-01-01T06:00:00Z", "hours": 1},
+        {
+            "kind": "network-cut",
+            "sites": ["alpha"],
+            "start_utc": "2026-01-01T06:00:00Z",
+            "hours": 1,
+        },
     )
     assert column(hit, "alpha", "hashrate_phs")[6] == 0.0
     assert column(hit, "alpha", "overhead_mw")[6] == pytest.approx(0.05)

@@ -164,7 +164,8 @@ class Firm:
 
     def _fails(self, t_s: int) -> bool:
         """Cash is gone and there is nothing left to sell: the firm stops."""
-        if self.treasury.cash_usd >= -CENT or self.treasury.free_btc > 0.0:
+        treasury = self.treasury
+        if not treasury.must_pay or treasury.cash_usd >= -CENT or treasury.free_btc > 0.0:
             return False
         self.insolvent_s = t_s
         self.assets.depreciate(t_s)

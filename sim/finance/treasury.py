@@ -102,6 +102,7 @@ class Treasury:
         self.spec = spec
         self.ledger = ledger
         self.impact = Impact(spec.impact_factor * spec.volatility_per_day, spec.volume_btc_per_day)
+        self.must_pay = spec.opening_usd is not None  # with cash that the firm has
         self._start_utc = start_utc
         self._event = event
         self._sold_today = 0  # satoshi, since the last close of a day
@@ -112,7 +113,7 @@ class Treasury:
         spec = self.spec
         cost = usd_per_btc if spec.opening_usd_per_btc is None else spec.opening_usd_per_btc
         for account, commodity, units in (
-            (CASH, "USD", cents(spec.opening_usd)),
+            (CASH, "USD", cents(spec.opening_usd or 0.0)),
             (BTC, "BTC", satoshi(spec.opening_btc)),
             (BTC, "USD", cents(spec.opening_btc * cost)),
         ):
@@ -266,7 +267,7 @@ class Treasury:
             if 0 <= day < sale.days:
                 self._sell_planned(t_s, sale, day, usd_per_btc, repay)
         self._follow_rule(t_s, usd_per_btc)
-        if self.cash_usd < 0.0:
+        if self.must_pay and self.cash_usd < 0.0:
             self.raise_cash(t_s, -self.cash_usd, usd_per_btc, "cash below zero")
         self._sold_today = 0
 

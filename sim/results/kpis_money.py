@@ -68,7 +68,12 @@ def liquidated_btc(t: Totals) -> float:
 
 @kpi
 def insolvent(t: Totals) -> float:
-    """1: the firm could no longer pay, with nothing left to sell; 0: it survived [-]."""
+    """1: the firm could no longer pay, with nothing left to sell; 0: it survived [-].
+
+    None where the scenario gives no opening cash.
+    """
+    if not t.firm.treasury.must_pay:
+        return math.nan
     return float(t.firm.insolvent_s is not None)
 
 

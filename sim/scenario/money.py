@@ -88,9 +88,10 @@ class Sale(Table):
 class Treasury(Table):
     """What the firm starts with, and what it does with the bitcoin it mines.
 
-    Whatever the model, bitcoin is sold when cash would fall below zero. A sale costs a fee and
-    moves the price: `impact_factor * volatility_per_day * sqrt(sold / volume)` at its end, two
-    thirds of that on average.
+    Whatever the model, a firm whose opening cash is given sells bitcoin when cash would fall below
+    zero, and fails when there is none left. A sale costs a fee and moves the price:
+    `impact_factor * volatility_per_day * sqrt(sold / volume)` at its end, two thirds of that on
+    average.
     """
 
     model: Literal["hold", "sell-all", "sell-to-cover", "target-reserve"] = quantity(
@@ -99,7 +100,9 @@ class Treasury(Table):
         "hold: keep every bitcoin; sell-all: sell each day's payout; sell-to-cover: sell what "
         "keeps cash at cash_floor_usd; target-reserve: sell what exceeds reserve_btc",
     )
-    opening_usd: float = quantity(0.0, "USD", "cash at the start", source="assumed")
+    opening_usd: float | None = quantity(
+        None, "USD", "cash at the start; default: 0, and nobody asks whether the firm can pay"
+    )
     opening_btc: float = quantity(
         0.0, "BTC", "bitcoin at the start, collateral included", source="assumed", ge=0
     )
