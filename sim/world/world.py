@@ -60,9 +60,10 @@ def build_world(scenario: Scenario, streams: Streams) -> World:
         if key not in places:
             places[key] = weather(scenario, site, streams, t_s)
     at = [places[s.climate, s.offset_h] for s in scenario.sites]
+    usd_per_btc = btc_signal(scenario, streams)
     return World(
-        chain=build_chain(scenario, streams),
-        usd_per_btc=btc_signal(scenario, streams).at(t_s),
+        chain=build_chain(scenario, streams, usd_per_btc),
+        usd_per_btc=usd_per_btc.at(t_s),
         zone_usd_per_mwh=np.stack([zones[s.price_zone] for s in scenario.sites], axis=1),
         ambient_c=np.stack([ambient for ambient, _ in at], axis=1),
         wet_bulb_c=np.stack([wet for _, wet in at], axis=1),

@@ -22,6 +22,7 @@ from sim.world.difficulty import (
     subsidy_btc,
     target_from_bits,
 )
+from sim.world.signals import btc_signal
 from tests.conftest import build_scenario
 
 
@@ -63,7 +64,8 @@ def test_subsidy_and_hashprice() -> None:
 
 def chain(days: float = 60, seed: int = 1, **network: object) -> Chain:
     tables = {"horizon": {"days": days}, "network": {"model": "growth", **network}}
-    return build_chain(build_scenario(tables), Streams(seed))
+    scenario = build_scenario(tables)
+    return build_chain(scenario, Streams(seed), btc_signal(scenario, Streams(seed)))
 
 
 def test_blocks_come_as_a_poisson_process() -> None:
@@ -123,7 +125,7 @@ def test_halving_is_an_event() -> None:
 
 def test_replay_has_the_recorded_difficulty(data: Path) -> None:
     scenario = fleet_of(1.0, "2024-04", data)
-    c = build_chain(scenario, Streams(1))
+    c = build_chain(scenario, Streams(1), btc_signal(scenario, Streams(1)))
     events = [e for e in c.changes_s() if e[0] < scenario.horizon.seconds]
     assert [kind for _, kind in events] == ["retarget", "halving", "retarget"]
     halving_day = events[1][0] / 86_400

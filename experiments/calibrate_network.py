@@ -1,0 +1,162 @@
+"""Fit the supply curve of hashrate to recorded retargets, and show what it foretells.
+
+    python experiments/calibrate_network.py --data ../shared/data
+
+Owners of `sim.world.supply` are led through the recorded hashprice (price, difficulty, fees as they
+were). The record's estimate of the fleet's efficiency moves their costs; installed hashrate grows at
+a steady pace. What is compared is the change of hashrate from each epoch to the next, which is the
+retarget's change: a forecast of an epoch given its price and difficulty. Fitted by least squares on
+2022 to 2025 (2021 holds China's ban, which no price explains), shown on 2026, which the fit has not
+seen. Only the product of efficiency and cost counts here, so the spread of efficiency is set and the
+spread of cost is fitted. The time of 2,016 blocks is chance: its part of each change is printed.
+"""
+
+import argparse
+import os
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow.csv
+from scipy.optimize import minimize
+
+from sim.scenario.bitcoin import SupplyCurveNetwork
+from sim.units import DAYS_PER_YEAR, SECONDS_PER_DAY, TH_PER_EH
+from sim.world.difficulty import EPOCH_BLOCKS, HASHES_PER_DIFFICULTY
+from sim.world.supply import Owners
+
+FIRST, SPLIT = "2022-01-01", "2026-01-01"
+FLEET_SPREAD = 0.25  # see the table of machines: printed beside the fit
+HYSTERESES = (0.0, 0.03, 0.06, 0.1)
+CHANCE = np.sqrt(2.0 / EPOCH_BLOCKS)  # of the difference of two epochs' times
+
+
+class Record(NamedTuple):
+    """Shapes: `day`, `epoch`."""
+
+    usd_per_th: np.ndarray  # (day,) recorded revenue of a tera-hash
+    j_per_th: np.ndarray  # (day,) recorded estimate of the fleet's mean efficiency
+    epoch: np.ndarray  # (day,) epoch in force at noon
+    began: np.ndarray  # (epoch,) datetime64 of the first block
+    hashrate_ehs: np.ndarray  # (epoch,)
+
+
+def record(folder: Path) -> Record:
+    """Daily revenue and efficiency, and the hashrate of each epoch, from `FIRST` on."""
+    daily = pyarrow.csv.read_csv(folder / "btc_network_daily.csv.gz")
+    day = np.array(daily["date"].to_numpy(), dtype="datetime64[D]")
+    column = {name: np.asarray(daily[name].to_numpy(), float) for name in daily.column_names[1:]}
+    hashes = column["blocks"] * column["difficulty"] * HASHES_PER_DIFFICULTY
+    revenue = column["miner_revenue_btc"] * column["price_usd"] / hashes * 1e12
+    table = pyarrow.csv.read_csv(folder / "retargets.csv")
+    began_s = np.asarray(table["first_block_time_unix"].to_numpy(), dtype=np.int64)
+    level = np.asarray(table["difficulty"].to_numpy(), dtype=np.float64)
+    rate = EPOCH_BLOCKS * level[:-1] * HASHES_PER_DIFFICULTY / np.diff(began_s) / 1e12 / TH_PER_EH
+    noon_s = day.astype("datetime64[s]").astype(np.int64) + SECONDS_PER_DAY // 2
+    epoch = np.searchsorted(began_s, noon_s, side="right") - 1
+    use = (day >= np.datetime64(FIRST)) & (epoch < len(rate))
+    return Record(
+        revenue[use],
+        column["fleet_efficiency_est_j_per_th"][use],
+        epoch[use],
+        began_s.astype("datetime64[s]"),
+        rate,
+    )
+
+
+def running(network: SupplyCurveNetwork, seen: Record) -> np.ndarray:
+    """What runs of the installed hashrate, as a multiple of the first day's (day,).
+
+    Costs follow the recorded efficiency: revenue is divided by it instead.
+    """
+    relative = seen.usd_per_th * network.fleet_j_per_th / seen.j_per_th
+    owners = Owners(network, float(relative[0]))
+    path = []
+    for revenue in relative:
+        owners.decide(float(revenue))
+        path.append(owners.running_ths)
+    return np.array(path)
+
+
+def changes(path: np.ndarray, seen: Record) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Epochs, and the change of the logarithm of hashrate from the one before: model, record."""
+    epochs = np.unique(seen.epoch)
+    mean = np.array([path[seen.epoch == e].mean() for e in epochs])
+    model = np.diff(np.log(mean))
+    recorded = np.diff(np.log(seen.hashrate_ehs[epochs]))
+    return epochs[1:], model, recorded
+
+
+def network_of(values: np.ndarray, hysteresis: float) -> SupplyCurveNetwork:
+    """The scenario table of a point of the search: cost, its spread, lag, share switched."""
+    power, power_spread, lag, switched = np.exp(values)
+    return SupplyCurveNetwork(
+        power_usd_per_mwh=float(np.clip(power, 5, 300)),
+        fleet_spread=FLEET_SPREAD,
+        power_spread=float(np.clip(power_spread, 0.01, 2)),
+        lag_days=float(np.clip(lag, 0.2, 120)),
+        switch_per_day=float(np.clip(switched, 0.005, 1.0)),
+        hysteresis=hysteresis,
+        arrivals_ehs_per_year=0.0,
+    )
+
+
+def errors(forecast: np.ndarray, recorded: np.ndarray) -> str:
+    """Mean absolute and root mean square error in per cent, and correlation."""
+    gap = 100.0 * (forecast - recorded)
+    steady = np.std(forecast) < 1e-12
+    tied = float("nan") if steady else np.corrcoef(forecast, recorded)[0, 1]
+    return f"{np.abs(gap).mean():8.2f}{np.sqrt((gap**2).mean()):8.2f}{tied:8.2f}"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", type=Path, default=os.environ.get("HASHWATT_DATA"))
+    folder = parser.parse_args().data or Path("../shared/data")
+    seen = record(folder / "bitcoin_network")
+
+    def misfit(values: np.ndarray, hysteresis: float) -> float:
+        epochs, model, recorded = changes(running(network_of(values, hysteresis), seen), seen)
+        fit = seen.began[epochs] < np.datetime64(SPLIT)
+        gap = (recorded - model)[fit]
+        return float(((gap - gap.mean()) ** 2).mean())  # the mean is the growth of what is installed
+
+    best: tuple[float, np.ndarray, float] | None = None
+    print("hysteresis  cost USD/MWh  its spread   lag d  switched 1/d   r.m.s. error %")
+    for hysteresis in HYSTERESES:
+        for start in ((45.0, 0.3, 5.0, 0.2), (60.0, 0.15, 15.0, 0.05)):
+            found = minimize(
+                misfit, np.log(start), args=(hysteresis,), method="Nelder-Mead",
+                options={"maxfev": 220, "xatol": 0.02, "fatol": 1e-8},
+            )  # fmt: skip
+            if best is None or found.fun < best[0]:
+                best = (float(found.fun), found.x, hysteresis)
+            n = network_of(found.x, hysteresis)
+            print(f"{hysteresis:10.2f}{n.power_usd_per_mwh:14.1f}{n.power_spread:12.3f}"
+                  f"{n.lag_days:8.1f}{n.switch_per_day:14.3f}{100 * found.fun**0.5:14.3f}")  # fmt: skip
+    assert best is not None
+    network = network_of(best[1], best[2])
+    epochs, model, recorded = changes(running(network, seen), seen)
+    began = seen.began[epochs]
+    fit = began < np.datetime64(SPLIT)
+    growth = (recorded - model)[fit].mean()
+    years = np.diff(seen.began)[epochs - 1] / np.timedelta64(SECONDS_PER_DAY, "s") / DAYS_PER_YEAR
+    print(f"\ninstalled hashrate grows by {growth / years[fit].mean():.3f} a year (logarithm)")
+    print(f"chance of 2,016 blocks alone: {100 * CHANCE:.2f} % r.m.s.")
+    print("\nchange of hashrate by epoch, %      mean abs.  r.m.s.  correlation")
+    steady = recorded[fit].mean()
+    for name, part in (("2022 to 2025", fit), ("2026", ~fit)):
+        for what, forecast in (
+            ("no change", np.zeros(len(recorded))),
+            ("mean growth", np.full(len(recorded), steady)),
+            ("supply curve", model + growth),
+        ):
+            print(f"{name:14s}{what:22s}{errors(forecast[part], recorded[part])}")
+    print("\nepoch from      recorded %   supply curve %   hashrate EH/s")
+    for e, ours, theirs in zip(epochs[~fit], model[~fit] + growth, recorded[~fit], strict=True):
+        print(f"{seen.began[e].astype('datetime64[D]')!s:16s}{100 * theirs:9.2f}{100 * ours:15.2f}"
+              f"{seen.hashrate_ehs[e]:17.0f}")  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()
