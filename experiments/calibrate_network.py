@@ -2,13 +2,18 @@
 
     python experiments/calibrate_network.py --data ../shared/data
 
-Owners of `sim.world.supply` are led through the recorded hashprice (price, difficulty, fees as they
-were). The record's estimate of the fleet's efficiency moves their costs; installed hashrate grows at
-a steady pace. What is compared is the change of hashrate from each epoch to the next, which is the
-retarget's change: a forecast of an epoch given its price and difficulty. Fitted by least squares on
-2022 to 2025 (2021 holds China's ban, which no price explains), shown on 2026, which the fit has not
-seen. Only the product of efficiency and cost counts here, so the spread of efficiency is set and the
-spread of cost is fitted. The time of 2,016 blocks is chance: its part of each change is printed.
+Owners of `sim.world.supply` are led through the recorded hashprice (price, difficulty and fees as
+they were). Installed hashrate grows at a steady pace. What is compared is the change of hashrate from
+each epoch to the next, which is what a retarget follows: a forecast of an epoch given its prices.
+Least squares on 2022 to 2025 (2021 holds China's ban, which no price explains), shown on 2026, which
+the fit has not seen. The time of 2,016 blocks is chance: its part of each change is printed.
+
+Given, not fitted: median efficiency 28.2 J/TH in mid-2024, falling 24 % a year, and 45 USD/MWh for
+electricity (Cambridge Centre for Alternative Finance, Digital Mining Industry Report, April 2025: 49
+firms, 48 % of the network). The record has an estimate of the efficiency too, which rises by 7 J/TH in
+2025 and is called soft there: `--recorded` takes it instead. Only the product of efficiency and cost
+counts, so the spread of efficiency is set to that of the machines of `asic_specs` and the spread of
+cost is fitted.
 """
 
 import argparse
@@ -26,7 +31,8 @@ from sim.world.difficulty import EPOCH_BLOCKS, HASHES_PER_DIFFICULTY
 from sim.world.supply import Owners
 
 FIRST, SPLIT = "2022-01-01", "2026-01-01"
-FLEET_SPREAD = 0.25  # see the table of machines: printed beside the fit
+SURVEY_DAY, SURVEY_J_PER_TH, SURVEY_FALL = np.datetime64("2024-07-01"), 28.2, 0.24
+SURVEY_USD_PER_MWH = 45.0
 HYSTERESES = (0.0, 0.03, 0.06, 0.1)
 CHANCE = np.sqrt(2.0 / EPOCH_BLOCKS)  # of the difference of two epochs' times
 
@@ -35,13 +41,26 @@ class Record(NamedTuple):
     """Shapes: `day`, `epoch`."""
 
     usd_per_th: np.ndarray  # (day,) recorded revenue of a tera-hash
-    j_per_th: np.ndarray  # (day,) recorded estimate of the fleet's mean efficiency
+    j_per_th: np.ndarray  # (day,) efficiency of the fleet
     epoch: np.ndarray  # (day,) epoch in force at noon
     began: np.ndarray  # (epoch,) datetime64 of the first block
     hashrate_ehs: np.ndarray  # (epoch,)
 
 
-def record(folder: Path) -> Record:
+def surveyed(day: np.ndarray) -> np.ndarray:
+    """Efficiency of the fleet [J/TH] on a day, as the survey has it, its yearly fall carried on."""
+    years = (day - SURVEY_DAY) / np.timedelta64(1, "D") / DAYS_PER_YEAR
+    return SURVEY_J_PER_TH * (1.0 - SURVEY_FALL) ** years
+
+
+def fleet_spread(folder: Path) -> float:
+    """Standard deviation of the logarithm of the efficiency of machines from 2020 on."""
+    table = pyarrow.csv.read_csv(folder / "asic_specs.csv")
+    watt, rate = (np.asarray(table[n].to_numpy(), float) for n in ("power_w", "hashrate_ths"))
+    return float(np.log(watt / rate)[watt / rate < 60].std())
+
+
+def record(folder: Path, soft: bool) -> Record:
     """Daily revenue and efficiency, and the hashrate of each epoch, from `FIRST` on."""
     daily = pyarrow.csv.read_csv(folder / "btc_network_daily.csv.gz")
     day = np.array(daily["date"].to_numpy(), dtype="datetime64[D]")
@@ -57,7 +76,7 @@ def record(folder: Path) -> Record:
     use = (day >= np.datetime64(FIRST)) & (epoch < len(rate))
     return Record(
         revenue[use],
-        column["fleet_efficiency_est_j_per_th"][use],
+        column["fleet_efficiency_est_j_per_th"][use] if soft else surveyed(day[use]),
         epoch[use],
         began_s.astype("datetime64[s]"),
         rate,
@@ -87,12 +106,12 @@ def changes(path: np.ndarray, seen: Record) -> tuple[np.ndarray, np.ndarray, np.
     return epochs[1:], model, recorded
 
 
-def network_of(values: np.ndarray, hysteresis: float) -> SupplyCurveNetwork:
-    """The scenario table of a point of the search: cost, its spread, lag, share switched."""
-    power, power_spread, lag, switched = np.exp(values)
+def network_of(values: np.ndarray, hysteresis: float, fleet: float) -> SupplyCurveNetwork:
+    """The scenario table of a point of the search: spread of cost, lag, share switched."""
+    power_spread, lag, switched = np.exp(values)
     return SupplyCurveNetwork(
-        power_usd_per_mwh=float(np.clip(power, 5, 300)),
-        fleet_spread=FLEET_SPREAD,
+        power_usd_per_mwh=SURVEY_USD_PER_MWH,
+        fleet_spread=fleet,
         power_spread=float(np.clip(power_spread, 0.01, 2)),
         lag_days=float(np.clip(lag, 0.2, 120)),
         switch_per_day=float(np.clip(switched, 0.005, 1.0)),
@@ -112,36 +131,48 @@ def errors(forecast: np.ndarray, recorded: np.ndarray) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, default=os.environ.get("HASHWATT_DATA"))
-    folder = parser.parse_args().data or Path("../shared/data")
-    seen = record(folder / "bitcoin_network")
+    parser.add_argument("--recorded", action="store_true", help="the record's efficiency")
+    given = parser.parse_args()
+    folder = given.data or Path("../shared/data")
+    seen = record(folder / "bitcoin_network", given.recorded)
+    fleet = fleet_spread(folder / "asic_specs")
+    print(f"spread of efficiency over machines from 2020 on: {fleet:.3f}")
+    print(f"efficiency on {SPLIT} by the survey: {surveyed(np.datetime64(SPLIT)):.1f} J/TH")
 
     def misfit(values: np.ndarray, hysteresis: float) -> float:
-        epochs, model, recorded = changes(running(network_of(values, hysteresis), seen), seen)
+        epochs, model, recorded = changes(
+            running(network_of(values, hysteresis, fleet), seen), seen
+        )
         fit = seen.began[epochs] < np.datetime64(SPLIT)
         gap = (recorded - model)[fit]
-        return float(((gap - gap.mean()) ** 2).mean())  # the mean is the growth of what is installed
+        return float(
+            ((gap - gap.mean()) ** 2).mean()
+        )  # the mean is the growth of what is installed
 
     best: tuple[float, np.ndarray, float] | None = None
-    print("hysteresis  cost USD/MWh  its spread   lag d  switched 1/d   r.m.s. error %")
+    print("hysteresis  spread of cost   lag d  switched 1/d   r.m.s. error %")
     for hysteresis in HYSTERESES:
-        for start in ((45.0, 0.3, 5.0, 0.2), (60.0, 0.15, 15.0, 0.05)):
+        for start in ((0.4, 5.0, 0.2), (0.15, 15.0, 0.05)):
             found = minimize(
                 misfit, np.log(start), args=(hysteresis,), method="Nelder-Mead",
-                options={"maxfev": 220, "xatol": 0.02, "fatol": 1e-8},
+                options={"maxfev": 120, "xatol": 0.02, "fatol": 1e-8},
             )  # fmt: skip
             if best is None or found.fun < best[0]:
                 best = (float(found.fun), found.x, hysteresis)
-            n = network_of(found.x, hysteresis)
-            print(f"{hysteresis:10.2f}{n.power_usd_per_mwh:14.1f}{n.power_spread:12.3f}"
+            n = network_of(found.x, hysteresis, fleet)
+            print(f"{hysteresis:10.2f}{n.power_spread:16.3f}"
                   f"{n.lag_days:8.1f}{n.switch_per_day:14.3f}{100 * found.fun**0.5:14.3f}")  # fmt: skip
     assert best is not None
-    network = network_of(best[1], best[2])
+    network = network_of(best[1], best[2], fleet)
     epochs, model, recorded = changes(running(network, seen), seen)
     began = seen.began[epochs]
     fit = began < np.datetime64(SPLIT)
     growth = (recorded - model)[fit].mean()
     years = np.diff(seen.began)[epochs - 1] / np.timedelta64(SECONDS_PER_DAY, "s") / DAYS_PER_YEAR
     print(f"\ninstalled hashrate grows by {growth / years[fit].mean():.3f} a year (logarithm)")
+    last_year = [np.flatnonzero(began < np.datetime64(day))[-1] for day in ("2025-01-01", SPLIT)]
+    grown = np.diff(seen.hashrate_ehs[epochs[last_year]])[0]
+    print(f"hashrate grew by {grown:.0f} EH/s from the last epoch of 2024 to the last of 2025")
     print(f"chance of 2,016 blocks alone: {100 * CHANCE:.2f} % r.m.s.")
     print("\nchange of hashrate by epoch, %      mean abs.  r.m.s.  correlation")
     steady = recorded[fit].mean()

@@ -2,6 +2,8 @@
 
 from typing import Annotated, Literal
 
+import numpy as np
+import numpy.typing as npt
 from pydantic import Field, model_validator
 
 from sim.scenario.quantity import REQUIRED, Instant, Table, quantity
@@ -193,6 +195,18 @@ class RecordedDays(Table):
     until_utc: Instant | None = quantity(
         None, "UTC", "days from here on are not drawn; default: the end of the series"
     )
+
+    def rows(self, start_s: npt.NDArray[np.int64]) -> tuple[int, int]:
+        """First row that may be drawn, and the first after them; `start_s` (row,) are Unix s.
+
+        The first has a row before it: growth is from the day before.
+        """
+        first, last = 1, len(start_s)
+        if self.from_utc is not None:
+            first = max(first, int(np.searchsorted(start_s, self.from_utc.timestamp())))
+        if self.until_utc is not None:
+            last = int(np.searchsorted(start_s, self.until_utc.timestamp()))
+        return first, last
 
 
 class BootstrapNetwork(MinedNetwork, RecordedDays):

@@ -22,9 +22,10 @@ class BootstrapPrice:
     def __init__(
         self, price: BootstrapBtcPrice, series: Series, horizon_s: int, streams: Streams
     ) -> None:
-        rows = drawn_rows(price, series, horizon_s // SECONDS_PER_DAY + 1, streams)
-        usd = series.column(price.column)
-        self.usd = price.usd_per_btc * _path(np.log(usd), rows)
+        first, last = price.rows(series.start_s)
+        usd = series.column(price.column)[first - 1 : last]
+        days = drawn_days(price, series, horizon_s // SECONDS_PER_DAY + 1, streams)
+        self.usd = price.usd_per_btc * _path(np.log(usd), days)
 
     def at(self, t_s: Ints) -> Floats:
         """Price [USD/BTC]."""
@@ -39,37 +40,25 @@ class DrawnHashrate(NamedTuple):
 
 
 def drawn_hashrate(
-    network: BootstrapNetwork, series: Series, days: int, streams: Streams
+    network: BootstrapNetwork, series: Series, count: int, streams: Streams
 ) -> DrawnHashrate:
-    """Growth of the smoothed hashrate, and fees per block, of the days drawn."""
-    rows = drawn_rows(network, series, days, streams)
-    blocks = series.column(network.blocks_column)
-    work = blocks * series.column(network.difficulty_column)
-    fees_btc = series.column(network.fees_column) / np.maximum(blocks, 1.0)
-    return DrawnHashrate(
-        _path(np.log(centred_mean(work, network.smooth_days)), rows), fees_btc[rows]
-    )
+    """Growth of the smoothed hashrate, and fees per block, of `count` days drawn."""
+    first, last = network.rows(series.start_s)
+    names = (network.blocks_column, network.difficulty_column, network.fees_column)
+    blocks, level, fees_btc = (series.column(name)[first - 1 : last] for name in names)
+    hashrate = centred_mean(blocks * level, network.smooth_days)
+    days = drawn_days(network, series, count, streams)
+    return DrawnHashrate(_path(np.log(hashrate), days), (fees_btc / blocks)[days])
 
 
-def drawn_rows(days: RecordedDays, series: Series, count: int, streams: Streams) -> Ints:
-    """Rows of the series, one for each day of the run (count,)."""
-    first, last = rows_to_draw(days, series)
-    length = last - first
+def drawn_days(days: RecordedDays, series: Series, count: int, streams: Streams) -> Ints:
+    """A recorded day for each day of the run (count,): 1 is the first that may be drawn."""
+    first, last = days.rows(series.start_s)
     drawn = []
     for day in range(0, count, days.block_days):
-        begin = int(streams.generator("recorded-days", day=day).integers(length))
-        drawn.append(first + (begin + np.arange(days.block_days)) % length)
+        begin = int(streams.generator("recorded-days", day=day).integers(last - first))
+        drawn.append(1 + (begin + np.arange(days.block_days)) % (last - first))
     return np.concatenate(drawn)[:count]
-
-
-def rows_to_draw(days: RecordedDays, series: Series) -> tuple[int, int]:
-    """First row that may be drawn, and the first after them: each has a day before it."""
-    first, last = 1, len(series.start_s)
-    if days.from_utc is not None:
-        first = max(first, int(np.searchsorted(series.start_s, days.from_utc.timestamp())))
-    if days.until_utc is not None:
-        last = int(np.searchsorted(series.start_s, days.until_utc.timestamp()))
-    return first, last
 
 
 def centred_mean(values: Floats, width: int) -> Floats:
@@ -81,7 +70,7 @@ def centred_mean(values: Floats, width: int) -> Floats:
     return np.asarray((total[high] - total[low]) / (high - low), dtype=np.float64)
 
 
-def _path(logarithm: Floats, rows: Ints) -> Floats:
+def _path(logarithm: Floats, days: Ints) -> Floats:
     """Growth since the first day (day,): each day after it grows as its recorded day did."""
-    steps = logarithm[rows] - logarithm[rows - 1]
+    steps = logarithm[days] - logarithm[days - 1]
     return np.asarray(np.exp(np.cumsum(steps) - steps[0]), dtype=np.float64)
