@@ -52,7 +52,7 @@ def _mined(
 ) -> Chain:
     """A chain whose hashrate (day,) [TH/s] is known beforehand; the last holds on."""
     chain = ForwardChain(network, scenario.horizon, streams)
-    while not chain.closed:
+    while not chain.complete:
         chain.mine(float(ths[min(len(chain.network_ths), len(ths) - 1)]))
     return chain.chain(fees_btc)
 

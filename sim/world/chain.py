@@ -4,6 +4,7 @@ Nothing here depends on what the fleet does: the fleet's own hashes are part of 
 """
 
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 
@@ -20,6 +21,8 @@ from sim.world.difficulty import (
     next_bits,
     subsidy_btc,
 )
+
+PATIENCE_S: Final = 60 * SECONDS_PER_DAY
 
 
 @dataclass(frozen=True)
@@ -91,9 +94,13 @@ class ForwardChain:
         return difficulty(self.bits)
 
     @property
-    def closed(self) -> bool:
-        """Whether the epoch that straddles the end of the run has its last block."""
-        return self.epochs[-1][0] >= self.needed_s
+    def complete(self) -> bool:
+        """Whether the run is covered, with the last block of the epoch that straddles its end.
+
+        Where hardly anybody is left to find that block, two months after the end will do.
+        """
+        mined_s = len(self.network_ths) * SECONDS_PER_DAY
+        return self.epochs[-1][0] >= self.needed_s or mined_s >= self.needed_s + PATIENCE_S
 
     def mine(self, network_ths: float) -> None:
         """One more day, at the mean hashrate of that day."""

@@ -15,6 +15,7 @@ import numpy as np
 from sim.kernels.arrays import Floats
 from sim.scenario.bitcoin import Storm, SupplyCurveNetwork
 from sim.scenario.model import Horizon
+from sim.scenario.problems import Problem, ScenarioError
 from sim.streams import Streams
 from sim.units import (
     DAYS_PER_YEAR,
@@ -29,6 +30,7 @@ from sim.world.difficulty import btc_per_th, subsidy_btc
 from sim.world.signals import Signal
 
 CELLS: Final = 24  # quantiles of each spread
+LEAST_THS: Final = 1.0  # somebody is always left, so that shares of the network are finite
 _PH_DAY: Final = TH_PER_PH * SECONDS_PER_DAY  # TH in a PH/s held for a day
 
 
@@ -36,7 +38,7 @@ class Owners:
     """Machines by efficiency and cost of running; the last row holds new machines.
 
     `installed_ths` and `on_ths` are (efficiency, cost). What runs at the start, all that pays at
-    `usd_per_th`, is the network's hashrate at the start.
+    `usd_per_th`, is the network's hashrate at the start. Raises ScenarioError when nothing does.
     """
 
     def __init__(self, network: SupplyCurveNetwork, usd_per_th: float) -> None:
@@ -49,10 +51,12 @@ class Owners:
         self.installed_ths[-1] = 0.0
         self.on_ths = np.where(self.cost_usd_per_th <= usd_per_th, self.installed_ths, 0.0)
         if not self.on_ths.any():
-            raise ValueError(
-                f"network: no owner runs at the start, at {usd_per_th * _PH_DAY:.2f} USD/PH/day; "
-                f"the cheapest needs {self.cost_usd_per_th.min() * _PH_DAY:.2f}"
+            what = (
+                f"no owner runs at the start: a hash earns {usd_per_th * _PH_DAY:.2f} USD/PH/day, "
+                f"the cheapest costs {self.cost_usd_per_th.min() * _PH_DAY:.2f}"
             )
+            where, value = "network.power_usd_per_mwh", f"{network.power_usd_per_mwh:g}"
+            raise ScenarioError("network", [Problem("scenario.toml", where, value, what)])
         scale = network.hashrate_ehs * TH_PER_EH / self.on_ths.sum()
         self.installed_ths *= scale
         self.on_ths *= scale
@@ -103,7 +107,7 @@ def supply_chain(
     chain = ForwardChain(network, horizon, streams)
     owners: Owners | None = None
     last_s = horizon.seconds - min(horizon.step_s, SECONDS_PER_HOUR)
-    while not chain.closed:
+    while not chain.complete:
         day = len(chain.network_ths)
         reward_btc = subsidy_btc(chain.next_height) + network.fees_btc_per_block
         at_s = np.array([min(day * SECONDS_PER_DAY, last_s)], dtype=np.int64)
@@ -113,7 +117,7 @@ def supply_chain(
         else:
             owners.decide(usd_per_th)
         left = storm_left(network.storms, horizon.start_utc + timedelta(days=day))
-        chain.mine(owners.running_ths * left)
+        chain.mine(max(owners.running_ths * left, LEAST_THS))
     return chain.chain(np.full(len(chain.network_ths), network.fees_btc_per_block))
 
 

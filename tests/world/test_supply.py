@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from sim.scenario.bitcoin import Storm, SupplyCurveNetwork
 from sim.scenario.model import Horizon
+from sim.scenario.problems import ScenarioError
 from sim.streams import Streams
 from sim.units import SECONDS_PER_DAY, TH_PER_EH
 from sim.world.chain import Chain
@@ -86,7 +87,7 @@ def test_what_runs_at_the_start_is_the_networks_hashrate() -> None:
     assert o.running_ths == pytest.approx(1048 * TH_PER_EH)
     assert o.installed_ths.sum() > 1.05 * o.running_ths  # those beyond breakeven wait
     assert o.on_ths[o.cost_usd_per_th > USD_PER_TH].sum() == 0.0
-    with pytest.raises(ValueError, match="no owner runs at the start"):
+    with pytest.raises(ScenarioError, match="no owner runs at the start"):
         owners(power_usd_per_mwh=900.0, power_spread=0.1)
 
 
@@ -200,3 +201,11 @@ def test_same_seed_same_chain_and_a_longer_horizon_changes_nothing() -> None:
     np.testing.assert_array_equal(short.luck[:n], long.luck[:n])
     np.testing.assert_array_equal(short.block_s, mined(level(20)).block_s)
     assert (short.block_s[:n] != mined(level(20), seed=2).block_s[:n]).any()
+
+
+def test_a_chain_that_nobody_mines_stands_still() -> None:
+    c = mined(fallen(60, 3, 0.001), switch_per_day=1.0)
+    assert (c.network_ths[5:] == 1.0).all()
+    assert len(c.network_ths) > 60
+    assert c.block_s[-1] < 6 * SECONDS_PER_DAY
+    assert len(c.epoch_s) == 1
