@@ -18,6 +18,7 @@ import numpy as np
 import pyarrow.csv
 
 from sim.scenario.bitcoin import Storm
+from sim.scenario.scenario import Scenario
 from sim.streams import Streams
 from sim.units import SECONDS_PER_DAY
 from sim.validation.check import Check
@@ -123,12 +124,13 @@ def _line(item: str, expected: float, got: float, unit: str, how: str, ok: bool)
 
 
 def _median(data: Path, storms: tuple[Storm, ...]) -> Shock:
-    made = np.array([shock(data, storms, seed) for seed in range(SEEDS)])
+    scenario = scenario_of(data, storms)
+    made = np.array([shock(scenario, seed) for seed in range(SEEDS)])
     return Shock(*(float(value) for value in np.median(made, axis=0)))
 
 
-def shock(data: Path, storms: tuple[Storm, ...], seed: int) -> Shock:
-    """One chain from 2026-01-01 on."""
+def scenario_of(data: Path, storms: tuple[Storm, ...]) -> Scenario:
+    """The supply curve from 2026-01-01 on, at the recorded price."""
     tables: dict[str, Any] = {
         "data_dir": str(data),
         "horizon": {"start_utc": "2026-01-01T00:00:00Z", "days": 66, "step_s": 3600},
@@ -146,7 +148,11 @@ def shock(data: Path, storms: tuple[Storm, ...], seed: int) -> Shock:
             }
         },
     }
-    scenario = one_site(tables, 1, MACHINE)
+    return one_site(tables, 1, MACHINE)
+
+
+def shock(scenario: Scenario, seed: int) -> Shock:
+    """One chain."""
     streams = Streams(seed)
     price = btc_signal(scenario, streams)
     chain = build_chain(scenario, streams, price)

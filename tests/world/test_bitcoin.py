@@ -94,6 +94,14 @@ def test_retargets_follow_from_the_time_stamps() -> None:
     assert c.epoch_difficulty[-1] > c.epoch_difficulty[1]
 
 
+def test_every_epoch_has_luck_of_its_own() -> None:
+    c = chain(60)
+    first, second = (int(h) - c.first_height for h in c.epoch_height[1:3])
+    assert (c.luck[first : first + 100] != c.luck[second : second + 100]).all()
+    gaps = [np.diff(c.block_s[k : k + 2000]) for k in (first, second)]
+    assert abs(np.corrcoef(gaps[0], gaps[1])[0, 1]) < 0.1
+
+
 def test_a_longer_horizon_does_not_change_the_blocks() -> None:
     short, long = chain(20), chain(50)
     n = int(np.searchsorted(short.block_s, 20 * 86_400))
