@@ -127,17 +127,6 @@ class Ledger:
             self._batches.append(_Batch(t_s, number, account, commodity, amount, [FLEET], memo))
             self._balances[account, commodity] = self.units(account, commodity) + units
 
-    def exchange(self, t_s: int, btc: float, usd_per_btc: float, memo: str) -> None:
-        """Sell bitcoin of the fleet at a price, through the equity account of exchanges.
-
-        Raises ValueError when more is sold than `assets:btc` holds.
-        """
-        held = self.balance("assets:btc", "BTC")
-        if btc > held + 0.5 / SATOSHI_PER_BTC:
-            raise ValueError(f"cannot sell {btc:.8f} BTC: {held:.8f} are held")
-        self.post(t_s, "equity:exchange", "assets:btc", "BTC", np.array([btc]), memo)
-        self.post(t_s, "assets:cash", "equity:exchange", "USD", np.array([btc * usd_per_btc]), memo)
-
     def balance(self, account: str, commodity: str) -> float:
         """Balance of an account in USD or BTC; debits are positive."""
         return self._balances.get((account, commodity), 0) / UNITS[commodity]

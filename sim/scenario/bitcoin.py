@@ -2,27 +2,23 @@
 
 from typing import Annotated, Literal
 
+import numpy as np
+import numpy.typing as npt
 from pydantic import Field, model_validator
 
 from sim.scenario.quantity import REQUIRED, Instant, Table, quantity
 
 
-class GrowthNetwork(Table):
-    """Hashrate with drift and volatility; blocks, time stamps and retargets follow from it."""
+class MinedNetwork(Table):
+    """What every chain that is mined forward begins with; its hashrate follows by the model."""
 
-    model: Literal["growth"] = "growth"
+    model: str
     hashrate_ehs: float = quantity(
         1048.0,
         "EH/s",
         "network hashrate at the start",
         source="2,016 blocks in 1,224,348 s (to 2026-01-08) at the difficulty then in force",
         gt=0,
-    )
-    drift_per_year: float = quantity(
-        0.0, "1/y", "drift of the logarithm of the network hashrate", source="assumed"
-    )
-    volatility_per_year: float = quantity(
-        0.15, "1/sqrt(y)", "volatility of the logarithm of the hashrate", source="assumed", ge=0
     )
     bits: str = quantity(
         "0x1701e605",
@@ -51,16 +47,9 @@ class GrowthNetwork(Table):
         "height of the chain at the start of the run; default: epoch_height",
         ge=0,
     )
-    fees_btc_per_block: float = quantity(
-        0.02,
-        "BTC",
-        "mean transaction fees in a block",
-        source="mean of 2026-01: 0.0189 BTC, public chain facts",
-        ge=0,
-    )
 
     @model_validator(mode="after")
-    def _inside_epoch(self) -> "GrowthNetwork":
+    def _inside_epoch(self) -> "MinedNetwork":
         if self.start_height is None:
             return self
         if not self.epoch_height <= self.start_height <= self.epoch_height + 2014:
@@ -71,6 +60,171 @@ class GrowthNetwork(Table):
         if self.epoch_start_utc is None:
             raise ValueError("network.epoch_start_utc: start_height needs it")
         return self
+
+
+class SteadyFees(MinedNetwork):
+    """Fees that are the same in every block."""
+
+    fees_btc_per_block: float = quantity(
+        0.02,
+        "BTC",
+        "mean transaction fees in a block",
+        source="mean of 2026-01: 0.0189 BTC, public chain facts",
+        ge=0,
+    )
+
+
+class GrowthNetwork(SteadyFees):
+    """Hashrate with drift and volatility; blocks, time stamps and retargets follow from it."""
+
+    model: Literal["growth"] = "growth"
+    drift_per_year: float = quantity(
+        0.0, "1/y", "drift of the logarithm of the network hashrate", source="assumed"
+    )
+    volatility_per_year: float = quantity(
+        0.15, "1/sqrt(y)", "volatility of the logarithm of the hashrate", source="assumed", ge=0
+    )
+
+
+class Storm(Table):
+    """Hours in which a part of the network is off, whatever it would earn."""
+
+    start_utc: Instant = quantity(REQUIRED, "UTC", "first instant")
+    hours: float = quantity(REQUIRED, "h", "how long it lasts", gt=0, le=8766)
+    fraction: float = quantity(
+        REQUIRED, "-", "share of what runs that is off; of storms that overlap each", ge=0, lt=1
+    )
+
+
+class SupplyCurveNetwork(SteadyFees):
+    """Owners with a spread of efficiency and of power cost, who run while it pays.
+
+    Price and difficulty decide day by day who runs; blocks and retargets follow, and feed back.
+    """
+
+    model: Literal["supply-curve"] = "supply-curve"
+    fleet_j_per_th: float = quantity(
+        18.7,
+        "J/TH",
+        "median efficiency of the machines installed at the start",
+        source="28.2 in mid-2024, 24 % less each year: Cambridge Digital Mining Industry "
+        "Report 2025 (survey of 48 % of the network), carried on to 2026-01",
+        gt=0,
+        le=1000,
+    )
+    fleet_spread: float = quantity(
+        0.34,
+        "-",
+        "standard deviation of the logarithm of the efficiency",
+        source="machines from 2020 on, experiments/calibrate_network.py",
+        ge=0,
+        le=2,
+    )
+    power_usd_per_mwh: float = quantity(
+        45.0,
+        "USD/MWh",
+        "median cost of running, by the energy used",
+        source="median of the electricity cost, Cambridge Digital Mining Industry Report 2025",
+        gt=0,
+        le=1000,
+    )
+    power_spread: float = quantity(
+        0.2,
+        "-",
+        "standard deviation of the logarithm of that cost",
+        source="retargets of 2022 to 2025, experiments/calibrate_network.py",
+        ge=0,
+        le=2,
+    )
+    lag_days: float = quantity(
+        1.0,
+        "d",
+        "time constant of the revenue that owners look at",
+        source="fits a little better than 7 or 21, experiments/calibrate_network.py",
+        ge=0,
+        le=365,
+    )
+    switch_per_day: float = quantity(
+        0.039,
+        "1/d",
+        "share of the machines on the wrong side that are switched in a day",
+        source="retargets of 2022 to 2025, experiments/calibrate_network.py",
+        gt=0,
+        le=1,
+    )
+    hysteresis: float = quantity(
+        0.05,
+        "-",
+        "off below cost x (1 - this), on again above cost x (1 + this)",
+        source="assumed: 0 to 0.1 fit alike, experiments/calibrate_network.py",
+        ge=0,
+        lt=1,
+    )
+    arrivals_ehs_per_year: float = quantity(
+        258.0,
+        "EH/s/y",
+        "new machines, while they earn what they earn at the start or more; in proportion below",
+        source="growth of 2025, experiments/calibrate_network.py",
+        ge=0,
+    )
+    arrivals_j_per_th: float = quantity(
+        15.0,
+        "J/TH",
+        "efficiency of new machines",
+        source="Antminer S21 Pro: 15 J/TH, catalogue",
+        gt=0,
+        le=1000,
+    )
+    storms: tuple[Storm, ...] = quantity((), "", "network-wide curtailments")
+
+
+class RecordedDays(Table):
+    """Blocks of recorded days, drawn with replacement: circular, so that all days are as likely."""
+
+    series: str = quantity(REQUIRED, "", "regular series with a row for each UTC day")
+    block_days: int = quantity(
+        28,
+        "d",
+        "consecutive days that are drawn together",
+        source="assumed: two epochs, so that the hashrate's answer to a price is within",
+        ge=1,
+        le=3660,
+    )
+    from_utc: Instant | None = quantity(
+        None, "UTC", "first recorded day that may be drawn; default: the second of the series"
+    )
+    until_utc: Instant | None = quantity(
+        None, "UTC", "days from here on are not drawn; default: the end of the series"
+    )
+
+    def rows(self, start_s: npt.NDArray[np.int64]) -> tuple[int, int]:
+        """First row that may be drawn, and the first after them; `start_s` (row,) are Unix s.
+
+        The first has a row before it: growth is from the day before.
+        """
+        first, last = 1, len(start_s)
+        if self.from_utc is not None:
+            first = max(first, int(np.searchsorted(start_s, self.from_utc.timestamp())))
+        if self.until_utc is not None:
+            last = int(np.searchsorted(start_s, self.until_utc.timestamp()))
+        return first, last
+
+
+class BootstrapNetwork(MinedNetwork, RecordedDays):
+    """Growth of the hashrate, and fees, out of recorded days; the price may share the days."""
+
+    model: Literal["bootstrap"] = "bootstrap"
+    difficulty_column: str = quantity("difficulty", "", "difficulty of the day")
+    blocks_column: str = quantity("blocks", "", "blocks of the day")
+    fees_column: str = quantity("fees_btc", "", "transaction fees of the day [BTC]")
+    smooth_days: int = quantity(
+        29,
+        "d",
+        "centred days over which recorded work is averaged: a day's count of blocks is chance",
+        source="assumed: two epochs, a standard error of 1.5 % at 144 blocks a day",
+        ge=1,
+        le=365,
+    )
 
 
 class ReplayNetwork(Table):
@@ -85,7 +239,10 @@ class ReplayNetwork(Table):
     blocks_column: str = quantity("blocks", "", "blocks of the interval")
 
 
-Network = Annotated[GrowthNetwork | ReplayNetwork, Field(discriminator="model")]
+Network = Annotated[
+    GrowthNetwork | ReplayNetwork | SupplyCurveNetwork | BootstrapNetwork,
+    Field(discriminator="model"),
+]
 
 
 class ConstantBtcPrice(Table):
@@ -170,8 +327,18 @@ class ReplayBtcPrice(Table):
     column: str = quantity("price_usd", "", "column with the price [USD/BTC]")
 
 
+class BootstrapBtcPrice(RecordedDays):
+    """Returns of recorded days, constant within the day: the record has closes only."""
+
+    model: Literal["bootstrap"] = "bootstrap"
+    usd_per_btc: float = quantity(
+        87_292.0, "USD/BTC", "price at the start", source="UTC close of 2025-12-31", gt=0
+    )
+    column: str = quantity("price_usd", "", "column with the day's price [USD/BTC]")
+
+
 BtcPrice = Annotated[
-    ConstantBtcPrice | GbmBtcPrice | JumpDiffusionBtcPrice | ReplayBtcPrice,
+    ConstantBtcPrice | GbmBtcPrice | JumpDiffusionBtcPrice | ReplayBtcPrice | BootstrapBtcPrice,
     Field(discriminator="model"),
 ]
 

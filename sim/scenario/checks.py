@@ -7,8 +7,9 @@ from datetime import UTC, datetime
 import numpy as np
 
 from sim.scenario import catalogue
-from sim.scenario.bitcoin import GrowthNetwork, ReplayBtcPrice, ReplayNetwork
+from sim.scenario.bitcoin import ReplayBtcPrice, ReplayNetwork
 from sim.scenario.catalogue.serving import served
+from sim.scenario.checks_bitcoin import bitcoin
 from sim.scenario.checks_energy import beyond, energy, energy_references, grid
 from sim.scenario.checks_money import deals, incidents, money, projects
 from sim.scenario.model import ReplayPrice, ReplayWeather, SeasonalJumpPrice, SeasonalWeather
@@ -27,7 +28,7 @@ def check(scenario: Scenario, broken: set[str]) -> list[Problem]:
     find follows from what is known already.
     """
     parts: dict[Callable[[Scenario], Iterator[Problem]], set[str]] = {
-        _epoch: set(),
+        bitcoin: set(),
         _sites: {"grid_nodes"},
         _asics: {"sites"},
         _gpus: {"sites"},
@@ -44,18 +45,6 @@ def check(scenario: Scenario, broken: set[str]) -> list[Problem]:
         _series: set(),
     }
     return [p for part, reads in parts.items() if not reads & broken for p in part(scenario)]
-
-
-def _epoch(s: Scenario) -> Iterator[Problem]:
-    network = s.network
-    if isinstance(network, GrowthNetwork) and network.epoch_start_utc is not None:
-        if network.epoch_start_utc > s.horizon.start_utc:
-            yield Problem(
-                TOML,
-                "network.epoch_start_utc",
-                instant(network.epoch_start_utc),
-                f"must not be after horizon.start_utc, {instant(s.horizon.start_utc)}",
-            )
 
 
 def _sites(s: Scenario) -> Iterator[Problem]:

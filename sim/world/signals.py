@@ -7,6 +7,7 @@ import numpy as np
 from sim.kernels.arrays import Floats, Ints
 from sim.kernels.thermal import wet_bulbs_of
 from sim.scenario.bitcoin import (
+    BootstrapBtcPrice,
     BtcPrice,
     ConstantBtcPrice,
     GbmBtcPrice,
@@ -19,7 +20,8 @@ from sim.scenario.scenario import Scenario
 from sim.scenario.series import Series
 from sim.streams import Streams
 from sim.units import DAYS_PER_YEAR, SECONDS_PER_DAY, SECONDS_PER_HOUR
-from sim.world.bitcoin import LUCK_BLOCK_DAYS
+from sim.world.bootstrap import BootstrapPrice
+from sim.world.luck import LUCK_BLOCK_DAYS
 from sim.world.prices import SeasonalJumpPrice, load_price_profiles
 from sim.world.weather import SeasonalTemperature, load_climates
 
@@ -105,6 +107,9 @@ def btc_signal(scenario: Scenario, streams: Streams) -> Signal:
         return Replay(scenario.recorded[price.series], price.column, _start(scenario))
     if isinstance(price, ConstantBtcPrice):
         return Constant(price.usd_per_btc)
+    if isinstance(price, BootstrapBtcPrice):
+        recorded = scenario.recorded[price.series]
+        return BootstrapPrice(price, recorded, scenario.horizon.seconds, streams)
     return DiffusionPrice(price, scenario.horizon.seconds, streams)
 
 

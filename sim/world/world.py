@@ -70,9 +70,10 @@ def build_world(scenario: Scenario, streams: Streams) -> World:
     happened = misfortunes(scenario, streams)
     spiked(scenario, happened, zone_usd_per_mwh, horizon.step_s)
     ahead_usd_per_mwh = day_ahead(scenario, t_s)
+    usd_per_btc = btc_signal(scenario, streams)
     return World(
-        chain=_harder(build_chain(scenario, streams), what_if.network_factor),
-        usd_per_btc=btc_signal(scenario, streams).at(t_s) * what_if.btc_price_factor,
+        chain=_harder(build_chain(scenario, streams, usd_per_btc), what_if.network_factor),
+        usd_per_btc=usd_per_btc.at(t_s) * what_if.btc_price_factor,
         zone_usd_per_mwh=zone_usd_per_mwh,
         ambient_c=np.stack([ambient for ambient, _ in at], axis=1),
         wet_bulb_c=np.stack([wet for _, wet in at], axis=1),

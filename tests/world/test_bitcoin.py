@@ -22,6 +22,7 @@ from sim.world.difficulty import (
     subsidy_btc,
     target_from_bits,
 )
+from sim.world.signals import btc_signal
 from tests.conftest import build_scenario
 
 
@@ -63,7 +64,8 @@ def test_subsidy_and_hashprice() -> None:
 
 def chain(days: float = 60, seed: int = 1, **network: object) -> Chain:
     tables = {"horizon": {"days": days}, "network": {"model": "growth", **network}}
-    return build_chain(build_scenario(tables), Streams(seed))
+    scenario = build_scenario(tables)
+    return build_chain(scenario, Streams(seed), btc_signal(scenario, Streams(seed)))
 
 
 def test_blocks_come_as_a_poisson_process() -> None:
@@ -90,6 +92,14 @@ def test_retargets_follow_from_the_time_stamps() -> None:
         assert c.epoch_s[k + 1] == last
     assert (np.diff(c.epoch_height) == EPOCH_BLOCKS).all()
     assert c.epoch_difficulty[-1] > c.epoch_difficulty[1]
+
+
+def test_every_epoch_has_luck_of_its_own() -> None:
+    c = chain(60)
+    first, second = (int(h) - c.first_height for h in c.epoch_height[1:3])
+    assert (c.luck[first : first + 100] != c.luck[second : second + 100]).all()
+    gaps = [np.diff(c.block_s[k : k + 2000]) for k in (first, second)]
+    assert abs(np.corrcoef(gaps[0], gaps[1])[0, 1]) < 0.1
 
 
 def test_a_longer_horizon_does_not_change_the_blocks() -> None:
@@ -123,7 +133,7 @@ def test_halving_is_an_event() -> None:
 
 def test_replay_has_the_recorded_difficulty(data: Path) -> None:
     scenario = fleet_of(1.0, "2024-04", data)
-    c = build_chain(scenario, Streams(1))
+    c = build_chain(scenario, Streams(1), btc_signal(scenario, Streams(1)))
     events = [e for e in c.changes_s() if e[0] < scenario.horizon.seconds]
     assert [kind for _, kind in events] == ["retarget", "halving", "retarget"]
     halving_day = events[1][0] / 86_400

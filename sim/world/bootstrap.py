@@ -1,0 +1,76 @@
+"""Price and network out of recorded days: a circular block bootstrap.
+
+Blocks of consecutive days are drawn with replacement (Künsch 1989); the record is closed to a
+circle, so that every day is as likely as any other (Politis and Romano 1992). Price and network
+that name the same days get the same: one stream draws for both.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from sim.kernels.arrays import Floats, Ints
+from sim.scenario.bitcoin import BootstrapBtcPrice, BootstrapNetwork, RecordedDays
+from sim.scenario.series import Series
+from sim.streams import Streams
+from sim.units import SECONDS_PER_DAY
+
+
+class BootstrapPrice:
+    """Returns of the days drawn, from the price at the start; constant within the UTC day."""
+
+    def __init__(
+        self, price: BootstrapBtcPrice, series: Series, horizon_s: int, streams: Streams
+    ) -> None:
+        first, last = price.rows(series.start_s)
+        usd = series.column(price.column)[first - 1 : last]
+        days = drawn_days(price, series, horizon_s // SECONDS_PER_DAY + 1, streams)
+        self.usd = price.usd_per_btc * _path(np.log(usd), days)
+
+    def at(self, t_s: Ints) -> Floats:
+        """Price [USD/BTC]."""
+        return np.asarray(self.usd[t_s // SECONDS_PER_DAY], dtype=np.float64)
+
+
+class DrawnHashrate(NamedTuple):
+    """Shapes: `day`."""
+
+    growth: Floats  # (day,) hashrate, as a multiple of that of the first day
+    fees_btc: Floats  # (day,) mean fees of a block
+
+
+def drawn_hashrate(
+    network: BootstrapNetwork, series: Series, count: int, streams: Streams
+) -> DrawnHashrate:
+    """Growth of the smoothed hashrate, and fees per block, of `count` days drawn."""
+    first, last = network.rows(series.start_s)
+    names = (network.blocks_column, network.difficulty_column, network.fees_column)
+    blocks, level, fees_btc = (series.column(name)[first - 1 : last] for name in names)
+    hashrate = centred_mean(blocks * level, network.smooth_days)
+    days = drawn_days(network, series, count, streams)
+    return DrawnHashrate(_path(np.log(hashrate), days), (fees_btc / blocks)[days])
+
+
+def drawn_days(days: RecordedDays, series: Series, count: int, streams: Streams) -> Ints:
+    """A recorded day for each day of the run (count,): 1 is the first that may be drawn."""
+    first, last = days.rows(series.start_s)
+    drawn = []
+    for day in range(0, count, days.block_days):
+        begin = int(streams.generator("recorded-days", day=day).integers(last - first))
+        drawn.append(1 + (begin + np.arange(days.block_days)) % (last - first))
+    return np.concatenate(drawn)[:count]
+
+
+def centred_mean(values: Floats, width: int) -> Floats:
+    """Mean over `width` rows around each (row,), fewer at both ends (an even width is one less)."""
+    half = (width - 1) // 2
+    total = np.concatenate([[0.0], np.cumsum(values)])
+    row = np.arange(len(values))
+    low, high = np.maximum(row - half, 0), np.minimum(row + half + 1, len(values))
+    return np.asarray((total[high] - total[low]) / (high - low), dtype=np.float64)
+
+
+def _path(logarithm: Floats, days: Ints) -> Floats:
+    """Growth since the first day (day,): each day after it grows as its recorded day did."""
+    steps = logarithm[days] - logarithm[days - 1]
+    return np.asarray(np.exp(np.cumsum(steps) - steps[0]), dtype=np.float64)

@@ -1,0 +1,20 @@
+"""Luck by day, drawn in whole blocks of days so that no horizon changes it."""
+
+from typing import Final
+
+import numpy as np
+
+from sim.kernels.arrays import Floats
+from sim.streams import Streams
+
+LUCK_BLOCK_DAYS: Final = 30  # randomness by day is drawn for so many days at once
+
+
+def daily_normals(component: str, entity: str, count: int, streams: Streams) -> Floats:
+    """Standard normals by day (count,)."""
+    blocks = -(-count // LUCK_BLOCK_DAYS)
+    drawn = [
+        streams.generator(component, entity, b * LUCK_BLOCK_DAYS).standard_normal(LUCK_BLOCK_DAYS)
+        for b in range(blocks)
+    ]
+    return np.concatenate(drawn)[:count]
