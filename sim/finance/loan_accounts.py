@@ -11,18 +11,19 @@ from sim.units import CENTS_PER_USD, SATOSHI_PER_BTC, SECONDS_PER_DAY
 PRINCIPAL: Final = "liabilities:loan:"
 INTEREST: Final = "liabilities:interest:"
 DAYS_OF_INTEREST: Final = 365  # actual days over 365: the convention of the table
+FLOAT_NOISE: Final = 1e-12  # relative: 10.000000000000002 BTC are 10
 
 
 def pledge_for(debt: int, ltv: float, usd_per_btc: float) -> int:
     """Fewest satoshi against which a debt in cents stands at an LTV."""
     exact = debt / CENTS_PER_USD / (ltv * usd_per_btc) * SATOSHI_PER_BTC
-    return math.ceil(exact * (1.0 - 1e-12))
+    return math.ceil(exact * (1.0 - FLOAT_NOISE))
 
 
 def debt_for(pledged: int, ltv: float, usd_per_btc: float) -> int:
     """Most cents that may be owed against collateral in satoshi at an LTV."""
     exact = pledged / SATOSHI_PER_BTC * usd_per_btc * ltv * CENTS_PER_USD
-    return math.floor(exact * (1.0 + 1e-12))
+    return math.floor(exact * (1.0 + FLOAT_NOISE))
 
 
 class LoanAccount:

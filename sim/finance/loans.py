@@ -57,6 +57,7 @@ class Lending:
     def open(self, usd_per_btc: float) -> None:
         """Loans from before the run: the debt against equity, the collateral out of free bitcoin.
 
+        They stand as they are, whatever the price: the first look is that of `check`.
         Raises ValueError when the treasury does not hold the collateral.
         """
         for loan in self._loans.values():
@@ -316,7 +317,8 @@ class Lending:
         """Draw the follower for what is owed, if the old lender can then be paid in full.
 
         The old collateral is free in that instant. The follower lends `initial_ltv` of what is
-        pledged at most; the rest comes from cash and free bitcoin.
+        pledged at most; the rest comes from cash and free bitcoin. A follower of a loan that is
+        owed nothing at its maturity is never drawn.
         """
         if loan.spec.refinance is None:
             return False
