@@ -43,6 +43,8 @@ class LoanAccount:
         self.start_s = -1 if spec.start_utc is None else second(spec.start_utc)
         self.maturity_s = None if spec.maturity_utc is None else second(spec.maturity_utc)
         self.account = COLLATERAL + name
+        self._principal = PRINCIPAL + name
+        self._interest = INTEREST + name
         self.drawn = 0  # cents, in all
         self.open = False
         self.matured = False
@@ -58,12 +60,12 @@ class LoanAccount:
     @property
     def principal(self) -> int:
         """Borrowed and not paid back, capitalised interest included [cents]."""
-        return -self._treasury.ledger.units(PRINCIPAL + self.name, "USD")
+        return -self._treasury.ledger.units(self._principal, "USD")
 
     @property
     def interest(self) -> int:
         """Accrued and not paid [cents]."""
-        return -self._treasury.ledger.units(INTEREST + self.name, "USD")
+        return -self._treasury.ledger.units(self._interest, "USD")
 
     @property
     def debt(self) -> int:
@@ -82,11 +84,12 @@ class LoanAccount:
 
     def ltv(self, usd_per_btc: float) -> float:
         """Debt / (collateral * price): 0 when nothing is owed, infinite when nothing is pledged."""
-        if self.debt == 0:
+        debt, pledged = self.debt, self.pledged
+        if debt == 0:
             return 0.0
-        if self.pledged == 0:
+        if pledged == 0:
             return math.inf
-        return (self.debt / CENTS_PER_USD) / (self.pledged / SATOSHI_PER_BTC * usd_per_btc)
+        return (debt / CENTS_PER_USD) / (pledged / SATOSHI_PER_BTC * usd_per_btc)
 
     def pledge(self, t_s: int, units: int) -> None:
         """Free bitcoin becomes collateral [satoshi]."""
@@ -102,7 +105,7 @@ class LoanAccount:
         self.accrue(t_s)
         self.drawn += units
         memo = f"principal of {self.name}"
-        self._treasury.move(t_s, account, PRINCIPAL + self.name, "USD", units, memo)
+        self._treasury.move(t_s, account, self._principal, "USD", units, memo)
 
     def accrue(self, t_s: int) -> None:
         """Interest up to `t_s` on the principal; what rounding leaves over goes into the next."""
@@ -112,12 +115,12 @@ class LoanAccount:
         exact = self.principal * rate * days + self._carry
         units = round(exact)
         self._carry = exact - units
-        account, memo = INTEREST + self.name, f"interest of {self.name}"
-        self._treasury.move(t_s, "expenses:interest", account, "USD", units, memo)
+        memo = f"interest of {self.name}"
+        self._treasury.move(t_s, "expenses:interest", self._interest, "USD", units, memo)
 
     def capitalise(self, t_s: int) -> None:
         """Add the accrued interest to the principal."""
-        accounts = (INTEREST + self.name, PRINCIPAL + self.name)
+        accounts = (self._interest, self._principal)
         memo = f"interest of {self.name} capitalised"
         self._treasury.move(t_s, *accounts, "USD", self.interest, memo)
 
@@ -128,9 +131,9 @@ class LoanAccount:
         """
         interest = min(units, self.interest)
         principal = min(units - interest, self.principal)
-        for account, part in ((INTEREST, interest), (PRINCIPAL, principal)):
+        for account, part in ((self._interest, interest), (self._principal, principal)):
             memo = f"payment on {self.name}"
-            self._treasury.move(t_s, account + self.name, CASH, "USD", part, memo)
+            self._treasury.move(t_s, account, CASH, "USD", part, memo)
         self.overdue = max(self.overdue - interest, 0)
         if interest + principal and self.debt == 0:
             self.end_call()

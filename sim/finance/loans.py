@@ -175,11 +175,12 @@ class Lending:
                 if loan.maturity_s <= t_s:
                     self._mature(loan, t_s, usd_per_btc)
         secured = [loan for loan in self._loans.values() if loan.pledged]
-        for loan in sorted(secured, key=lambda x: -x.ltv(usd_per_btc)):
-            self._look(loan, t_s, usd_per_btc)
+        ltvs = {loan.name: loan.ltv(usd_per_btc) for loan in secured}
+        for loan in sorted(secured, key=lambda x: -ltvs[x.name]):
+            self._look(loan, t_s, ltvs[loan.name], usd_per_btc)
 
-    def _look(self, loan: LoanAccount, t_s: int, usd_per_btc: float) -> None:
-        spec, ltv = loan.spec, loan.ltv(usd_per_btc) + SAME_LTV
+    def _look(self, loan: LoanAccount, t_s: int, ltv_now: float, usd_per_btc: float) -> None:
+        spec, ltv = loan.spec, ltv_now + SAME_LTV
         if ltv < spec.liquidation_ltv:
             loan.breached_s = None
         elif loan.breached_s is None:
@@ -245,7 +246,7 @@ class Lending:
             loan.warned = True
             detail = f"LTV {ltv:.2%} at {usd_per_btc:,.2f} USD"
             loan.tell(t_s, "margin warning", detail)
-        elif self._cured(loan, usd_per_btc) and ltv < loan.spec.warning_ltv:
+        elif loan.warned and ltv < loan.spec.warning_ltv and self._cured(loan, usd_per_btc):
             loan.warned = False
 
     def _give_back(self, loan: LoanAccount, t_s: int, usd_per_btc: float) -> None:
