@@ -11,18 +11,19 @@ from sim.units import CENTS_PER_USD, SATOSHI_PER_BTC, SECONDS_PER_DAY
 PRINCIPAL: Final = "liabilities:loan:"
 INTEREST: Final = "liabilities:interest:"
 DAYS_OF_INTEREST: Final = 365  # actual days over 365: the convention of the table
+FLOAT_NOISE: Final = 1e-12  # relative: 10.000000000000002 BTC are 10
 
 
 def pledge_for(debt: int, ltv: float, usd_per_btc: float) -> int:
     """Fewest satoshi against which a debt in cents stands at an LTV."""
     exact = debt / CENTS_PER_USD / (ltv * usd_per_btc) * SATOSHI_PER_BTC
-    return math.ceil(exact * (1.0 - 1e-12))
+    return math.ceil(exact * (1.0 - FLOAT_NOISE))
 
 
 def debt_for(pledged: int, ltv: float, usd_per_btc: float) -> int:
     """Most cents that may be owed against collateral in satoshi at an LTV."""
     exact = pledged / SATOSHI_PER_BTC * usd_per_btc * ltv * CENTS_PER_USD
-    return math.floor(exact * (1.0 + 1e-12))
+    return math.floor(exact * (1.0 + FLOAT_NOISE))
 
 
 class LoanAccount:
@@ -42,6 +43,8 @@ class LoanAccount:
         self.start_s = -1 if spec.start_utc is None else second(spec.start_utc)
         self.maturity_s = None if spec.maturity_utc is None else second(spec.maturity_utc)
         self.account = COLLATERAL + name
+        self._principal = PRINCIPAL + name
+        self._interest = INTEREST + name
         self.drawn = 0  # cents, in all
         self.open = False
         self.matured = False
@@ -57,12 +60,12 @@ class LoanAccount:
     @property
     def principal(self) -> int:
         """Borrowed and not paid back, capitalised interest included [cents]."""
-        return -self._treasury.ledger.units(PRINCIPAL + self.name, "USD")
+        return -self._treasury.ledger.units(self._principal, "USD")
 
     @property
     def interest(self) -> int:
         """Accrued and not paid [cents]."""
-        return -self._treasury.ledger.units(INTEREST + self.name, "USD")
+        return -self._treasury.ledger.units(self._interest, "USD")
 
     @property
     def debt(self) -> int:
@@ -81,11 +84,12 @@ class LoanAccount:
 
     def ltv(self, usd_per_btc: float) -> float:
         """Debt / (collateral * price): 0 when nothing is owed, infinite when nothing is pledged."""
-        if self.debt == 0:
+        debt, pledged = self.debt, self.pledged
+        if debt == 0:
             return 0.0
-        if self.pledged == 0:
+        if pledged == 0:
             return math.inf
-        return (self.debt / CENTS_PER_USD) / (self.pledged / SATOSHI_PER_BTC * usd_per_btc)
+        return (debt / CENTS_PER_USD) / (pledged / SATOSHI_PER_BTC * usd_per_btc)
 
     def pledge(self, t_s: int, units: int) -> None:
         """Free bitcoin becomes collateral [satoshi]."""
@@ -101,7 +105,7 @@ class LoanAccount:
         self.accrue(t_s)
         self.drawn += units
         memo = f"principal of {self.name}"
-        self._treasury.move(t_s, account, PRINCIPAL + self.name, "USD", units, memo)
+        self._treasury.move(t_s, account, self._principal, "USD", units, memo)
 
     def accrue(self, t_s: int) -> None:
         """Interest up to `t_s` on the principal; what rounding leaves over goes into the next."""
@@ -111,12 +115,12 @@ class LoanAccount:
         exact = self.principal * rate * days + self._carry
         units = round(exact)
         self._carry = exact - units
-        account, memo = INTEREST + self.name, f"interest of {self.name}"
-        self._treasury.move(t_s, "expenses:interest", account, "USD", units, memo)
+        memo = f"interest of {self.name}"
+        self._treasury.move(t_s, "expenses:interest", self._interest, "USD", units, memo)
 
     def capitalise(self, t_s: int) -> None:
         """Add the accrued interest to the principal."""
-        accounts = (INTEREST + self.name, PRINCIPAL + self.name)
+        accounts = (self._interest, self._principal)
         memo = f"interest of {self.name} capitalised"
         self._treasury.move(t_s, *accounts, "USD", self.interest, memo)
 
@@ -127,9 +131,9 @@ class LoanAccount:
         """
         interest = min(units, self.interest)
         principal = min(units - interest, self.principal)
-        for account, part in ((INTEREST, interest), (PRINCIPAL, principal)):
+        for account, part in ((self._interest, interest), (self._principal, principal)):
             memo = f"payment on {self.name}"
-            self._treasury.move(t_s, account + self.name, CASH, "USD", part, memo)
+            self._treasury.move(t_s, account, CASH, "USD", part, memo)
         self.overdue = max(self.overdue - interest, 0)
         if interest + principal and self.debt == 0:
             self.end_call()

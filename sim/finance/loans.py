@@ -57,6 +57,7 @@ class Lending:
     def open(self, usd_per_btc: float) -> None:
         """Loans from before the run: the debt against equity, the collateral out of free bitcoin.
 
+        They stand as they are, whatever the price: the first look is that of `check`.
         Raises ValueError when the treasury does not hold the collateral.
         """
         for loan in self._loans.values():
@@ -179,11 +180,12 @@ class Lending:
                 if loan.maturity_s <= t_s:
                     self._mature(loan, t_s, usd_per_btc)
         secured = [loan for loan in self._loans.values() if loan.pledged]
-        for loan in sorted(secured, key=lambda x: -x.ltv(usd_per_btc)):
-            self._look(loan, t_s, usd_per_btc)
+        ltvs = {loan.name: loan.ltv(usd_per_btc) for loan in secured}
+        for loan in sorted(secured, key=lambda x: -ltvs[x.name]):
+            self._look(loan, t_s, ltvs[loan.name], usd_per_btc)
 
-    def _look(self, loan: LoanAccount, t_s: int, usd_per_btc: float) -> None:
-        spec, ltv = loan.spec, loan.ltv(usd_per_btc) + SAME_LTV
+    def _look(self, loan: LoanAccount, t_s: int, ltv_now: float, usd_per_btc: float) -> None:
+        spec, ltv = loan.spec, ltv_now + SAME_LTV
         if ltv < spec.liquidation_ltv:
             loan.breached_s = None
         elif loan.breached_s is None:
@@ -249,7 +251,7 @@ class Lending:
             loan.warned = True
             detail = f"LTV {ltv:.2%} at {usd_per_btc:,.2f} USD"
             loan.tell(t_s, "margin warning", detail)
-        elif self._cured(loan, usd_per_btc) and ltv < loan.spec.warning_ltv:
+        elif loan.warned and ltv < loan.spec.warning_ltv and self._cured(loan, usd_per_btc):
             loan.warned = False
 
     def _give_back(self, loan: LoanAccount, t_s: int, usd_per_btc: float) -> None:
@@ -321,7 +323,8 @@ class Lending:
         """Draw the follower for what is owed, if the old lender can then be paid in full.
 
         The old collateral is free in that instant. The follower lends `initial_ltv` of what is
-        pledged at most; the rest comes from cash and free bitcoin.
+        pledged at most; the rest comes from cash and free bitcoin. A follower of a loan that is
+        owed nothing at its maturity is never drawn.
         """
         if loan.spec.refinance is None:
             return False

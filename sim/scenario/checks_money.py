@@ -18,7 +18,7 @@ def money(s: Scenario) -> Iterator[Problem]:
             yield from unknown(TOML, f"treasury.sales[{k}].repays", sale.repays, s.loans)
     pledged = 0.0
     for name, loan in s.loans.items():
-        if loan.start_utc is None:
+        if loan.start_utc is None or loan.start_utc < s.horizon.start_utc:
             pledged += loan.collateral_btc
         if loan.refinance is None:
             continue

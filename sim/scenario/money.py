@@ -64,18 +64,25 @@ class Firm(Table):
 
 
 class Sale(Table):
-    """A sale of bitcoin that is planned beforehand."""
+    """A sale of bitcoin that is planned beforehand, at the close of each of its days.
+
+    A day sells an even part, or what is there; what is missing is not made up for later.
+    """
 
     start_utc: Instant = quantity(REQUIRED, "UTC", "first day of the sale")
     btc: float | None = quantity(None, "BTC", "how many, over all days", gt=0)
-    usd: float | None = quantity(None, "USD", "or how much, over all days", gt=0)
+    usd: float | None = quantity(None, "USD", "or what it brings after costs, over all days", gt=0)
     days: int = quantity(
         1, "d", "days over which it is spread evenly", source="assumed", ge=1, le=3650
     )
     usd_per_btc: float | None = quantity(
         None, "USD/BTC", "price that was realised; default: the market's less costs", gt=0
     )
-    repays: str | None = quantity(None, "", "loan that the proceeds pay down")
+    repays: str | None = quantity(
+        None,
+        "",
+        "loan that the proceeds pay down; its collateral is sold where free bitcoin is short",
+    )
     source: str = quantity("", "", "where the figures come from")
 
     @model_validator(mode="after")
@@ -91,14 +98,15 @@ class Treasury(Table):
     Whatever the model, a firm whose opening cash is given sells bitcoin when cash would fall below
     zero, and fails when there is none left. A sale costs a fee and moves the price:
     `impact_factor * volatility_per_day * sqrt(sold / volume)` at its end, two thirds of that on
-    average.
+    average; `sold` counts all sales of a day. The fee is taken of what is left.
     """
 
     model: Literal["hold", "sell-all", "sell-to-cover", "target-reserve"] = quantity(
         "hold",
         "",
         "hold: keep every bitcoin; sell-all: sell each day's payout; sell-to-cover: sell what "
-        "keeps cash at cash_floor_usd; target-reserve: sell what exceeds reserve_btc",
+        "keeps cash at cash_floor_usd; target-reserve: sell what exceeds reserve_btc, and below it "
+        "what keeps cash at cash_floor_usd",
     )
     opening_usd: float | None = quantity(
         None, "USD", "cash at the start; default: 0, and nobody asks whether the firm can pay"
@@ -146,13 +154,18 @@ class Loan(Table):
 
     Above `warning_ltv` the lender warns; above `call_ltv` it calls for margin, and the borrower has
     `cure_h` to come back to `cure_ltv`; after that, or above `liquidation_ltv` at once (after
-    `grace_h`), it sells collateral, enough to come back to `cure_ltv`.
+    `grace_h`), it sells collateral, enough to come back to `cure_ltv`. The lender looks every hour;
+    the debt includes accrued interest. At maturity the debt is refinanced, or paid from cash, free
+    bitcoin and collateral, in this order.
     """
 
     lender: str = quantity("", "", "who lends; default: the loan's name")
     principal_usd: float = quantity(REQUIRED, "USD", "drawn at the start of the loan", ge=0)
     limit_usd: float | None = quantity(
-        None, "USD", "most that projects may draw in all; default: the principal", ge=0
+        None,
+        "USD",
+        "most that may be drawn in all, the principal included; default: the principal",
+        ge=0,
     )
     rate_per_year: float = quantity(
         0.10, "1/y", "interest on the debt, actual days over 365", source="assumed", ge=0, le=1
@@ -164,13 +177,15 @@ class Loan(Table):
         REQUIRED, "BTC", "pledged at the start of the loan", gt=0, le=21_000_000
     )
     start_utc: Instant | None = quantity(
-        None, "UTC", "when it is drawn; default: outstanding before the run begins"
+        None, "UTC", "when it is drawn; default, or before the run begins: outstanding at its start"
     )
     maturity_utc: Instant | None = quantity(
         None, "UTC", "when the debt falls due; default: after the run"
     )
     refinance: str | None = quantity(
-        None, "", "loan that is drawn at maturity for what this one is owed"
+        None,
+        "",
+        "loan that is drawn at maturity for what this one is owed, whatever its principal_usd",
     )
     initial_ltv: float = quantity(
         0.5,

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sim.finance.ledger import Entry
 from sim.finance.treasury import Impact
 from tests.finance.desk import DAY, Desk, after, desk
 
@@ -104,6 +105,15 @@ def test_cash_is_raised_with_the_fewest_satoshi(usd: float, price: float) -> Non
     one_less = desk(opening_btc=3000.0, **IMPACT).treasury.quote(sold - 1e-8, price)
     assert one_less.net_usd < usd
     assert [k for _, k in books.kinds()] == ["bitcoin sold"]
+
+
+def test_a_transaction_of_the_fleet_sums_to_zero_or_is_an_error() -> None:
+    books = desk(opening_btc=1.0)
+    rows = books.ledger.table().num_rows
+    with pytest.raises(ValueError, match="BTC of the transaction sum to 2, not to 0"):
+        books.ledger.record(0, [Entry("a", "BTC", 5), Entry("b", "BTC", -3)], "lost")
+    books.ledger.record(0, [Entry("a", "BTC", 0), Entry("b", "USD", 0)], "nothing")
+    assert books.ledger.table().num_rows == rows
 
 
 def test_nothing_is_sold_for_nothing() -> None:
