@@ -208,6 +208,8 @@ class Engine:
 
     def _stop(self) -> None:
         """The firm is insolvent: every site is shut for good."""
+        if self.step == self.scenario.horizon.steps:
+            return
         for site in range(len(self.plant.site_names)):
             self.plant.presence.close(site, dark=True)
         self.plant.change()

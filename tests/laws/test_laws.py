@@ -197,7 +197,7 @@ def test_law_5_the_clock_never_goes_back(build: Build) -> None:
 
 
 def engine_table(engine: Engine, name: str) -> Any:
-    table = engine.recorder.events_table() if name == "events" else engine.books.ledger.table()
+    table = engine.recorder.events_table() if name == "events" else engine.firm.ledger.table()
     return table["t_s"].to_numpy()
 
 
