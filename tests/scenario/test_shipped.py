@@ -136,10 +136,17 @@ def test_ercot_2024_says_what_it_lacks(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("name", MONEY)
 def test_contracts_and_misfortunes_have_a_source(name: str, data: Path) -> None:
     scenario = sim.load(CONFIGS / name, {"data_dir": str(data)})
-    tables = (scenario.loans, scenario.hosts, scenario.deposits, scenario.projects)
-    named = chain.from_iterable(table.values() for table in tables)
-    for entry in (*named, *scenario.treasury.sales, *scenario.faults.incidents):
-        assert "published" in entry.source or "assumed" in entry.source, entry
+    sources = [
+        *(loan.source for loan in scenario.loans.values()),
+        *(host.source for host in scenario.hosts.values()),
+        *(deposit.source for deposit in scenario.deposits.values()),
+        *(project.source for project in scenario.projects.values()),
+        *(sale.source for sale in scenario.treasury.sales),
+        *(incident.source for incident in scenario.faults.incidents),
+    ]
+    assert sources
+    for source in sources:
+        assert "published" in source or "assumed" in source, source
 
 
 def test_the_pivot_begins_as_the_company_did(data: Path) -> None:
