@@ -9,8 +9,7 @@ import sim
 from sim.results.result import RunResult
 from sim.validation.firms import cango, first_events, months, nfn8
 
-# From 2023-01-01 to 2026-02-02, the day on which the firm filed; its prices of power never change.
-SHORT = {"horizon.days": 1128, "horizon.step_s": 86_400, "faults.enabled": False}
+SHORT = {"horizon.days": 1128}  # 2023-01-01 to 2026-02-02, the day on which the firm filed
 SALE_DAYS = 42.0  # past the sale of 7 and 8 February 2026
 
 
