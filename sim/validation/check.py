@@ -20,7 +20,7 @@ class Check(NamedTuple):
 
 
 # Modules of this room with `checks(data)`; `data` is None without a data folder.
-TOPICS: Final = ("chain", "shock", "miners", "grid", "thermal", "serving", "theory")
+TOPICS: Final = ("chain", "shock", "miners", "firms", "grid", "thermal", "serving", "theory")
 
 
 def validate(

@@ -1,5 +1,6 @@
 """What the shipped scenarios and catalogues promise to those who build on them."""
 
+import tomllib
 from collections import Counter
 from itertools import chain
 from pathlib import Path
@@ -8,11 +9,14 @@ import pytest
 
 import sim
 from sim.scenario import Scenario, ScenarioError, catalogue
+from sim.scenario.rows import MovedGroup
 from tests.conftest import ROOT
 
 CONFIGS = ROOT / "configs"
 DEPLOYED_EHS = 50.0  # Cango's updates for 2025-12 and 2026-01
 FLEET_J_PER_TH = (21.0, 22.0)  # 21.6 in 2025Q1, to the quarters' rounding and later purchases
+FLEETS = ("tiny", "cango-2026", "ercot-2024")
+MONEY = ("cango-pivot", "cango-strategies", "nfn8-stress")
 OWN_CATALOGUE = ("asics.csv", "asic_modes.csv", "gpus.csv", "cooling.csv", "climates.csv")
 
 
@@ -84,10 +88,10 @@ def test_the_chain_begins_within_its_epoch(cango: Scenario) -> None:
     assert seconds / blocks == pytest.approx(600, rel=0.05)
 
 
-@pytest.mark.parametrize("name", ["tiny", "cango-2026", "ercot-2024"])
+@pytest.mark.parametrize("name", [*FLEETS, *MONEY])
 def test_every_row_has_a_source(name: str, data: Path) -> None:
     scenario = sim.load(CONFIGS / name, {"data_dir": str(data)})
-    sheets = ("sites", "asics", "gpus", "grid_nodes", "grid_links")
+    sheets = ("sites", "asics", "gpus", "leases", "grid_nodes", "grid_links")
     for row in chain.from_iterable(getattr(scenario, sheet) for sheet in sheets):
         assert row.source.startswith(("published", "assumed")), row
 
@@ -127,6 +131,63 @@ def test_ercot_2024_says_what_it_lacks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("HASHWATT_DATA", raising=False)
     with pytest.raises(ScenarioError, match="data_dir"):
         sim.load(CONFIGS / "ercot-2024")
+
+
+@pytest.mark.parametrize("name", MONEY)
+def test_contracts_and_misfortunes_have_a_source(name: str, data: Path) -> None:
+    scenario = sim.load(CONFIGS / name, {"data_dir": str(data)})
+    sources = [
+        *(loan.source for loan in scenario.loans.values()),
+        *(host.source for host in scenario.hosts.values()),
+        *(deposit.source for deposit in scenario.deposits.values()),
+        *(project.source for project in scenario.projects.values()),
+        *(sale.source for sale in scenario.treasury.sales),
+        *(incident.source for incident in scenario.faults.incidents),
+    ]
+    assert sources
+    for source in sources:
+        assert "published" in source or "assumed" in source, source
+
+
+def test_the_pivot_begins_as_the_company_did(data: Path) -> None:
+    pivot = sim.load(CONFIGS / "cango-pivot", {"data_dir": str(data)})
+    assert pivot.treasury.opening_btc == 7528.3
+    assert [sale.btc for sale in pivot.treasury.sales] == [550.03, 4451, 2000]
+    loan = pivot.loans["bitcoin-backed"]
+    usd_per_btc = 87_292  # close of 2025-12-31
+    assert loan.principal_usd / (loan.collateral_btc * usd_per_btc) == pytest.approx(0.70, abs=1e-3)
+    assert loan.collateral_btc <= pivot.treasury.opening_btc
+    assert all(group.project for group in pivot.gpus), "no GPU was there before the pivot"
+
+
+def test_nfn8_has_its_counterparties(data: Path) -> None:
+    nfn8 = sim.load(CONFIGS / "nfn8-stress", {"data_dir": str(data)})
+    assert sum(lease.counterparties for lease in nfn8.leases) > 250
+    there = [g for g in nfn8.asics if not isinstance(g, MovedGroup)]
+    moved = [g for g in nfn8.asics if isinstance(g, MovedGroup)]
+    machines: Counter[str] = Counter()
+    for group in there:
+        machines[group.owner] += group.count
+    assert machines["own"] > 5000
+    assert machines["leased"] == sum(lease.machines for lease in nfn8.leases)
+    fire = next(i for i in nfn8.faults.incidents if i.kind == "fire")
+    assert fire.destroyed_fraction is not None
+    stood = sum(g.count for g in (*there, *moved) if g.site in fire.sites)
+    share = stood * fire.destroyed_fraction / sum(g.count for g in there)
+    assert share == pytest.approx(0.5, abs=0.01), "half of capacity"
+
+
+def test_all_strategies_spend_the_same() -> None:
+    study = tomllib.loads((ROOT / "experiments/three-strategies.toml").read_text(encoding="utf-8"))
+    folder = ROOT / "experiments" / study["scenario"]
+    spent = {}
+    for level, changes in study["axes"]["strategy"].items():
+        scenario = sim.load(folder, {**study["changes"], **changes})
+        ordered = [p for p in scenario.projects.values() if p.enabled]
+        spent[level] = sum(p.capex_usd for p in ordered)
+    assert set(spent) == {"accumulate", "pivot", "hybrid"}
+    assert len(set(spent.values())) == 1
+    assert not any(p.enabled for p in sim.load(folder).projects.values())
 
 
 def test_the_catalogue_names_its_sources() -> None:
