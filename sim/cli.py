@@ -17,6 +17,8 @@ from typing import Annotated, Any, Final, NoReturn
 
 import typer
 
+from sim.cli_money import tornado
+
 app = typer.Typer(
     name="hashwatt",
     help="Simulate a fleet of grid-connected sites that mine Bitcoin and serve tokens.",
@@ -24,6 +26,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
+app.command()(tornado)
 FAILED, WRONG_INPUT, MISSED = 1, 2, 3
 CONFIGS: Final = Path(__file__).parent.parent / "configs"
 KINDS: Final = ("policies", "asics", "gpus", "models", "scenarios")
