@@ -69,6 +69,7 @@ def run(
             what = "a fluid has no single requests; add --set demand.fidelity=exact"
             _fail(WRONG_INPUT, f"--requests all: {what}")
         from sim.report.energy import draw_energy
+        from sim.report.money import draw_money
         from sim.report.serving import draw_serving
         from sim.report.summary import draw
         from sim.runner import run as run_scenario
@@ -80,7 +81,7 @@ def run(
         folder = out or Path("runs") / f"{loaded.name}-{name}-{seed}"
         before_s = time.perf_counter()
         result.timing["load_s"] = loaded_s
-        result.save(folder, [draw, draw_serving, draw_energy])
+        result.save(folder, [draw, draw_serving, draw_energy, draw_money])
         written_s = time.perf_counter() - before_s
     if as_json:
         _json({"scenario": loaded.name, "policy": result.policy, "seed": seed,

@@ -77,6 +77,8 @@ USD_CHART: Final[dict[str, Place]] = {
     "expenses:depreciation": Place(EXPENSE, "depreciation", INVESTING, "machines"),
     "expenses:impairment": Place(EXPENSE, "impairment", INVESTING, "machines"),
     "income:btc-gains": Place(INCOME, "bitcoin gains, realised", OPERATING, "bitcoin sold"),
+    # What Ledger.exchange posts for bitcoin that has no cost in the books.
+    EXCHANGE: Place(INCOME, "bitcoin sold, no cost known", OPERATING, "bitcoin sold"),
     "income:btc-revaluation": Place(INCOME, "bitcoin revaluation", OPERATING, "bitcoin sold"),
     "expenses:trading": Place(EXPENSE, "costs of bitcoin sales", OPERATING, "bitcoin sold"),
     "expenses:liquidation": Place(EXPENSE, "liquidation fees", FINANCING, "liquidation fees"),

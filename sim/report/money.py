@@ -104,6 +104,19 @@ def _tidy(axes: Axes, dates: bool = False) -> None:
         axes.margins(x=0)
 
 
+def _legend(axes: Axes) -> None:
+    """Inside the panel, whose width it does not change."""
+    legend = axes.legend(loc="upper left", ncols=3, fontsize=8, columnspacing=1.2)
+    legend.set_in_layout(False)
+
+
+def _month_names(months: list[str]) -> list[str]:
+    """With the year where it begins."""
+    names = [f"{np.datetime64(m).astype(object):%b}" for m in months]
+    years = [m[:4] if k == 0 or m[5:] == "01" else "" for k, m in enumerate(months)]
+    return [f"{name}\n{year}" for name, year in zip(names, years, strict=True)]
+
+
 def _bitcoin(axes: Axes, money: Money) -> None:
     free, pledged = money.held(FREE_BTC, "BTC"), money.held(COLLATERAL_BTC, "BTC")
     total = free + pledged
@@ -119,7 +132,7 @@ def _bitcoin(axes: Axes, money: Money) -> None:
     axes.set_ylim(0, 1.3 * float(total.max()) or 1.0)
     axes.set_ylabel("BTC")
     axes.set_title("Bitcoin held")
-    axes.legend(loc="upper left", ncols=3, fontsize=9, framealpha=0.9)
+    _legend(axes)
     _tidy(axes, dates=True)
 
 
@@ -143,7 +156,7 @@ def _ltv(axes: Axes, money: Money) -> None:
     axes.set_ylim(0, 125 * top)
     axes.set_ylabel("debt / value of the collateral, %")
     axes.set_title("Loan to value")
-    axes.legend(loc="upper left", ncols=3, fontsize=9, framealpha=0.9)
+    _legend(axes)
     _tidy(axes, dates=True)
 
 
@@ -163,7 +176,7 @@ def _cash(axes: Axes, money: Money) -> None:
     axes.set_ylim(1.1 * low / scale, 1.25 * high / scale or 1.0)
     axes.set_ylabel(unit)
     axes.set_title("Cash and debt")
-    axes.legend(loc="upper left", ncols=3, fontsize=9, framealpha=0.9)
+    _legend(axes)
     _tidy(axes, dates=True)
 
 
@@ -186,13 +199,13 @@ def _income(axes: Axes, money: Money) -> None:
             axes.annotate(f"{usd / scale:,.1f}", (at, usd / scale), (0, 8), fontsize=8.5,
                           textcoords="offset points", ha="center", bbox=box)  # fmt: skip
     every = -(-len(x) // MOST_MONTHS)
-    axes.set_xticks(x[::every], money.months[::every], fontsize=8.5)
+    axes.set_xticks(x[::every], _month_names(money.months)[::every], fontsize=9)
     reach = float(above.max() - below.min()) / scale
     axes.set_ylim(float(below.min()) / scale - 0.06 * reach, above.max() / scale + 0.45 * reach)
     axes.set_xlim(-0.6, max(len(x), 3) - 0.4)
     axes.set_ylabel(unit)
     axes.set_title("Income by month (below zero: costs)")
-    axes.legend(loc="upper left", ncols=3, fontsize=8.5, framealpha=0.9)
+    _legend(axes)
     _tidy(axes)
 
 

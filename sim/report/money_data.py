@@ -28,7 +28,8 @@ GROUPS: Final[dict[str, tuple[str, ...]]] = {
     "machine sales, insurance": ("machine sales", "insurance paid out"),
     "depreciation, impairment": ("depreciation", "impairment"),
     "bitcoin: gains, revaluation": (
-        "bitcoin gains, realised", "bitcoin revaluation", "costs of bitcoin sales",
+        "bitcoin gains, realised", "bitcoin sold, no cost known", "bitcoin revaluation",
+        "costs of bitcoin sales",
     ),
     "interest, liquidation fees": ("interest", "liquidation fees"),
     "tax": ("tax",),
