@@ -154,6 +154,8 @@ def test_balances_over_time_and_loan_to_value() -> None:
     assert money.debt_usd("a").tolist() == [0, 90, 96, 96]
     np.testing.assert_array_equal(money.ltv("a")[1], [np.nan, 0.45, 0.6, 0.8])
     assert panels(money) == ("bitcoin", "ltv", "cash", "income", "bridge")
+    assert money.whole.tolist() == [False]
+    assert a_year().whole.all()
     told = {"a": (ends[:2], np.array([0.1, 0.2]))}
     other = Money("m", START, 4 * DAY, ledger.entries(), ends, price, {"a": loan}, [], told)
     assert other.ltv("a")[1].tolist() == [0.1, 0.2]  # what the run recorded goes first

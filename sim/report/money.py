@@ -110,19 +110,29 @@ def _legend(axes: Axes) -> None:
     legend.set_in_layout(False)
 
 
-def _month_names(months: list[str]) -> list[str]:
-    """With the year where it begins."""
-    names = [f"{np.datetime64(m).astype(object):%b}" for m in months]
-    years = [m[:4] if k == 0 or m[5:] == "01" else "" for k, m in enumerate(months)]
-    return [f"{name}\n{year}" for name, year in zip(names, years, strict=True)]
+def _month_names(money: Money) -> list[str]:
+    """With the year where it begins, and a mark on months that the run cuts off."""
+    names = []
+    for k, month in enumerate(money.months):
+        year = month[:4] if k == 0 or month[5:] == "01" else ""
+        words = " ".join(w for w in (year, "" if money.whole[k] else "in part") if w)
+        names.append(f"{np.datetime64(month).astype(object):%b}\n{words}")
+    return names
 
 
 def _bitcoin(axes: Axes, money: Money) -> None:
     free, pledged = money.held(FREE_BTC, "BTC"), money.held(COLLATERAL_BTC, "BTC")
     total = free + pledged
-    labels = [f"collateral, {pledged[-1]:,.1f} at the end", f"free, {free[-1]:,.1f} at the end"]
-    axes.stackplot(money.when, [pledged, free], labels=labels, colors=[ORANGE, BLUE], alpha=0.85,
-                   step="post")  # fmt: skip
+    parts = [("collateral", pledged, ORANGE), ("free", free, BLUE)]
+    parts = [part for part in parts if part[1].any()]
+    axes.stackplot(
+        money.when,
+        [btc for _, btc, _ in parts],
+        labels=[f"{name}, {btc[-1]:,.1f} at the end" for name, btc, _ in parts],
+        colors=[colour for *_, colour in parts],
+        alpha=0.85,
+        step="post",
+    )
     for label, part, colour, marker in MARKS:
         t_s = np.array([e.t_s for e in money.events if part in e.event.lower()])
         if t_s.size:
@@ -199,7 +209,7 @@ def _income(axes: Axes, money: Money) -> None:
             axes.annotate(f"{usd / scale:,.1f}", (at, usd / scale), (0, 8), fontsize=8.5,
                           textcoords="offset points", ha="center", bbox=box)  # fmt: skip
     every = -(-len(x) // MOST_MONTHS)
-    axes.set_xticks(x[::every], _month_names(money.months)[::every], fontsize=9)
+    axes.set_xticks(x[::every], _month_names(money)[::every], fontsize=9)
     reach = float(above.max() - below.min()) / scale
     axes.set_ylim(float(below.min()) / scale - 0.06 * reach, above.max() / scale + 0.45 * reach)
     axes.set_xlim(-0.6, max(len(x), 3) - 0.4)
@@ -224,7 +234,8 @@ def _bridge(axes: Axes, money: Money) -> None:
               max(origin, 0.0) / scale, color="#404040")  # fmt: skip
     for k, (name, usd) in enumerate(steps):
         axes.barh(y[k + 1], usd / scale, 0.62, level[k] / scale, color=COLOURS[name])
-        axes.plot([level[k] / scale] * 2, [y[k] - 0.31, y[k + 1] + 0.31], color=GREY, linewidth=0.8)
+    for k, usd in enumerate(level):
+        axes.plot([usd / scale] * 2, [y[k] - 0.31, y[k + 1] + 0.31], color=GREY, linewidth=0.8)
     ends = [opening, *(max(level[k], level[k + 1]) for k in range(len(steps))), level[-1]]
     shown = [f"{v / scale:,.2f}" for v in (opening, level[-1])]
     texts = [shown[0], *(f"{usd / scale:+,.2f}" for _, usd in steps), shown[1]]

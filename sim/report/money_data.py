@@ -73,6 +73,9 @@ class Money:
         self.months = list(dict.fromkeys(table["month"].to_pylist()))
         self.income, self.balance = (sheet_of(table, name) for name in ("income", "balance"))
         self._ltv = ltv or {}
+        begins = np.array(self.months, dtype="datetime64[M]")
+        from_start = begins.astype("datetime64[s]") >= self._first
+        self.whole = from_start & ((begins + 1).astype("datetime64[s]") <= self.at(seconds))
 
     def at(self, t_s: Any) -> Any:
         """UTC of run seconds."""
