@@ -17,6 +17,8 @@ from typing import Annotated, Any, Final, NoReturn
 
 import typer
 
+from sim.cli_money import tornado
+
 app = typer.Typer(
     name="hashwatt",
     help="Simulate a fleet of grid-connected sites that mine Bitcoin and serve tokens.",
@@ -24,6 +26,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
+app.command()(tornado)
 FAILED, WRONG_INPUT, MISSED = 1, 2, 3
 CONFIGS: Final = Path(__file__).parent.parent / "configs"
 KINDS: Final = ("policies", "asics", "gpus", "models", "scenarios")
@@ -66,6 +69,7 @@ def run(
             what = "a fluid has no single requests; add --set demand.fidelity=exact"
             _fail(WRONG_INPUT, f"--requests all: {what}")
         from sim.report.energy import draw_energy
+        from sim.report.money import draw_money
         from sim.report.serving import draw_serving
         from sim.report.summary import draw
         from sim.runner import run as run_scenario
@@ -77,7 +81,7 @@ def run(
         folder = out or Path("runs") / f"{loaded.name}-{name}-{seed}"
         before_s = time.perf_counter()
         result.timing["load_s"] = loaded_s
-        result.save(folder, [draw, draw_serving, draw_energy])
+        result.save(folder, [draw, draw_serving, draw_energy, draw_money])
         written_s = time.perf_counter() - before_s
     if as_json:
         _json({"scenario": loaded.name, "policy": result.policy, "seed": seed,

@@ -33,6 +33,8 @@ def test_run_writes_the_promised_folder(folder: Path) -> None:
         "fleet.parquet",
         "limits.parquet",
         "ledger.parquet",
+        "statements.parquet",
+        "valuation.parquet",
         "events.parquet",
         "summary.png",
         "energy.png",

@@ -30,6 +30,7 @@ class EnergyTerms:
         self.price = energy_price(scenario, world.zone_usd_per_mwh)
         self.factor = scenario.what_if.energy_price_factor
         self.adder = np.array([s.adder_usd_per_mwh for s in scenario.sites])
+        self.market = np.array([s.energy_usd_per_mwh is None for s in scenario.sites])
         self.optional = (  # in the order of Conditions
             world.day_ahead_usd_per_mwh,
             _contracts(scenario, world, self.adder),
@@ -53,7 +54,7 @@ class EnergyTerms:
         """Locational marginal prices (site,) that a power flow found for a step."""
         zone = self.world.zone_usd_per_mwh[step]
         zone[:] = lmp_usd_per_mwh * self.factor
-        self.price[step] = zone + self.adder
+        self.price[step, self.market] = (zone + self.adder)[self.market]
 
 
 def energy_price(scenario: Scenario, zone_usd_per_mwh: Floats) -> Floats:

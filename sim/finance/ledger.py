@@ -183,8 +183,9 @@ class Ledger:
 
 
 def _repeated(names: list[str], count: list[int]) -> pa.DictionaryArray:
-    values = list(dict.fromkeys(names))
-    index = np.array([values.index(n) for n in names], dtype=np.int32)
+    number = {name: k for k, name in enumerate(dict.fromkeys(names))}
+    index = np.array([number[n] for n in names], dtype=np.int32)
+    values = list(number)
     return pa.DictionaryArray.from_arrays(np.repeat(index, count), pa.array(values, pa.string()))
 
 

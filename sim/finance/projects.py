@@ -6,6 +6,7 @@ from sim.finance.assets import FixedAssets
 from sim.finance.duties import Event
 from sim.finance.ledger import Ledger
 from sim.finance.loans import Lending
+from sim.finance.project_flows import Plan
 from sim.finance.treasury import Treasury
 from sim.kernels.arrays import AsicGroups, Floats, NodeGroups
 from sim.plant.presence import ASIC, GPU
@@ -31,7 +32,7 @@ class Projects:
         self.assets = assets
         self.event = event
         self.factor = scenario.what_if.capex_factor
-        self.paid_usd = dict.fromkeys(scenario.projects, 0.0)
+        self.plans = {name: Plan((), None) for name, p in scenario.projects.items() if p.enabled}
         self.parts = {name: _parts(scenario, name, machines) for name in scenario.projects}
 
     def pay(self, name: str, t_s: int, fraction: float, usd_per_btc: float, memo: str) -> None:
@@ -47,26 +48,33 @@ class Projects:
             if drawn < usd - 0.005:
                 detail = f"{drawn:,.0f} of {usd:,.0f} USD; the rest from cash"
                 self.event(t_s, "loan falls short", spec.finance, detail)
-        self.paid_usd[name] += usd
+        self._pay(name, t_s, usd)
         parts = self._by_site(name, usd)
         self.ledger.post(t_s, "assets:projects", "assets:cash", "USD", parts, f"{name}: {memo}")
 
     def bring_in(self, name: str, fraction: float) -> None:
         """What was paid before the run."""
         usd = self.specs[name].capex_usd * self.factor * fraction
-        self.paid_usd[name] += usd
+        self._pay(name, -1, usd)
         memo = f"{name}: paid before"
         parts = self._by_site(name, usd)
         self.ledger.post(0, "assets:projects", "equity:opening", "USD", parts, memo)
 
+    def _pay(self, name: str, t_s: int, usd: float) -> None:
+        plan = self.plans[name]
+        self.plans[name] = plan._replace(paid=(*plan.paid, (float(t_s), usd)))
+
     def go_live(self, name: str, t_s: int) -> None:
         """What was paid becomes machines and buildings."""
+        self.plans[name] = self.plans[name]._replace(live_s=float(t_s))
+        paid_usd = self.plans[name].paid_usd
         for kind, group, site, weight in self.parts[name]:
-            self.assets.add(t_s, kind, group, site, self.paid_usd[name] * weight)
+            self.assets.add(t_s, kind, group, site, paid_usd * weight)
 
     def cancel(self, name: str, t_s: int) -> None:
         """Part of what was paid comes back, the rest is lost."""
-        paid, back = self.paid_usd[name], self.specs[name].refund_fraction
+        paid, back = self.plans[name].paid_usd, self.specs[name].refund_fraction
+        self._pay(name, t_s, -paid * back)
         post = self.ledger.post
         refund = self._by_site(name, paid * back)
         post(t_s, "assets:cash", "assets:projects", "USD", refund, f"{name}: refund")

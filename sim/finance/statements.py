@@ -113,9 +113,9 @@ def statements(ledger: Ledger, start_utc: datetime, seconds: int) -> pa.Table:
 
 def statements_of(entries: Entries, start_utc: datetime, seconds: int) -> pa.Table:
     """The same out of the ledger's postings."""
-    months = _months(start_utc, seconds)
-    usd = _Postings(entries, "USD", start_utc, seconds, len(months))
-    btc = _Postings(entries, "BTC", start_utc, seconds, len(months))
+    months = months_of(start_utc, seconds)
+    usd = Postings(entries, "USD", start_utc, seconds, len(months))
+    btc = Postings(entries, "BTC", start_utc, seconds, len(months))
     totals = usd.by_account(tuple(USD_CHART))
     parts = (
         (INCOME_STATEMENT, "USD", _income(totals)),
@@ -155,20 +155,21 @@ def sheet_of(table: pa.Table, statement: str) -> dict[str, Floats]:
     return found
 
 
-def _months(start_utc: datetime, seconds: int) -> Any:
-    """Months that the run touches (month,) as datetime64[M]."""
-    start = _start(start_utc)
+def months_of(start_utc: datetime, seconds: int) -> Any:
+    """Months UTC that a run touches (month,) as datetime64[M]."""
+    start = start_of(start_utc)
     last = start + np.timedelta64(max(seconds - 1, 0), "s")
     first = start.astype("datetime64[M]")
     return np.arange(first, last.astype("datetime64[M]") + 1)
 
 
-def _start(start_utc: datetime) -> Any:
+def start_of(start_utc: datetime) -> Any:
+    """The start of a run as datetime64[s], UTC."""
     return np.datetime64(start_utc.astimezone(UTC).replace(tzinfo=None), "s")
 
 
-class _Postings:
-    """Postings of a commodity (posting,): account of the chart, month, amount, other account."""
+class Postings:
+    """Postings of a commodity (posting,): account of the chart, month, site and amount."""
 
     def __init__(
         self, entries: Entries, commodity: str, start_utc: datetime, seconds: int, months: int
@@ -188,13 +189,14 @@ class _Postings:
         if outside.any():
             when = int(t_s[np.argmax(outside)])
             raise ValueError(f"a posting at {when} s: the run lasts from 0 to {seconds} s")
-        start = _start(start_utc)
+        start = start_of(start_utc)
         at = start + np.maximum(t_s - 1, 0).astype("timedelta64[s]")
         since = at.astype("datetime64[M]") - start.astype("datetime64[M]")
         self.month: Ints = since.astype(np.int64)
         self.opens: Bools = t_s == 0
         self.amount: Ints = entries.amount[mine]
         self.transaction: Ints = entries.transaction[mine]
+        self.site: Ints = entries.site[mine]  # index into Entries.sites
 
     def by_account(self, chart: tuple[str, ...]) -> Sheet:
         """Sums by account of the chart (month,)."""
@@ -214,8 +216,8 @@ class _Postings:
         has[self.transaction[own]] = True
         return np.asarray(has[self.transaction] & ~own, dtype=np.bool_)
 
-    def others(self, own: Bools) -> Ints:
-        """Account on the other side of each posting (posting,) of `own`; -1 where it is own too.
+    def others(self) -> Ints:
+        """Account on the other side of each posting (posting,); -1 where there is none.
 
         Raises ValueError for a transaction with more than two legs.
         """
@@ -224,9 +226,8 @@ class _Postings:
         legs = np.bincount(self.transaction)
         if legs.max() > LEGS:
             raise ValueError(f"transaction {int(np.argmax(legs))}: must have {LEGS} legs")
-        other = np.full(len(legs), -1, dtype=np.int64)
-        other[self.transaction[~own]] = self.account[~own]
-        return np.asarray(other[self.transaction], dtype=np.int64)
+        both = np.bincount(self.transaction, self.account)[self.transaction].astype(np.int64)
+        return np.where(legs[self.transaction] == LEGS, both - self.account, -1)
 
 
 def _income(totals: Sheet) -> Sheet:
@@ -267,7 +268,7 @@ def _balance(totals: Sheet) -> Sheet:
     return sheet
 
 
-def _cash_flow(usd: _Postings) -> Sheet:
+def _cash_flow(usd: Postings) -> Sheet:
     """Flows by the legs beside cash of its transactions, so that either side proves the other."""
     cash = usd.account == usd.codes[CASH]
     paired = usd.beside(cash)
@@ -289,7 +290,7 @@ def _cash_flow(usd: _Postings) -> Sheet:
     return sheet | {CHANGE: change, CLOSING_CASH: closing}
 
 
-def _bitcoin(btc: _Postings) -> Sheet:
+def _bitcoin(btc: Postings) -> Sheet:
     """Flows by the legs that are not bitcoin held, so that either leg proves the other."""
     pledged = btc.codes[COLLATERAL_BTC]
     held = (btc.account == btc.codes[FREE_BTC]) | (btc.account == pledged)
@@ -299,7 +300,7 @@ def _bitcoin(btc: _Postings) -> Sheet:
         (MINED_BTC, "mined"), (FEES_BTC, "pool fees"), (EXCHANGE, "sold"), (OPENING, "paid in"),
     ):  # fmt: skip
         line[btc.account == btc.codes[account]] = flow[name]
-    line[(btc.account == btc.codes[EXCHANGE]) & (btc.others(~held) == pledged)] = flow["liquidated"]
+    line[(btc.account == btc.codes[EXCHANGE]) & (btc.others() == pledged)] = flow["liquidated"]
     begins = btc.opens & (btc.account == btc.codes[OPENING])
     flows = -btc.sums(line, len(flow), ~held & ~begins)
     change = flows.sum(axis=0)

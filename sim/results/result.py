@@ -11,6 +11,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -21,6 +22,7 @@ from sim.finance.statements import statements
 from sim.results.recorder import Recorder
 from sim.scenario.scenario import Scenario
 
+TOKENS_PER_MTOK: Final = 1e6
 LIBRARIES: Final = ("hashwatt", "numpy", "numba", "scipy", "simpy", "pyarrow")
 
 
@@ -39,9 +41,9 @@ class RunResult:
 
     @cached_property
     def tables(self) -> dict[str, pa.Table]:
-        """sites, fleet, limits, ledger, statements, events, and what a run has beside these.
+        """sites, fleet, limits, ledger, statements, valuation, events.
 
-        With serving nodes: serving, tenants, requests. After an insolvency: creditors.
+        With serving nodes also serving, tenants, requests; after an insolvency creditors.
         """
         horizon, firm = self.scenario.horizon, self.firm
         ruin = {"creditors": solvency.table(firm.claims)} if firm.claims else {}
@@ -51,10 +53,22 @@ class RunResult:
             "limits": self.recorder.limits_table(),
             "ledger": firm.ledger.table(),
             "statements": statements(firm.ledger, horizon.start_utc, horizon.seconds),
+            "valuation": self._valuation(),
             "events": self.recorder.events_table(),
             **ruin,
             **self.recorder.serving_tables(),
         }
+
+    def _valuation(self) -> pa.Table:
+        from sim.finance.valuation import valuation  # scipy takes half a second to load
+
+        recorder, firm = self.recorder, self.firm
+        tokens = np.zeros(len(recorder.sites))
+        if recorder.serving is not None:
+            by_hour = recorder.serving.site_columns()["tokens_out"]
+            tokens += by_hour.reshape(-1, len(tokens)).sum(axis=0) / TOKENS_PER_MTOK
+        flow = recorder.flow.sum(axis=0)
+        return valuation(self.scenario, firm.ledger, flow, firm.projects.plans, tokens)
 
     @property
     def ledger(self) -> Ledger:

@@ -7,7 +7,7 @@ from typing import Any, Final
 import duckdb
 
 TABLES: Final = (
-    "sites", "fleet", "limits", "ledger", "statements", "events", "creditors",
+    "sites", "fleet", "limits", "ledger", "statements", "valuation", "events", "creditors",
     "serving", "tenants", "requests",
 )  # fmt: skip
 

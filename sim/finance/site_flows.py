@@ -1,0 +1,96 @@
+"""Cash flows of sites and of the firm by month, before financing and before the treasury."""
+
+from typing import Final, NamedTuple
+
+import numpy as np
+
+from sim.finance.chart import CASH, FINANCING, OPERATING, USD_CHART
+from sim.finance.ledger import UNITS, Ledger
+from sim.finance.statements import MACHINES, Postings, months_of, start_of
+from sim.kernels.arrays import Bools, Floats, Ints
+from sim.scenario.scenario import Scenario
+from sim.units import SECONDS_PER_DAY
+
+PROJECTS: Final = "assets:projects"
+DEPOSITS: Final = "assets:deposits"
+MINING: Final = ("income:mining", "expenses:pool-fees")
+CUSTOMERS: Final = ("inference", "credits")  # lines of the cash flow
+TREASURY: Final = ("interest", "bitcoin sold")  # lines that stand for financing and treasury
+
+
+class Flows(NamedTuple):
+    """Of a site, a project or the firm [USD]."""
+
+    cash_usd: Floats  # (month,)
+    opening_usd: float  # book value, or what was paid, before the run
+    closing_usd: float  # book value at its end
+    outlay_usd: float  # opening and what was invested since
+
+
+class SiteFlows:
+    """Out of the ledger. Shapes: `month`, `site` of the ledger, the firm's own among them."""
+
+    def __init__(self, scenario: Scenario, ledger: Ledger) -> None:
+        horizon = scenario.horizon
+        months = months_of(horizon.start_utc, horizon.seconds)
+        since = (months + 1).astype("datetime64[s]") - start_of(horizon.start_utc)
+        run_s = np.minimum(since.astype(np.int64), horizon.seconds)
+        self.days: Floats = run_s / SECONDS_PER_DAY  # (month,) from the start to its end
+        entries = ledger.entries()
+        self.sites = entries.sites
+        self._usd = Postings(entries, "USD", horizon.start_utc, horizon.seconds, len(months))
+        usd, other = self._usd, self._usd.others()
+        cash = usd.account == usd.codes[CASH]
+        mining = _in(usd.account, MINING) & (other != usd.codes[CASH])
+        treasury = [a for a, p in USD_CHART.items() if p.activity == FINANCING]
+        treasury += [a for a, p in USD_CHART.items() if p.cash_line in TREASURY]
+        counted = cash & (other >= 0) & ~_in(other, (CASH, *treasury))
+        operating = [a for a, p in USD_CHART.items() if p.activity == OPERATING]
+        customers = [a for a in operating if USD_CHART[a].cash_line in CUSTOMERS]
+        self.mined = self._sums(counted & _in(other, MINING)) - self._sums(mining)
+        self.customers = self._sums(counted & _in(other, customers))
+        known = (*MINING, *customers)
+        self.other = self._sums(counted & _in(other, operating) & ~_in(other, known))
+        self.invested = self._sums(counted & ~_in(other, operating))
+        to_projects = counted & (other == usd.codes[PROJECTS])
+        self.projects = self._sums(to_projects)
+        self.arrived = self._sums(_in(usd.account, MACHINES) & (other == usd.codes[PROJECTS]))
+        paid = counted & _in(other, (*MACHINES, PROJECTS)) & (usd.amount < 0)
+        self.paid_projects = -self._sums(paid & to_projects)
+        self.bought = -self._sums(paid & ~to_projects)
+        held = _in(usd.account, (*MACHINES, DEPOSITS))
+        under_way = usd.account == usd.codes[PROJECTS]
+        self.opening, self.closing = (self._sums(held & w).sum(axis=0) for w in (usd.opens, held))
+        self.opening_projects, self.closing_projects = (
+            float(self._sums(under_way & w).sum()) for w in (usd.opens, under_way)
+        )
+
+    def _sums(self, which: Bools) -> Floats:
+        """Amounts of postings (month, site) [USD]."""
+        cents = self._usd.sums(self._usd.site, len(self.sites), which)
+        return np.asarray(cents.T / UNITS["USD"], dtype=np.float64)
+
+    def operating(self, site: str) -> tuple[Floats, Floats, Floats]:
+        """Mined bitcoin, inference less credits, all other operating cash (month,) of a site."""
+        s = self.sites.index(site)
+        return self.mined[:, s], self.customers[:, s], self.other[:, s]
+
+    def of_site(self, site: str) -> Flows:
+        """A site; machines out of projects are laid out when they arrive in its books."""
+        s = self.sites.index(site)
+        invested = self.invested[:, s] - self.projects[:, s] - self.arrived[:, s]
+        opening = float(self.opening[s])
+        outlay = opening + float((self.bought[:, s] + self.arrived[:, s]).sum())
+        return Flows(sum(self.operating(site)) + invested, opening, float(self.closing[s]), outlay)
+
+    def of_firm(self) -> Flows:
+        """All sites and what belongs to none; projects are laid out when they are paid."""
+        cash = (self.mined + self.customers + self.other + self.invested).sum(axis=1)
+        opening = float(self.opening.sum()) + self.opening_projects
+        outlay = opening + float((self.bought + self.paid_projects).sum())
+        return Flows(cash, opening, float(self.closing.sum()) + self.closing_projects, outlay)
+
+
+def _in(account: Ints, names: tuple[str, ...] | list[str]) -> Bools:
+    codes = list(USD_CHART)
+    return np.isin(account, [codes.index(n) for n in names])

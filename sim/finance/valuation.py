@@ -1,0 +1,199 @@
+"""What sites, projects and the firm are worth: NPV, IRR, payback, breakeven prices.
+
+Cash flows stand before financing and before the treasury: cash paid and received, without loans,
+interest and sales of bitcoin; instead, bitcoin counts when it is mined, at its value then, less the
+pool's fee. A month's flows fall due at its end. What machines and deposits were worth in the books
+at the start is laid out at the start, and what they are worth in the books at the end comes back
+there: book value stands for the value of all that follows the run.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+from scipy.optimize import brentq
+
+from sim.finance.ledger import Ledger
+from sim.finance.project_flows import Plan, project_flows
+from sim.finance.site_flows import Flows, SiteFlows
+from sim.kernels.arrays import (
+    CONTRACT_USD,
+    DEMAND_USD,
+    ENERGY_USD,
+    FATES,
+    FUEL_USD,
+    HASHED,
+    NODES_ON_S,
+    PEAK_USD,
+    SITE_ASIC_J,
+    SITE_GPU_J,
+    TOKEN_J,
+    WEAR_USD,
+    Floats,
+)
+from sim.scenario.scenario import Scenario
+from sim.units import SECONDS_PER_DAY, SECONDS_PER_HOUR, TH_PER_PH
+
+DAY_COUNT: Final = 365.0  # actual days over 365, as loans count
+# Growth of a year, as logarithm, between which an IRR is looked for: a millionth to a million-fold.
+LOG_GROWTH: Final = np.linspace(-14.0, 14.0, 281)
+MOST_LOG: Final = 600.0  # of a discount factor: what is beyond decides the sign, not the root
+BILLS: Final = [ENERGY_USD, CONTRACT_USD, DEMAND_USD, PEAK_USD, FUEL_USD, WEAR_USD]
+
+
+class Value(NamedTuple):
+    """What a series of cash flows is worth."""
+
+    npv_usd: float
+    irr_per_year: float | None  # None: no rate makes the NPV zero
+    payback_years: float | None  # None: not within the run, or nothing was laid out
+
+
+def npv_usd(cash_usd: Floats, days: Floats, rate_per_year: float) -> float:
+    """Net present value of flows (flow,) that fall due `days` (flow,) after the start."""
+    return float((cash_usd * (1.0 + rate_per_year) ** (-days / DAY_COUNT)).sum())
+
+
+def irr_per_year(cash_usd: Floats, days: Floats) -> float | None:
+    """The rate that makes the NPV zero; of several the one nearest to zero, None where none."""
+
+    def worth(log_growth: float) -> float:
+        logarithm = np.clip(-log_growth * days / DAY_COUNT, -MOST_LOG, MOST_LOG)
+        return float((cash_usd * np.exp(logarithm)).sum())
+
+    worths = np.array([worth(g) for g in LOG_GROWTH])
+    if not worths.any():
+        return None  # nothing flowed, or all at the start
+    turns = np.flatnonzero(worths[:-1] * worths[1:] <= 0.0)
+    roots = [brentq(worth, LOG_GROWTH[k], LOG_GROWTH[k + 1], xtol=1e-13) for k in turns]
+    return float(np.expm1(min(roots, key=abs))) if roots else None
+
+
+def payback_years(cash_usd: Floats, days: Floats) -> float | None:
+    """When the flows have returned for good what was laid out; even between two flows."""
+    total = np.cumsum(cash_usd)
+    below = np.flatnonzero(total < 0.0)
+    if not below.size or below[-1] == len(total) - 1:
+        return None
+    last = int(below[-1])
+    share = -total[last] / (total[last + 1] - total[last])
+    return float(days[last] + share * (days[last + 1] - days[last])) / DAY_COUNT
+
+
+def value(
+    cash_usd_by_month: Floats,
+    days: Floats,
+    rate_per_year: float,
+    outlay_usd: float = 0.0,
+    terminal_usd: float = 0.0,
+) -> Value:
+    """Value of monthly flows (month,) due `days` (month,) after the start.
+
+    `outlay_usd` is laid out at the start, `terminal_usd` comes back with the last flow; the payback
+    leaves it out.
+    """
+    due = np.concatenate([[0.0], days])
+    cash = np.concatenate([[-outlay_usd], cash_usd_by_month])
+    whole = cash.copy()
+    whole[-1] += terminal_usd
+    worth = npv_usd(whole, due, rate_per_year)
+    return Value(worth, irr_per_year(whole, due), payback_years(cash, due))
+
+
+def valuation(
+    scenario: Scenario,
+    ledger: Ledger,
+    flow: Floats,
+    plans: Mapping[str, Plan],
+    tokens_out_mtok: Floats,
+) -> pa.Table:
+    """The table `valuation`: a row for each site, each project and the firm.
+
+    Args:
+        scenario: of the run.
+        ledger: at its end.
+        flow: (SITE_FLOWS, site) sums over the run.
+        plans: how projects went, by name.
+        tokens_out_mtok: (site,) output tokens [millions].
+
+    A site's machines from projects are laid out when they arrive in its books; the firm's projects
+    when they are paid. A project earns its machines' share of what their sites earn, by hashrate,
+    GPUs and nominal power, as long as they are live; a substation by itself earns nothing. Its
+    book value falls straight from its first live day over the life of what it delivers.
+    Breakevens cover energy, hosting and the pool's fee, not machines.
+    """
+    flows = SiteFlows(scenario, ledger)
+    rate = scenario.firm.discount_rate_per_year
+    fee = scenario.pool.fee_fraction
+    gpus = _gpus_per_node(scenario)
+
+    def row(level: str, name: str, of: Flows, prices: Breakevens) -> dict[str, Any]:
+        worth = value(of.cash_usd, flows.days, rate, of.opening_usd, of.closing_usd)
+        found = {f"breakeven_{k}": v for k, v in prices._asdict().items()}
+        return {
+            "level": level, "name": name, **worth._asdict(), "outlay_usd": of.outlay_usd, **found,
+        }  # fmt: skip
+
+    rows = []
+    for s, site in enumerate(scenario.sites):
+        prices = breakevens(flow[:, s], fee, gpus[s], float(tokens_out_mtok[s]))
+        rows.append(row("site", site.name, flows.of_site(site.name), prices))
+    for name in plans:
+        rows.append(row("project", name, project_flows(scenario, flows, name, plans), NONE))
+    on_s = flow[NODES_ON_S]
+    mean = float((gpus * on_s).sum() / on_s.sum()) if on_s.any() else 0.0
+    prices = breakevens(flow.sum(axis=1), fee, mean, float(tokens_out_mtok.sum()))
+    rows.append(row("firm", "", flows.of_firm(), prices))
+    return pa.Table.from_pylist(rows, SCHEMA)
+
+
+class Breakevens(NamedTuple):
+    """Prices at which revenue covers energy, hosting and the pool's fee; None: sells none."""
+
+    hashprice_usd_per_ph_day: float | None
+    gpu_usd_per_h: float | None
+    token_usd_per_mtok: float | None  # for output tokens, prompts aside
+
+
+NONE: Final = Breakevens(None, None, None)
+SCHEMA: Final = pa.schema(
+    [
+        ("level", pa.string()),
+        ("name", pa.string()),
+        ("npv_usd", pa.float64()),
+        ("irr_per_year", pa.float64()),
+        ("payback_years", pa.float64()),
+        ("outlay_usd", pa.float64()),
+        *((f"breakeven_{name}", pa.float64()) for name in Breakevens._fields),
+    ]
+)
+
+
+def breakevens(
+    flow: Floats, fee_fraction: float, gpus_per_node: float, tokens_out_mtok: float
+) -> Breakevens:
+    """Out of the sums of a site (SITE_FLOWS,): its bills, shared out by energy of the machines."""
+    machines_j = float(flow[SITE_ASIC_J] + flow[SITE_GPU_J])
+    usd_per_j = float(flow[BILLS].sum()) / machines_j if machines_j else 0.0
+    ph_days = float(flow[FATES + HASHED]) / TH_PER_PH / SECONDS_PER_DAY
+    gpu_h = float(flow[NODES_ON_S]) * gpus_per_node / SECONDS_PER_HOUR
+
+    def price(energy_j: float, sold: float) -> float | None:
+        return usd_per_j * energy_j / sold if sold > 0.0 else None
+
+    return Breakevens(
+        price(float(flow[SITE_ASIC_J]), ph_days * (1.0 - fee_fraction)),
+        price(float(flow[SITE_GPU_J]), gpu_h),
+        price(float(flow[TOKEN_J]), tokens_out_mtok),
+    )
+
+
+def _gpus_per_node(scenario: Scenario) -> Floats:
+    """Mean over the nodes of each site (site,); 0 without nodes."""
+    gpus, nodes = np.zeros(len(scenario.sites)), np.zeros(len(scenario.sites))
+    names = [s.name for s in scenario.sites]
+    for g in scenario.gpus:
+        gpus[names.index(g.site)] += g.nodes * g.gpus_per_node
+        nodes[names.index(g.site)] += g.nodes
+    return np.divide(gpus, nodes, out=np.zeros_like(gpus), where=nodes > 0.0)
