@@ -322,7 +322,7 @@ def test_a_firm_that_cannot_pay_stops_and_its_creditors_are_ranked(build: Build)
         "prices": {"zones": {"zone": {"model": "fixed", "usd_per_mwh": 200}}},
         "treasury": {"opening_usd": 5_000, "opening_btc": 10},
         "loans": {
-            "bank": {"principal_usd": 300_000, "collateral_btc": 10, "rate_per_year": 0.1},
+            "bank": {"principal_usd": 430_000, "collateral_btc": 10, "rate_per_year": 0.1},
         },
         "firm": {"asic_usd_per_th": 10, "distressed_fraction": 0.2},
     }
@@ -340,9 +340,37 @@ def test_a_firm_that_cannot_pay_stops_and_its_creditors_are_ranked(build: Build)
     assert [c["rank"] for c in claims] == sorted(c["rank"] for c in claims)
     lender = claims[0]
     assert lender["creditor"] == "lender bank"
-    assert lender["paid_usd"] == lender["owed_usd"] >= 300_000.0
+    assert lender["paid_usd"] == lender["owed_usd"] >= 430_000.0
     assert claims[-1]["creditor"] == "owners"
     assert k["runway_days"] == 0.0
+
+
+def test_a_firm_in_need_asks_for_the_collateral_that_is_too_much(build: Build) -> None:
+    """Lenders give back what is beyond their initial LTV before a firm fails."""
+    tables = {
+        "prices": {"zones": {"zone": {"model": "fixed", "usd_per_mwh": 200}}},
+        "treasury": {"opening_usd": 5_000, "opening_btc": 10},
+        "loans": {"bank": {"principal_usd": 100_000, "collateral_btc": 10}},
+    }
+    result = firm(build, tables)
+    assert result.kpis["insolvent"] == 0.0
+    assert "collateral released" in {kind for _, kind in told(result)}
+    assert (result.kpis["highest_ltv_pct"] or 0.0) < 51.0  # interest since
+
+
+def test_machines_sold_before_the_run_are_not_on_the_books(build: Build) -> None:
+    """Of 100 leased machines 60 were sold before; 40 stand in the books until they are sold."""
+    before = {**LEASE, "name": "old", "machines": 60}
+    later = {**LEASE, "name": "new", "machines": 40, "sale_usd_per_machine": 1500}
+    result = firm(
+        build,
+        {"firm": {"asic_usd_per_th": 10}},
+        asics=[{**S21, "owner": "leased"}],
+        leases=[before, {**later, "start_utc": "2026-01-11T00:00:00Z"}],
+    )
+    assert posted(result, "assets:asics", "opening") == [(0, pytest.approx(40 * 200 * 10.0))]
+    left = sum(usd for _, usd in posted(result, "assets:asics", ""))
+    assert left == pytest.approx(0.0, abs=0.05)
 
 
 def test_nobody_asks_for_solvency_where_no_cash_is_given(build: Build) -> None:

@@ -113,7 +113,10 @@ def test_locational_prices_are_scaled_when_the_power_flow_tells_them() -> None:
     terms = EnergyTerms(s, build_world(s, Streams(1)))
     terms.learn(3, np.array([10.0, 20.0, 30.0]))
     np.testing.assert_array_equal(terms.world.zone_usd_per_mwh[3], [20.0, 40.0, 60.0])
-    np.testing.assert_array_equal(terms.price[3], [25.0, 40.0, 60.0])
+    market = [site.contract == "market" for site in s.sites]
+    assert market == [True, False, True]  # a fixed price stays what it is
+    np.testing.assert_array_equal(terms.price[3, market], [25.0, 60.0])
+    assert terms.price[3, 1] == terms.price[2, 1]
 
 
 def test_one_is_the_scenario_as_written() -> None:

@@ -47,15 +47,15 @@ class FixedAssets:
             "building": firm.building_life_years * SECONDS_PER_YEAR,
         }
         names = [s.name for s in scenario.sites]
-        let = {(x.site, x.model) for x in scenario.leases if x.start_utc is None}
+        sold = _sold_before(scenario)
         self.lots: list[Lot] = []
+        self.owned: list[float] = []  # ASICs of each group that the firm has not sold
         for g, row in enumerate(scenario.asics):
-            sold = row.owner == "leased" and (row.site, row.model) in let
             ths = catalogue.asics()[row.model].nominal.hashrate_ths
-            if not awaited(row) and not sold:
-                self._opening(
-                    ASIC, g, names.index(row.site), row.count * ths * firm.asic_usd_per_th
-                )
+            own = row.count * (1.0 - sold.get((row.site, row.model), 0.0) * (row.owner == "leased"))
+            self.owned.append(own)
+            if not awaited(row):
+                self._opening(ASIC, g, names.index(row.site), own * ths * firm.asic_usd_per_th)
         for g, node in enumerate(scenario.gpus):
             gpus = node.nodes * node.gpus_per_node
             if not awaited(node):
@@ -95,8 +95,10 @@ class FixedAssets:
         share = (change.before - change.now) / change.before if change.before else 0.0
         return self._write_off(t_s, change.kind, change.group, share, "expenses:impairment", memo)
 
-    def sell(self, t_s: int, group: int, share: float, usd: float, memo: str) -> None:
-        """A share of a group of ASICs is sold for `usd`; more or less than its book value."""
+    def sell(self, t_s: int, group: int, machines: float, usd: float, memo: str) -> None:
+        """ASICs of a group are sold for `usd`, more or less than their book value."""
+        share = min(machines / self.owned[group], 1.0) if self.owned[group] else 0.0
+        self.owned[group] -= share * self.owned[group]
         book_usd = self._write_off(t_s, ASIC, group, share, "assets:cash", memo)
         gain = np.array([usd - book_usd])
         self.ledger.post(t_s, "assets:cash", "income:machine-sales", "USD", gain, memo)
@@ -128,3 +130,17 @@ class FixedAssets:
         at = np.array([lot.site for lot, _ in parts], dtype=np.int64)
         usd = np.array([value for _, value in parts], dtype=np.float64)
         return np.bincount(at, usd, len(self.ledger.sites)).astype(np.float64)
+
+
+def _sold_before(scenario: Scenario) -> dict[tuple[str, str], float]:
+    """Share of the leased ASICs of a site and model that had been sold when the run began."""
+    machines: dict[tuple[str, str], int] = {}
+    for row in scenario.asics:
+        if row.owner == "leased" and not awaited(row):
+            machines[row.site, row.model] = machines.get((row.site, row.model), 0) + row.count
+    sold: dict[tuple[str, str], float] = {}
+    for lease in scenario.leases:
+        if not lease.sale_usd_per_machine:
+            key = lease.site, lease.model
+            sold[key] = sold.get(key, 0.0) + lease.machines / max(machines.get(key, 0), 1)
+    return sold

@@ -18,7 +18,8 @@ from sim.finance.solvency import Claim, ranking
 from sim.finance.treasury import Treasury
 from sim.kernels.arrays import SITE_FLOWS, Floats
 from sim.plant import Plant
-from sim.plant.presence import ASIC, Change
+from sim.plant.presence import Change
+from sim.scenario.deals import Lease
 from sim.scenario.scenario import Scenario
 from sim.world.world import World
 
@@ -97,9 +98,7 @@ class Firm:
             self.payments.later(back_s, "assets:cash", "assets:deposits", usd, memo)
         for lease, _, groups, start_s, _ in self.leases.terms:
             if lease.sale_usd_per_machine and start_s <= 0.0:
-                self._sell_and_rent(
-                    0, lease.name, lease.machines, lease.sale_usd_per_machine, groups
-                )
+                self._sell_and_rent(0, lease, groups)
 
     # What happens by the hour, the day and the month.
 
@@ -165,7 +164,11 @@ class Firm:
     def _fails(self, t_s: int) -> bool:
         """Cash is gone and there is nothing left to sell: the firm stops."""
         treasury = self.treasury
-        if not treasury.must_pay or treasury.cash_usd >= -CENT or treasury.free_btc > 0.0:
+        if not treasury.must_pay or treasury.cash_usd >= -CENT:
+            return False
+        self.lending.ask_back(t_s, self.usd_per_btc)
+        treasury.raise_cash(t_s, -treasury.cash_usd, self.usd_per_btc, "cash below zero")
+        if treasury.cash_usd >= -CENT:
             return False
         self.insolvent_s = t_s
         self.assets.depreciate(t_s)
@@ -218,20 +221,17 @@ class Firm:
         """Leases that began today: machines are sold to their lessors."""
         for lease, _, groups, start_s, _ in self.leases.terms:
             if lease.sale_usd_per_machine and t_s - 86_400 < start_s <= t_s and start_s > 0.0:
-                self._sell_and_rent(
-                    t_s, lease.name, lease.machines, lease.sale_usd_per_machine, groups
-                )
+                self._sell_and_rent(t_s, lease, groups)
 
-    def _sell_and_rent(
-        self, t_s: int, name: str, machines: int, usd_each: float, groups: list[int]
-    ) -> None:
-        full = sum(self.leases.presence.full[ASIC][g] for g in groups)
+    def _sell_and_rent(self, t_s: int, lease: Lease, groups: list[int]) -> None:
+        owned = sum(self.assets.owned[g] for g in groups)
         for g in groups:
-            part = machines * self.leases.presence.full[ASIC][g] / full
-            share = min(part / max(self.leases.presence.full[ASIC][g], 1), 1.0)
-            self.assets.sell(t_s, g, share, part * usd_each, f"lease {name}: sold")
-        detail = f"{machines} machines for {machines * usd_each:,.0f} USD"
-        self.fleet_event(t_s, "sale and leaseback", name, detail)
+            machines = lease.machines * self.assets.owned[g] / owned if owned else 0.0
+            usd = machines * lease.sale_usd_per_machine
+            self.assets.sell(t_s, g, machines, usd, f"lease {lease.name}: sold")
+        usd = lease.machines * lease.sale_usd_per_machine
+        detail = f"{lease.machines} machines for {usd:,.0f} USD"
+        self.fleet_event(t_s, "sale and leaseback", lease.name, detail)
 
     # Where it stands.
 

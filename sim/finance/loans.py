@@ -240,7 +240,8 @@ class Lending:
 
     def _pay_down(self, loan: LoanAccount, t_s: int, usd_per_btc: float) -> None:
         allowed = debt_for(loan.pledged, loan.spec.cure_ltv, usd_per_btc)
-        loan.pay(t_s, min(max(loan.debt - allowed, 0), self._cash()))
+        spare = max(self._cash() - cents(self.treasury.spec.cash_floor_usd), 0)
+        loan.pay(t_s, min(max(loan.debt - allowed, 0), spare))
 
     def _cured(self, loan: LoanAccount, usd_per_btc: float) -> bool:
         return loan.ltv(usd_per_btc) <= loan.spec.cure_ltv + SAME_LTV
@@ -256,8 +257,15 @@ class Lending:
 
     def _give_back(self, loan: LoanAccount, t_s: int, usd_per_btc: float) -> None:
         level = loan.spec.release_ltv
-        if level is None or loan.ltv(usd_per_btc) >= level:
-            return
+        if level is not None and loan.ltv(usd_per_btc) < level:
+            self._release(loan, t_s, usd_per_btc)
+
+    def ask_back(self, t_s: int, usd_per_btc: float) -> None:
+        """A firm in need asks all lenders for the collateral beyond their `initial_ltv`."""
+        for loan in self._loans.values():
+            self._release(loan, t_s, usd_per_btc)
+
+    def _release(self, loan: LoanAccount, t_s: int, usd_per_btc: float) -> None:
         needed = pledge_for(loan.debt, loan.spec.initial_ltv, usd_per_btc)
         excess = loan.pledged - needed
         if excess > 0:

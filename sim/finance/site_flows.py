@@ -39,27 +39,26 @@ class SiteFlows:
         entries = ledger.entries()
         self.sites = entries.sites
         self._usd = Postings(entries, "USD", horizon.start_utc, horizon.seconds, len(months))
-        usd, other = self._usd, self._usd.others()
-        cash = usd.account == usd.codes[CASH]
-        mining = _in(usd.account, MINING) & (other != usd.codes[CASH])
+        usd, account = self._usd, self._usd.account
+        paid_in_cash = usd.beside(account == usd.codes[CASH])
+        mining = _in(account, MINING) & ~paid_in_cash
         treasury = [a for a, p in USD_CHART.items() if p.activity == FINANCING]
         treasury += [a for a, p in USD_CHART.items() if p.cash_line in TREASURY]
-        counted = cash & (other >= 0) & ~_in(other, (CASH, *treasury))
+        counted = paid_in_cash & ~_in(account, treasury)
         operating = [a for a, p in USD_CHART.items() if p.activity == OPERATING]
         customers = [a for a in operating if USD_CHART[a].cash_line in CUSTOMERS]
-        self.mined = self._sums(counted & _in(other, MINING)) - self._sums(mining)
-        self.customers = self._sums(counted & _in(other, customers))
+        self.mined = -self._sums(counted & _in(account, MINING)) - self._sums(mining)
+        self.customers = -self._sums(counted & _in(account, customers))
         known = (*MINING, *customers)
-        self.other = self._sums(counted & _in(other, operating) & ~_in(other, known))
-        self.invested = self._sums(counted & ~_in(other, operating))
-        to_projects = counted & (other == usd.codes[PROJECTS])
-        self.projects = self._sums(to_projects)
-        self.arrived = self._sums(_in(usd.account, MACHINES) & (other == usd.codes[PROJECTS]))
-        paid = counted & _in(other, (*MACHINES, PROJECTS)) & (usd.amount < 0)
-        self.paid_projects = -self._sums(paid & to_projects)
-        self.bought = -self._sums(paid & ~to_projects)
-        held = _in(usd.account, (*MACHINES, DEPOSITS))
-        under_way = usd.account == usd.codes[PROJECTS]
+        self.other = -self._sums(counted & _in(account, operating) & ~_in(account, known))
+        self.invested = -self._sums(counted & ~_in(account, operating))
+        under_way = account == usd.codes[PROJECTS]
+        self.projects = -self._sums(counted & under_way)
+        self.arrived = self._sums(_in(account, MACHINES) & usd.beside(under_way))
+        paid = counted & _in(account, (*MACHINES, PROJECTS)) & (usd.amount > 0)
+        self.paid_projects = self._sums(paid & under_way)
+        self.bought = self._sums(paid & ~under_way)
+        held = _in(account, (*MACHINES, DEPOSITS))
         self.opening, self.closing = (self._sums(held & w).sum(axis=0) for w in (usd.opens, held))
         self.opening_projects, self.closing_projects = (
             float(self._sums(under_way & w).sum()) for w in (usd.opens, under_way)

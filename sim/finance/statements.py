@@ -40,7 +40,6 @@ from sim.finance.chart import (
 from sim.finance.ledger import DECIMAL, PLACES, UNITS, Entries, Ledger
 from sim.kernels.arrays import Bools, Floats, Ints
 
-LEGS: Final = 2  # of a transaction
 INCOME_STATEMENT, BALANCE, CASH_FLOW, BITCOIN = "income", "balance", "cash flow", "bitcoin"
 ASSETS, LIABILITIES, ENTIRE = "total assets", "total liabilities", "total liabilities and equity"
 RETAINED, TOTAL_EQUITY, NET = "retained income", "total equity", "net income"
@@ -216,19 +215,6 @@ class Postings:
         has[self.transaction[own]] = True
         return np.asarray(has[self.transaction] & ~own, dtype=np.bool_)
 
-    def others(self) -> Ints:
-        """Account on the other side of each posting (posting,); -1 where there is none.
-
-        Raises ValueError for a transaction with more than two legs.
-        """
-        if not len(self.transaction):
-            return np.empty(0, dtype=np.int64)
-        legs = np.bincount(self.transaction)
-        if legs.max() > LEGS:
-            raise ValueError(f"transaction {int(np.argmax(legs))}: must have {LEGS} legs")
-        both = np.bincount(self.transaction, self.account)[self.transaction].astype(np.int64)
-        return np.where(legs[self.transaction] == LEGS, both - self.account, -1)
-
 
 def _income(totals: Sheet) -> Sheet:
     sheet: Sheet = {}
@@ -300,7 +286,8 @@ def _bitcoin(btc: Postings) -> Sheet:
         (MINED_BTC, "mined"), (FEES_BTC, "pool fees"), (EXCHANGE, "sold"), (OPENING, "paid in"),
     ):  # fmt: skip
         line[btc.account == btc.codes[account]] = flow[name]
-    line[(btc.account == btc.codes[EXCHANGE]) & (btc.others() == pledged)] = flow["liquidated"]
+    by_lender = btc.beside(btc.account == pledged)
+    line[(btc.account == btc.codes[EXCHANGE]) & by_lender] = flow["liquidated"]
     begins = btc.opens & (btc.account == btc.codes[OPENING])
     flows = -btc.sums(line, len(flow), ~held & ~begins)
     change = flows.sum(axis=0)

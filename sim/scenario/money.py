@@ -230,8 +230,8 @@ class Loan(Table):
     answer: Literal["collateral", "repay", "none"] = quantity(
         "collateral",
         "",
-        "what the firm does when called: pledge free bitcoin, then repay from cash; repay first; "
-        "nothing",
+        "what the firm does when called: pledge free bitcoin, then repay from cash above "
+        "cash_floor_usd; repay first; nothing",
     )
     source: str = quantity("", "", "where the figures come from")
 

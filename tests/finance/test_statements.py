@@ -245,10 +245,3 @@ def test_a_changed_figure_is_found_wherever_it_stands(firm: Ledger) -> None:
         column = made.column_names.index("amount")
         changed = made.set_column(column, "amount", pa.array(amounts, DECIMAL))
         assert tie_out(changed) != [], made.slice(row, 1).to_pylist()
-
-
-def test_a_transaction_has_two_legs(firm: Ledger) -> None:
-    entries = firm.entries()
-    joined = entries._replace(transaction=entries.transaction // 2)
-    with pytest.raises(ValueError, match="must have 2 legs"):
-        statements_of(joined, START, DAYS * DAY)
