@@ -1,0 +1,1 @@
+"""Many runs that can be trusted: experiments, cells, executors, comparisons, statistics."""
