@@ -5,6 +5,7 @@ import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
+from importlib.util import find_spec
 from itertools import combinations
 from pathlib import Path
 from typing import Any, Final, Literal, NamedTuple
@@ -20,6 +21,7 @@ from sim.studies.executors import execute
 from sim.studies.experiment import DEFAULT_KPI, Keep, PolicyChoice
 from sim.studies.kpis import is_indicator, known
 from sim.studies.plan import Row, chosen
+from sim.studies.problems import StudyError
 from sim.studies.statistics import (
     Estimate,
     Floats,
@@ -37,11 +39,8 @@ from sim.studies.sweep import Progress, Record, cells_table, open_folder, run_ce
 
 FIRST_LOOK: Final = 8  # seeds before a sequential comparison looks for the first time
 CLAIRVOYANT: Final = "clairvoyant"
+BOUND_MODULE: Final = "sim.studies.bound"
 Bounds = Callable[[Scenario, int], Any] | Mapping[int, float] | Literal["clairvoyant"]
-
-
-class StudyError(Exception):
-    """A study cannot say what it was asked."""
 
 
 class Target(NamedTuple):
@@ -329,6 +328,11 @@ def _regrets(
     ]
 
 
+def bound_exists() -> bool:
+    """Whether the clairvoyant bound is part of this installation."""
+    return find_spec(BOUND_MODULE) is not None
+
+
 @dataclass(frozen=True)
 class _BoundCell:
     source: Source
@@ -336,7 +340,7 @@ class _BoundCell:
 
 
 def _clairvoyant_usd(cell: _BoundCell) -> float:
-    bound = import_module("sim.studies.bound").bound
+    bound = import_module(BOUND_MODULE).bound
     return float(bound(scenario_of(cell.source), cell.seed).usd)
 
 

@@ -19,6 +19,7 @@ from typing import Any, Final, Protocol, TypeVar, cast
 import pyarrow as pa
 
 from sim.studies.cells import Frozen, Source
+from sim.studies.problems import ExecutorError
 
 
 class Sourced(Protocol):
@@ -43,13 +44,9 @@ THREADS: Final = (
 
 
 NO_START: Final = (
-    "local processes cannot start; a script that asks for workers must be a file and begin its work "
-    "under `if __name__ == '__main__':`"
+    "local processes cannot start; a script that asks for workers must be a file and begin its "
+    "work under `if __name__ == '__main__':`"
 )
-
-
-class ExecutorError(Exception):
-    """Those who should run the cells cannot be reached."""
 
 
 def execute(

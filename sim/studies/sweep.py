@@ -225,6 +225,8 @@ def open_folder(folder: Path, kind: str, *, resume: bool = False, replace: bool 
             what = f"{folder} has {there} cells already: say --resume, or another --out"
             raise FileExistsError(what)
     folder.mkdir(parents=True, exist_ok=True)
+    unfinished = {"kind": kind, "status": "unfinished"}
+    write_text(folder / "manifest.json", json.dumps(unfinished) + "\n")
     for draft in folder.glob(".cell-*"):  # of a sweep that was killed
         shutil.rmtree(draft, ignore_errors=True)
 
