@@ -180,16 +180,17 @@ def _draw_pareto(summary: Summary, policies: Sequence[str], name: str, folder: P
         front = sorted((c for c in summary.pareto if c.on_front), key=lambda c: c.means[a])
         if len(pairs) == 1:
             axes.plot([c.means[a] for c in front], [c.means[b] for c in front], "k:", linewidth=1)
-        for c in front if len(front) <= 12 else []:
+        for i, c in enumerate(front if len(front) <= 12 else []):
             where = ", ".join(f"{v:.3g}" if isinstance(v, float) else v for v in c.levels.values())
-            if where:
-                axes.annotate(where, (c.means[a], c.means[b]), xytext=(7, 5), fontsize=8,
-                              textcoords="offset points")  # fmt: skip
+            side = 1 if i % 2 else -1  # neighbours' labels to either side
+            axes.annotate(where, (c.means[a], c.means[b]), xytext=(9 * side, 0), fontsize=8,
+                          textcoords="offset points", va="center",
+                          ha="left" if side > 0 else "right")  # fmt: skip
         axes.set_xlabel(f"{titled(a)}, {summary.senses[a]}")
         axes.set_ylabel(f"{titled(b)}, {summary.senses[b]}")
         axes.legend(fontsize=8)
         axes.grid(alpha=0.3)
-        axes.margins(0.12)
+        axes.margins(0.2)
     known = len(summary.pareto)
     figure.suptitle(
         f"{name}: {sum(c.on_front for c in summary.pareto)} of {known} candidates are not beaten "

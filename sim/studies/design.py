@@ -4,7 +4,6 @@ from itertools import product
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy.stats import qmc
 
 from sim.studies.experiment import Design, Experiment
 
@@ -37,6 +36,8 @@ def points_of(experiment: Experiment) -> list[Point]:
 
 def sampled(design: Design, changes: dict[str, Any]) -> list[Point]:
     """Points of a Latin hypercube or of a scrambled Sobol' sequence (scipy.stats.qmc)."""
+    from scipy.stats import qmc  # a second to import, and workers import this module
+
     dimensions = len(design.ranges)
     if design.method == "sobol":
         # Sobol' points are balanced in powers of two; a part of the next power is taken.

@@ -205,7 +205,7 @@ def _cluster(
     waiting = iter(items)
     running: dict[Any, Item] = {}
     held: tuple[str, Any] = ("", None)
-    with client:
+    with client, client.as_current():
         window = DASK_WINDOW * max(1, sum(client.nthreads().values()))
         ready = as_completed(with_results=True, raise_errors=False)
         while True:

@@ -90,6 +90,9 @@ def bootstrap_interval(
 ) -> Interval:
     """Bias-corrected and accelerated (BCa) bootstrap interval of a mean.
 
+    It needs no normal distribution, but covers less than it says for small samples (a 95 % interval
+    of 8 normal values about 87 %): below some thirty values the t interval is the one to read.
+
     Source: B. Efron, Better Bootstrap Confidence Intervals, JASA 82 (1987) 171-185; scipy's
     implementation.
     """
