@@ -6,7 +6,7 @@ import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import BeforeValidator, ValidationError, model_validator
+from pydantic import AfterValidator, BeforeValidator, ValidationError, model_validator
 
 from sim.scenario.problems import Problem, ScenarioError, from_validation, shown, suggest
 from sim.scenario.quantity import REQUIRED, Table, quantity
@@ -42,6 +42,15 @@ def _flat(given: Any) -> Any:
     return flat
 
 
+def _kpi(name: str) -> str:
+    from sim.studies.kpis import known
+
+    if name not in known():
+        raise ValueError(f"{name!r} is no KPI; {suggest(name, known())}")
+    return name
+
+
+KpiName = Annotated[str, AfterValidator(_kpi)]
 Changes = Annotated[dict[str, Any], BeforeValidator(_flat, json_schema_input_type=dict[str, Any])]
 
 
@@ -116,8 +125,8 @@ class Experiment(Table):
         {}, "", "by axis and level: what changes; all combinations are run"
     )
     design: Design | None = quantity(None, "", "a sampled design instead of axes")
-    kpis: tuple[str, ...] = quantity((DEFAULT_KPI,), "", "figures of the report", min_length=1)
-    pareto: dict[str, Literal["min", "max"]] = quantity(
+    kpis: tuple[KpiName, ...] = quantity((DEFAULT_KPI,), "", "figures of the report")
+    pareto: dict[KpiName, Literal["min", "max"]] = quantity(
         {}, "", "two or three KPIs, and which end is good"
     )
     keep: Keep = quantity(
@@ -130,6 +139,8 @@ class Experiment(Table):
             raise ValueError("axes and design: write one of them")
         if len(set(self.seeds)) < len(self.seeds):
             raise ValueError("seeds: a seed stands there more than once")
+        if not self.kpis:
+            raise ValueError("kpis: the list is empty; one or more are needed")
         if self.pareto and len(self.pareto) not in (2, 3):
             raise ValueError(f"pareto: has {len(self.pareto)} KPIs; two or three are allowed")
         titles = [p.title for p in self.policies]
@@ -180,14 +191,10 @@ def read_experiment(path: str | Path) -> tuple[Experiment, Path]:
 
 
 def _problems(experiment: Experiment, file: str) -> list[Problem]:
-    """Names that do not exist, keys that two axes change, names that results cannot carry."""
+    """Axes without a level, keys that two axes change, names that results cannot carry."""
     from sim.studies.kpis import known
 
     problems = []
-    for where, names in (("kpis", experiment.kpis), ("pareto", tuple(experiment.pareto))):
-        for name in names:
-            if name not in known():
-                problems.append(Problem(file, where, shown(name), suggest(name, known())))
     owners: dict[str, str] = {}
     for axis, levels in experiment.axes.items():
         if not levels:

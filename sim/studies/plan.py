@@ -96,20 +96,32 @@ class _Problems:
 
     def of_point(self, point: Point, error: ScenarioError) -> None:
         for problem in error.problems:
-            place = self._place(point, problem.where)
-            if place:
-                self.add(Problem(self.file, place, problem.value, problem.message))
-            elif problem.where in self.experiment.changes:
-                place = f"changes.{problem.where}"
-                self.add(Problem(self.file, place, problem.value, problem.message))
-            else:
-                self.add(problem)
+            place = self._place(point, problem)
+            file = self.file if place else problem.file
+            self.add(Problem(file, place or problem.where, problem.value, problem.message))
 
-    def _place(self, point: Point, key: str) -> str:
-        """Where the experiment changes a key of a point; "" where it does not."""
-        if self.experiment.design is not None:
-            return f"design.ranges.{key}" if key in self.experiment.design.ranges else ""
+    def _place(self, point: Point, problem: Problem) -> str:
+        """Where the experiment changes what is wrong at a point; "" where it does not."""
+        key = next((k for k in point.changes if _is_about(problem, k)), None)
+        if key is None:
+            return ""
+        design = self.experiment.design
+        if design is not None and key in design.ranges:
+            return f"design.ranges.{key}"
         for axis, level in point.levels.items():
-            if key in self.experiment.axes[axis][str(level)]:
+            if design is None and key in self.experiment.axes[axis][str(level)]:
                 return f"axes.{axis}.{level}.{key}"
-        return ""
+        return f"changes.{key}"
+
+
+def _is_about(problem: Problem, key: str) -> bool:
+    """Whether a problem stands where a change was made: a key, or a cell of a sheet."""
+    if problem.where == key:
+        return True
+    sheet, _, cell = key.partition(".")
+    name, _, column = cell.partition(".")
+    return (
+        problem.file == f"{sheet}.csv"
+        and problem.where.endswith(f", {column}")
+        and (name == "*" or f"({name})" in problem.where)
+    )
