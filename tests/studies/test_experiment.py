@@ -132,7 +132,7 @@ def test_policies_are_loaded_before_anything_runs(write: Write) -> None:
     ):
         plan(write('policies = ["statics", "static"]'))
     table = '[[policies]]\nname = "static"\nparameters = { pace = 3 }'
-    with pytest.raises(sim.ScenarioError, match="'static' with parameters {'pace': 3}"):
+    with pytest.raises(sim.ScenarioError, match=r"'static' with parameters \{'pace': 3\}"):
         plan(write("", table))
 
 
