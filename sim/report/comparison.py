@@ -1,6 +1,7 @@
 """`comparison.png`: policies under the same luck."""
 
 from pathlib import Path
+from textwrap import fill
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ def draw_comparison(comparison: Comparison, folder: Path) -> None:
     kpis = list(comparison.values)
     pairs = len(comparison.differences) // len(kpis)
     regrets = bool(comparison.regrets)
-    height = max(3.6, 1.6 + 0.75 * pairs) + 0.2 * pairs
+    height = max(3.6, 1.4 + 1.0 * pairs)
     figure = Figure(figsize=(15, 1.0 + height * len(kpis) + 3.0 * regrets))
     heights = [height] * len(kpis) + [2.6] * regrets
     panels = figure.subplots(
@@ -73,10 +74,11 @@ def _differences(axes: Axes, comparison: Comparison, kpi: str) -> None:
         _interval(axes, d.estimate.t, i + 0.03, colour, 5)
         _interval(axes, d.estimate.bootstrap, i - 0.07, RED if shown else "black", 1.5)
         axes.plot(d.estimate.mean, i + 0.03, "D", color="white", markeredgecolor="black")
-        axes.text(0.01, i + 0.3, verdict(d, comparison), fontsize=7.5, va="center",
+        said = fill(verdict(d, comparison), 130)
+        axes.text(0.01, i + 0.32, said, fontsize=7.5, va="center",
                   transform=axes.get_yaxis_transform())  # fmt: skip
     axes.set_yticks(range(len(found)), [f"{d.a}\n− {d.b}" for d in reversed(found)], fontsize=9)
-    axes.set_ylim(-0.5, len(found) - 0.4)
+    axes.set_ylim(-0.5, len(found) - 0.45)
     axes.set_xlabel(f"difference in {titled(kpi)}")
     level = f"{100 * comparison.interval_level:.4g} %"
     axes.set_title(

@@ -17,6 +17,7 @@ from sim.studies.summary import Effect, Summary, coded, is_sampled
 
 COLOURS: Final = (BLUE, ORANGE, GREEN, PURPLE, RED, SKY, YELLOW, GREY)
 DPI: Final = 100
+WIDE: Final = 30  # ratio of greatest to least value from which an axis is logarithmic
 
 
 def draw_sweep(summary: Summary, cells: pa.Table, name: str, folder: Path) -> None:
@@ -119,9 +120,14 @@ def _scatter(
             [x[codes == i].mean() for i in groups], [y[codes == i].mean() for i in groups], "o-",
             color=colour, markersize=4, markeredgecolor="black", label=policy,
         )  # fmt: skip
+    x = np.array([row[factor] for row in rows], dtype=float)
+    if x.min() > 0 and x.max() > WIDE * x.min():
+        axes.set_xscale("log")
     axes.set_xlabel(factor)
     axes.set_ylabel(titled(kpi))
-    axes.set_title(f"{titled(kpi)} by {factor}\ncells, means of bins; n = {len(rows)}", fontsize=10)
+    axes.set_title(
+        f"{titled(kpi)}: cells and means of bins\nby {factor}; n = {len(rows)}", fontsize=9
+    )
     if len(policies) > 1:
         axes.legend(fontsize=8, framealpha=0.9)
     axes.grid(alpha=0.3)
@@ -147,15 +153,16 @@ def _tornado(axes: Axes, effects: list[Effect], kpi: str, n: int) -> None:
         )
         middle = (min(ends) + max(ends)) / 2
         axes.text(middle, i + 0.29, text, ha="center", va="center", fontsize=8)
-    axes.set_yticks(range(len(ordered)), [e.factor for e in ordered], fontsize=8)
+    names = [e.factor.replace(".", ".\n") for e in ordered]
+    axes.set_yticks(range(len(ordered)), names, fontsize=8)
     axes.set_xlim(min(ends) - 0.4 * room, max(ends) + 0.4 * room)
     axes.set_ylim(-0.5, len(ordered) - 0.4)
     axes.locator_params(axis="x", nbins=5)
     axes.set_xlabel(f"mean of {titled(kpi)}")
     axes.set_title(
         f"What moves {titled(kpi)}: lowest to highest mean\n"
-        f"shares by {ordered[0].share.estimator}, 95 % bootstrap; n = {n}",
-        fontsize=10,
+        f"shares by {ordered[0].share.estimator}, 95 % bootstrap; n = {n} cells",
+        fontsize=9,
     )
 
 

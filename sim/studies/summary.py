@@ -10,6 +10,7 @@ from sim.studies.kpis import is_indicator, titled
 from sim.studies.statistics import (
     Floats,
     Interval,
+    Regression,
     Share,
     bins,
     first_order_share,
@@ -20,6 +21,7 @@ from sim.studies.statistics import (
 )
 
 QUANTILES: Final = (0.05, 0.25, 0.5, 0.75, 0.95)
+MOST_SHOWN: Final = 12  # of a front, on a terminal
 Sense = Literal["min", "max"]
 
 
@@ -115,19 +117,24 @@ def _groups(rows: list[dict[str, Any]], factors: Sequence[str], kpi: str) -> Ite
 
 
 def _effects(rows: list[dict[str, Any]], factors: Sequence[str], kpi: str) -> Iterator[Effect]:
+    """Shares of levels are of the variance of cells; shares of a design's values, of its points.
+
+    All seeds and policies of a point have the same values: as single cells they would look like
+    more points than there are.
+    """
     known = [row for row in rows if row[kpi] is not None]
-    y = np.array([row[kpi] for row in known])
-    numbers = [f for f in factors if is_sampled(known, f)]
-    model = None
-    if numbers and len(y) > len(numbers) + 1:
-        model = regression(np.array([[row[f] for f in numbers] for row in known], dtype=float), y)
+    sampled = [f for f in factors if is_sampled(known, f)]
+    points = _point_means(known, sampled, kpi)
+    model = _linear(points, sampled, kpi)
     for factor in factors:
-        codes, names = coded(known, factor)
+        used = points if factor in sampled else known
+        y = np.array([row[kpi] for row in used])
+        codes, names = coded(used, factor)
         if len(names) < 2:
             continue
         means = [float(y[codes == i].mean()) for i in range(len(names))]
         low, high = int(np.argmin(means)), int(np.argmax(means))
-        of_model = model is not None and factor in numbers
+        fitted = model if factor in sampled else None
         yield Effect(
             kpi=kpi,
             factor=factor,
@@ -136,11 +143,28 @@ def _effects(rows: list[dict[str, Any]], factors: Sequence[str], kpi: str) -> It
             low_mean=means[low],
             high=names[high],
             high_mean=means[high],
-            coefficient=float(model.coefficients[numbers.index(factor)])
-            if model is not None and of_model
-            else None,
-            r_squared=model.r_squared if model is not None and of_model else None,
+            coefficient=float(fitted.coefficients[sampled.index(factor)]) if fitted else None,
+            r_squared=fitted.r_squared if fitted else None,
         )
+
+
+def _point_means(
+    rows: list[dict[str, Any]], sampled: Sequence[str], kpi: str
+) -> list[dict[str, Any]]:
+    points: dict[tuple[Any, ...], list[float]] = {}
+    for row in rows:
+        points.setdefault(tuple(row[f] for f in sampled), []).append(row[kpi])
+    return [
+        {**dict(zip(sampled, key, strict=True)), kpi: float(np.mean(values))}
+        for key, values in points.items()
+    ]
+
+
+def _linear(points: list[dict[str, Any]], sampled: Sequence[str], kpi: str) -> Regression | None:
+    if not sampled or len(points) < len(sampled) + 2:
+        return None
+    x = np.array([[row[f] for f in sampled] for row in points], dtype=np.float64)
+    return regression(x, np.array([row[kpi] for row in points]))
 
 
 def coded(rows: Sequence[Mapping[str, Any]], factor: str) -> tuple[Any, list[str]]:
@@ -186,7 +210,7 @@ def lines(summary: Summary, name: str, description: str) -> Iterator[str]:
         groups = [g for g in summary.groups if g.kpi == kpi]
         method = "share, Wilson" if is_indicator(kpi) else "mean, t"
         labels = [" ".join((*g.levels.values(), g.policy)) for g in groups]
-        width = max(len(label) for label in labels)
+        width = max(len(titled(kpi)), *(len(label) for label in labels))
         yield ""
         yield (
             f"{titled(kpi):{width + 2}.{width + 2}s}{'n':>6s}{method:>16s}{'95 %':>27s}"
@@ -212,14 +236,19 @@ def lines(summary: Summary, name: str, description: str) -> Iterator[str]:
             yield f"  a linear model explains {100 * effects[0].r_squared:.3g} % (R squared)"
     if summary.effects:
         estimator = summary.effects[0].share.estimator
-        yield f"shares: first-order Sobol' indices by {estimator}, 95 % bootstrap intervals"
+        yield (
+            f"shares: first-order Sobol' indices by {estimator}, 95 % bootstrap intervals; of "
+            "sampled keys: of the variance of points' means"
+        )
     front = [c for c in summary.pareto if c.on_front]
     if front:
         senses = ", ".join(f"{kpi} {sense}" for kpi, sense in summary.senses.items())
         yield f"not beaten in {senses} (means over the seeds; {len(summary.pareto)} candidates):"
-    for c in front:
+    for c in front[:MOST_SHOWN]:
         where = ", ".join([*(f"{k}={_short(v)}" for k, v in c.levels.items()), c.policy])
         yield f"  {where}: " + ", ".join(f"{k} {_figure(v)}" for k, v in c.means.items())
+    if len(front) > MOST_SHOWN:
+        yield f"  … and {len(front) - MOST_SHOWN} more: --json has all"
 
 
 def document(summary: Summary) -> dict[str, Any]:
