@@ -1,6 +1,7 @@
 """SQL over result folders: of runs, of sweeps, of comparisons."""
 
 import json
+import os
 import re
 from functools import cached_property
 from pathlib import Path
@@ -11,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 TABLES: Final = ("sites", "fleet", "limits", "ledger", "events", "serving", "tenants", "requests")
+SMALL: Final = ("fleet", "events")  # kept of every cell of a study, unless told otherwise
 STUDIES: Final = ("sweep", "comparison")
 LAST_BEFORE_KPIS: Final = "scenario_sha256"  # the columns of cells.parquet after it are KPIs
 
@@ -87,6 +89,13 @@ class Results:
         if not self.is_study:
             file = self.folder / f"{table}.parquet"
             return f"SELECT {self._run} AS run, * FROM {_quoted(file)}" if file.is_file() else None
+        whole = self.folder / f"{table}.parquet"
+        if whole.is_file():
+            return f"SELECT {self._run} AS run, * FROM {_quoted(whole)}"
+        return self._gathered(table)
+
+    def _gathered(self, table: str) -> str | None:
+        """A table of all cells, from a file for each."""
         if next(self.folder.glob(f"cells/*/{table}.parquet"), None) is None:
             return None
         files = _quoted(self.folder / "cells" / "*" / f"{table}.parquet")
@@ -127,6 +136,19 @@ class Results:
     def _values(self) -> dict[str, float | None]:
         values: dict[str, float | None] = json.loads((self.folder / "kpis.json").read_bytes())
         return values
+
+
+def consolidate(folder: Path) -> None:
+    """Put the small tables of a study's cells into one file each: thousands are slow to open."""
+    results = Results(folder)
+    for table in SMALL:
+        gathered = results._gathered(table)
+        if gathered is not None:
+            draft = folder / f".{table}.parquet"
+            connection = duckdb.connect(config={"threads": 1})  # the same bytes every time
+            rows = f"SELECT * EXCLUDE (run) FROM ({gathered})"
+            connection.execute(f"COPY ({rows}) TO {_quoted(draft)} (FORMAT parquet, CODEC zstd)")
+            os.replace(draft, folder / f"{table}.parquet")
 
 
 def open_results(folder: str | Path) -> Results:

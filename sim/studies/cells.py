@@ -22,7 +22,6 @@ from sim.runner import run
 from sim.scenario import Scenario, load
 from sim.studies.experiment import Keep
 
-SMALL: Final = ("fleet", "events")  # tables of a cell that is kept small
 SCENARIOS_HELD: Final = 4  # by each worker: cells come ordered by scenario
 
 

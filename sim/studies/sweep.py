@@ -11,6 +11,7 @@ from typing import Any, Final, NamedTuple
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from sim.results.store import SMALL, consolidate
 from sim.studies.cells import Cell, Outcome, run_cell, versions
 from sim.studies.executors import execute
 from sim.studies.experiment import Keep
@@ -78,6 +79,7 @@ def sweep(
     )
     table = cells_table(planned.rows, records)
     write_table(table, folder / "cells.parquet")
+    consolidate(folder)
     failed = sum(1 for record in records.values() if record.error)
     _write_manifest(folder, planned, FAILED if failed else "complete", {"failed": failed})
     return Sweep(folder, planned, table, reused)
@@ -229,6 +231,8 @@ def open_folder(folder: Path, kind: str, *, resume: bool = False, replace: bool 
     write_text(folder / "manifest.json", json.dumps(unfinished) + "\n")
     for draft in folder.glob(".cell-*"):  # of a sweep that was killed
         shutil.rmtree(draft, ignore_errors=True)
+    for table in SMALL:  # put together from the cells at the end
+        (folder / f"{table}.parquet").unlink(missing_ok=True)
 
 
 def _folders(folder: Path) -> list[Path]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from sim.results.kpis_text import unit_of
+from sim.results.store import consolidate
 from sim.studies.cells import versions
 from sim.studies.compare import Comparison, Difference
 from sim.studies.experiment import DEFAULT_KPI
@@ -132,6 +133,7 @@ def document(comparison: Comparison) -> dict[str, Any]:
 def save(comparison: Comparison, folder: Path) -> None:
     """Finish a comparison's folder: cells.parquet, comparison.json, and the manifest last."""
     write_table(comparison.cells, folder / "cells.parquet")
+    consolidate(folder)
     write_text(folder / "comparison.json", json.dumps(document(comparison), indent=2) + "\n")
     manifest = {
         "kind": "comparison",
