@@ -9,27 +9,39 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from sim.policy import Decision, Observation, Policy, PolicyError, check_policy
     from sim.results.result import RunResult
+    from sim.results.store import Results, open_results
     from sim.runner import run
     from sim.scenario import Scenario, ScenarioError, load
+    from sim.studies.compare import Comparison, compare
+    from sim.studies.sweep import Sweep, sweep
 
 __version__ = "0.1.0"
 __all__ = [
+    "Comparison",
     "Decision",
     "Observation",
     "Policy",
     "PolicyError",
+    "Results",
     "RunResult",
     "Scenario",
     "ScenarioError",
+    "Sweep",
     "check_policy",
+    "compare",
     "load",
+    "open_results",
     "run",
+    "sweep",
 ]
 
 _HOMES = {
     **dict.fromkeys(("Decision", "Observation", "Policy", "PolicyError", "check_policy"), "policy"),
     **dict.fromkeys(("Scenario", "ScenarioError", "load"), "scenario"),
     "RunResult": "results.result",
+    **dict.fromkeys(("Results", "open_results"), "results.store"),
+    **dict.fromkeys(("Comparison", "compare"), "studies.compare"),
+    **dict.fromkeys(("Sweep", "sweep"), "studies.sweep"),
     "run": "runner",
 }
 

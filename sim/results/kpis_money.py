@@ -68,7 +68,7 @@ def liquidated_btc(t: Totals) -> float:
 
 @kpi
 def insolvent(t: Totals) -> float:
-    """1: the firm could no longer pay, with nothing left to sell; 0: it survived [-].
+    """1: the firm could no longer pay, with nothing left to sell; 0: it survived [0/1].
 
     None where the scenario gives no opening cash.
     """

@@ -1,46 +1,176 @@
-"""SQL over result folders."""
+"""SQL over result folders: of runs, of sweeps, of comparisons."""
 
 import json
+import os
+import re
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
 
 import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 TABLES: Final = (
     "sites", "fleet", "limits", "ledger", "statements", "valuation", "events", "creditors",
     "serving", "tenants", "requests",
 )  # fmt: skip
+SMALL: Final = ("fleet", "events")  # kept of every cell of a study, unless told otherwise
+STUDIES: Final = ("sweep", "comparison")
+LAST_BEFORE_KPIS: Final = "scenario_sha256"  # the columns of cells.parquet after it are KPIs
 
 
-def connect(folders: list[Path]) -> Any:
-    """A DuckDB connection with views `sites`, `fleet`, `ledger`, `events` and `kpis`.
+def connect(folders: list[Path], sql: str | None = None) -> duckdb.DuckDBPyConnection:
+    """A DuckDB connection with views `sites`, `fleet`, `ledger`, `events`, `cells` and `kpis`.
 
-    Runs with serving nodes add `tenants` and `requests`. Each row carries `run`, the name of its
-    folder. Raises FileNotFoundError for a folder that is
-    not a complete result.
+    Runs with serving nodes add `tenants`, `serving` and `requests`. Each row carries `run`, the
+    name of its folder; a row of a study's cell also `cell`, the key in the table `cells`, where
+    axes, policy, seed, status and KPIs stand. With `sql`, only the tables that it names are looked
+    for: a study has a file for each cell and table.
+
+    Raises:
+        FileNotFoundError: for a folder that is neither a complete result nor a study with cells.
     """
-    for folder in folders:
-        manifest = folder / "manifest.json"
-        if not manifest.is_file() or json.loads(manifest.read_text())["status"] != "complete":
-            raise FileNotFoundError(f"{folder}: not a result folder (no complete manifest.json)")
+    found = [Results(folder) for folder in folders]
     connection = duckdb.connect()
-    for table in TABLES:
-        parts = [
-            f"SELECT {_quoted(f.name)} AS run, * FROM {_quoted(f / (table + '.parquet'))}"
-            for f in folders
-            if (f / f"{table}.parquet").is_file()
-        ]
-        if not parts:
+    for table in (*TABLES, "cells", "kpis"):
+        if sql is not None and not re.search(rf"\b{table}\b", sql, re.IGNORECASE):
             continue
-        connection.execute(f"CREATE VIEW {table} AS {' UNION ALL BY NAME '.join(parts)}")
-    connection.execute("CREATE TABLE kpis (run VARCHAR, kpi VARCHAR, value DOUBLE)")
-    for folder in folders:
-        kpis = json.loads((folder / "kpis.json").read_text())
-        connection.executemany(
-            "INSERT INTO kpis VALUES (?, ?, ?)", [(folder.name, k, v) for k, v in kpis.items()]
-        )
+        parts = [part for results in found if (part := results.select(table))]
+        if parts:
+            union = " UNION ALL BY NAME ".join(f"({part})" for part in parts)
+            connection.execute(f"CREATE VIEW {table} AS {union}")
     return connection
+
+
+class Results:
+    """A result folder: of a run, or of a study with many cells. See `open_results`."""
+
+    def __init__(self, folder: str | Path) -> None:
+        """Raises FileNotFoundError if there is no complete result in the folder."""
+        self.folder = Path(folder)
+        file = self.folder / "manifest.json"
+        self.manifest: dict[str, Any] = json.loads(file.read_bytes()) if file.is_file() else {}
+        self.is_study = self.manifest.get("kind") in STUDIES
+        if self.is_study:
+            if not (self.folder / "cells.parquet").is_file():
+                what = "its cells are not finished; go on with --resume"
+                raise FileNotFoundError(f"{folder}: {what}")
+        elif self.manifest.get("status") != "complete":
+            raise FileNotFoundError(f"{folder}: not a result folder (no complete manifest.json)")
+
+    @cached_property
+    def cells(self) -> pa.Table:
+        """A row for each cell: factors, policy, seed, status, KPIs. A run is its only cell."""
+        if self.is_study:
+            return pq.read_table(self.folder / "cells.parquet")
+        return self.query("SELECT * FROM cells")
+
+    def table(self, name: str) -> pa.Table:
+        """One table; of a study, those of all its cells with the column `cell`.
+
+        Raises KeyError with the names there are.
+        """
+        if name == "cells":
+            return self.cells
+        if name not in (*TABLES, "kpis") or self.select(name) is None:
+            there = [t for t in (*TABLES, "kpis") if self.select(t) is not None]
+            raise KeyError(f"no table {name!r}; there are {', '.join(['cells', *there])}")
+        return self.query(f"SELECT * EXCLUDE (run) FROM {name}")
+
+    def query(self, sql: str) -> pa.Table:
+        """The answer to a SQL statement. Raises duckdb.Error for a wrong one."""
+        relation = connect([self.folder], sql).sql(sql)
+        return relation.to_arrow_table() if relation is not None else pa.table({})
+
+    def select(self, table: str) -> str | None:
+        """The statement that reads a table; None where the folder has none."""
+        if table == "cells":
+            return self._cells()
+        if table == "kpis":
+            return self._kpis()
+        if not self.is_study:
+            file = self.folder / f"{table}.parquet"
+            return f"SELECT {self._run} AS run, * FROM {_quoted(file)}" if file.is_file() else None
+        whole = self.folder / f"{table}.parquet"
+        if whole.is_file():
+            return f"SELECT {self._run} AS run, * FROM {_quoted(whole)}"
+        return self._gathered(table)
+
+    def _gathered(self, table: str) -> str | None:
+        """A table of all cells, from a file for each."""
+        if next(self.folder.glob(f"cells/*/{table}.parquet"), None) is None:
+            return None
+        files = _quoted(self.folder / "cells" / "*" / f"{table}.parquet")
+        keys = f"SELECT key FROM {_quoted(self.folder / 'cells.parquet')}"
+        # An earlier experiment may have left cells in the folder that are not part of this one.
+        return (
+            f"SELECT {self._run} AS run, parse_path(filename)[-2] AS cell, * EXCLUDE (filename) "
+            f"FROM read_parquet({files}, filename = true, union_by_name = true) "
+            f"WHERE parse_path(filename)[-2] IN ({keys})"
+        )
+
+    @property
+    def _run(self) -> str:
+        return _quoted(self.folder.name)
+
+    def _cells(self) -> str:
+        if self.is_study:
+            return f"SELECT {self._run} AS run, * FROM {_quoted(self.folder / 'cells.parquet')}"
+        what = {name: self.manifest[name] for name in ("policy", "seed", "scenario_sha256")}
+        constants = ", ".join(f"{_literal(v)} AS {k}" for k, v in what.items())
+        kpis = ", ".join(f"{_literal(v)}::DOUBLE AS {k}" for k, v in self._values().items())
+        return f"SELECT {self._run} AS run, {constants}, 'done' AS status, {kpis}"
+
+    def _kpis(self) -> str | None:
+        if not self.is_study:
+            values = self._values().items()
+            rows = ", ".join(f"({_literal(k)}, {_literal(v)}::DOUBLE)" for k, v in values)
+            return f"SELECT {self._run} AS run, kpi, value FROM (VALUES {rows}) AS t(kpi, value)"
+        file = _quoted(self.folder / "cells.parquet")
+        names = pq.read_schema(self.folder / "cells.parquet").names
+        kpis = ", ".join(f'"{name}"' for name in names[names.index(LAST_BEFORE_KPIS) + 1 :])
+        if not kpis:  # every cell failed
+            return None
+        cells = f"SELECT DISTINCT key AS cell, {kpis} FROM {file}"
+        long = f"({cells}) UNPIVOT INCLUDE NULLS (value FOR kpi IN ({kpis}))"
+        return f"SELECT {self._run} AS run, cell, kpi, value FROM {long}"
+
+    def _values(self) -> dict[str, float | None]:
+        values: dict[str, float | None] = json.loads((self.folder / "kpis.json").read_bytes())
+        return values
+
+
+def consolidate(folder: Path) -> None:
+    """Put the small tables of a study's cells into one file each: thousands are slow to open."""
+    results = Results(folder)
+    for table in SMALL:
+        gathered = results._gathered(table)
+        if gathered is not None:
+            draft = folder / f".{table}.parquet"
+            connection = duckdb.connect(config={"threads": 1})  # the same bytes every time
+            rows = f"SELECT * EXCLUDE (run) FROM ({gathered})"
+            connection.execute(f"COPY ({rows}) TO {_quoted(draft)} (FORMAT parquet, CODEC zstd)")
+            os.replace(draft, folder / f"{table}.parquet")
+
+
+def open_results(folder: str | Path) -> Results:
+    """Open a result folder of a run, a sweep or a comparison.
+
+    `.cells` and `.table(name)` are Arrow tables (`.to_pandas()`, `polars.from_arrow`),
+    `.query(sql)` runs SQL over them, `.manifest` says what made them.
+
+    Raises:
+        FileNotFoundError: if there is no complete result in the folder.
+    """
+    return Results(folder)
 
 
 def _quoted(text: object) -> str:
     return "'" + str(text).replace("'", "''") + "'"
+
+
+def _literal(value: object) -> str:
+    if value is None:
+        return "NULL"
+    return repr(value) if isinstance(value, int | float) else _quoted(value)

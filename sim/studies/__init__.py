@@ -1,1 +1,1 @@
-"""Many runs of one scenario: what differs between them, and what it says."""
+"""Many runs that can be trusted: experiments, cells, executors, comparisons, statistics."""

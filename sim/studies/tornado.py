@@ -16,14 +16,8 @@ from sim.runner import run
 from sim.scenario.model import WhatIf
 from sim.scenario.scenario import Scenario
 
-DEFAULT_KPIS: Final = ("equity_usd", "gross_margin_usd")  # the first that there is
 FACTORS: Final = tuple(WhatIf.model_fields)
 Cell = tuple[str, float] | None  # a factor and its value; None: the base
-
-
-def default_kpi() -> str:
-    """The KPI that is drawn when none is asked for."""
-    return next(name for name in DEFAULT_KPIS if name in KPIS)
 
 
 def factors_of(scenario: Scenario) -> tuple[str, ...]:
@@ -38,7 +32,7 @@ def factors_of(scenario: Scenario) -> tuple[str, ...]:
 
 def tornado(
     scenario: Scenario,
-    kpi: str | None = None,
+    kpi: str = "equity_usd",
     policy: str | None = None,
     seed: int = 1,
     change: float = 0.10,
@@ -49,7 +43,7 @@ def tornado(
 
     Args:
         scenario: its own `[what_if]` is the base.
-        kpi: a name in `KPIS`; default: `default_kpi`.
+        kpi: a name in `KPIS`.
         policy: a name or "package.module:Class"; default: the scenario's.
         seed: the luck.
         change: share by which each factor moves, above 0 and below 1.
@@ -64,7 +58,6 @@ def tornado(
         ValueError: for an unknown KPI or factor, a change out of bounds, or a KPI without a meaning
             in one of these runs.
     """
-    kpi = default_kpi() if kpi is None else kpi
     chosen = factors_of(scenario) if factors is None else factors
     if kpi not in KPIS:
         raise ValueError(f"kpi {kpi!r}: allowed: {', '.join(KPIS)}")

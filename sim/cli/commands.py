@@ -4,20 +4,35 @@ Exit codes: 0 done, 1 the run failed, 2 the input is wrong, 3 a validation was m
 one document goes to stdout and nothing else; progress and messages go to stderr.
 """
 
-import json
 import os
-import shutil
-import sys
 import time
 import tomllib
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any, Final, NoReturn
+from typing import Annotated, Any, Final
 
 import typer
 
-from sim.cli_money import tornado
+from sim.cli.inputs import (
+    CONFIGS,
+    Json,
+    ScenarioArgument,
+    Sets,
+    experiment_file,
+    load_scenario,
+    told,
+)
+from sim.cli.words import (
+    MISSED,
+    WRONG_INPUT,
+    fail,
+    kpi_table,
+    progress,
+    say,
+    say_json,
+    say_table,
+    spin,
+    validation_table,
+)
 
 app = typer.Typer(
     name="hashwatt",
@@ -26,17 +41,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-app.command()(tornado)
-FAILED, WRONG_INPUT, MISSED = 1, 2, 3
-CONFIGS: Final = Path(__file__).parent.parent / "configs"
 KINDS: Final = ("policies", "asics", "gpus", "models", "scenarios")
-
-ScenarioArgument = Annotated[str, typer.Argument(help="A scenario folder, or one of configs/.")]
-Sets = Annotated[
-    list[str] | None,
-    typer.Option("--set", help="KEY=VALUE, e.g. horizon.days=7 or sites.alpha.power_limit_mw=20"),
-]
-Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
 
 
 def main() -> None:
@@ -61,13 +66,13 @@ def run(
 ) -> None:
     """Run a scenario once: the KPI table and the result folder."""
     if requests not in ("all", "histogram"):
-        _fail(WRONG_INPUT, f"--requests {requests!r}: allowed: all, histogram")
+        fail(WRONG_INPUT, f"--requests {requests!r}: allowed: all, histogram")
     began = time.perf_counter()
-    with _told():
-        loaded = _load(scenario, set_, days)
+    with told():
+        loaded = load_scenario(scenario, set_, days)
         if requests == "all" and loaded.demand.fidelity == "fluid":
             what = "a fluid has no single requests; add --set demand.fidelity=exact"
-            _fail(WRONG_INPUT, f"--requests all: {what}")
+            fail(WRONG_INPUT, f"--requests all: {what}")
         from sim.report.energy import draw_energy
         from sim.report.money import draw_money
         from sim.report.serving import draw_serving
@@ -75,7 +80,7 @@ def run(
         from sim.runner import run as run_scenario
 
         loaded_s = time.perf_counter() - began
-        with _progress(loaded.horizon.days, f"{loaded.name} · seed {seed}") as tick:
+        with progress(loaded.horizon.days, f"{loaded.name} · seed {seed}") as tick:
             result = run_scenario(loaded, policy, seed, tick, requests == "all")
         name = result.policy.replace(":", "-")
         folder = out or Path("runs") / f"{loaded.name}-{name}-{seed}"
@@ -84,48 +89,79 @@ def run(
         result.save(folder, [draw, draw_serving, draw_energy, draw_money])
         written_s = time.perf_counter() - before_s
     if as_json:
-        _json({"scenario": loaded.name, "policy": result.policy, "seed": seed,
+        say_json({"scenario": loaded.name, "policy": result.policy, "seed": seed,
                "out": str(folder), "kpis": result.kpis})  # fmt: skip
         return
-    _kpi_table(result)
-    _say(
+    kpi_table(result)
+    say(
         f"loaded in {loaded_s:.2f} s, built in {result.timing['build_s']:.2f} s, simulated in "
         f"{result.timing['simulate_s']:.2f} s, written in {written_s:.2f} s: {folder}"
     )
 
 
 @app.command()
-def check(scenario: ScenarioArgument, set_: Sets = None, as_json: Json = False) -> None:
-    """Every problem of a scenario at once."""
-    with _told():
-        loaded = _load(scenario, set_, None)
+def check(
+    scenario: Annotated[str, typer.Argument(help="A scenario folder, or an experiment file.")],
+    set_: Sets = None,
+    as_json: Json = False,
+) -> None:
+    """Every problem of a scenario, or of an experiment with all its scenarios, at once."""
+    experiment = experiment_file(scenario)
+    if experiment is not None:
+        check_experiment(experiment, bool(set_), as_json)
+        return
+    with told():
+        loaded = load_scenario(scenario, set_, None)
         from sim.policies import BUILTIN
         from sim.policy import load_policy
 
         load_policy(loaded.policy.name, loaded.policy.parameters, BUILTIN)
     sites, groups = len(loaded.sites), len(loaded.asics) + len(loaded.gpus)
     if as_json:
-        _json({"scenario": loaded.name, "problems": [], "sha256": loaded.sha256()})
+        say_json({"scenario": loaded.name, "problems": [], "sha256": loaded.sha256()})
     else:
         print(f"{loaded.name}: no problem; {sites} sites, {groups} groups of machines, "
               f"{loaded.horizon.days:g} days in steps of {loaded.horizon.step_s} s")  # fmt: skip
 
 
+def check_experiment(file: Path, changed: bool, as_json: bool) -> None:
+    """Load every scenario and policy that an experiment leads to."""
+    if changed:
+        fail(WRONG_INPUT, "--set: an experiment says its changes itself, in [changes]")
+    with told():
+        from sim.studies.plan import plan
+
+        planned = plan(file)
+    counts = {"scenarios": len(planned.resolved), "cells": planned.cells}
+    if as_json:
+        say_json({"experiment": planned.name, "problems": [], **counts})
+    else:
+        print(f"{planned.name}: no problem; {counts['scenarios']} scenarios, "
+              f"{counts['cells']} cells")  # fmt: skip
+
+
 @app.command()
 def schema(
-    what: Annotated[str, typer.Argument(help="scenario")] = "scenario",
+    what: Annotated[str, typer.Argument(help="scenario | experiment")] = "scenario",
     markdown: Annotated[bool, typer.Option("--markdown", help="A reference to read.")] = False,
 ) -> None:
-    """JSON Schema of scenario.toml, for editors; or the reference of all keys."""
-    if what != "scenario":
-        _fail(WRONG_INPUT, f"schema {what!r}: allowed: scenario")
+    """JSON Schema of scenario.toml or an experiment, for editors; or the reference of all keys."""
+    if what not in ("scenario", "experiment"):
+        fail(WRONG_INPUT, f"schema {what!r}: allowed: scenario, experiment")
+    if what == "experiment":
+        if markdown:
+            fail(WRONG_INPUT, "--markdown: only for scenario")
+        from sim.studies.experiment import Experiment
+
+        say_json(Experiment.model_json_schema())
+        return
     from sim.scenario.reference import markdown as reference
     from sim.scenario.scenario import ScenarioFile
 
     if markdown:
         print(reference(), end="")
     else:
-        _json(ScenarioFile.model_json_schema())
+        say_json(ScenarioFile.model_json_schema())
 
 
 @app.command("list")
@@ -135,9 +171,9 @@ def list_(
     """What is built in."""
     rows = _built_in(what)
     if as_json:
-        _json(rows)
+        say_json(rows)
     else:
-        _table(what, rows)
+        say_table(what, rows)
 
 
 @app.command()
@@ -145,27 +181,27 @@ def query(
     arguments: Annotated[list[str], typer.Argument(help='DIR [DIR …] "SQL"')],
     as_json: Json = False,
 ) -> None:
-    """SQL (DuckDB) over the tables of result folders: sites, fleet, ledger, events, kpis."""
+    """SQL (DuckDB) over result folders: sites, fleet, ledger, events, kpis; of studies, cells."""
     if len(arguments) < 2:
-        _fail(WRONG_INPUT, 'query: write at least one folder and a statement: DIR "SELECT …"')
+        fail(WRONG_INPUT, 'query: write at least one folder and a statement: DIR "SELECT …"')
     import duckdb
 
     from sim.results.store import connect
 
     *folders, sql = arguments
     try:
-        connection = connect([Path(f) for f in folders])
+        connection = connect([Path(f) for f in folders], sql)
         cursor = connection.execute(sql)
         names = [column[0] for column in cursor.description or []]
         rows = [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
     except FileNotFoundError as error:
-        _fail(WRONG_INPUT, f"query: {error}")
+        fail(WRONG_INPUT, f"query: {error}")
     except duckdb.Error as error:
-        _fail(WRONG_INPUT, f"query: {str(error).strip()}")
+        fail(WRONG_INPUT, f"query: {str(error).strip()}")
     if as_json:
-        _json(rows)
+        say_json(rows)
     else:
-        _table("", rows)
+        say_table("", rows)
 
 
 @app.command("serve-trace")
@@ -201,7 +237,7 @@ def serve_trace(
     from sim.serving.traces import TraceError, read_trace
 
     if not rate_scale > 0.0:
-        _fail(WRONG_INPUT, f"--rate-scale {rate_scale:g}: must be above 0")
+        fail(WRONG_INPUT, f"--rate-scale {rate_scale:g}: must be above 0")
     began = time.perf_counter()
     changes = {
         "max_batched_tokens": max_batched_tokens,
@@ -214,20 +250,20 @@ def serve_trace(
     try:
         chosen, about = engine_of(engine, {k: v for k, v in changes.items() if v is not None})
         if not trace.is_file():
-            _fail(WRONG_INPUT, f"{trace}: no such file")
+            fail(WRONG_INPUT, f"{trace}: no such file")
         requests = scaled(read_trace(trace), rate_scale)
         if prefix_caching and requests.hit_tokens is None:
-            _fail(WRONG_INPUT, f"--prefix-caching: {trace.name} has no hash_ids or hit_tokens")
+            fail(WRONG_INPUT, f"--prefix-caching: {trace.name} has no hash_ids or hit_tokens")
         read_s = time.perf_counter() - began
         served = serve_on(requests, chosen, engines, prefix_caching)
     except (TraceError, ValueError) as error:
-        _fail(WRONG_INPUT, str(error))
+        fail(WRONG_INPUT, str(error))
     served_s = time.perf_counter() - began - read_s
     figures = summary(requests, served, slo_ttft, slo_tpot)
     if not requests.sorted:
-        _say(f"{trace.name}: rows were out of order and have been sorted")
+        say(f"{trace.name}: rows were out of order and have been sorted")
     if requests.dropped:
-        _say(f"{trace.name}: {requests.dropped} requests without output tokens left out")
+        say(f"{trace.name}: {requests.dropped} requests without output tokens left out")
     if out is not None:
         write_requests(requests, served, out)
     if plot is not None:
@@ -235,13 +271,13 @@ def serve_trace(
 
         draw_load(requests, chosen, engines, f"{trace.name} on {engine}", plot)
     if as_json:
-        _json({"trace": trace.name, "format": requests.format, "engine": engine,
+        say_json({"trace": trace.name, "format": requests.format, "engine": engine,
                "engines": engines, "about": about, **figures})  # fmt: skip
     else:
         print(f"{trace.name} ({requests.format}) on {engines} × {engine}: {about}")
         for name, value in figures.items():
             print(f"  {name:22s}{'-' if value is None else f'{value:,.6g}':>14s}")
-    _say(f"read in {read_s:.3f} s, served in {served_s:.3f} s")
+    say(f"read in {read_s:.3f} s, served in {served_s:.3f} s")
 
 
 @app.command()
@@ -252,66 +288,24 @@ def validate(
     """Published figures that the model must reproduce, beside what it gives now."""
     data = data or (Path(os.environ["HASHWATT_DATA"]) if "HASHWATT_DATA" in os.environ else None)
     if data is not None and not data.is_dir():
-        _fail(WRONG_INPUT, f"--data {str(data)!r}: not a folder")
+        fail(WRONG_INPUT, f"--data {str(data)!r}: not a folder")
     from sim.validation import validate as all_checks
 
     try:
-        with _told():
-            made, left_out = all_checks(data, lambda check: _spin(check.check))
+        with told():
+            made, left_out = all_checks(data, lambda check: spin(check.check))
     except (FileNotFoundError, KeyError) as error:
-        _fail(WRONG_INPUT, f"--data {str(data)!r}: {error}")
+        fail(WRONG_INPUT, f"--data {str(data)!r}: {error}")
     missed = [c for c in made if not c.ok]
     if as_json:
-        _json([c._asdict() for c in made])
+        say_json([c._asdict() for c in made])
     else:
-        _validation_table(made)
+        validation_table(made)
         for what in left_out:
             print(f"left out, needs --data: {what}")
         print(f"{len(made) - len(missed)} of {len(made)} checks hold")
     if missed:
         raise typer.Exit(MISSED)
-
-
-# How inputs are read.
-
-
-def _load(scenario: str, sets: list[str] | None, days: float | None) -> Any:
-    from sim.scenario import load
-
-    path = Path(scenario)
-    if not path.exists() and (CONFIGS / scenario).is_dir():
-        path = CONFIGS / scenario
-    overrides: dict[str, Any] = {}
-    for text in sets or []:
-        key, equals, value = text.partition("=")
-        if not equals or not key:
-            _fail(WRONG_INPUT, f"--set {text!r}: write KEY=VALUE")
-        overrides[key] = _value(value)
-    if days is not None:
-        overrides["horizon.days"] = days
-    return load(path, overrides)
-
-
-def _value(text: str) -> Any:
-    """A TOML value, or a string where the text is none."""
-    try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        return text
-
-
-@contextmanager
-def _told() -> Iterator[None]:
-    """Wrong input and failures of a run become one message and an exit code."""
-    from sim.policy import PolicyError
-    from sim.scenario import ScenarioError
-
-    try:
-        yield
-    except (ScenarioError, PolicyError) as error:
-        _fail(WRONG_INPUT, str(error))
-    except (FileExistsError, PermissionError) as error:
-        _fail(WRONG_INPUT, str(error))
 
 
 def _built_in(what: str) -> list[dict[str, Any]]:
@@ -347,7 +341,7 @@ def _built_in(what: str) -> list[dict[str, Any]]:
             }
             for f in files
         ]
-    return _fail(WRONG_INPUT, f"list {what!r}: allowed: {', '.join(KINDS)}")
+    return fail(WRONG_INPUT, f"list {what!r}: allowed: {', '.join(KINDS)}")
 
 
 def _served_models() -> list[dict[str, Any]]:
@@ -377,109 +371,3 @@ def _served_models() -> list[dict[str, Any]]:
         }
         for m in engines
     ]
-
-
-# How things are said.
-
-
-def _say(text: str) -> None:
-    print(text, file=sys.stderr)
-
-
-def _fail(code: int, text: str) -> NoReturn:
-    _say(text)
-    raise typer.Exit(code)
-
-
-def _json(document: object) -> None:
-    print(json.dumps(document, indent=2, default=str))
-
-
-def _spin(text: str) -> None:
-    if sys.stderr.isatty():
-        print(f"\r\033[K{text}", end="", file=sys.stderr)
-
-
-@contextmanager
-def _progress(days: float, text: str) -> Iterator[Callable[[int], None] | None]:
-    """A bar on a terminal, nothing elsewhere."""
-    if not sys.stderr.isatty():
-        yield None
-        return
-    from rich.console import Console
-    from rich.progress import Progress
-
-    with Progress(console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(text, total=days)
-        yield lambda day: bar.update(task, completed=day)
-
-
-def _kpi_table(result: Any) -> None:
-    from sim.results.kpis_text import causes, rows
-
-    print(f"{result.scenario.name} · {result.policy} · seed {result.seed}")
-    for name, value, unit, meaning in rows(result.kpis):
-        print(f"  {name:30s}{value:>16s} {unit:11s} {meaning}"[: _width()].rstrip())
-    for line in causes(result.kpis):
-        print(line)
-    if result.recorder.serving is not None:
-        _serving_table(result)
-
-
-def _serving_table(result: Any) -> None:
-    names = {"SLO kept %": "slo_attainment_pct", "TTFT p50 s": "ttft_p50_s",
-             "p95": "ttft_p95_s", "p99": "ttft_p99_s", "TPOT p95 s": "tpot_p95_s",
-             "E2E p95 s": "e2e_p95_s", "J/token": "joules_per_token",
-             "USD/Mtoken": "energy_cost_usd_per_mtok"}  # fmt: skip
-    counts = {"served": "requests_served", "sent back": "requests_returned",
-              "refused": "requests_refused", "gave up": "requests_given_up"}  # fmt: skip
-    print(f"{'':30s}" + "".join(f"{name:>12s}" for name in (*counts, *names)))
-    for row in result.table("serving").to_pylist():
-        cells = [f"{row[key]:,}" for key in counts.values()]
-        cells += ["-" if row[k] is None else f"{row[k]:.4g}" for k in names.values()]
-        name = f"{row['scope']} {row['name']}"
-        print(f"  {name:28.28s}" + "".join(f"{cell:>12s}" for cell in cells))
-
-
-def _width() -> int:
-    """Columns of the terminal; text that goes to a file is not cut."""
-    return shutil.get_terminal_size().columns if sys.stdout.isatty() else 1000
-
-
-def _validation_table(checks: list[Any]) -> None:
-    """Expected beside simulated; a long row of exact checks in one line, misses always shown."""
-    groups: dict[str, list[Any]] = {}
-    for check_ in checks:
-        groups.setdefault(check_.check, []).append(check_)
-    print(f"{'':44s}{'expected':>12s}{'simulated':>12s}")
-    for name, group in groups.items():
-        held = sum(c.ok for c in group)
-        print(f"{name}: {held} of {len(group)} hold; {group[0].tolerance.split(';')[0]}")
-        for c in group if len(group) <= 60 else [c for c in group if not c.ok]:
-            values = "".join(
-                f"{f'{v:,.6g}' if isinstance(v, float) else v:>12s}"
-                for v in (c.expected, c.simulated)
-            )
-            print(f"  {c.item:42.42s}{values} {c.unit}{'' if c.ok else '   MISSED'}")
-            if "explained" in c.tolerance or not c.ok:
-                print(f"      {c.tolerance} ({c.source})")
-
-
-def _table(title: str, rows: list[dict[str, Any]]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    if not rows:
-        print("nothing")
-        return
-    table = Table(title=title or None, box=None, pad_edge=False)
-    for name, value in rows[0].items():
-        number = isinstance(value, int | float) and not isinstance(value, bool)
-        table.add_column(name, justify="right" if number else "left", overflow="fold")
-    for row in rows:
-        table.add_row(*(f"{v:,.6g}" if isinstance(v, float) else str(v) for v in row.values()))
-    Console().print(table)
-
-
-if __name__ == "__main__":
-    main()

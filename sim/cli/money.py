@@ -1,46 +1,46 @@
-"""Commands about money: `tornado`."""
+"""Commands about money: tornado."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-ScenarioArgument = Annotated[str, typer.Argument(help="A scenario folder, or one of configs/.")]
+from sim.cli.commands import app
+from sim.cli.inputs import Json, ScenarioArgument, Sets, load_scenario, told
+from sim.cli.words import WRONG_INPUT, fail, say, say_json, say_table
 
 
+@app.command()
 def tornado(
     scenario: ScenarioArgument,
-    kpi: Annotated[
-        str | None, typer.Option(help="Default: equity_usd, or gross_margin_usd without it.")
-    ] = None,
+    kpi: Annotated[str, typer.Option(help="What is looked at.")] = "equity_usd",
     policy: Annotated[
         str | None, typer.Option(help="Built-in name or package.module:Class")
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="The luck of all runs.")] = 1,
     days: Annotated[float | None, typer.Option(help="Length of the runs [d].")] = None,
-    set_: Annotated[list[str] | None, typer.Option("--set", help="KEY=VALUE")] = None,
+    set_: Sets = None,
     change: Annotated[float, typer.Option(help="Share by which each factor moves.")] = 0.10,
     factor: Annotated[
         list[str] | None, typer.Option(help="A factor of [what_if]; default: all that matter.")
     ] = None,
     workers: Annotated[int, typer.Option(min=1, help="Runs at the same time.")] = 1,
     out: Annotated[Path | None, typer.Option(help="Folder.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
+    as_json: Json = False,
 ) -> None:
     """How far a KPI moves with each factor of [what_if]: a table and tornado.png."""
-    import pyarrow.parquet as pq
+    with told():
+        loaded = load_scenario(scenario, set_, days)
+        import pyarrow.parquet as pq
 
-    from sim import cli
-    from sim.report.tornado import draw_tornado
-    from sim.studies.tornado import tornado as study
+        from sim.report.tornado import draw_tornado
+        from sim.studies.tornado import tornado as study
 
-    with cli._told():
-        loaded = cli._load(scenario, set_, days)
         chosen = tuple(factor) if factor else None
         try:
             table = study(loaded, kpi, policy, seed, change, chosen, workers)
         except ValueError as error:
-            cli._fail(cli.WRONG_INPUT, f"tornado: {error}")
+            fail(WRONG_INPUT, f"tornado: {error}")
         folder = out or Path("runs") / f"{loaded.name}-tornado-{seed}"
         folder.mkdir(parents=True, exist_ok=True)
         horizon = loaded.horizon
@@ -52,7 +52,7 @@ def tornado(
         pq.write_table(table, folder / "tornado.parquet", compression="zstd")
     rows = table.to_pylist()
     if as_json:
-        cli._json({"scenario": loaded.name, "seed": seed, "out": str(folder), "rows": rows})
+        say_json({"scenario": loaded.name, "seed": seed, "out": str(folder), "rows": rows})
         return
-    cli._table(f"{rows[0]['kpi']}, each factor {change:.0%} lower and higher", rows)
-    cli._say(f"written: {folder}")
+    say_table(f"{rows[0]['kpi']}, each factor {change:.0%} lower and higher", rows)
+    say(f"written: {folder}")

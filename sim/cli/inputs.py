@@ -1,0 +1,76 @@
+"""How the command line reads what it is given."""
+
+import tomllib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import typer
+
+from sim.cli.words import FAILED, WRONG_INPUT, fail
+
+ROOT: Final = Path(__file__).parents[2]
+CONFIGS: Final = ROOT / "configs"
+EXPERIMENTS: Final = ROOT / "experiments"
+
+ScenarioArgument = Annotated[str, typer.Argument(help="A scenario folder, or one of configs/.")]
+Sets = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="KEY=VALUE, e.g. horizon.days=7 or sites.alpha.power_limit_mw=20"),
+]
+Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
+
+
+def experiment_file(name: str) -> Path | None:
+    """The file of an experiment: a path to a .toml, or a name in experiments/; None otherwise."""
+    path = Path(name)
+    if path.suffix == ".toml" and path.name != "scenario.toml":
+        return path
+    shipped = EXPERIMENTS / f"{name}.toml"
+    return shipped if shipped.is_file() and not path.exists() else None
+
+
+def load_scenario(scenario: str, sets: list[str] | None, days: float | None) -> Any:
+    """A scenario by folder or shipped name, with changes. Exits with 2 where they make no sense."""
+    from sim.scenario import load
+
+    path = Path(scenario)
+    if not path.exists() and (CONFIGS / scenario).is_dir():
+        path = CONFIGS / scenario
+    overrides: dict[str, Any] = {}
+    for text in sets or []:
+        key, equals, value = text.partition("=")
+        if not equals or not key:
+            fail(WRONG_INPUT, f"--set {text!r}: write KEY=VALUE")
+        overrides[key] = value_of(value)
+    if days is not None:
+        overrides["horizon.days"] = days
+    return load(path, overrides)
+
+
+def value_of(text: str) -> Any:
+    """A TOML value, or a string where the text is none."""
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+@contextmanager
+def told() -> Iterator[None]:
+    """Wrong input and failures of a run become one message and an exit code."""
+    from sim.policy import PolicyError
+    from sim.scenario import ScenarioError
+    from sim.studies.problems import ExecutorError, StudyError
+
+    try:
+        yield
+    except (ScenarioError, PolicyError) as error:
+        fail(WRONG_INPUT, str(error))
+    except ExecutorError as error:
+        fail(WRONG_INPUT, str(error))
+    except StudyError as error:
+        fail(FAILED, str(error))
+    except (FileExistsError, PermissionError) as error:
+        fail(WRONG_INPUT, str(error))

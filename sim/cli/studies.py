@@ -1,0 +1,134 @@
+"""Commands of many runs: sweep and compare."""
+
+import os
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sim.cli.commands import app
+from sim.cli.inputs import Json, ScenarioArgument, Sets, experiment_file, load_scenario, told
+from sim.cli.words import FAILED, WRONG_INPUT, cell_progress, fail, say, say_json
+
+Workers = Annotated[
+    int | None, typer.Option(min=1, help="Local processes, one thread each; default: all cores.")
+]
+Scheduler = Annotated[
+    str | None, typer.Option(help="Address of a running Dask scheduler, tcp://host:port.")
+]
+SHOWN_FAILURES = 5
+
+
+@app.command()
+def sweep(
+    experiment: Annotated[str, typer.Argument(help="An experiment file, or one of experiments/.")],
+    workers: Workers = None,
+    scheduler: Scheduler = None,
+    resume: Annotated[bool, typer.Option(help="Redo only what is unfinished.")] = False,
+    out: Annotated[Path | None, typer.Option(help="Result folder.")] = None,
+    as_json: Json = False,
+) -> None:
+    """All cells of an experiment, on local processes or on a running Dask cluster."""
+    file = experiment_file(experiment)
+    if file is None:
+        fail(WRONG_INPUT, f"{experiment}: not an experiment file (.toml) nor one of experiments/")
+    began = time.perf_counter()
+    with told():
+        from sim.report.sweep import draw_sweep
+        from sim.studies.plan import plan
+        from sim.studies.summary import document, lines, summarise
+        from sim.studies.sweep import sweep as run_sweep
+
+        planned = plan(file)
+        with cell_progress(planned.name) as tick:
+            result = run_sweep(planned, out, workers or _cores(), scheduler, resume, tick)
+        asked = planned.experiment
+        summary = summarise(result.cells, asked.factors, asked.kpis, asked.pareto)
+        draw_sweep(summary, result.cells, planned.name, result.folder)
+    failures = result.failures
+    for row in failures[:SHOWN_FAILURES]:
+        what = ", ".join(f"{n}={row[n]}" for n in (*asked.factors, "policy", "seed"))
+        say(f"failed: {what}: {row['error']}")
+    if as_json:
+        counts = {"rows": len(planned.rows), "cells": planned.cells, "reused": result.reused}
+        say_json({"experiment": planned.name, "out": str(result.folder), **counts,
+                  "failures": [_failure(row, asked.factors) for row in failures],
+                  **document(summary)})  # fmt: skip
+    else:
+        for line in lines(summary, planned.name, asked.description):
+            print(line)
+    wall_s = time.perf_counter() - began
+    say(
+        f"{planned.cells - result.reused} cells run, {result.reused} there already, in "
+        f"{wall_s:.1f} s: {result.folder}"
+    )
+    if failures:
+        say(f"{len(failures)} of {len(planned.rows)} failed; {result.folder}/failures has why")
+        raise typer.Exit(FAILED)
+
+
+@app.command()
+def compare(
+    scenario: ScenarioArgument,
+    policy: Annotated[
+        list[str] | None, typer.Option(help="Built-in name or package.module:Class; two or more")
+    ] = None,
+    seeds: Annotated[
+        int | None, typer.Option(min=1, help="How many; with --until, the most. 32 (until: 256)")
+    ] = None,
+    kpi: Annotated[list[str] | None, typer.Option(help="KPIs; default gross_margin_usd.")] = None,
+    until: Annotated[
+        str | None, typer.Option(help="half-width=1% (of the first policy's mean) or =5000")
+    ] = None,
+    level: Annotated[float, typer.Option(help="Confidence level.")] = 0.95,
+    bound: Annotated[bool, typer.Option(help="Regret against the clairvoyant bound.")] = True,
+    set_: Sets = None,
+    workers: Workers = None,
+    scheduler: Scheduler = None,
+    out: Annotated[Path | None, typer.Option(help="Result folder.")] = None,
+    as_json: Json = False,
+) -> None:
+    """The same luck for every policy: paired differences with intervals, and regret."""
+    began = time.perf_counter()
+    with told():
+        loaded = load_scenario(scenario, set_, None)
+        from sim.report.comparison import draw_comparison
+        from sim.studies.compare import CLAIRVOYANT, bound_exists
+        from sim.studies.compare import compare as run_comparison
+        from sim.studies.verdicts import document, lines, save
+
+        folder = out or Path("runs") / f"{loaded.name}-comparison"
+        with cell_progress(loaded.name) as tick:
+            try:
+                result = run_comparison(
+                    loaded,
+                    policy or [],
+                    seeds or (256 if until else 32),
+                    kpis=kpi or ("gross_margin_usd",),
+                    level=level,
+                    until=until,
+                    bound=CLAIRVOYANT if bound and bound_exists() else None,
+                    workers=workers or _cores(),
+                    scheduler=scheduler,
+                    out=folder,
+                    progress=tick,
+                )
+            except ValueError as error:
+                fail(WRONG_INPUT, f"compare: {error}")
+        draw_comparison(result, folder)
+        save(result, folder)
+    if as_json:
+        say_json({"out": str(folder), **document(result)})
+    else:
+        for line in lines(result):
+            print(line)
+    say(f"{len(result.cells)} cells in {time.perf_counter() - began:.1f} s: {folder}")
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _failure(row: dict[str, object], factors: list[str]) -> dict[str, object]:
+    return {n: row[n] for n in ("key", *factors, "policy", "seed", "error")}

@@ -1,0 +1,142 @@
+"""How the command line speaks: messages, JSON, tables, progress."""
+
+import json
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, NoReturn
+
+import typer
+
+FAILED, WRONG_INPUT, MISSED = 1, 2, 3
+
+
+def say(text: str) -> None:
+    """A message on stderr."""
+    print(text, file=sys.stderr)
+
+
+def fail(code: int, text: str) -> NoReturn:
+    """A message and an exit code."""
+    say(text)
+    raise typer.Exit(code)
+
+
+def say_json(document: object) -> None:
+    """One JSON document on stdout."""
+    print(json.dumps(document, indent=2, default=str))
+
+
+def spin(text: str) -> None:
+    """What is being done, on a terminal only."""
+    if sys.stderr.isatty():
+        print(f"\r\033[K{text}", end="", file=sys.stderr)
+
+
+@contextmanager
+def cell_progress(text: str) -> Iterator[Callable[[int, int], None] | None]:
+    """A bar of cells with the time that is left, on a terminal; nothing elsewhere."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    columns = (
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("cells"),
+        TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(),
+    )  # fmt: skip
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(text, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+@contextmanager
+def progress(days: float, text: str) -> Iterator[Callable[[int], None] | None]:
+    """A bar on a terminal, nothing elsewhere."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(text, total=days)
+        yield lambda day: bar.update(task, completed=day)
+
+
+def kpi_table(result: Any) -> None:
+    """The KPIs of a run, and the causes of missing hashrate."""
+    from sim.results.kpis_text import causes, rows
+
+    print(f"{result.scenario.name} · {result.policy} · seed {result.seed}")
+    for name, value, unit, meaning in rows(result.kpis):
+        print(f"  {name:30s}{value:>16s} {unit:11s} {meaning}"[: _width()].rstrip())
+    for line in causes(result.kpis):
+        print(line)
+    if result.recorder.serving is not None:
+        _serving_table(result)
+
+
+def _serving_table(result: Any) -> None:
+    names = {"SLO kept %": "slo_attainment_pct", "TTFT p50 s": "ttft_p50_s",
+             "p95": "ttft_p95_s", "p99": "ttft_p99_s", "TPOT p95 s": "tpot_p95_s",
+             "E2E p95 s": "e2e_p95_s", "J/token": "joules_per_token",
+             "USD/Mtoken": "energy_cost_usd_per_mtok"}  # fmt: skip
+    counts = {"served": "requests_served", "sent back": "requests_returned",
+              "refused": "requests_refused", "gave up": "requests_given_up"}  # fmt: skip
+    print(f"{'':30s}" + "".join(f"{name:>12s}" for name in (*counts, *names)))
+    for row in result.table("serving").to_pylist():
+        cells = [f"{row[key]:,}" for key in counts.values()]
+        cells += ["-" if row[k] is None else f"{row[k]:.4g}" for k in names.values()]
+        name = f"{row['scope']} {row['name']}"
+        print(f"  {name:28.28s}" + "".join(f"{cell:>12s}" for cell in cells))
+
+
+def _width() -> int:
+    """Columns of the terminal; text that goes to a file is not cut."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else 1000
+
+
+def validation_table(checks: list[Any]) -> None:
+    """Expected beside simulated; a long row of exact checks in one line, misses always shown."""
+    groups: dict[str, list[Any]] = {}
+    for check_ in checks:
+        groups.setdefault(check_.check, []).append(check_)
+    print(f"{'':44s}{'expected':>12s}{'simulated':>12s}")
+    for name, group in groups.items():
+        held = sum(c.ok for c in group)
+        print(f"{name}: {held} of {len(group)} hold; {group[0].tolerance.split(';')[0]}")
+        for c in group if len(group) <= 60 else [c for c in group if not c.ok]:
+            values = "".join(
+                f"{f'{v:,.6g}' if isinstance(v, float) else v:>12s}"
+                for v in (c.expected, c.simulated)
+            )
+            print(f"  {c.item:42.42s}{values} {c.unit}{'' if c.ok else '   MISSED'}")
+            if "explained" in c.tolerance or not c.ok:
+                print(f"      {c.tolerance} ({c.source})")
+
+
+def say_table(title: str, rows: list[dict[str, Any]]) -> None:
+    """Rows of equal keys as a table; numbers to the right."""
+    from rich.console import Console
+    from rich.table import Table
+
+    if not rows:
+        print("nothing")
+        return
+    table = Table(title=title or None, box=None, pad_edge=False)
+    for name, value in rows[0].items():
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        table.add_column(name, justify="right" if number else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(f"{v:,.6g}" if isinstance(v, float) else str(v) for v in row.values()))
+    Console().print(table)

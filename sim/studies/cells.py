@@ -1,0 +1,182 @@
+"""A cell: one run of a study, with a key that says all that determines its bytes."""
+
+import io
+import json
+import pickle
+import time
+import traceback
+import zlib
+from dataclasses import dataclass, field
+from functools import cache, cached_property, lru_cache
+from hashlib import sha256
+from importlib.metadata import version
+from typing import Any, Final, NamedTuple
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from sim.policies import BUILTIN
+from sim.policy import Policy, PolicyError, load_policy
+from sim.results.result import LIBRARIES, RunResult
+from sim.runner import run
+from sim.scenario import Scenario, load
+from sim.studies.experiment import Keep
+
+SCENARIOS_HELD: Final = 4  # by each worker: cells come ordered by scenario
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A scenario folder and what to change in it; `sha256` is that of the resolved scenario."""
+
+    sha256: str
+    path: str = field(compare=False)
+    changes: dict[str, Any] = field(compare=False)
+
+    def load(self) -> Scenario:
+        """The scenario. Raises ValueError if its files have changed since the study began."""
+        scenario = load(self.path, self.changes)
+        if scenario.sha256() != self.sha256:
+            raise ValueError(f"{self.path}: files have changed since the study began")
+        return scenario
+
+
+@dataclass(frozen=True)
+class Frozen:
+    """A scenario as bytes, for workers that do not see its files, or where it has none."""
+
+    sha256: str
+    content: bytes = field(compare=False, repr=False)
+
+    @classmethod
+    def of(cls, scenario: Scenario, sha: str = "") -> "Frozen":
+        """Freeze a scenario."""
+        return cls(sha or scenario.sha256(), zlib.compress(pickle.dumps(scenario), 1))
+
+    def load(self) -> Scenario:
+        """The scenario."""
+        scenario: Scenario = pickle.loads(zlib.decompress(self.content))
+        return scenario
+
+
+Source = Recipe | Frozen
+
+
+@lru_cache(maxsize=SCENARIOS_HELD)
+def scenario_of(source: Source) -> Scenario:
+    """A source's scenario: loaded once by each worker, equal by hash."""
+    return source.load()
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A resolved scenario, a policy with its parameters, and a seed.
+
+    A policy that is an object travels as `pickled`; `policy` is then its class.
+    """
+
+    source: Source
+    policy: str
+    parameters: dict[str, Any] = field(hash=False)
+    seed: int
+    pickled: bytes = field(default=b"", repr=False)
+
+    @cached_property
+    def key(self) -> str:
+        """SHA-256 of the scenario's hash, the policy with its parameters, and the seed."""
+        content: dict[str, Any] = {
+            "scenario": self.source.sha256,
+            "policy": self.policy,
+            "parameters": self.parameters,
+            "seed": self.seed,
+        }
+        if self.pickled:
+            content["object"] = sha256(self.pickled).hexdigest()
+        text = json.dumps(content, sort_keys=True, separators=(",", ":"), default=str)
+        return sha256(text.encode()).hexdigest()
+
+    def decider(self) -> Policy:
+        """A fresh policy: what one run has learnt must not reach another."""
+        if self.pickled:
+            policy: Policy = pickle.loads(self.pickled)
+            return policy
+        return load_policy(self.policy, self.parameters, BUILTIN)
+
+    def manifest(self, name: str) -> dict[str, Any]:
+        """What made this cell's result; the resolved scenario stands in scenarios.parquet."""
+        return {
+            "status": "complete",
+            "key": self.key,
+            "scenario": name,
+            "scenario_sha256": self.source.sha256,
+            "policy": self.policy,
+            "policy_parameters": self.parameters,
+            "seed": self.seed,
+            "versions": versions(),
+        }
+
+
+def pickled(policy: Policy) -> bytes:
+    """A policy object as bytes. Raises PolicyError if it cannot be pickled."""
+    try:
+        return pickle.dumps(policy)
+    except Exception as error:  # whatever an author's object raises
+        name = type(policy).__qualname__
+        raise PolicyError(f"policy {name}: cannot be pickled: {error}") from None
+
+
+class Outcome(NamedTuple):
+    """What a worker sends back: the files of the cell's folder, or why there are none."""
+
+    files: dict[str, bytes]
+    kpis: dict[str, float | None]
+    error: str = ""
+    trace: str = ""
+
+
+def run_cell(cell: Cell, keep: Keep = "small") -> Outcome:
+    """Run a cell. Whoever calls writes the files: a worker needs no disk that others see."""
+    began = time.perf_counter()
+    try:
+        scenario = scenario_of(cell.source)
+        loaded = time.perf_counter()
+        result = run(scenario, cell.decider(), cell.seed)
+        ran = time.perf_counter()
+        files = _tables(result, keep)
+        files["kpis.json"] = _json(result.kpis)
+        files["manifest.json"] = _json(cell.manifest(scenario.name))
+    except Exception as error:  # one cell's failure is a result, not the end of the study
+        return Outcome({}, {}, f"{type(error).__name__}: {error}", traceback.format_exc())
+    ended = time.perf_counter()
+    timing = {"load_s": loaded - began, "run_s": ran - loaded, "encode_s": ended - ran}
+    files["timing.json"] = _json(timing)
+    return Outcome(files, result.kpis)
+
+
+@cache
+def versions() -> dict[str, str]:
+    """Versions of what a result depends on."""
+    return {name: version(name) for name in LIBRARIES}
+
+
+def _tables(result: RunResult, keep: Keep) -> dict[str, bytes]:
+    if keep == "kpis":
+        return {}
+    if keep == "small":
+        recorder = result.recorder
+        return {
+            "fleet.parquet": encoded(recorder.fleet_table()),
+            "events.parquet": encoded(recorder.events_table()),
+        }
+    return {f"{name}.parquet": encoded(table) for name, table in result.tables.items()}
+
+
+def encoded(table: pa.Table) -> bytes:
+    """A table as a Parquet file."""
+    sink = io.BytesIO()
+    pq.write_table(table, sink, compression="zstd")
+    return sink.getvalue()
+
+
+def _json(content: object) -> bytes:
+    return (json.dumps(content, indent=2) + "\n").encode()

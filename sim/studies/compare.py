@@ -1,0 +1,370 @@
+"""Policies under the same luck: paired differences, how sure they are, and what is said of them."""
+
+import shutil
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib import import_module
+from importlib.util import find_spec
+from itertools import combinations
+from pathlib import Path
+from typing import Any, Final, Literal, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+
+from sim.policy import Policy
+from sim.scenario import Scenario, load
+from sim.scenario.problems import suggest
+from sim.studies.cells import Cell, Frozen, Source, pickled, scenario_of
+from sim.studies.executors import execute
+from sim.studies.experiment import DEFAULT_KPI, Keep, PolicyChoice
+from sim.studies.kpis import is_indicator, known
+from sim.studies.plan import Row, chosen
+from sim.studies.problems import StudyError
+from sim.studies.statistics import (
+    Estimate,
+    Floats,
+    Interval,
+    discordant_p,
+    estimate,
+    holm,
+    looks,
+    ratio_interval,
+    spent_level,
+    variance_reduction,
+    wilson_interval,
+)
+from sim.studies.sweep import Progress, Record, cells_table, open_folder, run_cells
+
+FIRST_LOOK: Final = 8  # seeds before a sequential comparison looks for the first time
+CLAIRVOYANT: Final = "clairvoyant"
+BOUND_MODULE: Final = "sim.studies.bound"
+Bounds = Callable[[Scenario, int], Any] | Mapping[int, float] | Literal["clairvoyant"]
+
+
+class Target(NamedTuple):
+    """When a sequential comparison stops: every paired interval is at most so wide."""
+
+    half_width: float
+    relative: bool  # to the mean of the first policy, else in the KPI's unit
+
+    @classmethod
+    def of(cls, text: str) -> "Target":
+        """Read `half-width=1%` or `half-width=5000`. Raises ValueError."""
+        name, equals, value = text.partition("=")
+        try:
+            width = float(value.removesuffix("%"))
+        except ValueError:
+            width = 0.0
+        if name.strip() != "half-width" or not equals or not width > 0:
+            raise ValueError(f"{text!r}: write half-width=1% or half-width=5000 (above 0)")
+        return cls(width / 100, True) if value.endswith("%") else cls(width, False)
+
+
+class Mean(NamedTuple):
+    """A KPI of a policy over the seeds."""
+
+    policy: str
+    kpi: str
+    estimate: Estimate
+    share: Interval | None  # Wilson's, of a KPI that says yes or no
+
+
+class Difference(NamedTuple):
+    """A KPI of policy `a` less that of `b`, seed by seed."""
+
+    kpi: str
+    a: str
+    b: str
+    estimate: Estimate
+    p_adjusted: float  # Holm over all comparisons, times the number of looks
+    variance_reduction: float  # by pairing: so many times fewer seeds
+    mean_a: float
+    mean_b: float
+
+
+class Regret(NamedTuple):
+    """What a policy earns less than the clairvoyant bound."""
+
+    policy: str
+    usd: Estimate
+    percent: float  # ratio of the means
+    percent_interval: Interval
+    above_bound: int  # seeds in which it earned more: then bound or simulator is wrong
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What `sim.compare` returns. `values[kpi]` has the shape (policy, seed)."""
+
+    scenario: str
+    policies: tuple[str, ...]
+    seeds: tuple[int, ...]
+    level: float  # that all looks together keep
+    interval_level: float  # of each interval that is shown
+    looks: tuple[int, ...]
+    reached: bool | None  # the wished half-width; None: none was wished
+    values: dict[str, Floats] = field(repr=False)
+    means: tuple[Mean, ...]
+    differences: tuple[Difference, ...]
+    regrets: tuple[Regret, ...]
+    cells: pa.Table = field(repr=False)
+
+
+def compare(
+    scenario: Scenario | str | Path,
+    policies: Sequence[str | PolicyChoice | Policy],
+    seeds: int | Sequence[int] = 32,
+    *,
+    kpis: Sequence[str] = (DEFAULT_KPI,),
+    level: float = 0.95,
+    until: Target | str | None = None,
+    bound: Bounds | None = None,
+    workers: int = 1,
+    scheduler: str | None = None,
+    out: str | Path | None = None,
+    keep: Keep = "small",
+    progress: Progress | None = None,
+) -> Comparison:
+    """Compare policies under common random numbers: the same seeds for all.
+
+    Args:
+        scenario: from `sim.load`, or a folder.
+        policies: names, "package.module:Class", `PolicyChoice` with parameters, or objects.
+        seeds: how many (1, 2, …) or which; with `until` the most.
+        kpis: what is compared.
+        level: confidence level of everything that is said.
+        until: stop as soon as the interval of every paired difference has at most this half-width
+            ("half-width=1%" of the first policy's mean, "half-width=5000"). It looks at 8, 16, 32
+            … seeds; the error is spent on the looks in equal parts, so that the intervals hold at
+            whichever look it stops.
+        bound: "clairvoyant", a function of scenario and seed, or USD by seed: gives regret.
+        workers: local processes; above 1, policies that are objects must be importable there.
+        scheduler: address of a running Dask scheduler instead.
+        out: folder for the cells; default: nothing is kept.
+        keep: which tables of the cells.
+        progress: called with the numbers of cells ended and of all cells of the look.
+
+    Raises:
+        ValueError: if an argument makes no sense.
+        PolicyError: if a policy cannot be loaded or pickled.
+        StudyError: if a run fails: the seeds would not be the same for all.
+    """
+    given = scenario if isinstance(scenario, Scenario) else load(scenario)
+    target = Target.of(until) if isinstance(until, str) else until
+    chosen_seeds = tuple(range(1, seeds + 1)) if isinstance(seeds, int) else tuple(seeds)
+    _sensible(policies, chosen_seeds, kpis, level)
+    source = Frozen.of(given)
+    makers = _makers(given, source, policies)
+    for make in makers.values():
+        make(0).decider()
+    plan = looks(FIRST_LOOK, len(chosen_seeds)) if target is not None else (len(chosen_seeds),)
+    each = spent_level(level, len(plan))
+    folder = Path(tempfile.mkdtemp(prefix="hashwatt-")) if out is None else Path(out)
+    if out is not None:
+        open_folder(folder, "comparison", replace=True)
+    try:
+        records: dict[str, Record] = {}
+        for look in plan:
+            rows = [Row({}, p, make(s)) for p, make in makers.items() for s in chosen_seeds[:look]]
+            new = [row.cell for row in rows if row.cell.key not in records]
+            done, _ = run_cells(new, folder, keep, workers, scheduler, progress=progress)
+            records |= done
+            values = _values(rows, records, tuple(makers), kpis)
+            reached = None if target is None else _narrow(values, each, target)
+            if reached:
+                break
+    finally:
+        if out is None:
+            shutil.rmtree(folder, ignore_errors=True)
+    used = chosen_seeds[:look]
+    bounds = None if bound is None else _bounds(bound, given, source, used, workers, scheduler)
+    return Comparison(
+        scenario=given.name,
+        policies=tuple(makers),
+        seeds=used,
+        level=level,
+        interval_level=each,
+        looks=plan,
+        reached=reached,
+        values=values,
+        means=tuple(_means(values, tuple(makers), each)),
+        differences=tuple(_differences(values, tuple(makers), each, len(plan))),
+        regrets=tuple(_regrets(values, tuple(makers), bounds, each)),
+        cells=cells_table(rows, records),
+    )
+
+
+def _sensible(
+    policies: Sequence[Any], seeds: Sequence[int], kpis: Sequence[str], level: float
+) -> None:
+    if len(policies) < 2:
+        raise ValueError(f"policies: {len(policies)} given; a comparison needs two or more")
+    if not seeds or len(set(seeds)) < len(seeds) or min(seeds) < 0:
+        raise ValueError(f"seeds: {seeds!r}: allowed: one or more different numbers >= 0")
+    if not 0.5 <= level < 1:
+        raise ValueError(f"level = {level:g}: must be >= 0.5 and < 1")
+    for kpi in kpis:
+        if kpi not in known():
+            raise ValueError(f"kpi {kpi!r}: {suggest(kpi, known())}")
+
+
+Maker = Callable[[int], Cell]
+
+
+def _makers(
+    scenario: Scenario, source: Source, policies: Sequence[str | PolicyChoice | Policy]
+) -> dict[str, Maker]:
+    """By label of each policy: what makes its cell of a seed."""
+    makers: dict[str, Maker] = {}
+    for policy in policies:
+        choice = PolicyChoice(name=policy) if isinstance(policy, str) else policy
+        if isinstance(choice, PolicyChoice):
+            label = choice.title
+            name, parameters = chosen(scenario, choice)
+            content = b""
+        else:
+            kind = type(choice)
+            label, name, parameters = (
+                kind.__qualname__,
+                f"{kind.__module__}:{kind.__qualname__}",
+                {},
+            )
+            content = pickled(choice)
+        if label in makers:
+            if not content:
+                raise ValueError(f"policies: {label!r} stands there more than once; give a label")
+            label = f"{label}-{sum(name.startswith(label) for name in makers) + 1}"
+
+        def make(
+            seed: int, name: str = name, parameters: dict[str, Any] = parameters, b: bytes = content
+        ) -> Cell:
+            return Cell(source, name, parameters, seed, b)
+
+        makers[label] = make
+    return makers
+
+
+def _values(
+    rows: Sequence[Row], records: dict[str, Record], policies: Sequence[str], kpis: Sequence[str]
+) -> dict[str, Floats]:
+    """By KPI: (policy, seed)."""
+    for row in rows:
+        error = records[row.cell.key].error
+        if error:
+            raise StudyError(f"policy {row.policy}, seed {row.cell.seed} failed: {error}")
+    values = {}
+    for kpi in kpis:
+        found = [records[row.cell.key].kpis.get(kpi) for row in rows]
+        if any(value is None for value in found):
+            raise StudyError(f"kpi {kpi}: has no meaning in every run of this scenario")
+        values[kpi] = np.array(found, dtype=np.float64).reshape(len(policies), -1)
+    return values
+
+
+def _narrow(values: dict[str, Floats], level: float, target: Target) -> bool:
+    """Whether the interval of every paired difference is as narrow as was wished."""
+    for table in values.values():
+        widest = target.half_width * (abs(float(table[0].mean())) if target.relative else 1.0)
+        for a, b in combinations(table, 2):
+            if not estimate(a - b, level, resamples=0).t.half_width <= widest:
+                return False
+    return True
+
+
+def _means(values: dict[str, Floats], policies: Sequence[str], level: float) -> list[Mean]:
+    return [
+        Mean(
+            policy,
+            kpi,
+            estimate(row, level),
+            wilson_interval(int(row.sum()), len(row), level) if is_indicator(kpi) else None,
+        )
+        for kpi, table in values.items()
+        for policy, row in zip(policies, table, strict=True)
+    ]
+
+
+def _differences(
+    values: dict[str, Floats], policies: Sequence[str], level: float, looks_: int
+) -> list[Difference]:
+    pairs = [(kpi, a, b) for kpi in values for a, b in combinations(range(len(policies)), 2)]
+    found = [estimate(values[kpi][a] - values[kpi][b], level) for kpi, a, b in pairs]
+    p = [
+        discordant_p(values[kpi][a], values[kpi][b]) if is_indicator(kpi) else e.p
+        for (kpi, a, b), e in zip(pairs, found, strict=True)
+    ]
+    adjusted = np.minimum(holm(p) * looks_, 1.0)
+    return [
+        Difference(
+            kpi=kpi,
+            a=policies[a],
+            b=policies[b],
+            estimate=e,
+            p_adjusted=float(q),
+            variance_reduction=variance_reduction(values[kpi][a], values[kpi][b]),
+            mean_a=float(values[kpi][a].mean()),
+            mean_b=float(values[kpi][b].mean()),
+        )
+        for (kpi, a, b), e, q in zip(pairs, found, adjusted, strict=True)
+    ]
+
+
+def _regrets(
+    values: dict[str, Floats], policies: Sequence[str], bounds: Floats | None, level: float
+) -> list[Regret]:
+    if bounds is None or DEFAULT_KPI not in values:
+        return []
+    return [
+        Regret(
+            policy=policy,
+            usd=estimate(bounds - earned, level),
+            percent=100.0 * float((bounds - earned).mean()) / abs(float(bounds.mean())),
+            percent_interval=ratio_interval(100.0 * (bounds - earned), np.abs(bounds), level),
+            above_bound=int((earned > bounds + 1e-6 * np.abs(bounds)).sum()),
+        )
+        for policy, earned in zip(policies, values[DEFAULT_KPI], strict=True)
+    ]
+
+
+def bound_exists() -> bool:
+    """Whether the clairvoyant bound is part of this installation."""
+    return find_spec(BOUND_MODULE) is not None
+
+
+@dataclass(frozen=True)
+class _BoundCell:
+    source: Source
+    seed: int
+
+
+def _clairvoyant_usd(cell: _BoundCell) -> float:
+    bound = import_module(BOUND_MODULE).bound
+    return float(bound(scenario_of(cell.source), cell.seed).usd)
+
+
+def _bounds(
+    bound: Bounds,
+    scenario: Scenario,
+    source: Source,
+    seeds: Sequence[int],
+    workers: int,
+    scheduler: str | None,
+) -> Floats:
+    """USD (seed,)."""
+    if isinstance(bound, Mapping):
+        by_seed = {seed: float(bound[seed]) for seed in seeds}
+    elif callable(bound):
+        by_seed = {}
+        for seed in seeds:
+            found: Any = bound(scenario, seed)
+            by_seed[seed] = float(getattr(found, "usd", found))
+    else:
+        by_seed = {}
+        cells = [_BoundCell(source, seed) for seed in seeds]
+        for cell, usd, error in execute(_clairvoyant_usd, cells, workers, scheduler):
+            if usd is None:
+                raise StudyError(f"bound of seed {cell.seed}: {error}")
+            by_seed[cell.seed] = usd
+    return np.array([by_seed[seed] for seed in seeds], dtype=np.float64)

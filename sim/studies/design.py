@@ -1,0 +1,57 @@
+"""From an experiment to its points: each a set of changes to the scenario, with a label."""
+
+from itertools import product
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from sim.studies.experiment import Design, Experiment
+
+
+class Point(NamedTuple):
+    """One variant of the scenario: level or value of every factor, and the changes they mean."""
+
+    levels: dict[str, str | float]
+    changes: dict[str, Any]
+
+
+def points_of(experiment: Experiment) -> list[Point]:
+    """All points: the full factorial over the axes, or the sampled design."""
+    if experiment.design is not None:
+        return sampled(experiment.design, experiment.changes)
+    axes = experiment.axes
+    return [
+        Point(
+            levels=dict(zip(axes, names, strict=True)),
+            changes=experiment.changes
+            | {
+                k: v
+                for axis, name in zip(axes, names, strict=True)
+                for k, v in axes[axis][name].items()
+            },
+        )
+        for names in product(*axes.values())
+    ]
+
+
+def sampled(design: Design, changes: dict[str, Any]) -> list[Point]:
+    """Points of a Latin hypercube or of a scrambled Sobol' sequence (scipy.stats.qmc)."""
+    from scipy.stats import qmc  # a second to import, and workers import this module
+
+    dimensions = len(design.ranges)
+    if design.method == "sobol":
+        # Sobol' points are balanced in powers of two; a part of the next power is taken.
+        exponent = max(0, (design.points - 1).bit_length())
+        sampler = qmc.Sobol(dimensions, rng=np.random.default_rng(design.seed))
+        unit = sampler.random_base2(exponent)[: design.points]
+    else:
+        sampler_ = qmc.LatinHypercube(dimensions, rng=np.random.default_rng(design.seed))
+        unit = sampler_.random(design.points)
+    points = []
+    for row in unit:
+        values = {
+            key: range_.at(float(u))
+            for (key, range_), u in zip(design.ranges.items(), row, strict=True)
+        }
+        points.append(Point(levels=dict(values), changes=changes | values))
+    return points

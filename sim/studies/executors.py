@@ -1,0 +1,245 @@
+"""Who runs the cells: this process, local processes, or a running Dask cluster.
+
+All three call the same function with the same items and yield `(item, result, error)` in the order
+in which they finish; nothing else may depend on who ran.
+"""
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Callable, Generator, Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from dataclasses import replace
+from itertools import islice
+from typing import Any, Final, Protocol, TypeVar, cast
+
+import pyarrow as pa
+
+from sim.studies.cells import Frozen, Source
+from sim.studies.problems import ExecutorError
+
+
+class Sourced(Protocol):
+    """What can be run elsewhere: a dataclass that says where its scenario comes from."""
+
+    @property
+    def source(self) -> Source:
+        """Where its scenario comes from."""
+
+
+Item = TypeVar("Item", bound=Sourced)
+Result = TypeVar("Result")
+Task = Callable[[Item], Result]
+Finished = Iterator[tuple[Item, Result | None, str]]
+
+MOST_DEATHS: Final = 2  # of workers that a cell had to itself: then it is the cell's fault
+DASK_RETRIES: Final = 3
+DASK_WINDOW: Final = 8  # cells handed in ahead for each of the cluster's threads
+THREADS: Final = (
+    "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS",
+)  # fmt: skip
+
+
+NO_START: Final = (
+    "local processes cannot start; a script that asks for workers must be a file and begin its "
+    "work under `if __name__ == '__main__':`"
+)
+
+
+def execute(
+    task: Task[Item, Result],
+    items: Iterable[Item],
+    workers: int = 1,
+    scheduler: str | None = None,
+) -> Finished[Item, Result]:
+    """Run a task for every item (a dataclass with a `source`) and yield what comes, as it comes.
+
+    Args:
+        task: an importable function; its exceptions come back as `error`.
+        items: what it is called with; taken as there is room for them.
+        workers: local processes; 1: this process.
+        scheduler: address of a running Dask scheduler (`tcp://host:port`) instead.
+
+    Raises:
+        ExecutorError: if dask is not installed, or nobody answers at the address.
+    """
+    if scheduler is not None:
+        return _cluster(task, items, scheduler)
+    return _here(task, items) if workers <= 1 else _processes(task, items, workers)
+
+
+def _here(task: Task[Item, Result], items: Iterable[Item]) -> Finished[Item, Result]:
+    for item in items:
+        try:
+            result = task(item)
+        except Exception as error:  # as it would come back from another process
+            yield item, None, _told(error)
+        else:
+            yield item, result, ""
+
+
+def _processes(
+    task: Task[Item, Result], items: Iterable[Item], workers: int
+) -> Finished[Item, Result]:
+    """Local processes. When a worker dies, the pool is built anew and nothing is lost."""
+    waiting = iter(items)
+    with _one_thread_each():
+        while fallen := (yield from _until_a_death(task, waiting, workers)):
+            yield from _alone(task, fallen)
+
+
+def _until_a_death(
+    task: Task[Item, Result], waiting: Iterator[Item], workers: int
+) -> Generator[tuple[Item, Result | None, str], None, list[Item]]:
+    """Run items until none is left, or a worker dies; returns those that were under way then."""
+    running: dict[Future[Result], Item] = {}
+    fallen: list[Item] = []
+    pool = _pool(workers)
+    ready = pool.submit(_ready)
+    try:
+        while True:
+            for item in islice(waiting, 0 if fallen else 2 * workers - len(running)):
+                try:
+                    running[pool.submit(task, item)] = item
+                except BrokenProcessPool:
+                    fallen.append(item)
+            if fallen and isinstance(ready.exception(), BrokenProcessPool):
+                raise ExecutorError(NO_START)
+            if not running:
+                return fallen
+            for future in wait(running, return_when=FIRST_COMPLETED).done:
+                item = running.pop(future)
+                error = future.exception()
+                if isinstance(error, BrokenProcessPool):
+                    fallen.append(item)
+                elif error is not None:
+                    yield item, None, _told(error)
+                else:
+                    yield item, future.result(), ""
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _alone(task: Task[Item, Result], items: Iterable[Item]) -> Finished[Item, Result]:
+    """Run each item with nothing beside it: only so can one tell which takes its worker down."""
+    pool = _pool(1)
+    try:
+        for item in items:
+            for _ in range(MOST_DEATHS):
+                try:
+                    result = pool.submit(task, item).result()
+                except BrokenProcessPool:
+                    pool.shutdown()
+                    pool = _pool(1)
+                except Exception as error:  # the task's own
+                    yield item, None, _told(error)
+                    break
+                else:
+                    yield item, result, ""
+                    break
+            else:
+                yield item, None, f"its worker died {MOST_DEATHS} times"
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _pool(workers: int) -> ProcessPoolExecutor:
+    # Spawned, not forked: a fork would copy threads' locks and whatever this process has drawn.
+    return ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _begin_worker)
+
+
+def _ready() -> None:
+    """The first task of a pool: it fails only if workers cannot start at all."""
+
+
+def _begin_worker() -> None:
+    """One thread each, and an end when the parent is gone."""
+    pa.set_cpu_count(1)
+    pa.set_io_thread_count(1)
+    # Ctrl-C reaches the parent, which lets the cells under way finish.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
+
+
+@contextmanager
+def _one_thread_each() -> Iterator[None]:
+    """Numerical libraries of processes begun within use one thread; parallelism is across cells."""
+    before = {name: os.environ.get(name) for name in THREADS}
+    os.environ.update(dict.fromkeys(THREADS, "1"))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+def _cluster(
+    task: Task[Item, Result], items: Iterable[Item], address: str
+) -> Finished[Item, Result]:
+    """A running Dask cluster. Scenarios travel as bytes, once each; dead workers' items again.
+
+    A scenario is a task of its own, so that Dask makes it anew when the worker that holds it dies.
+    """
+    try:
+        from distributed import Client, as_completed
+    except ImportError:
+        what = "a Dask cluster needs dask: pip install 'hashwatt[cluster]'"
+        raise ExecutorError(what) from None
+    try:
+        client = Client(address, timeout="10s", set_as_default=False)
+    except (OSError, ValueError) as error:
+        raise ExecutorError(f"no Dask scheduler answers at {address}: {error}") from None
+    waiting = iter(items)
+    running: dict[Any, Item] = {}
+    held: tuple[str, Any] = ("", None)
+    with client, client.as_current():
+        window = DASK_WINDOW * max(1, sum(client.nthreads().values()))
+        ready = as_completed(with_results=True, raise_errors=False)
+        while True:
+            for item in islice(waiting, window - len(running)):
+                if held[0] != item.source.sha256:
+                    frozen = _frozen(item.source)
+                    held = frozen.sha256, client.submit(_hold, frozen, pure=False)
+                bare = replace(cast(Any, item), source=Frozen(held[0], b""))
+                future = client.submit(
+                    _with_source, task, bare, held[1], pure=False, retries=DASK_RETRIES
+                )
+                running[future] = item
+                ready.add(future)
+            if not running:
+                return
+            future, result = next(ready)
+            item = running.pop(future)
+            if future.status == "finished":
+                yield item, result, ""
+            else:
+                yield item, None, f"Dask says {future.status}: {future.exception()}"
+
+
+def _frozen(source: Any) -> Frozen:
+    return source if isinstance(source, Frozen) else Frozen.of(source.load(), source.sha256)
+
+
+def _hold(frozen: Frozen) -> Frozen:
+    return frozen
+
+
+def _with_source(task: Task[Item, Result], item: Any, source: Frozen) -> Result:
+    return task(replace(item, source=source))
+
+
+def _told(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}"

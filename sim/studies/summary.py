@@ -1,0 +1,274 @@
+"""What a sweep found: figures by group, which factor matters, which points are not beaten."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final, Literal, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+
+from sim.studies.kpis import is_indicator, titled
+from sim.studies.statistics import (
+    Floats,
+    Interval,
+    Regression,
+    Share,
+    bins,
+    first_order_share,
+    pareto_front,
+    regression,
+    t_interval,
+    wilson_interval,
+)
+
+QUANTILES: Final = (0.05, 0.25, 0.5, 0.75, 0.95)
+MOST_SHOWN: Final = 12  # of a front, on a terminal
+Sense = Literal["min", "max"]
+
+
+class Group(NamedTuple):
+    """A KPI over the cells that share levels and policy (of a sampled design: policy)."""
+
+    kpi: str
+    levels: dict[str, str]
+    policy: str
+    n: int
+    mean: float
+    interval: Interval  # Student's t; Wilson where the KPI says yes or no
+    quantiles: tuple[float, ...]  # at QUANTILES
+
+
+class Effect(NamedTuple):
+    """What one factor alone does to a KPI."""
+
+    kpi: str
+    factor: str
+    share: Share  # of the variance
+    low: str  # level, or range of values, with the lowest mean
+    low_mean: float
+    high: str
+    high_mean: float
+    coefficient: float | None  # standardised regression, sampled designs only
+    r_squared: float | None  # of that regression, all factors together
+
+
+class Candidate(NamedTuple):
+    """A point with a policy, by its means over the seeds."""
+
+    levels: dict[str, str | float]
+    policy: str
+    means: dict[str, float]
+    on_front: bool
+
+
+class Summary(NamedTuple):
+    """What a sweep's tables and plots show."""
+
+    factors: tuple[str, ...]  # policy among them where there is more than one
+    kpis: tuple[str, ...]
+    groups: tuple[Group, ...]
+    effects: tuple[Effect, ...]
+    pareto: tuple[Candidate, ...]
+    senses: dict[str, Sense]
+    failed: int
+
+
+def summarise(
+    cells: pa.Table, factors: Sequence[str], kpis: Sequence[str], pareto: Mapping[str, Sense]
+) -> Summary:
+    """Summarise cells.parquet. Cells that failed, and KPIs without meaning, are left out."""
+    rows = [row for row in cells.to_pylist() if row["status"] == "done"]
+    varying = [f for f in (*factors, "policy") if len({row[f] for row in rows}) > 1]
+    shown = [kpi for kpi in kpis if any(row.get(kpi) is not None for row in rows)]
+    return Summary(
+        factors=tuple(varying),
+        kpis=tuple(shown),
+        groups=tuple(g for kpi in shown for g in _groups(rows, factors, kpi)),
+        effects=tuple(e for kpi in shown for e in _effects(rows, varying, kpi)),
+        pareto=tuple(_candidates(rows, factors, pareto)),
+        senses=dict(pareto),
+        failed=cells.num_rows - len(rows),
+    )
+
+
+def is_sampled(rows: Sequence[Mapping[str, Any]], factor: str) -> bool:
+    """Whether a factor has values (of a design) and not levels."""
+    return any(isinstance(row[factor], int | float) for row in rows)
+
+
+def _groups(rows: list[dict[str, Any]], factors: Sequence[str], kpi: str) -> Iterator[Group]:
+    named = [f for f in factors if not is_sampled(rows, f)]
+    groups: dict[tuple[str, ...], list[float]] = {}
+    for row in rows:
+        if row[kpi] is not None:
+            key = (*(row[f] for f in named), row["policy"])
+            groups.setdefault(key, []).append(row[kpi])
+    for key, values in groups.items():
+        x = np.array(values)
+        said = is_indicator(kpi)
+        yield Group(
+            kpi=kpi,
+            levels=dict(zip(named, key, strict=False)),
+            policy=key[-1],
+            n=len(x),
+            mean=float(x.mean()),
+            interval=wilson_interval(int(x.sum()), len(x)) if said else t_interval(x),
+            quantiles=tuple(float(q) for q in np.quantile(x, QUANTILES)),
+        )
+
+
+def _effects(rows: list[dict[str, Any]], factors: Sequence[str], kpi: str) -> Iterator[Effect]:
+    """Shares of levels are of the variance of cells; shares of a design's values, of its points.
+
+    All seeds and policies of a point have the same values: as single cells they would look like
+    more points than there are.
+    """
+    known = [row for row in rows if row[kpi] is not None]
+    sampled = [f for f in factors if is_sampled(known, f)]
+    points = _point_means(known, sampled, kpi)
+    model = _linear(points, sampled, kpi)
+    for factor in factors:
+        used = points if factor in sampled else known
+        y = np.array([row[kpi] for row in used])
+        codes, names = coded(used, factor)
+        if len(names) < 2:
+            continue
+        means = [float(y[codes == i].mean()) for i in range(len(names))]
+        low, high = int(np.argmin(means)), int(np.argmax(means))
+        fitted = model if factor in sampled else None
+        yield Effect(
+            kpi=kpi,
+            factor=factor,
+            share=first_order_share(y, codes),
+            low=names[low],
+            low_mean=means[low],
+            high=names[high],
+            high_mean=means[high],
+            coefficient=float(fitted.coefficients[sampled.index(factor)]) if fitted else None,
+            r_squared=fitted.r_squared if fitted else None,
+        )
+
+
+def _point_means(
+    rows: list[dict[str, Any]], sampled: Sequence[str], kpi: str
+) -> list[dict[str, Any]]:
+    points: dict[tuple[Any, ...], list[float]] = {}
+    for row in rows:
+        points.setdefault(tuple(row[f] for f in sampled), []).append(row[kpi])
+    return [
+        {**dict(zip(sampled, key, strict=True)), kpi: float(np.mean(values))}
+        for key, values in points.items()
+    ]
+
+
+def _linear(points: list[dict[str, Any]], sampled: Sequence[str], kpi: str) -> Regression | None:
+    if not sampled or len(points) < len(sampled) + 2:
+        return None
+    x = np.array([[row[f] for f in sampled] for row in points], dtype=np.float64)
+    return regression(x, np.array([row[kpi] for row in points]))
+
+
+def coded(rows: Sequence[Mapping[str, Any]], factor: str) -> tuple[Any, list[str]]:
+    """Group number of each row (n,), and the groups' names: levels, or bins of equal count."""
+    values = [row[factor] for row in rows]
+    if not is_sampled(rows, factor):
+        names = list(dict.fromkeys(values))
+        return np.array([names.index(v) for v in values]), [str(name) for name in names]
+    x: Floats = np.array(values, dtype=np.float64)
+    codes = bins(x)
+    inside = [x[codes == i] for i in range(int(codes.max()) + 1)]
+    return codes, [f"{v.min():.4g} to {v.max():.4g}" for v in inside]
+
+
+def _candidates(
+    rows: list[dict[str, Any]], factors: Sequence[str], pareto: Mapping[str, Sense]
+) -> list[Candidate]:
+    if not pareto:
+        return []
+    groups: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
+    for row in rows:
+        if all(row.get(kpi) is not None for kpi in pareto):
+            groups.setdefault((*(row[f] for f in factors), row["policy"]), []).append(row)
+    means = [[float(np.mean([r[k] for r in g])) for k in pareto] for g in groups.values()]
+    if not means:
+        return []
+    front = pareto_front(means, tuple(pareto.values()))
+    return [
+        Candidate(
+            levels=dict(zip(factors, key, strict=False)),
+            policy=key[-1],
+            means=dict(zip(pareto, mean, strict=True)),
+            on_front=bool(best),
+        )
+        for key, mean, best in zip(groups, means, front, strict=True)
+    ]
+
+
+def lines(summary: Summary, name: str, description: str) -> Iterator[str]:
+    """The summary as text for a terminal."""
+    yield f"{name}: {description}" if description else name
+    for kpi in summary.kpis:
+        groups = [g for g in summary.groups if g.kpi == kpi]
+        method = "share, Wilson" if is_indicator(kpi) else "mean, t"
+        labels = [" ".join((*g.levels.values(), g.policy)) for g in groups]
+        width = max(len(titled(kpi)), *(len(label) for label in labels))
+        yield ""
+        yield (
+            f"{titled(kpi):{width + 2}.{width + 2}s}{'n':>6s}{method:>16s}{'95 %':>27s}"
+            f"{'p5':>13s}{'median':>13s}{'p95':>13s}"
+        )
+        for label, g in zip(labels, groups, strict=True):
+            inside = f"[{_figure(g.interval.low)}, {_figure(g.interval.high)}]"
+            p5, _, median, _, p95 = (_figure(q) for q in g.quantiles)
+            yield (
+                f"{label:{width + 2}s}{g.n:6d}{_figure(g.mean):>16s}{inside:>27s}"
+                f"{p5:>13s}{median:>13s}{p95:>13s}"
+            )
+        effects = sorted((e for e in summary.effects if e.kpi == kpi), key=_importance)
+        for e in effects:
+            i = e.share.interval
+            slope = "" if e.coefficient is None else f"; regression {e.coefficient:+.2f}"
+            yield (
+                f"  {e.factor}: {100 * e.share.value:.3g} % of the variance "
+                f"[{100 * i.low:.3g}, {100 * i.high:.3g}]{slope}; mean from {_figure(e.low_mean)} "
+                f"({e.low}) to {_figure(e.high_mean)} ({e.high})"
+            )
+        if effects and effects[0].r_squared is not None:
+            yield f"  a linear model explains {100 * effects[0].r_squared:.3g} % (R squared)"
+    if summary.effects:
+        estimator = summary.effects[0].share.estimator
+        yield (
+            f"shares: first-order Sobol' indices by {estimator}, 95 % bootstrap intervals; of "
+            "sampled keys: of the variance of points' means"
+        )
+    front = [c for c in summary.pareto if c.on_front]
+    if front:
+        senses = ", ".join(f"{kpi} {sense}" for kpi, sense in summary.senses.items())
+        yield f"not beaten in {senses} (means over the seeds; {len(summary.pareto)} candidates):"
+    for c in front[:MOST_SHOWN]:
+        where = ", ".join([*(f"{k}={_short(v)}" for k, v in c.levels.items()), c.policy])
+        yield f"  {where}: " + ", ".join(f"{k} {_figure(v)}" for k, v in c.means.items())
+    if len(front) > MOST_SHOWN:
+        yield f"  … and {len(front) - MOST_SHOWN} more: --json has all"
+
+
+def document(summary: Summary) -> dict[str, Any]:
+    """The summary as plain JSON values."""
+    from sim.studies.verdicts import plain
+
+    return {
+        "groups": [plain(g) for g in summary.groups],
+        "effects": [plain(e) for e in summary.effects],
+        "pareto": [plain(c) for c in summary.pareto],
+    }
+
+
+def _importance(effect: Effect) -> float:
+    return -effect.share.value if effect.share.value == effect.share.value else 0.0
+
+
+def _short(value: str | float) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _figure(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 1e5 else f"{value:,.5g}"
