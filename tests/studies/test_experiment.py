@@ -196,7 +196,7 @@ def test_what_is_refused(write: Write, head: str, tables: str, words: str) -> No
 def test_check_and_schema_know_experiments(write: Write) -> None:
     done = runner.invoke(app, ["check", "policies-tiny"])
     assert done.exit_code == 0, done.output
-    assert "no problem; 4 scenarios, 120 cells" in done.stdout
+    assert "no problem; 4 scenarios, 96 cells" in done.stdout
     shown = runner.invoke(app, ["schema", "experiment"])
     schema = json.loads(shown.stdout)
     jsonschema.validate({"scenario": "tiny", "seeds": 3, "policies": ["static"]}, schema)
