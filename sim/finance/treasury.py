@@ -79,12 +79,21 @@ def cents(usd: float) -> int:
     return round(usd * CENTS_PER_USD)
 
 
-def least(enough: Callable[[int], bool], most: int) -> int:
-    """Smallest whole number up to `most` that is enough, by bisection; `most` if none below is.
+def least(enough: Callable[[int], bool], most: int, guess: int = 0) -> int:
+    """Smallest whole number up to `most` that is enough; `most` if none below is.
 
+    Bisection between bounds that are sought in growing steps from a guess below the answer.
     `enough` must stay true once it is.
     """
-    low, high = 0, most
+    low, step = min(guess, most), 1
+    while low and enough(low):  # the guess was not below
+        low, step = max(low - step, 0), 2 * step
+    step = max(low >> 12, 1)
+    high = low + step
+    while high < most and not enough(high):
+        low, step = high + 1, 8 * step
+        high = low + step
+    high = min(high, most)
     while low < high:
         middle = (low + high) // 2
         low, high = (low, middle) if enough(middle) else (middle + 1, high)
@@ -247,7 +256,12 @@ class Treasury:
         wanted = math.ceil(round(usd * CENTS_PER_USD, 3))
         if wanted <= 0:
             return 0
-        return least(lambda sold: self._proceeds(sold, usd_per_btc).net >= wanted, max(most, 0))
+        without_costs = int(usd / usd_per_btc * SATOSHI_PER_BTC)
+        return least(
+            lambda sold: self._proceeds(sold, usd_per_btc).net >= wanted,
+            max(most, 0),
+            without_costs,
+        )
 
     def _tell(self, t_s: int, sold: int, usd: float, why: str) -> None:
         detail = f"{sold / SATOSHI_PER_BTC:.8f} BTC for {usd:,.2f} USD: {why}"

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sim.finance.ledger import Entry
-from sim.finance.treasury import Impact
+from sim.finance.treasury import Impact, least
 from tests.finance.desk import DAY, Desk, after, desk
 
 IMPACT = {
@@ -224,3 +224,10 @@ def test_revaluation_brings_all_bitcoin_to_market() -> None:
         change = books.ledger.balance("assets:btc-revaluation", "USD")
         assert books.treasury.cost_usd + change == 4 * price
         assert books.ledger.balance("income:btc-revaluation", "USD") == -change
+
+
+@given(st.integers(0, 10**6), st.integers(0, 10**6), st.integers(0, 10**6))
+def test_the_least_that_is_enough_is_found_from_any_guess(
+    answer: int, most: int, guess: int
+) -> None:
+    assert least(lambda x: x >= answer, most, guess) == min(answer, most)
