@@ -25,9 +25,10 @@ from sim.plant.presence import ASIC, Presence
 from sim.scenario.deals import Lease, Offtake
 from sim.scenario.rows import MovedGroup
 from sim.scenario.scenario import Scenario
-from sim.units import J_PER_MWH, SECONDS_PER_DAY
+from sim.units import J_PER_MWH, SECONDS_PER_DAY, SECONDS_PER_YEAR
 
 NEVER: Final = float("inf")
+MONTH_S: Final = SECONDS_PER_YEAR / 12
 Event = Callable[[int, str, str, str], None]  # t_s, kind, subject, detail
 
 
@@ -152,6 +153,14 @@ class Leases:
         ]
         asic = self.presence.states[ASIC]
         return sum(float(asic.running[g]) for g in now) / full if full else 0.0
+
+    def outstanding_usd(self, t_s: int) -> float:
+        """Rents from now to the ends of all leases that have one."""
+        return sum(
+            lease.machines * lease.usd_per_machine_month * max(end_s - t_s, 0.0) / MONTH_S
+            for lease, _, _, start_s, end_s in self.terms
+            if start_s <= t_s and end_s < NEVER
+        )
 
     def close_month(self, t_s: int, month: Month) -> None:
         """Post the rents of the month that ends."""

@@ -174,7 +174,8 @@ class Firm:
         self.assets.depreciate(t_s)
         self.treasury.revalue(t_s, self.usd_per_btc)
         distressed = self.scenario.firm.distressed_fraction
-        self.claims = ranking(self.ledger, self.lending, self.usd_per_btc, distressed)
+        rents_usd = self.leases.outstanding_usd(t_s)
+        self.claims = ranking(self.ledger, self.lending, rents_usd, self.usd_per_btc, distressed)
         owed = sum(c.owed_usd for c in self.claims)
         paid = sum(c.paid_usd for c in self.claims if c.rank < 3)
         detail = f"{owed:,.0f} USD owed, of which creditors may get {paid:,.0f}"

@@ -9,11 +9,8 @@ from sim.finance.ledger import Ledger
 from sim.finance.loans import Lending
 
 OWED: Final = {  # liabilities by account, and who they are owed to
-    "liabilities:rent": "lessors",
     "liabilities:transmission": "grid operator",
     "liabilities:prepayments": "buyers of GPU nodes",
-    "liabilities:payables": "suppliers",
-    "liabilities:tax": "tax office",
 }
 
 
@@ -27,14 +24,19 @@ class Claim(NamedTuple):
 
 
 def ranking(
-    ledger: Ledger, lending: Lending, usd_per_btc: float, distressed_fraction: float
+    ledger: Ledger,
+    lending: Lending,
+    rents_usd: float,
+    usd_per_btc: float,
+    distressed_fraction: float,
 ) -> list[Claim]:
     """Creditors in the order in which they are paid, at the prices of the day.
 
     Lenders take their collateral, up to their debt. Everything else is shared out evenly among
-    what is owed without security: bills that cash no longer covers, lenders' shortfalls, rents,
-    prepayments. Machines fetch `distressed_fraction` of their book value, receivables, deposits and
-    claims what they stand for. Costs of the proceedings and preferred claims are left aside.
+    what is owed without security: bills that cash no longer covers, lenders' shortfalls, rents to
+    the end of leases (`rents_usd`), prepayments. Machines fetch `distressed_fraction` of their book
+    value, receivables, deposits and claims what they stand for. Costs of the proceedings and
+    preferred claims are left aside.
     """
     claims = []
     unsecured: list[tuple[str, float]] = []
@@ -50,6 +52,8 @@ def ranking(
     if cash < 0.0:
         unsecured.append(("bills of the last day", -cash))
     estate += max(cash, 0.0) + ledger.balance("assets:btc", "BTC") * usd_per_btc
+    if rents_usd > 0.0:
+        unsecured.append(("lessors, rents to the end of their leases", rents_usd))
     for account, creditor in OWED.items():
         owed = -ledger.balance(account, "USD")
         if owed > 0.0:

@@ -38,6 +38,9 @@ LEVELS: Final = (
     ("forced sale", "liquidation_ltv", RED, "-."),
 )
 LINES: Final = (BLUE, GREEN, PURPLE, SKY, "black")
+FATAL: Final = ("insolvency", "liquidation", "margin call", "loan in default")
+MINOR: Final = ("project delivered", "machines destroyed", "bitcoin sold")
+NEAR: Final = 0.12  # share of the run below which labels of a row would overlap
 MOST_ROWS, MOST_LABELS, MOST_MONTHS = 12, 3, 14
 NEVER_CUT: Final = 0.35  # share of the bridge's height that its steps take when it begins at 0
 
@@ -255,13 +258,18 @@ def _bridge(axes: Axes, money: Money) -> None:
 def _events(axes: Axes, money: Money) -> None:
     """A row for each kind of event, the most recent first to appear at the bottom."""
     kinds = list(dict.fromkeys(e.event for e in money.events))
-    shown = kinds[:MOST_ROWS]
+    least = [k for k in kinds if k.endswith(" over") or k in MINOR]  # left out first
+    spare = max(len(kinds) - MOST_ROWS, 0)
+    out = (least + [k for k in reversed(kinds) if k not in (*least, *FATAL)])[:spare]
+    shown = [k for k in kinds if k not in out]
     for row, kind in enumerate(shown):
         mine = [e for e in money.events if e.event == kind]
         colour = next((c for _, part, c, _ in MARKS if part in kind.lower()), BLUE)
         axes.plot(money.at([e.t_s for e in mine]), [-row] * len(mine), "o", color=colour,
                   markersize=7, markeredgecolor="white")  # fmt: skip
-        if len(mine) <= MOST_LABELS:
+        days = sorted(e.t_s for e in mine)
+        apart = np.diff(days).min(initial=money.end_s[-1]) > NEAR * money.end_s[-1]
+        if len(mine) <= MOST_LABELS and apart:
             for e in mine:
                 late = e.t_s > 0.7 * money.end_s[-1]
                 axes.annotate(e.subject, (money.at(e.t_s), -row), (-8 if late else 8, 0),
@@ -270,8 +278,8 @@ def _events(axes: Axes, money: Money) -> None:
     names = [f"{kind} ({sum(e.event == kind for e in money.events)})" for kind in shown]
     axes.set_yticks(-np.arange(len(shown)), names, fontsize=9)
     axes.set_ylim(-len(shown) + 0.4, 0.6)
-    more = len(kinds) - len(shown)
-    axes.set_title("What happened" + (f" ({more} more kinds are not shown)" if more else ""))
+    more = f" (not shown: {', '.join(out)})" if out else ""
+    axes.set_title("What happened" + more, fontsize=12 if not out else 10)
     _tidy(axes, dates=True)
     axes.set_xlim(money.at(0), money.when[-1])
 
