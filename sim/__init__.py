@@ -11,9 +11,12 @@ if TYPE_CHECKING:
     from sim.results.result import RunResult
     from sim.runner import run
     from sim.scenario import Scenario, ScenarioError, load
+    from sim.studies.bound import Bound, BoundError, bound
 
 __version__ = "0.1.0"
 __all__ = [
+    "Bound",
+    "BoundError",
     "Decision",
     "Observation",
     "Policy",
@@ -21,6 +24,7 @@ __all__ = [
     "RunResult",
     "Scenario",
     "ScenarioError",
+    "bound",
     "check_policy",
     "load",
     "run",
@@ -29,6 +33,7 @@ __all__ = [
 _HOMES = {
     **dict.fromkeys(("Decision", "Observation", "Policy", "PolicyError", "check_policy"), "policy"),
     **dict.fromkeys(("Scenario", "ScenarioError", "load"), "scenario"),
+    **dict.fromkeys(("Bound", "BoundError", "bound"), "studies.bound"),
     "RunResult": "results.result",
     "run": "runner",
 }
