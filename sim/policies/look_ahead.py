@@ -120,10 +120,11 @@ class LookAhead:
         The policy counts the peak of the machines itself: overhead is there in any case.
         """
         energy = observation.energy
-        if len(self._peak_w) != len(energy.month_left_s):
-            self._peak_w = np.zeros(len(energy.month_left_s))
-            self._month_left_s = energy.month_left_s
-        begun = energy.month_left_s > self._month_left_s
+        begun = np.ones(len(energy.month_left_s), dtype=np.bool_)
+        if len(self._peak_w) == len(begun):  # not the first look: before it nothing was drawn
+            begun = energy.month_left_s > self._month_left_s
+        else:
+            self._peak_w = np.zeros(len(begun))
         drawn_w = np.where(begun, 0.0, uses.drawn_w(observation))
         self._peak_w = np.maximum(np.where(begun, 0.0, self._peak_w), drawn_w)
         self._month_left_s = energy.month_left_s
