@@ -10,7 +10,7 @@ import sim
 from sim.engine import Engine
 from sim.policies import BUILTIN
 from sim.policies.forecast import PriceForecast
-from sim.policies.look_ahead import LookAhead
+from sim.policies.look_ahead import LookAhead, _with_bonus
 from sim.policies.merit_order import MeritOrder
 from sim.policies.one_first import GpuFirst, MiningFirst
 from sim.policies.random import Random
@@ -193,3 +193,16 @@ def test_random_is_the_same_for_the_same_seed_whatever_was_asked_before() -> Non
 def test_parameters_out_of_range(name: str, parameters: dict[str, Any], message: str) -> None:
     with pytest.raises(sim.PolicyError, match=message):
         load_policy(name, parameters, BUILTIN)
+
+
+def test_hulls_with_a_start_to_pay_still_fall_and_sum_to_the_same() -> None:
+    draw = np.random.default_rng(8)
+    watts = draw.uniform(100.0, 1000.0, (50, 4)) * (np.arange(4) < draw.integers(1, 5, (50, 1)))
+    slope = np.sort(draw.uniform(0.01, 0.1, (50, 4)), axis=1)[:, ::-1]
+    more = draw.normal(0.0, 30.0, 50)
+    made = _with_bonus(slope * watts, watts, more)
+    for g in range(50):
+        on = watts[g] > 0.0
+        assert (np.diff(made[g][on] / watts[g][on]) <= 0.0).all()
+        total = (slope * watts)[g].sum() + more[g]
+        assert made[g].sum() == pytest.approx(total, rel=1e-6, abs=1e-6)

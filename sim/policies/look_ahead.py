@@ -92,7 +92,7 @@ class LookAhead:
         off, and never less: the difference is what the recursion keeps.
         """
         asic, made = observation.asic, self._dispatch
-        usd_per_th, factor = observation.usd_per_th, asic.meter_factor
+        usd_per_th, factor = max(observation.usd_per_th, 1e-300), asic.meter_factor
         rank_usd = made.rank_ths * usd_per_th  # per second and machine
         watts = made.rank_w * factor[:, None]
         start_usd = self.restart_s * rank_usd.sum(axis=1)
@@ -107,10 +107,7 @@ class LookAhead:
             np.minimum(np.maximum(worth, 0.0, out=worth), start_usd, out=worth)
         share = asic.share.sum(axis=1)
         bonus_usd = worth - (share < 0.5) * start_usd
-        ths = made.rank_ths.copy()
-        more = bonus_usd / observation.step_s / max(usd_per_th, 1e-300)
-        ths[:, 0] = np.maximum(ths[:, 0] + more, 0.0) if usd_per_th > 0.0 else ths[:, 0]
-        return ths
+        return _with_bonus(made.rank_ths, made.rank_w, bonus_usd / observation.step_s / usd_per_th)
 
     def _cap_months(
         self, observation: Observation, uses: "_Uses", expected: Floats, limits: Limits
@@ -152,6 +149,23 @@ class LookAhead:
 
     def __reduce__(self) -> tuple[type["LookAhead"], tuple[Any, ...]]:
         return LookAhead, self.arguments  # the rest is memory
+
+
+def _with_bonus(rank_ths: Floats, rank_w: Floats, more_ths: Floats) -> Floats:
+    """Hulls (group, rank) whose way from off is longer or shorter by `more_ths` (group,) [TH/s].
+
+    A bonus makes the first mode better. A malus is made good by the modes together that have the
+    best mean hashrate per watt with it: the dispatch needs hulls that fall.
+    """
+    ths = rank_ths.copy()
+    ths[:, 0] += more_ths
+    mean = ths.cumsum(axis=1) / np.maximum(rank_w.cumsum(axis=1), 1e-300)
+    last = mean.argmax(axis=1)
+    rank = np.arange(ths.shape[1])
+    spread = (rank <= last[:, None]) & (more_ths < 0.0)[:, None]
+    falling = 1.0 - 1e-9 * rank  # rounding must not turn equal ones around
+    level = mean[np.arange(len(last)), last, None]
+    return np.where(spread, level * np.where(level > 0.0, falling, 2.0 - falling) * rank_w, ths)
 
 
 class _Uses:

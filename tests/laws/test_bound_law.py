@@ -31,14 +31,14 @@ def exceeds(scenario: Scenario, policies: list[Any], seed: int) -> list[str]:
 
 
 @given(test_laws.fleets)
-@settings(max_examples=15)
+@settings(max_examples=6)
 def test_law_10_bound_of_sites_on_a_feeder(values: dict[str, Any]) -> None:
     scenario = test_laws.fleet(values)
     assert exceeds(scenario, [*BUILTIN, Restless(values["seed"])], values["seed"]) == []
 
 
 @given(test_energy_laws.fleets, st.sampled_from([None, NEGATIVE, SPIKY]))
-@settings(max_examples=25)
+@settings(max_examples=12)
 def test_law_10_bound_of_sites_with_everything(
     values: dict[str, Any], zones: dict[str, Any] | None
 ) -> None:
