@@ -95,7 +95,9 @@ class LookAhead:
         usd_per_th, factor = max(observation.usd_per_th, 1e-300), asic.meter_factor
         rank_usd = made.rank_ths * usd_per_th  # per second and machine
         watts = made.rank_w * factor[:, None]
-        start_usd = self.restart_s * rank_usd.sum(axis=1)
+        ran = rank_usd > watts * price[0, asic.site, None] / J_PER_MWH
+        ran[:, 0] = True  # a start loses the hashes of the modes that would run now
+        start_usd = self.restart_s * (rank_usd * ran).sum(axis=1)
         at = price[1:, asic.site] / J_PER_MWH
         on_usd = rank_usd[:, 0] - watts[:, 0] * at
         for rank in range(1, watts.shape[1]):

@@ -37,16 +37,21 @@ def test_law_10_bound_of_sites_on_a_feeder(values: dict[str, Any]) -> None:
     assert exceeds(scenario, [*BUILTIN, Restless(values["seed"])], values["seed"]) == []
 
 
-@given(test_energy_laws.fleets, st.sampled_from([None, NEGATIVE, SPIKY]))
+@given(
+    test_energy_laws.fleets,
+    st.sampled_from([None, NEGATIVE, SPIKY]),
+    st.permutations([*BUILTIN]),
+)
 @settings(max_examples=12)
 def test_law_10_bound_of_sites_with_everything(
-    values: dict[str, Any], zones: dict[str, Any] | None
+    values: dict[str, Any], zones: dict[str, Any] | None, names: list[str]
 ) -> None:
     """Trees and rings that fail, batteries, generators, calls, blocks, demand charges, export."""
-    horizon = {"days": 2, "step_s": values["step_s"]}
+    horizon = {"days": 2, "step_s": values["step_s"]}  # a baseline, then a day that is paid by it
     scenario = test_energy_laws.fleet(values, horizon=horizon)
     if zones is not None:
         prices = build_scenario({"prices": {"zones": zones}}).prices
         blocks = tuple(c for c in scenario.power_contracts if c.kind == "ppa")
         scenario = scenario.model_copy(update={"prices": prices, "power_contracts": blocks})
-    assert exceeds(scenario, [*BUILTIN, Reckless(values["seed"])], values["seed"]) == []
+    policies = [*names[:3], Reckless(values["seed"])]  # another three in each example
+    assert exceeds(scenario, policies, values["seed"]) == []
