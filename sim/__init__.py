@@ -12,11 +12,14 @@ if TYPE_CHECKING:
     from sim.results.store import Results, open_results
     from sim.runner import run
     from sim.scenario import Scenario, ScenarioError, load
+    from sim.studies.bound import Bound, BoundError, bound
     from sim.studies.compare import Comparison, compare
     from sim.studies.sweep import Sweep, sweep
 
 __version__ = "0.1.0"
 __all__ = [
+    "Bound",
+    "BoundError",
     "Comparison",
     "Decision",
     "Observation",
@@ -27,6 +30,7 @@ __all__ = [
     "Scenario",
     "ScenarioError",
     "Sweep",
+    "bound",
     "check_policy",
     "compare",
     "load",
@@ -38,6 +42,7 @@ __all__ = [
 _HOMES = {
     **dict.fromkeys(("Decision", "Observation", "Policy", "PolicyError", "check_policy"), "policy"),
     **dict.fromkeys(("Scenario", "ScenarioError", "load"), "scenario"),
+    **dict.fromkeys(("Bound", "BoundError", "bound"), "studies.bound"),
     "RunResult": "results.result",
     **dict.fromkeys(("Results", "open_results"), "results.store"),
     **dict.fromkeys(("Comparison", "compare"), "studies.compare"),

@@ -1,6 +1,7 @@
 """The contract between the fleet and whoever decides: Observation in, Decision out."""
 
 import pickle
+import time
 from importlib import import_module
 from typing import Any, Final, NamedTuple, Protocol, runtime_checkable
 
@@ -12,6 +13,9 @@ from sim.units import HASHES_PER_TH
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
+STEPS: Final = 96  # of the day that `check_policy` shows
+NOON: Final = 48
+SLOW_MS: Final = 50.0  # a year in steps of 15 minutes is then half an hour
 
 
 class AsicView(NamedTuple):
@@ -53,6 +57,11 @@ class EnergyView(NamedTuple):
 
     `called_w`: what machines of a site may draw by calls in force (row 0) and by calls that are
     announced (row 1), inf where there is none; a relay sees to automatic ones by itself.
+
+    `day_ahead_next_usd_per_mwh` is the only forecast: what the market has published by now, the
+    rest of today and from 13:30 local standard time on all of tomorrow, in the order of the hours;
+    without delivery, as `day_ahead_usd_per_mwh`. Whatever else a policy expects, it expects by
+    itself, from what it has seen.
     """
 
     day_ahead_usd_per_mwh: Floats  # (site,) of this hour, NaN: none is known
@@ -69,7 +78,10 @@ class EnergyView(NamedTuple):
     stored_j: Floats  # (battery,)
     generator_site: Ints  # (generator,)
     available_w: Floats  # (generator,)
-    generator_usd_per_mwh: Floats  # (generator,)
+    generator_usd_per_mwh: Floats  # (generator,) fuel and upkeep
+    day_ahead_next_usd_per_mwh: Floats  # (hour, site) hours after this one, NaN: not out yet
+    demand_usd_per_mw: Floats  # (site,) charge on the highest control step of a billing month
+    month_left_s: Floats  # (site,) to the end of that month, 0 where there is no charge
 
 
 class Market(NamedTuple):
@@ -80,6 +92,9 @@ class Market(NamedTuple):
     hashprice_usd_per_ph_day: float  # net of the pool's fee
     peak_risk: float
     peak_usd_per_mw: Floats  # (site,)
+    day_ahead_next_usd_per_mwh: Floats  # (hour, site)
+    demand_usd_per_mw: Floats  # (site,)
+    month_left_s: Floats  # (site,)
 
 
 NO_SERVING: Final = ServingView(np.zeros(0), np.zeros((0, 0)), np.zeros(0))
@@ -210,37 +225,63 @@ def option_problems(decision: Decision, observation: Observation) -> list[str]:
     return problems
 
 
-def check_policy(policy: object) -> list[str]:
+def check_policy(policy: object, slow_ms: float = SLOW_MS) -> list[str]:
     """Tell the author of a policy what is wrong with it; an empty list is good news.
 
-    It is shown a day of a small invented fleet, twice: every decision must have the right shape,
-    lie between 0 and 1 without NaN, leave the observation alone, and be the same for a fresh copy
-    of the policy that sees the same day.
+    It is shown a day of a small invented fleet, three times, by fresh copies: every decision must
+    have the right shape, lie between 0 and 1 without NaN and leave the observation alone. A second
+    copy that sees the same day must decide the same (no clock, no luck of its own, nothing kept
+    outside the object), and a third, for which the day turns out otherwise after noon, the same
+    until noon (nothing of the future). The median decision may take `slow_ms` [ms].
     """
     if not isinstance(policy, Policy):
         return [f"{type(policy).__name__} has no method decide(observation)"]
     try:
-        copies = [pickle.loads(pickle.dumps(policy)) for _ in range(2)]
+        copies = [pickle.loads(pickle.dumps(policy)) for _ in range(3)]
     except Exception as error:  # whatever an author's object raises when pickled
         return [f"it cannot be pickled (runs in other processes need that): {error}"]
-    problems: list[str] = []
-    for step in range(96):
-        decisions = []
-        for copy in copies:
-            observation = _example(step)
-            try:
-                decision = copy.decide(observation)
-            except Exception as error:  # any failure of an author's code is a finding
-                return [f"decide fails at step {step}: {type(error).__name__}: {error}"]
-            problems += decision_problems(decision, observation)
-            if not _same(observation, _example(step)):
-                problems.append(f"decide changes its observation at step {step}")
-            decisions.append(decision)
-        if not problems and not _same(*decisions):
-            problems.append(f"two fresh copies decide differently at step {step}")
+    days = []
+    for copy, turn in zip(copies, (STEPS, STEPS, NOON), strict=True):
+        decisions, problems, took_s = _day(copy, turn)
         if problems:
             return problems
+        days.append(decisions)
+        if not took_s <= slow_ms / 1e3:
+            return [
+                f"decide takes {1e3 * took_s:.1f} ms (median of {STEPS} steps); "
+                f"more than {slow_ms:g} ms makes years slow"
+            ]
+    for step, (a, b) in enumerate(zip(days[0], days[1], strict=True)):
+        if not _same(a, b):
+            return [f"two fresh copies decide differently at step {step}"]
+    for step, (a, b) in enumerate(zip(days[0][:NOON], days[2][:NOON], strict=True)):
+        if not _same(a, b):
+            return [f"the decision at step {step} depends on what comes later"]
     return []
+
+
+def _day(policy: Policy, turn: int) -> tuple[list[Decision], list[str], float]:
+    """Decisions over a day, what is wrong with them, the median time of one [s].
+
+    From step `turn` on the day is another one.
+    """
+    numbers = [step if step < turn else step + STEPS for step in range(STEPS)]
+    day = [_example(number) for number in numbers]
+    decisions, took_s = [], []
+    for step, observation in enumerate(day):
+        began = time.perf_counter()
+        try:
+            decision = policy.decide(observation)
+        except Exception as error:  # any failure of an author's code is a finding
+            return [], [f"decide fails at step {step}: {type(error).__name__}: {error}"], 0.0
+        took_s.append(time.perf_counter() - began)
+        problems = decision_problems(decision, observation)
+        if not _same(observation, _example(numbers[step])):
+            problems.append(f"decide changes its observation at step {step}")
+        if problems:
+            return [], problems, 0.0
+        decisions.append(pickle.loads(pickle.dumps(decision)))  # it may go on using its arrays
+    return decisions, [], float(np.median(took_s))
 
 
 def _first(mask: npt.NDArray[np.bool_]) -> tuple[int, ...]:
@@ -261,7 +302,7 @@ def _example(step: int) -> Observation:
     draw = np.random.Generator(np.random.Philox(key=step))
     full = np.array([[0.0, 1.0, 0.0]] * 4)
     return Observation(
-        t_s=900 * step,
+        t_s=900 * (step % STEPS),
         step_s=900,
         price_usd_per_mwh=draw.normal(40.0, 60.0, 3),
         ambient_c=draw.uniform(-10.0, 48.0, 3),
@@ -310,6 +351,9 @@ def _example(step: int) -> Observation:
             generator_site=np.array([1]),
             available_w=np.array([1e6]),
             generator_usd_per_mwh=np.array([28.0]),
+            day_ahead_next_usd_per_mwh=draw.normal(40.0, 20.0, (23 - step // 4 % 24, 3)),
+            demand_usd_per_mw=np.array([0.0, 9_000.0, 0.0]),
+            month_left_s=np.array([0.0, 2_000_000.0 - 900.0 * step, 0.0]),
         ),
         serving=ServingView(
             rate_rps=draw.uniform(0.0, 5.0, 2),

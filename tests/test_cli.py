@@ -116,7 +116,7 @@ def test_check_and_list() -> None:
         (["run", TINY, "--set", "horizon.days"], "write KEY=VALUE"),
         (["run", TINY, "--set", "horizon.dayz=3"], "horizon.dayz"),
         (["run", TINY, "--days", "0.01"], "whole number of recording intervals"),
-        (["run", TINY, "--policy", "best"], "allowed: merit-order"),
+        (["run", TINY, "--policy", "best"], "allowed: gpu-first, look-ahead"),
         (["query", "x"], "at least one folder"),
         (["schema", "fleet"], "allowed: scenario"),
         (["validate", "--data", "nowhere"], "not a folder"),

@@ -1,5 +1,7 @@
 """The contract of a policy, what `check_policy` finds, and the policies themselves."""
 
+import sys
+import time
 from typing import Any
 
 import numpy as np
@@ -25,6 +27,17 @@ class Cheap:
 
 
 class Wrong(Cheap):
+    seen = 0
+
+    @staticmethod
+    def future() -> float:
+        """A price of the evening, out of the hands of whoever is asking."""
+        frame = sys._getframe()
+        while "day" not in frame.f_locals:
+            assert frame.f_back is not None
+            frame = frame.f_back
+        return float(frame.f_locals["day"][80].price_usd_per_mwh[0])
+
     def __init__(self, kind: str) -> None:
         self.kind = kind
         self.calls = 0
@@ -52,6 +65,15 @@ class Wrong(Cheap):
                 observation.price_usd_per_mwh[0] = 0.0
             case "luck of its own":
                 share *= np.random.default_rng().random()
+            case "the clock":
+                share *= time.perf_counter() % 1.0
+            case "memory of others":
+                Wrong.seen += 1
+                share *= 1.0 / Wrong.seen
+            case "the future":
+                share *= 1.0 / (1.0 + abs(Wrong.future()))
+            case "too slow":
+                time.sleep(0.002)
             case "raises":
                 raise KeyError("oops")
         return decision
@@ -66,6 +88,10 @@ FINDINGS = {
     "more than all": "sums to 1.5",
     "mutation": "changes its observation",
     "luck of its own": "decide differently",
+    "the clock": "decide differently",
+    "memory of others": "decide differently",
+    "the future": "depends on what comes later",
+    "too slow": "ms (median",
     "raises": "KeyError",
     "unpicklable": "pickled",
 }
@@ -73,7 +99,7 @@ FINDINGS = {
 
 @pytest.mark.parametrize("kind", FINDINGS)
 def test_check_policy_tells_what_is_wrong(kind: str) -> None:
-    problems = sim.check_policy(Wrong(kind))
+    problems = sim.check_policy(Wrong(kind), slow_ms=1.0 if kind == "too slow" else 500.0)
     assert problems
     assert FINDINGS[kind] in problems[0]
 
@@ -97,7 +123,7 @@ def test_a_wrong_decision_stops_the_run_and_says_why(tiny: Scenario) -> None:
 def test_policies_are_found_by_name_or_address(tiny: Scenario) -> None:
     assert sim.run(tiny, "tests.test_policy:Cheap").policy == "tests.test_policy:Cheap"
     for spec, message in (
-        ("merit", "allowed: merit-order, price-threshold, static"),
+        ("merit", "allowed: gpu-first, look-ahead, merit-order, mining-first"),
         ("tests.nowhere:Cheap", "cannot be imported"),
         ("tests.test_policy:FINDINGS", "not callable"),
         ("builtins:object", "no method decide"),

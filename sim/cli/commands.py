@@ -100,6 +100,37 @@ def run(
 
 
 @app.command()
+def bound(
+    scenario: ScenarioArgument,
+    seed: Annotated[int, typer.Option(min=0, help="The luck of the run.")] = 1,
+    days: Annotated[float | None, typer.Option(help="Length of the run [d].")] = None,
+    set_: Sets = None,
+    out: Annotated[Path | None, typer.Option(help="Folder: bound.json, worth.parquet.")] = None,
+    as_json: Json = False,
+) -> None:
+    """The most gross margin that any policy could have earned, and what limits were worth."""
+    with told():
+        loaded = load_scenario(scenario, set_, days)
+        from sim.studies.bound import BoundError
+        from sim.studies.bound import bound as bound_of
+
+        try:
+            found = bound_of(loaded, seed)
+        except BoundError as error:
+            fail(WRONG_INPUT, str(error))
+        document = {"scenario": loaded.name, "seed": seed, **found.document()}
+        if out is not None:
+            found.save(out, document)
+    if as_json:
+        say_json(document)
+        return
+    print(f"{loaded.name} · clairvoyant · seed {seed}: {found.usd:,.2f} USD of gross margin")
+    for title, rows in found.dearest().items():
+        print(title)
+        say_table("", rows)
+
+
+@app.command()
 def check(
     scenario: Annotated[str, typer.Argument(help="A scenario folder, or an experiment file.")],
     set_: Sets = None,

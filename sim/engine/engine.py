@@ -24,6 +24,7 @@ from sim.streams import Streams
 from sim.units import SECONDS_PER_DAY, SECONDS_PER_HOUR, TH_PER_EH, TH_PER_PH
 from sim.world.difficulty import btc_per_th
 from sim.world.market import build_market
+from sim.world.outlook import Outlook
 from sim.world.world import World, build_world
 
 AFTER_EVENTS: Final[Any] = (
@@ -43,6 +44,7 @@ class Engine:
         streams = Streams(seed)
         self.world: World = build_world(scenario, streams)
         self.terms = EnergyTerms(scenario, self.world)
+        self.outlook = Outlook(scenario, self.world.day_ahead_usd_per_mwh)
         self.inference = build_inference(scenario, self.world, keep_requests)
         self.plant = Plant.build(scenario, self.inference)
         self.pool = build_pool(scenario.pool, self.world.chain)
@@ -146,6 +148,9 @@ class Engine:
                 net * self.usd_per_btc,
                 float(peaks.risk[self.now_s // step_s]) if peaks is not None else 0.0,
                 self.firm.bills.peak_usd_per_mw,
+                self.outlook.day_ahead_next(self.now_s),
+                self.outlook.demand_usd_per_mw,
+                self.outlook.month_left_s(self.now_s),
             ),
         )
 

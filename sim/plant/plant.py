@@ -374,6 +374,9 @@ class Plant:
             assets.generator_site,
             self.asset.generator_w[AVAILABLE].copy(),
             assets.generator[:, 1] * J_PER_MWH,
+            market.day_ahead_next_usd_per_mwh,
+            market.demand_usd_per_mw,
+            market.month_left_s,
         )
 
     def fail(self, kind: str, group: int, machine: int, t_s: int) -> bool:

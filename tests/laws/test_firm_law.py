@@ -12,6 +12,7 @@ import sim
 from sim.finance.ledger import UNITS
 from sim.finance.statements import tie_out
 from sim.results.result import RunResult
+from sim.scenario import Scenario
 from tests.conftest import build_scenario
 
 DAYS = 40
@@ -126,8 +127,8 @@ def firms(draw: st.DrawFn) -> dict[str, Any]:
     }
 
 
-def run_of(tables: dict[str, Any], seed: int) -> RunResult:
-    scenario = build_scenario(
+def scenario_of(tables: dict[str, Any]) -> Scenario:
+    return build_scenario(
         tables,
         asics=[
             {"site": "alpha", "model": "Antminer S19 XP", "count": 500, "owner": "leased"},
@@ -150,7 +151,10 @@ def run_of(tables: dict[str, Any], seed: int) -> RunResult:
             }
         ],
     )
-    return sim.run(scenario, "merit-order", seed)
+
+
+def run_of(tables: dict[str, Any], seed: int) -> RunResult:
+    return sim.run(scenario_of(tables), "merit-order", seed)
 
 
 @settings(max_examples=20)

@@ -77,7 +77,7 @@ def test_a_cell_is_the_run_of_its_scenario(done: Sweep) -> None:
     [
         ("kpis", set()),
         ("small", {"fleet", "events"}),
-        ("tables", {"sites", "fleet", "limits", "ledger", "events"}),
+        ("tables", {"sites", "fleet", "limits", "ledger", "statements", "valuation", "events"}),
     ],
 )
 def test_what_is_kept(write: Write, tmp_path: Path, keep: str, tables: set[str]) -> None:

@@ -1,0 +1,128 @@
+"""Fills the limits with the uses of power that earn more than they cost: what policies share."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from sim.kernels.arrays import Limits
+from sim.kernels.dispatch import frontier, merit_order, offer_load
+from sim.kernels.jit import specialise
+from sim.policy import Observation
+from sim.units import J_PER_MWH, SECONDS_PER_HOUR
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+
+
+class Dispatch:
+    """Greedy filling of nested limits for one step; keeps the firmware modes' hulls."""
+
+    def __init__(self) -> None:
+        self._modes: Any = None  # the mode table that what follows was made for
+        self._fill: Callable[..., None] | None = None
+        self.rank_mode: Ints = np.empty((0, 0), dtype=np.int64)  # (group, rank), -1 past the end
+        self.rank_ths: Floats = np.empty((0, 0))  # what a mode adds to the one before [TH/s]
+        self.rank_w: Floats = np.empty((0, 0))  # and its power [W]
+        self.node_usd_per_s: Floats = np.empty(0)  # what a node earns, credits saved
+
+    def look(self, observation: Observation) -> None:
+        """Find the hulls, once."""
+        asic, gpu = observation.asic, observation.gpu
+        if self._modes is asic.mode_ths:
+            return
+        self._modes = asic.mode_ths
+        shape = asic.mode_ths.shape
+        self.rank_mode, self.rank_ths = np.empty(shape, dtype=np.int64), np.empty(shape)
+        self.rank_w = np.empty(shape)
+        frontier(asic.mode_ths, asic.mode_w, self.rank_mode, self.rank_ths, self.rank_w)
+        self.node_usd_per_s = (gpu.usd_per_h + gpu.credit_usd_per_h) / SECONDS_PER_HOUR
+        self._fill = None
+
+    def shares(
+        self,
+        observation: Observation,
+        price_usd_per_mwh: Floats,
+        limits: Limits,
+        rank_ths: Floats | None = None,
+        node_usd_per_s: Floats | None = None,
+        block: tuple[Floats, Floats] | None = None,
+    ) -> tuple[Floats, Floats]:
+        """ASIC shares (group, mode) and node shares (node,) of the most margin under `limits`.
+
+        `price_usd_per_mwh` (2, site) is what a MWh costs ASICs (row 0) and nodes (row 1). Others
+        default to what the observation says: `rank_ths` (group, rank), `node_usd_per_s` (node,),
+        `block` a pair of (site,), W at a price of its own and that price [USD/MWh].
+        """
+        self.look(observation)
+        asic, gpu, energy = observation.asic, observation.gpu, observation.energy
+        block_w, block_usd = block or (energy.block_w, energy.block_usd_per_mwh)
+        asic_share = np.empty(asic.mode_ths.shape)
+        gpu_share = np.empty(gpu.available.shape)
+        arguments = (
+            self.rank_mode,
+            self.rank_ths if rank_ths is None else rank_ths,
+            self.rank_w,
+            asic.site,
+            asic.available,
+            asic.heat,
+            asic.meter_factor,
+            gpu.site,
+            gpu.available,
+            gpu.node_w,
+            gpu.meter_factor,
+            self.node_usd_per_s if node_usd_per_s is None else node_usd_per_s,
+            price_usd_per_mwh / J_PER_MWH,
+            block_w,
+            block_usd / J_PER_MWH,
+            limits,
+            observation.usd_per_th,
+            asic_share,
+            gpu_share,
+        )
+        if self._fill is None:
+            self._fill = specialise(merit_order, *arguments)
+        self._fill(*arguments)
+        return asic_share, gpu_share
+
+
+def prices(observation: Observation, avoid_peaks: bool, reserves: bool) -> Floats:
+    """What a MWh costs now (2, site) [USD/MWh]: ASICs (row 0), nodes (row 1).
+
+    The chance of a coincident peak counts as a price; what a programme pays for standing by makes
+    ASIC load cheaper.
+    """
+    energy = observation.energy
+    price = np.empty((2, len(observation.price_usd_per_mwh)))
+    price[:] = observation.price_usd_per_mwh
+    if avoid_peaks and energy.peak_risk > 0.0:
+        hours = observation.step_s / SECONDS_PER_HOUR
+        price += energy.peak_risk * energy.peak_usd_per_mw / hours
+    if reserves and len(energy.reserve_usd_per_mw_h):
+        price[0] -= energy.reserve_usd_per_mw_h.max(axis=0)
+    return price
+
+
+def obedient(observation: Observation) -> Limits:
+    """The limits, with the caps of calls in force that no relay sees to."""
+    limits = observation.limits
+    if not len(observation.energy.reserve_usd_per_mw_h):
+        return limits
+    return limits._replace(cap_w=np.minimum(limits.cap_w, observation.energy.called_w[0]))
+
+
+def offers(observation: Observation, asic_share: Floats) -> Floats | None:
+    """All ASIC load that will run (programme, site) [W], to the programme that pays its site most.
+
+    None where there is no programme.
+    """
+    asic, paid = observation.asic, observation.energy.reserve_usd_per_mw_h
+    if not len(paid):
+        return None
+    offer_w = np.zeros(paid.shape)
+    offer_load(
+        asic.site, asic.available, asic.heat, asic.meter_factor, asic.mode_w, asic_share,
+        paid, offer_w,
+    )  # fmt: skip
+    return offer_w

@@ -1,0 +1,46 @@
+"""Tokens and promises first: nodes keep running, ASICs are the flexible load."""
+
+import numpy as np
+
+from sim.policies.dispatch import Dispatch, obedient, offers, prices
+from sim.policy import Decision, Observation
+
+ALWAYS_USD_PER_S = 1e6  # what a node under a promise is said to earn: more than any other use
+
+
+class SloGuard:
+    """Reserved nodes and nodes that serve tokens run at any price; ASICs step back for them.
+
+    Batch nodes and ASICs run where they earn more than their power costs. Of the limits a share is
+    kept free of ASICs, so that nodes that come back or get hotter find room at once. Of a call that
+    is announced or in force the ASICs give what they can; only they are offered as reserve.
+
+    Args:
+        headroom: share of every limit that ASICs leave free.
+    """
+
+    def __init__(self, headroom: float = 0.02) -> None:
+        if not 0.0 <= headroom < 1.0:
+            raise ValueError(f"headroom is {headroom}; allowed: 0 to below 1")
+        self.headroom = headroom
+        self._dispatch = Dispatch()
+
+    def decide(self, observation: Observation) -> Decision:
+        """Nodes under a promise, then the rest by margin in what room is left."""
+        made, gpu, energy = self._dispatch, observation.gpu, observation.energy
+        made.look(observation)
+        price = prices(observation, avoid_peaks=True, reserves=True)
+        promised = gpu.contracted > 0.0
+        limits = obedient(observation)
+        soon_w = energy.called_w.min(axis=0)
+        limits = limits._replace(
+            cap_w=np.minimum(limits.cap_w, soon_w),
+            room_w=limits.room_w * (1.0 - self.headroom),
+        )
+        worth = np.where(promised, ALWAYS_USD_PER_S, made.node_usd_per_s)
+        asic_share, gpu_share = made.shares(observation, price, limits, node_usd_per_s=worth)
+        gpu_share[promised] = 1.0  # limits and relays cut it, nobody else
+        return Decision(asic_share, gpu_share, offer_w=offers(observation, asic_share))
+
+    def __reduce__(self) -> tuple[type["SloGuard"], tuple[float]]:
+        return SloGuard, (self.headroom,)  # the rest is memory

@@ -1,0 +1,195 @@
+"""`sim.bound`: the most gross margin that any policy could have earned, had it known everything.
+
+A linear programme over the whole run with the realised prices, temperatures, limits, outages,
+failures, difficulty, fees, bitcoin prices, peaks and calls. Every simplification errs upwards:
+
+- Machines: shares are real numbers of the machines that had not failed, on average over the step
+  (nodes: at its begin); restarts, ramps and shortest pauses cost nothing. Firmware modes lie on
+  the upper hull of hashrate over power. In a step that a retarget cuts, all hashes count at the
+  better part.
+- Grid: nested limits hold on the mean of a step. Of a meshed grid only the interconnects hold, not
+  the lines, and overhead is drawn only where the price is negative.
+- Meters: a site may import and export within one step; what it exports earns at least what an
+  import costs. Losses on the way are those of the simulator.
+- Contracts: a block that costs more than the grid is spread evenly over the most that the site can
+  draw (the chord below a concave cost). Positions, take-or-pay, demand charges and the coincident
+  peaks that came true are exact.
+- Batteries: charging and discharging may overlap; the store is empty or not at the end, as it pays.
+- Programmes: awards are no more than the load of the site, but for steps in which a call is
+  announced or in force, or which an outage cuts; calls bind nobody and cost no penalty, what they
+  pay reaches down from the highest load ever possible; baselines of economic programmes are the
+  highest possible.
+- Nodes that serve tokens: every request is served at once at its tenant's price (of a fluid: at the
+  dearest mix of its pools), without energy, engines or credits; they draw power only where that is
+  paid.
+- Pools: FPPS is exact. PPLNS and solo earn all blocks that the fleet at full hashrate would have
+  found, without its energy: a loose bound.
+
+Where the fleet's own load makes the price (`dc-opf`) there is no bound of this kind: `BoundError`.
+"""
+
+import json
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import networkx as nx
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from sim.kernels.arrays import Floats, Ints
+from sim.scenario.scenario import Scenario
+from sim.studies.bound_lp import Piece, Worth, nothing, solve
+from sim.studies.bound_terms import Terms, terms_of
+from sim.studies.bound_world import BoundError, realised
+from sim.units import SECONDS_PER_DAY, SECONDS_PER_YEAR, W_PER_MW
+
+__all__ = ["Bound", "BoundError", "bound"]
+KINDS: Final = {
+    "interconnect": "MW of a site's own connection",
+    "limit": "MW of a shared limit",
+    "asic": "machine",
+    "gpu node": "GPU node",
+    "battery power": "MW of a battery",
+    "battery energy": "MWh of a battery",
+}
+COLUMNS: Final = 20_000  # of a programme whose steps do not depend on each other
+
+
+class Bound(NamedTuple):
+    """An upper bound on `gross_margin_usd`, and where it would have been higher.
+
+    `worth` has a row for each limit, group of machines and battery: columns `kind` (limit,
+    interconnect, asic, gpu node, battery power, battery energy), `name`, `size`, `unit` (MW,
+    machine, node, MWh) and `usd_per_unit_year`, what a little more of it would have earned (a
+    shadow price; for machines the mean over the group's).
+    """
+
+    usd: float
+    by_day_usd: Floats  # (day,) what is settled by the month counts on its last day
+    worth: pa.Table
+    pieces: int  # linear programmes solved
+
+    def document(self) -> dict[str, Any]:
+        """As plain values, for JSON."""
+        return {
+            "bound_usd": self.usd,
+            "by_day_usd": self.by_day_usd.tolist(),
+            "worth": self.worth.to_pylist(),
+        }
+
+    def dearest(self, count: int = 10) -> dict[str, list[dict[str, Any]]]:
+        """Of each kind, the rows that are worth most; none that are worth nothing."""
+        rows = sorted(self.worth.to_pylist(), key=lambda row: -abs(row["usd_per_unit_year"]))
+        worthy = [row for row in rows if row["usd_per_unit_year"]]
+        kinds = dict.fromkeys(row["kind"] for row in self.worth.to_pylist())
+        return {
+            f"one more {KINDS[kind]}, USD a year": [
+                {"name": r["name"], "has": r["size"], "worth": r["usd_per_unit_year"]}
+                for r in [r for r in worthy if r["kind"] == kind][:count]
+            ]
+            for kind in kinds
+            if any(r["kind"] == kind for r in worthy)
+        }
+
+    def save(self, folder: Path, document: dict[str, Any]) -> None:
+        """`bound.json` with a document, and `worth.parquet`."""
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "bound.json").write_text(json.dumps(document, indent=2) + "\n", "utf-8")
+        pq.write_table(self.worth, folder / "worth.parquet")
+
+
+def bound(scenario: Scenario, seed: int = 1) -> Bound:
+    """The clairvoyant's gross margin for a scenario and a seed.
+
+    Raises:
+        BoundError: where the fleet's own load makes the price.
+    """
+    terms = terms_of(realised(scenario, seed))
+    usd, worth = terms.constant_usd.copy(), nothing(terms)
+    pieces = _pieces(terms)
+    for piece in pieces:
+        solved = solve(terms, piece)
+        usd[piece.first : piece.last] += solved.usd
+        for total, part in zip(worth, solved.worth, strict=True):
+            total += part
+    day = np.arange(len(usd)) * scenario.horizon.step_s // SECONDS_PER_DAY
+    return Bound(
+        usd=float(usd.sum()),
+        by_day_usd=np.bincount(day, usd).astype(np.float64),
+        worth=_table(scenario, terms, worth),
+        pieces=len(pieces),
+    )
+
+
+def _pieces(terms: Terms) -> list[Piece]:
+    """What depends on each other: in space by shared limits, in time by batteries and months."""
+    steps = len(terms.constant_usd)
+    stored = set(terms.known.replay.plant.assets.battery_site.tolist())
+    monthly = {m.site for m in terms.months}
+    free: list[int] = []
+    pieces = []
+    for sites in _islands(terms.known.replay.plant.limits.path):
+        if stored & set(sites):
+            pieces.append(Piece(np.array(sites), 0, steps))
+        elif monthly & set(sites):
+            months = [m for m in terms.months if m.site in sites]
+            ends = {s: {m.last for m in months if m.site == s} for s in sites}
+            common = set.intersection(*(ends[m.site] for m in months)) | {steps}
+            starts = [0, *sorted(common)]
+            pieces += [
+                Piece(np.array(sites), a, b) for a, b in zip(starts, starts[1:], strict=False)
+            ]
+        else:
+            free += sites
+    if free:
+        sites_free = np.array(sorted(free))
+        columns = 2 * len(sites_free) + int(np.isin(terms.item_site, sites_free).sum())
+        length = max(COLUMNS // columns, 1)
+        pieces += [
+            Piece(sites_free, first, min(first + length, steps))
+            for first in range(0, steps, length)
+        ]
+    return pieces
+
+
+def _islands(path: Ints) -> list[list[int]]:
+    """Sites that share a limit, directly or by others."""
+    graph: nx.Graph[tuple[str, int]] = nx.Graph()
+    for site, limits in enumerate(path):
+        graph.add_node(("site", site))
+        graph.add_edges_from((("site", site), ("limit", int(k))) for k in limits if k >= 0)
+    parts = nx.connected_components(graph)
+    return sorted(sorted(n for kind, n in part if kind == "site") for part in parts)
+
+
+def _table(scenario: Scenario, terms: Terms, worth: Worth) -> pa.Table:
+    replay = terms.known.replay
+    plant = replay.plant
+    years = scenario.horizon.seconds / SECONDS_PER_YEAR
+    credit_usd = terms.known.nodes.credit_usd_per_h * scenario.horizon.seconds / 3600.0
+    rows: list[tuple[str, str, float, str, float]] = []
+    for k, name in enumerate(plant.topology.limit_names):
+        kind = "interconnect" if name.startswith("site ") else "limit"
+        rows.append((kind, name, plant.topology.capacity_w[k] / W_PER_MW, "MW", worth.limit[k]))
+    groups = len(scenario.asics)
+    for g, asic in enumerate(scenario.asics):
+        each = worth.owner[g] / max(asic.count, 1)
+        rows.append(("asic", f"{asic.site} {asic.model}", asic.count, "machine", each))
+    for n, gpu in enumerate(scenario.gpus):
+        each = worth.owner[groups + n] / max(gpu.nodes, 1) - credit_usd[n]
+        rows.append(("gpu node", f"{gpu.site} {gpu.gpu} {gpu.state}", gpu.nodes, "node", each))
+    for b, battery in enumerate(scenario.batteries):
+        name = battery.site
+        rows.append(("battery power", name, battery.power_mw, "MW", worth.battery_mw[b]))
+        rows.append(("battery energy", name, battery.energy_mwh, "MWh", worth.battery_mwh[b]))
+    columns = list(zip(*rows, strict=True)) if rows else [()] * 5
+    return pa.table(
+        {
+            "kind": pa.array(columns[0], pa.string()),
+            "name": pa.array(columns[1], pa.string()),
+            "size": pa.array(columns[2], pa.float64()),
+            "unit": pa.array(columns[3], pa.string()),
+            "usd_per_unit_year": pa.array(np.array(columns[4]) / years, pa.float64()),
+        }
+    )

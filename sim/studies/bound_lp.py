@@ -1,0 +1,287 @@
+"""The clairvoyant's linear programme for some sites and steps. Powers in MW, money in USD."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from sim.grid.lp import Coordinates, Programme
+from sim.kernels.arrays import Floats, Ints
+from sim.studies.bound_terms import Month, Terms
+from sim.units import J_PER_MWH, W_PER_MW
+
+
+class Piece(NamedTuple):
+    """What is solved at once: sites that share limits, or time, over a range of steps."""
+
+    sites: Ints  # rising
+    first: int
+    last: int
+
+
+class Worth(NamedTuple):
+    """What more of anything would have earned [USD per unit, over the steps that were solved]."""
+
+    limit: Floats  # (limit,) per MW
+    owner: Floats  # (ASIC group or node group,) of all its machines together, not per machine
+    battery_mw: Floats  # (battery,) per MW
+    battery_mwh: Floats  # (battery,) per MWh
+
+
+class Solved(NamedTuple):
+    """An optimum."""
+
+    usd: Floats  # (step of the piece,) what its decisions earned; a month counts at its last step
+    worth: Worth
+
+
+class Sheet:
+    """A linear programme in the making: blocks of columns and rows, shaped (step, thing)."""
+
+    def __init__(self) -> None:
+        self.gain: list[Floats] = []
+        self.high: list[Floats] = []
+        self.row_low: list[Floats] = []
+        self.row_high: list[Floats] = []
+        self.step: list[Ints] = []  # of each column
+        self.columns = self.rows = 0
+        self.matrix = Coordinates()
+
+    def column(self, gain: Floats, high: Floats, step: Ints) -> Ints:
+        """Columns from 0 to `high` that earn `gain` each; their numbers, shaped like `high`."""
+        self.gain.append(np.broadcast_to(gain, high.shape).ravel())
+        self.high.append(high.ravel())
+        self.step.append(np.broadcast_to(step.reshape(-1, 1), high.shape).ravel())
+        first, self.columns = self.columns, self.columns + high.size
+        return np.arange(first, self.columns).reshape(high.shape)
+
+    def row(self, low: Floats | float, high: Floats) -> Ints:
+        """Rows from `low` to `high`; their numbers, shaped like `high`."""
+        self.row_low.append(np.broadcast_to(low, high.shape).ravel())
+        self.row_high.append(high.ravel())
+        first, self.rows = self.rows, self.rows + high.size
+        return np.arange(first, self.rows).reshape(high.shape)
+
+    def put(self, rows: Ints, columns: Ints, value: Floats | float) -> None:
+        """Entries of the matrix; shapes as numpy broadcasts them."""
+        row, column, values = np.broadcast_arrays(rows, columns, value)
+        self.matrix.add(row.ravel(), column.ravel(), values.ravel())
+
+    def solve(self) -> tuple[Floats, Floats, Floats]:
+        """Values of the columns, what a unit more of each bound is worth: columns, rows [USD]."""
+        high = np.concatenate(self.high)
+        rows = np.concatenate(self.row_low), np.concatenate(self.row_high)
+        cost = -np.concatenate(self.gain)
+        programme = Programme(cost, (np.zeros(len(high)), high), rows, self.matrix)
+        if not programme.solve():
+            raise RuntimeError("the clairvoyant's programme has no solution")
+        values, row_dual, column_dual = programme.solution()
+        return values, np.maximum(-column_dual, 0.0), np.maximum(-row_dual, 0.0)
+
+
+class Meters(NamedTuple):
+    """Columns (step, site of the piece) of what flows at the meters."""
+
+    net: Ints  # what machines and charging take from the grid
+    spare: Ints  # own supply that covers overhead
+    export: Ints  # own supply that flows back
+
+
+class Batteries(NamedTuple):
+    """Batteries of the piece and their columns."""
+
+    battery: Ints  # (battery,)
+    flow: Ints  # (step, battery, 2) charging, discharging
+    stored: Ints  # (step, battery)
+
+
+def solve(terms: Terms, piece: Piece) -> Solved:
+    """The best that any policy could have done in a piece."""
+    sheet = Sheet()
+    steps = np.arange(piece.first, piece.last)
+    items = np.flatnonzero(np.isin(terms.item_site, piece.sites))
+    meters = _meters(sheet, terms, piece, steps)
+    balance = sheet.row(0.0, np.zeros(meters.net.shape))
+    sheet.put(balance, meters.net, -1.0)
+    sheet.put(balance, meters.spare, 1.0)
+    sheet.put(balance, meters.export, 1.0)
+    gain = terms.item_usd_per_mwh[np.ix_(steps, items)] * terms.known.hours
+    uses = sheet.column(gain, terms.item_mw[np.ix_(steps, items)], steps)
+    sheet.put(balance[:, _place(piece, terms.item_site[items])], uses, 1.0)
+    stores = _batteries(sheet, terms, piece, steps, balance)
+    _generators(sheet, terms, piece, steps, balance)
+    limits, rows = _limits(sheet, terms, piece, steps, meters)
+    _blocks(sheet, terms, piece, steps, meters)
+    _reserves(sheet, terms, piece, steps, meters)
+    _answers(sheet, terms, piece, meters)
+    _months(sheet, terms, piece, meters)
+    values, column_worth, row_worth = sheet.solve()
+
+    worth = nothing(terms)
+    np.add.at(worth.limit, limits, row_worth[rows].sum(axis=0))
+    own = terms.own_limit[piece.sites]
+    np.add.at(worth.limit, own[own >= 0], column_worth[meters.net].sum(axis=0)[own >= 0])
+    worth_usd = column_worth[uses] * terms.item_mw[np.ix_(steps, items)]
+    np.add.at(worth.owner, terms.item_owner[items], worth_usd.sum(axis=0))
+    worth.battery_mw[stores.battery] += column_worth[stores.flow].sum(axis=(0, 2))
+    worth.battery_mwh[stores.battery] += column_worth[stores.stored].sum(axis=0)
+    usd = np.concatenate(sheet.gain) * values
+    step = np.concatenate(sheet.step) - piece.first
+    return Solved(np.bincount(step, usd, len(steps)).astype(np.float64), worth)
+
+
+def nothing(terms: Terms) -> Worth:
+    """Zeros."""
+    plant = terms.known.replay.plant
+    owners = len(plant.asics.site) + len(plant.nodes.site)
+    batteries = len(plant.assets.battery_site)
+    return Worth(
+        np.zeros(len(plant.limits.room_w)),
+        np.zeros(owners),
+        np.zeros(batteries),
+        np.zeros(batteries),
+    )
+
+
+def _place(piece: Piece, sites: Ints) -> Ints:
+    """Where sites stand in the piece."""
+    return np.searchsorted(piece.sites, sites)
+
+
+def _meters(sheet: Sheet, terms: Terms, piece: Piece, steps: Ints) -> Meters:
+    here, hours = np.ix_(steps, piece.sites), terms.known.hours
+    supplied = terms.supplied[piece.sites].astype(np.float64)
+    loss = terms.known.replay.plant.sites.loss[piece.sites]
+    spare_mw = (terms.known.fixed_mw + terms.known.shed_mw)[here]
+    back = terms.export_usd_per_mwh[here] * (1.0 - loss) ** 2
+    return Meters(
+        net=sheet.column(-terms.import_usd_per_mwh[here] * hours, terms.own_room_mw[here], steps),
+        spare=sheet.column(terms.spare_usd_per_mwh[here] * hours, spare_mw * supplied, steps),
+        export=sheet.column(back * hours, terms.export_mw[here] * supplied, steps),
+    )
+
+
+def _batteries(sheet: Sheet, terms: Terms, piece: Piece, steps: Ints, balance: Ints) -> Batteries:
+    """Charging, discharging [MW at the terminals] and what is stored at the end of a step [MWh]."""
+    replay, hours = terms.known.replay, terms.known.hours
+    assets = replay.plant.assets
+    battery = np.flatnonzero(np.isin(assets.battery_site, piece.sites))
+    power_w, energy_j, one_way, wear_usd_per_j = assets.battery[battery].T
+    shape = (len(steps), len(battery))
+    power_mw = np.broadcast_to(power_w / W_PER_MW, shape)
+    charge = sheet.column(np.zeros(shape), power_mw, steps)
+    discharge = sheet.column(-wear_usd_per_j * J_PER_MWH * hours, power_mw, steps)
+    stored = sheet.column(np.zeros(shape), np.broadcast_to(energy_j / J_PER_MWH, shape), steps)
+    site = assets.battery_site[battery]
+    at_meter = 1.0 / (1.0 - replay.plant.sites.loss[site])
+    here = balance[:, _place(piece, site)]
+    sheet.put(here, charge, at_meter)
+    sheet.put(here, discharge, -at_meter)
+    before_mwh = np.zeros(shape)
+    before_mwh[:1] = terms.known.stored_mwh[battery]
+    kept = sheet.row(before_mwh, before_mwh)
+    sheet.put(kept, stored, 1.0)
+    sheet.put(kept[1:], stored[:-1], -1.0)
+    sheet.put(kept, charge, -one_way * hours)
+    sheet.put(kept, discharge, hours / one_way)
+    return Batteries(battery, np.stack([charge, discharge], axis=2), stored)
+
+
+def _generators(sheet: Sheet, terms: Terms, piece: Piece, steps: Ints, balance: Ints) -> None:
+    replay = terms.known.replay
+    assets = replay.plant.assets
+    unit = np.flatnonzero(np.isin(assets.generator_site, piece.sites))
+    site = assets.generator_site[unit]
+    gain = -assets.generator[unit, 1] * J_PER_MWH * terms.known.hours
+    made = sheet.column(gain, replay.available_w[np.ix_(steps, unit)] / W_PER_MW, steps)
+    at_meter = 1.0 / (1.0 - replay.plant.sites.loss[site])
+    sheet.put(balance[:, _place(piece, site)], made, -at_meter)
+
+
+def _limits(
+    sheet: Sheet, terms: Terms, piece: Piece, steps: Ints, meters: Meters
+) -> tuple[Ints, Ints]:
+    """Limits that several sites share, and their rows (step, limit)."""
+    path = terms.known.replay.plant.limits.path[piece.sites]
+    shared = np.setdiff1d(path[path >= 0], terms.own_limit)
+    rows = sheet.row(-np.inf, terms.known.room_mw[np.ix_(steps, shared)])
+    site, depth = np.nonzero(np.isin(path, shared))
+    sheet.put(rows[:, np.searchsorted(shared, path[site, depth])], meters.net[:, site], 1.0)
+    return shared, rows
+
+
+def _blocks(sheet: Sheet, terms: Terms, piece: Piece, steps: Ints, meters: Meters) -> None:
+    """Blocks cheaper than the grid: no more of them than is drawn."""
+    site = np.flatnonzero(terms.block_mw[piece.first : piece.last, piece.sites].any(axis=0))
+    here = np.ix_(steps, piece.sites[site])
+    gain = terms.block_saves_usd_per_mwh[here] * terms.known.hours
+    used = sheet.column(gain, terms.block_mw[here], steps)
+    rows = sheet.row(-np.inf, terms.known.fixed_mw[here])
+    sheet.put(rows, used, 1.0)
+    sheet.put(rows, meters.net[:, site], -1.0)
+    sheet.put(rows, meters.spare[:, site], 1.0)
+
+
+def _reserves(sheet: Sheet, terms: Terms, piece: Piece, steps: Ints, meters: Meters) -> None:
+    """Awards: what several programmes take of a site is no more than its load."""
+    most_mw = terms.reserve_mw[piece.first : piece.last][:, :, piece.sites]
+    programme, site = np.nonzero(most_mw.any(axis=0))
+    gain = terms.reserve_usd_per_mwh[np.ix_(steps, programme)] * terms.known.hours
+    awarded = sheet.column(gain, most_mw[:, programme, site], steps)
+    room_mw = terms.known.failing_mw + terms.known.loose_mw
+    rows = sheet.row(-np.inf, room_mw[np.ix_(steps, piece.sites)])
+    tied = ~terms.reserve_free[np.ix_(steps, programme)]
+    sheet.put(rows[:, site], awarded, tied.astype(np.float64))
+    sheet.put(rows, meters.net, -1.0)
+
+
+def _answers(sheet: Sheet, terms: Terms, piece: Piece, meters: Meters) -> None:
+    """Less load in calls: what is paid reaches from the highest meter down to the present one."""
+    for answer in terms.answers:
+        if answer.site not in piece.sites or not piece.first <= answer.step < piece.last:
+            continue
+        step, site = answer.step - piece.first, _place(piece, np.array([answer.site]))
+        gain = np.full((1, 1), answer.usd_per_mwh * terms.known.hours)
+        less = sheet.column(gain, np.full((1, 1), answer.most_mw), np.array([answer.step]))
+        top_mw = terms.top_mw[answer.site] - terms.known.fixed_mw[answer.step, answer.site]
+        row = sheet.row(-np.inf, np.full((1, 1), top_mw))
+        sheet.put(row, less, 1.0)
+        sheet.put(row, meters.net[step, site], 1.0)
+        sheet.put(row, meters.spare[step, site], -1.0)
+        sheet.put(row, meters.export[step, site], -1.0)
+
+
+def _months(sheet: Sheet, terms: Terms, piece: Piece, meters: Meters) -> None:
+    """Demand charges on the highest step, and take-or-pay."""
+    for month in _within(terms, piece):
+        steps = slice(month.first - piece.first, month.last - piece.first)
+        site, end = int(_place(piece, np.array([month.site]))[0]), np.array([month.last - 1])
+        net, spare = meters.net[steps, [site]], meters.spare[steps, [site]]
+        fixed_mw = terms.known.fixed_mw[month.first : month.last, [month.site]]
+        if month.usd_per_mw > 0.0:
+            peak = sheet.column(np.full((1, 1), -month.usd_per_mw), np.full((1, 1), np.inf), end)
+            rows = sheet.row(-np.inf, -fixed_mw)
+            sheet.put(rows, net, 1.0)
+            sheet.put(rows, spare, -1.0)
+            sheet.put(rows, meters.export[steps, [site]], -1.0)
+            sheet.put(rows, peak, -1.0)
+        if month.owed_mwh > 0.0:
+            gain, most = np.full((1, 1), -month.usd_per_mwh), np.full((1, 1), month.owed_mwh)
+            short = sheet.column(gain, most, end)
+            block_mw = terms.contract_mw[month.first : month.last, [month.site]]
+            taken = sheet.column(np.zeros_like(block_mw), block_mw, end)
+            loose_mw = terms.known.loose_mw[month.first : month.last, [month.site]]
+            rows = sheet.row(-np.inf, fixed_mw + loose_mw)
+            sheet.put(rows, taken, 1.0)
+            sheet.put(rows, net, -1.0)
+            sheet.put(rows, spare, 1.0)
+            enough = sheet.row(month.owed_mwh, np.full((1, 1), np.inf))
+            sheet.put(enough, short, 1.0)
+            sheet.put(enough, taken, terms.known.hours)
+
+
+def _within(terms: Terms, piece: Piece) -> list[Month]:
+    return [
+        m
+        for m in terms.months
+        if m.site in piece.sites and piece.first <= m.first and m.last <= piece.last
+    ]

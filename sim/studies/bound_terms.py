@@ -1,0 +1,237 @@
+"""What a MW is worth and costs at each step: the coefficients of the clairvoyant's programme."""
+
+from typing import Final, NamedTuple
+
+import numpy as np
+
+from sim.kernels.arrays import ENERGY_USD_PER_J, MOST_W, Bools, Floats, Ints
+from sim.scenario.energy import EconomicProgramme
+from sim.studies.bound_world import Known, contract_usd
+from sim.units import J_PER_MWH, SECONDS_PER_DAY, W_PER_MW
+
+ANY: Final = np.inf
+
+
+class Month(NamedTuple):
+    """A billing month of a site."""
+
+    site: int
+    first: int  # step
+    last: int  # the step after its last
+    usd_per_mw: float  # demand charge
+    owed_mwh: float  # of take-or-pay
+    usd_per_mwh: float  # for what of that is not taken
+
+
+class Answer(NamedTuple):
+    """A call of a programme in a step: less load is paid."""
+
+    site: int
+    step: int
+    most_mw: float  # owed at most, mean of the step
+    usd_per_mwh: float
+
+
+class Terms(NamedTuple):
+    """Shapes: `step`, `site`, `item`, `programme`. MW are means of a step, at the meter."""
+
+    known: Known
+    item_site: Ints  # (item,) firmware modes on top of each other, then groups of nodes
+    item_owner: Ints  # (item,) ASIC group; of nodes: the number of ASIC groups plus theirs
+    item_mw: Floats  # (step, item) the most it can draw
+    item_usd_per_mwh: Floats  # (step, item) what it earns
+    import_usd_per_mwh: Floats  # (step, site) all that a MWh from the grid costs
+    export_usd_per_mwh: Floats  # (step, site)
+    export_mw: Floats  # (step, site)
+    spare_usd_per_mwh: Floats  # (step, site) what own supply saves of the overhead
+    own_limit: Ints  # (site,) the limit that is the site's alone, -1: none
+    own_room_mw: Floats  # (step, site)
+    supplied: Bools  # (site,) has batteries or generators
+    block_mw: Floats  # (step, site) cheaper than the grid, and what a MWh of it saves
+    block_saves_usd_per_mwh: Floats
+    contract_mw: Floats  # (step, site) all blocks, whatever they cost
+    reserve_mw: Floats  # (step, programme, site) most that is taken
+    reserve_usd_per_mwh: Floats  # (step, programme)
+    reserve_free: Bools  # (step, programme) owed in a call, or a step that is cut: not tied to load
+    top_mw: Floats  # (site,) the most that a meter can ever show
+    answers: tuple[Answer, ...]
+    months: tuple[Month, ...]
+    constant_usd: Floats  # (step,) earned or spent whatever is decided
+
+
+def terms_of(known: Known) -> Terms:
+    """All coefficients of a realised world."""
+    replay, hours = known.replay, known.hours
+    plant = replay.plant
+    loss = plant.sites.loss
+    charge_mw = np.bincount(
+        plant.assets.battery_site, plant.assets.battery[:, 0] / W_PER_MW, len(loss)
+    ) / (1.0 - loss)
+    path = plant.limits.path
+    room_mw = np.where(path >= 0, known.room_mw[:, path], ANY).min(axis=2)
+    most_mw = known.fixed_mw + known.shed_mw + np.minimum(room_mw, known.machines_mw + charge_mw)
+    capacity_mw = np.where(path >= 0, plant.topology.capacity_w[path] / W_PER_MW, ANY).min(axis=1)
+    top_mw = plant.sites.overhead_w / (1.0 - loss) / W_PER_MW
+    top_mw = top_mw + np.minimum(capacity_mw, known.machines_mw.max(axis=0) + charge_mw)
+
+    price = replay.price
+    _, block_w, block_price, _, _ = np.moveaxis(replay.terms_of, 1, 0)
+    block_mw = block_w / W_PER_MW
+    import_usd = _with_dear_blocks(price, block_price, block_mw, most_mw)
+    import_usd = import_usd + _peaks(known)
+    paid, baseline_mw = _curtailment(known, most_mw)
+    import_usd = import_usd + paid
+    cheapest = np.where(block_mw > 0.0, np.minimum(price, block_price), price)
+    constant = (
+        known.lump_usd
+        + (paid * np.maximum(baseline_mw, most_mw) * hours).sum(axis=1)
+        - (import_usd * known.fixed_mw * hours).sum(axis=1)
+        + (np.maximum(-cheapest, 0.0) * (known.loose_mw + known.shed_mw) * hours).sum(axis=1)
+        - contract_usd(known).sum(axis=1)
+        - replay.nodes_there @ known.nodes.credit_usd_per_h * hours
+    )
+    supplied = np.zeros(len(loss), dtype=np.bool_)
+    supplied[plant.assets.battery_site] = True
+    supplied[plant.assets.generator_site] = True
+    own = _own_limits(path, len(plant.limits.room_w))
+    spare = np.zeros_like(price) if plant.meshed is not None else import_usd
+    site, owner, item_mw, item_usd = _items(known)
+    programmes = plant.desk.fixed
+    most = np.minimum(programmes.terms[:, [MOST_W]] / W_PER_MW, top_mw) * programmes.enrolled
+    free = _uncoupled(known)
+    tied = np.minimum(most, (most_mw + known.failing_mw + known.loose_mw)[:, None, :])
+    return Terms(
+        known=known,
+        item_site=site,
+        item_owner=owner,
+        item_mw=item_mw,
+        item_usd_per_mwh=item_usd,
+        import_usd_per_mwh=import_usd,
+        export_usd_per_mwh=np.maximum(price, import_usd),
+        export_mw=plant.sites.export_w / W_PER_MW + known.loose_mw + known.failing_mw,
+        spare_usd_per_mwh=spare,
+        own_limit=own,
+        own_room_mw=np.where(own >= 0, known.room_mw[:, own], ANY),
+        supplied=supplied,
+        block_mw=np.where(block_price < price, block_mw, 0.0),
+        block_saves_usd_per_mwh=np.maximum(price - block_price, 0.0),
+        contract_mw=block_mw,
+        reserve_mw=np.where(free[:, :, None], most, tied),
+        reserve_usd_per_mwh=replay.reserve,
+        reserve_free=free,
+        top_mw=top_mw,
+        answers=_answers(known, most),
+        months=_months(known, block_mw, block_price),
+        constant_usd=constant,
+    )
+
+
+def _items(known: Known) -> tuple[Ints, Ints, Floats, Floats]:
+    """Firmware modes by group and rank, then nodes that do not serve tokens."""
+    replay, plant, nodes = known.replay, known.replay.plant, known.nodes
+    group, rank = np.nonzero(known.hull_w)
+    w, ths = known.hull_w[group, rank], known.hull_ths[group, rank]
+    factor = replay.asic_factor[:, group]
+    asic_mw = replay.able[:, group] * w * factor / W_PER_MW
+    asic_usd = ths / w / factor * known.usd_per_th[:, None] * J_PER_MWH
+    node = np.flatnonzero(nodes.contracted != 0.5)
+    node_w = nodes.node_w[node] * replay.node_factor[:, node]
+    node_usd = (nodes.usd_per_h + nodes.credit_usd_per_h)[node] / node_w * W_PER_MW
+    return (
+        np.concatenate([plant.asics.site[group], nodes.site[node]]),
+        np.concatenate([group, len(plant.asics.site) + node]),
+        np.concatenate([asic_mw, replay.nodes_able[:, node] * node_w / W_PER_MW], axis=1),
+        np.concatenate([asic_usd, node_usd], axis=1),
+    )
+
+
+def _with_dear_blocks(price: Floats, block: Floats, block_mw: Floats, most_mw: Floats) -> Floats:
+    """The price, or where a block costs more than the grid the mean up to the most that is drawn.
+
+    The block comes first, so that cost is concave in what is drawn: the chord lies below it.
+    """
+    beyond_mw = np.maximum(most_mw - block_mw, 0.0)
+    mean = (block * block_mw + price * beyond_mw) / np.maximum(block_mw + beyond_mw, 1e-300)
+    return np.where((block_mw > 0.0) & (block > price), mean, price)
+
+
+def _peaks(known: Known) -> Floats:
+    """What the realised coincident peaks add (step, site) [USD/MWh]."""
+    months = known.replay.firm.bills
+    added = np.zeros_like(known.fixed_mw)
+    for ended in months.peak_year:
+        if ended <= len(added):
+            added[ended - 1] += months.usd_per_w * W_PER_MW / months.counted / known.hours
+    return added
+
+
+def _curtailment(known: Known, most_mw: Floats) -> tuple[Floats, Floats]:
+    """Economic programmes: pay for less load (step, site) [USD/MWh], and the highest baseline."""
+    zone = known.replay.terms_of[:, 0]
+    paid, baseline_mw = np.zeros_like(zone), np.zeros_like(zone)
+    per_day = round(SECONDS_PER_DAY / (known.hours * 3600.0))
+    for programme in known.replay.plant.desk.economic:
+        spec: EconomicProgramme = programme.spec
+        past = np.zeros((spec.baseline_days, per_day, zone.shape[1]))
+        days = 0
+        for first in range(0, len(zone), per_day):
+            day = slice(first, first + per_day)
+            high = zone[day] >= spec.threshold_usd_per_mwh
+            counts = days >= spec.baseline_days
+            if counts:
+                usd = np.maximum(zone[day] - spec.less_usd_per_mwh, 0.0)
+                paid[day] += usd * high * programme.enrolled
+                mean = past.mean(axis=0)[: len(high)]
+                baseline_mw[day] = np.maximum(baseline_mw[day], mean)
+            if not (counts and high.any()) and len(high) == per_day:
+                past[days % spec.baseline_days] = most_mw[day]
+                days += 1
+    return paid, baseline_mw
+
+
+def _own_limits(path: Ints, limits: int) -> Ints:
+    """The limit that each site (site,) has for itself, -1 where it has none."""
+    users = np.bincount(path[path >= 0], minlength=limits)
+    own = np.where(path >= 0, users[path] == 1, False)
+    return np.where(own.any(axis=1), path[np.arange(len(path)), own.argmax(axis=1)], -1)
+
+
+def _uncoupled(known: Known) -> Bools:
+    """Steps in which a programme's award (step, programme) may differ from the load of the step."""
+    step_s = round(known.hours * 3600.0)
+    free = np.repeat(known.cut[:, None], len(known.replay.plant.desk.names), axis=1)
+    for call in known.world.calls:
+        free[call.notice_s // step_s : -(-call.end_s // step_s), call.programme] = True
+    return free
+
+
+def _answers(known: Known, most_mw: Floats) -> tuple[Answer, ...]:
+    """What each call may pay for, by step and site."""
+    step_s, steps = round(known.hours * 3600.0), len(known.cut)
+    usd_per_mwh = known.replay.plant.desk.fixed.terms[:, ENERGY_USD_PER_J] * J_PER_MWH
+    found = []
+    for call in known.world.calls:
+        if usd_per_mwh[call.programme] <= 0.0:
+            continue
+        for step in range(call.start_s // step_s, min(-(-call.end_s // step_s), steps)):
+            seconds = min(call.end_s, (step + 1) * step_s) - max(call.start_s, step * step_s)
+            for site in np.flatnonzero(most_mw[call.programme] > 0.0):
+                mw = float(most_mw[call.programme, site]) * seconds / step_s
+                found.append(Answer(int(site), step, mw, float(usd_per_mwh[call.programme])))
+    return tuple(found)
+
+
+def _months(known: Known, block_mw: Floats, block_price: Floats) -> tuple[Month, ...]:
+    """Billing months of the sites that have a demand charge or take-or-pay."""
+    bills = known.replay.firm.bills
+    begins = np.zeros(len(bills.take), dtype=np.int64)
+    found = []
+    for end in sorted(bills.ends):
+        for s in bills.ends[end]:
+            owed_mwh = float(bills.take[s] * block_mw[begins[s] : end, s].sum() * known.hours)
+            strike = float(block_price[end - 1, s] - bills.adder[s])
+            usd_per_mw = float(bills.demand_usd_per_w[s]) * W_PER_MW
+            if usd_per_mw > 0.0 or owed_mwh * strike != 0.0:
+                found.append(Month(s, int(begins[s]), end, usd_per_mw, owed_mwh, strike))
+            begins[s] = end
+    return tuple(found)

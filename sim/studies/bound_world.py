@@ -1,0 +1,282 @@
+"""What a clairvoyant knows: the realised world, read off the simulator's own kernels.
+
+A run in which nobody switches anything on is replayed, and what any policy would have found is
+written down at each step: machines that stood there and ran, heat, cooling, prices, limits, luck.
+"""
+
+from typing import Final, NamedTuple
+
+import numpy as np
+
+from sim.engine import Engine
+from sim.finance.pools import Solo
+from sim.inference import FluidInference, Inference, build_inference
+from sim.kernels.arrays import (
+    AVAILABLE,
+    BLOCK_PRICE,
+    BLOCK_W,
+    DEPLOYED,
+    LOST_FAILURE,
+    LOST_OUTAGE,
+    NODE_MISSED_S,
+    NODE_ON_S,
+    POSITION_USD_PER_S,
+    POSITION_W,
+    POWERED,
+    ZONE_PRICE,
+    Bools,
+    Floats,
+    Ints,
+    NodeGroups,
+)
+from sim.kernels.dispatch import frontier
+from sim.plant.machines import build_nodes
+from sim.policy import Decision, Observation
+from sim.scenario.model import DcOpfPrice
+from sim.scenario.money import Treasury
+from sim.scenario.scenario import Scenario
+from sim.streams import Streams
+from sim.units import J_PER_MWH, SECONDS_PER_DAY, TH_PER_EH
+from sim.world.demand import Requests
+from sim.world.world import World
+
+TERMS: Final = (ZONE_PRICE, BLOCK_W, BLOCK_PRICE, POSITION_W, POSITION_USD_PER_S)
+
+
+class BoundError(Exception):
+    """A scenario for which no bound is known, and why."""
+
+
+class Off:
+    """Nothing runs."""
+
+    def decide(self, observation: Observation) -> Decision:
+        """All machines off."""
+        return Decision(
+            np.zeros(observation.asic.mode_ths.shape), np.zeros(len(observation.gpu.site))
+        )
+
+
+class Replay(Engine):
+    """A run without decisions that keeps what was there to be had. Shapes: `step`, and as Plant."""
+
+    def __init__(self, scenario: Scenario, seed: int) -> None:
+        # Nodes that serve tokens fail and are cooled like any other; their requests are counted
+        # apart.
+        idle = [g.model_copy(update={"state": "batch"}) for g in scenario.gpus]
+        # A firm that earns nothing must not fail, and needs no lender for what it builds.
+        built = {n: p.model_copy(update={"finance": "cash"}) for n, p in scenario.projects.items()}
+        quiet = scenario.model_copy(
+            update={
+                "gpus": tuple(idle),
+                "tenants": (),
+                "treasury": Treasury(),
+                "loans": {},
+                "projects": built,
+            }
+        )
+        super().__init__(quiet, Off(), seed)
+        steps, plant = scenario.horizon.steps, self.plant
+        groups, nodes, sites = len(plant.asics.site), len(plant.nodes.site), len(plant.site_names)
+        self.able = np.zeros((steps, groups))  # machines times heat, mean of the step
+        self.begin = np.zeros((steps, groups))  # the same, the most in the step
+        self.asic_factor = np.zeros((steps, groups))
+        self.nodes_able = np.zeros((steps, nodes))  # the most in the step
+        self.nodes_there = np.zeros((steps, nodes))  # deployed, mean
+        self.node_factor = np.zeros((steps, nodes))
+        self.room_w = np.zeros((steps, len(plant.limits.room_w)))  # mean
+        self.powered = np.zeros((steps, sites))  # mean
+        self.price = np.zeros((steps, sites))
+        self.terms_of = np.zeros((steps, len(TERMS), sites))
+        self.reserve = np.zeros((steps, len(self.plant.desk.names)))
+        self.available_w = np.zeros((steps, len(plant.assets.generator_site)))
+        self.usd_per_th = np.zeros(steps)  # net of the fee, the most in the step
+        self.cut = np.zeros(steps, dtype=np.bool_)  # somebody may decide within the step
+
+    def look_at_world(self) -> None:
+        """The conditions of a step, as a policy would find them."""
+        super().look_at_world()
+        k, plant = self.step, self.plant
+        self.begin[k] = plant.asic.running * plant.asic.heat
+        self.asic_factor[k] = plant.asic.factor
+        self.nodes_able[k] = plant.node.running
+        self.node_factor[k] = plant.node.factor
+        self.price[k] = plant.site.price
+        self.terms_of[k] = plant.site.terms[list(TERMS)]
+        self.reserve[k] = plant.desk.state.price
+        self.available_w[k] = plant.asset.generator_w[AVAILABLE]
+
+    def settle(self) -> None:
+        """Add up an interval, at what was in force in it."""
+        from_s, step_s = self.settled_s, self.scenario.horizon.step_s
+        if self.now_s > from_s:
+            k, plant = from_s // step_s, self.plant
+            part = (self.now_s - from_s) / step_s
+            self.room_w[k] += plant.limits.room_w * part
+            self.powered[k] += plant.site.terms[POWERED] * part
+            flow, nominal_th = plant.asic.flow, plant.asics.nominal_ths * step_s
+            running = flow[DEPLOYED] - flow[LOST_FAILURE] - flow[LOST_OUTAGE]
+            self.able[k] += running / nominal_th * plant.asic.heat
+            self.begin[k] = np.maximum(self.begin[k], plant.asic.running * plant.asic.heat)
+            self.nodes_able[k] = np.maximum(self.nodes_able[k], plant.node.running)
+            self.nodes_there[k] += plant.node.flow[[NODE_ON_S, NODE_MISSED_S]].sum(axis=0) / step_s
+            net = 1.0 - self.scenario.pool.fee_fraction
+            usd_per_th = self.btc_per_th * self.usd_per_btc * net
+            self.usd_per_th[k] = max(self.usd_per_th[k], usd_per_th)
+        super().settle()
+
+    def decide_anew(self) -> None:
+        if self.now_s % self.scenario.horizon.step_s:
+            self.cut[self.now_s // self.scenario.horizon.step_s] = True
+
+
+class Known(NamedTuple):
+    """The realised world. Shapes: `step`, `site`, `group`, `node` …; powers at the meter [MW]."""
+
+    replay: Replay
+    nodes: NodeGroups  # as the scenario has them
+    hours: float  # of a step
+    hull_ths: Floats  # (group, rank) what a mode adds to the one before [TH/s]
+    hull_w: Floats  # (group, rank) and its power [W]
+    usd_per_th: Floats  # (step,) 0 where luck pays
+    lump_usd: Floats  # (step,) earned at most by luck of a pool and by tokens
+    fixed_mw: Floats  # (step, site) overhead
+    loose_mw: Floats  # (step, site) what serving nodes may draw but need not
+    shed_mw: Floats  # (step, site) overhead that a meshed grid may or may not carry
+    machines_mw: Floats  # (step, site) the most that machines draw in the step
+    failing_mw: Floats  # (step, site) of that, what failures take off on average
+    room_mw: Floats  # (step, limit)
+    stored_mwh: Floats  # (battery,) at the beginning
+
+    @property
+    def world(self) -> World:
+        """Prices, calls, peaks."""
+        return self.replay.world
+
+    @property
+    def cut(self) -> Bools:
+        """Steps (step,) within which a policy is asked again."""
+        return self.replay.cut
+
+
+def realised(scenario: Scenario, seed: int) -> Known:
+    """The world of a scenario and seed.
+
+    Raises:
+        BoundError: where the fleet's own load makes the price.
+    """
+    for zone, price in scenario.prices.zones.items():
+        if isinstance(price, DcOpfPrice):
+            raise BoundError(
+                f"prices.zones.{zone}: model dc-opf: the fleet's load makes the price, so there is "
+                "no bound that does not depend on the policy; allowed: fixed, replay, seasonal-jump"
+            )
+    replay = Replay(scenario, seed)
+    stored_mwh = replay.plant.asset.stored_j / J_PER_MWH
+    replay.run()
+    plant = replay.plant
+    nodes, _ = build_nodes(scenario, list(plant.site_names))
+    shape = plant.asics.mode_ths.shape
+    hull_ths, hull_w = np.zeros(shape), np.zeros(shape)
+    frontier(
+        plant.asics.mode_ths, plant.asics.mode_w, np.zeros(shape, dtype=np.int64), hull_ths, hull_w
+    )
+    sites, count = plant.sites, len(plant.site_names)
+    fixed_mw = sites.overhead_w / (1.0 - sites.loss) * replay.powered / 1e6
+    serving = nodes.contracted == 0.5
+    drawn_mw = replay.nodes_able * nodes.node_w * replay.node_factor / 1e6
+    loose_mw = _by_site(drawn_mw * serving, nodes.site, count)
+    shed_mw = np.zeros_like(fixed_mw)
+    if plant.meshed is not None:  # whose overhead the lines carry depends on the policy
+        shed_mw, fixed_mw = shed_mw + sites.overhead_w / 1e6, shed_mw
+    most_w = plant.asics.mode_w.max(axis=1, initial=0.0)
+    asic_mw = replay.begin * most_w * replay.asic_factor / 1e6
+    less_mw = (replay.begin - replay.able) * most_w * replay.asic_factor / 1e6
+    usd_per_th, lump_usd = _luck(scenario, replay)
+    return Known(
+        replay=replay,
+        nodes=nodes,
+        hours=scenario.horizon.step_s / 3600.0,
+        hull_ths=hull_ths,
+        hull_w=hull_w,
+        usd_per_th=usd_per_th,
+        lump_usd=lump_usd + _tokens_usd(scenario, replay.world, seed),
+        fixed_mw=fixed_mw,
+        loose_mw=loose_mw,
+        shed_mw=shed_mw,
+        machines_mw=_by_site(asic_mw, plant.asics.site, count)
+        + _by_site(drawn_mw, nodes.site, count),
+        failing_mw=_by_site(np.maximum(less_mw, 0.0), plant.asics.site, count),
+        room_mw=replay.room_w / 1e6,
+        stored_mwh=stored_mwh,
+    )
+
+
+def _by_site(values: Floats, site: Ints, count: int) -> Floats:
+    """Sums of (step, thing) over the things at each site (step, site)."""
+    found = np.zeros((len(values), count))
+    np.add.at(found.T, site, values.T)
+    return found
+
+
+def _luck(scenario: Scenario, replay: Replay) -> tuple[Floats, Floats]:
+    """What a tera-hash earns (step,), and what is earned at most by luck (step,) [USD].
+
+    Solo and PPLNS pay by blocks, not by hashes: all blocks that the whole fleet at full hashrate
+    would have found, and of PPLNS the largest share that it could have had of a window so far.
+    """
+    steps = scenario.horizon.steps
+    if scenario.pool.model == "fpps":
+        return replay.usd_per_th, np.zeros(steps)
+    asics, step_s = replay.plant.asics, scenario.horizon.step_s
+    most_ths = (replay.begin * asics.mode_ths.max(axis=1, initial=0.0)).sum(axis=1)
+    others_ths = scenario.pool.hashrate_ehs * TH_PER_EH if scenario.pool.model == "pplns" else 0.0
+    share = np.maximum.accumulate(most_ths / np.maximum(most_ths + others_ths, 1e-300))
+    solo, usd = Solo(replay.world.chain), np.zeros(steps)
+    for k in range(steps):
+        hashed_th = np.array([(most_ths[k] + others_ths) * step_s])
+        btc = solo.pay(hashed_th, k * step_s, (k + 1) * step_s, 0.0).sum()
+        usd[k] = btc * replay.world.usd_per_btc[k]
+    return np.zeros(steps), usd * share * (1.0 - scenario.pool.fee_fraction)
+
+
+def _tokens_usd(scenario: Scenario, quiet: World, seed: int) -> Floats:
+    """What all requests (step,) would pay, if each were served at once [USD]."""
+    horizon = scenario.horizon
+    world = quiet._replace(requests=Requests(scenario, Streams(seed)))
+    usd = np.zeros(horizon.steps)
+    inference = build_inference(scenario, world)
+    if inference is None or not inference.lanes:
+        return usd
+    served = np.unique(inference.lane_tenant)
+    price = np.zeros((len(scenario.tenants), 2))
+    price[inference.lane_tenant] = inference.lane_usd
+    if isinstance(inference, FluidInference):
+        per_request = _dearest(inference, len(scenario.tenants))
+        for k in range(horizon.steps):
+            from_s = k * horizon.step_s
+            usd[k] = world.requests.counts(from_s, from_s + horizon.step_s) @ per_request
+        usd[-1] += price.sum()  # tokens are whole
+        return usd
+    for number in range(-(-horizon.seconds // SECONDS_PER_DAY)):
+        day = world.requests.day(number)
+        paid = day.prompt * price[day.tenant, 0] + day.output * price[day.tenant, 1]
+        step = np.minimum(day.sent_s // horizon.step_s, horizon.steps - 1).astype(np.int64)
+        usd += np.bincount(step, paid * np.isin(day.tenant, served), horizon.steps)
+    return usd
+
+
+def _dearest(inference: Inference, tenants: int) -> Floats:
+    """What a request (tenant,) pays on average at most, at whatever load of whatever pool [USD]."""
+    assert isinstance(inference, FluidInference)
+    usd = np.einsum("lpr,lr->lp", inference.means[:, :, :2], inference.lane_usd).max(axis=1)
+    most = np.zeros(tenants)
+    np.maximum.at(most, inference.lane_tenant, usd)
+    return most
+
+
+def contract_usd(known: Known) -> Floats:
+    """Positions against the zone's price (step, site) [USD]: nobody's decision."""
+    zone, _, _, position_w, usd_per_s = np.moveaxis(known.replay.terms_of, 1, 0)
+    seconds = known.hours * 3600.0
+    return np.where(position_w > 0.0, (usd_per_s - position_w * zone / J_PER_MWH) * seconds, 0.0)
