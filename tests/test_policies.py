@@ -33,7 +33,7 @@ def margin(scenario: Scenario, policy: Any, price: Any = None) -> float:
         engine.terms.price[:-1] = np.asarray(price)[:, None]
     recorder = engine.run()
     flow = recorder.flow.sum(axis=(0, 2))
-    return gross_margin_usd(Totals(flow, 0.0, scenario.horizon.seconds, recorder))
+    return gross_margin_usd(Totals(flow, 0.0, scenario.horizon.seconds, recorder, engine.firm))
 
 
 def test_look_ahead_is_merit_order_where_nothing_couples() -> None:
