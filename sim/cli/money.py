@@ -7,7 +7,7 @@ import typer
 
 from sim.cli.commands import app
 from sim.cli.inputs import Json, ScenarioArgument, Sets, load_scenario, told
-from sim.cli.words import WRONG_INPUT, fail, say, say_json, say_table
+from sim.cli.words import WRONG_INPUT, fail, say, say_json
 
 
 @app.command()
@@ -34,6 +34,7 @@ def tornado(
         import pyarrow.parquet as pq
 
         from sim.report.tornado import draw_tornado
+        from sim.results.kpis_text import number
         from sim.studies.tornado import tornado as study
 
         chosen = tuple(factor) if factor else None
@@ -54,5 +55,9 @@ def tornado(
     if as_json:
         say_json({"scenario": loaded.name, "seed": seed, "out": str(folder), "rows": rows})
         return
-    say_table(f"{rows[0]['kpi']}, each factor {change:.0%} lower and higher", rows)
+    print(f"{kpi}, each factor {change:.0%} lower and higher")
+    print(f"  {'factor':24s}{'lower':>18s}{'as written':>18s}{'higher':>18s}{'span':>18s}")
+    for row in rows:
+        values = (row[name] for name in ("kpi_low", "kpi_base", "kpi_high", "span"))
+        print(f"  {row['factor']:24s}" + "".join(f"{number(value):>18s}" for value in values))
     say(f"written: {folder}")

@@ -50,7 +50,7 @@ def rows(kpis: Mapping[str, float | None]) -> Iterator[tuple[str, str, str, str]
         if value is None:
             continue
         definition = (KPIS[name].__doc__ or "").split(" [")[0]
-        yield name, _number(value), unit_of(name), definition
+        yield name, number(value), unit_of(name), definition
 
 
 def causes(kpis: Mapping[str, float | None]) -> Iterator[str]:
@@ -65,6 +65,7 @@ def causes(kpis: Mapping[str, float | None]) -> Iterator[str]:
         yield f"  {cause:10s}{lost:10.3f} EH/s {100 * lost / deployed:7.2f} %  {CAUSES[cause]}"
 
 
-def _number(value: float) -> str:
+def number(value: float) -> str:
+    """A figure as people read it: thousands apart, no more digits than matter."""
     size = abs(value)
     return f"{value:,.0f}" if size >= 1000 or value == int(value) else f"{value:,.3f}"

@@ -22,9 +22,10 @@ Cell = tuple[str, float] | None  # a factor and its value; None: the base
 
 def factors_of(scenario: Scenario) -> tuple[str, ...]:
     """Factors that find something to act upon in a scenario."""
+    built = {name for name, p in scenario.projects.items() if p.enabled}
     nothing = {
-        "gpu_price_factor": not scenario.gpus,
-        "capex_factor": not scenario.projects,
+        "gpu_price_factor": not any(not g.project or g.project in built for g in scenario.gpus),
+        "capex_factor": not built,
         "interest_factor": not scenario.loans,
     }
     return tuple(name for name in FACTORS if not nothing.get(name, False))
