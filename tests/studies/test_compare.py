@@ -242,7 +242,7 @@ def test_the_command(tmp_path: Path) -> None:
     assert "is not the folder of a comparison" in refused.stderr
     for wrong, words in (
         (["compare", "tiny", "--policy", "static"], "needs two or more"),
-        (["compare", "tiny", "--policy", "static", "--policy", "best"], "allowed: gpu-first, look-ahead, merit-order"),
+        (["compare", "tiny", "--policy", "static", "--policy", "best"], "allowed: gpu-first, look"),
         (["compare", "tiny", "--policy", "static", "--policy", "merit-order", "--until", "1%",
           "--out", str(tmp_path / "x")], "write half-width=1%"),
     ):  # fmt: skip
