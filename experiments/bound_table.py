@@ -1,4 +1,4 @@
-"""Every policy beside the clairvoyant bound: gross margin, regret in USD and percent.
+"""Every policy beside the clairvoyant bound: gross margin, SLO, regret in USD and percent.
 
     python experiments/bound_table.py [SCENARIO …] [--days D] [--seeds N] [--step-s S] [--json]
 
@@ -27,19 +27,21 @@ CONFIGS = Path(__file__).parent.parent / "configs"
 REFERENCE = "merit-order"
 
 
+def _mean(values: list[float | None]) -> float:
+    """Mean of what has a meaning; NaN where nobody buys tokens."""
+    known = [v for v in values if v is not None]
+    return float(np.mean(known)) if known else math.nan
+
+
 def table(name: str, days: float, seeds: int, step_s: int) -> list[dict[str, Any]]:
     """A row for each policy of a scenario, over seeds 1 to `seeds`."""
     scenario = sim.load(CONFIGS / name, {"horizon.days": days, "horizon.step_s": step_s})
     best = np.array([sim.bound(scenario, seed).usd for seed in range(1, seeds + 1)])
-    margins = {
-        policy: np.array(
-            [
-                sim.run(scenario, policy, seed).kpis["gross_margin_usd"]
-                for seed in range(1, seeds + 1)
-            ]
-        )
+    kpis = {
+        policy: [sim.run(scenario, policy, seed).kpis for seed in range(1, seeds + 1)]
         for policy in BUILTIN
     }
+    margins = {p: np.array([k["gross_margin_usd"] for k in found]) for p, found in kpis.items()}
     rows = []
     for policy, usd in sorted(margins.items(), key=lambda item: -item[1].mean()):
         more = usd - margins[REFERENCE]
@@ -51,6 +53,7 @@ def table(name: str, days: float, seeds: int, step_s: int) -> list[dict[str, Any
                 "scenario": name,
                 "policy": policy,
                 "margin_usd": usd.mean(),
+                "slo_pct": _mean([k["slo_attainment_pct"] for k in kpis[policy]]),
                 "bound_usd": best.mean(),
                 "regret_usd": (best - usd).mean(),
                 "regret_pct": 100.0 * (best - usd).mean() / best.mean(),
@@ -78,12 +81,15 @@ def main() -> None:
     if arguments.json:
         print(json.dumps(rows, indent=2))
         return
-    print(f"{'':12s} {'':16s}{'margin':>16s}{'regret':>14s}{'%':>9s}{'over merit-order':>28s}")
+    print(
+        f"{'':12s} {'':16s}{'margin':>16s}{'SLO %':>9s}{'regret':>14s}{'%':>9s}"
+        f"{'over merit-order':>28s}"
+    )
     for row in rows:
         over = f"{row['over_merit_order_usd']:,.0f} ± {row['half_width_usd']:,.0f}"
         print(
             f"{row['scenario']:12s} {row['policy']:16s}{row['margin_usd']:16,.0f}"
-            f"{row['regret_usd']:14,.0f}{row['regret_pct']:9.3f}{over:>28s}"
+            f"{row['slo_pct']:9.2f}{row['regret_usd']:14,.0f}{row['regret_pct']:9.3f}{over:>28s}"
         )
 
 
