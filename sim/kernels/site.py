@@ -7,14 +7,19 @@ from sim.kernels.arrays import (
     ASIC_FLOWS,
     ASIC_J,
     BATTERY_J,
+    BTC,
+    BTC_USD,
     CARBON_KG,
     CARBON_KG_PER_J,
+    CONTRACT_USD,
     COOLED,
     COOLING_J,
     CREDIT_USD,
     DAY_AHEAD_PRICE,
     DAY_AHEAD_S,
+    DEMAND_USD,
     DISCHARGED_J,
+    ENERGY_USD,
     FATES,
     FUEL_USD,
     GENERATION_J,
@@ -33,11 +38,17 @@ from sim.kernels.arrays import (
     NODES_S,
     OPEN,
     OVERHEAD_J,
+    PEAK_USD,
+    PENALTY_USD,
+    POOL_FEE_BTC,
+    POOL_FEE_USD,
     POWERED,
     PRICE_S,
+    PROGRAMME_USD,
     SITE_ASIC_J,
     SITE_GPU_J,
     STEP_J,
+    TOKEN_USD,
     WEAR_USD,
     WET_BULB_S,
     WISH_J,
@@ -52,7 +63,7 @@ from sim.kernels.arrays import (
     SiteState,
 )
 from sim.kernels.inference import advance_nodes
-from sim.kernels.jit import kernel, pure_kernel
+from sim.kernels.jit import pure_kernel
 from sim.kernels.mining import advance_groups
 from sim.kernels.thermal import cooling_share, derating
 
@@ -66,7 +77,7 @@ def advance(
     advance_nodes(nodes, node, 0, nodes.site.shape[0], t_s)
 
 
-@kernel
+@pure_kernel
 def settle(
     asics: AsicGroups,
     asic: AsicState,
@@ -76,6 +87,7 @@ def settle(
     site: SiteState,
     assets: Assets,
     asset: AssetState,
+    at_site_j: Floats,
     t_s: float,
 ) -> None:
     """Gather what the machines did since the last settlement: physics; `bill` makes it money.
@@ -83,11 +95,11 @@ def settle(
     Energy at the meter is the sum of its uses less on-site generation: machines, cooling, overhead,
     what batteries took, and losses on the way. `site.hashed_th` is left with the interval's hashes
     [TH] for the pool to pay, `site.terms[STEP_J]` with the meter's energy since the last bill.
+    `at_site_j` (site,) is room to count in, zero at the beginning.
     """
     dt = t_s - site.settled_s[0]
     site.settled_s[0] = t_s
     flow = site.flow
-    at_site_j = np.zeros(site.hashed_th.shape[0])
     _gather(asics, asic, nodes, node, site, at_site_j)
     _settle_assets(assets, asset, flow, at_site_j, dt)
     for s in range(at_site_j.shape[0]):
@@ -110,6 +122,29 @@ def settle(
         flow[DAY_AHEAD_S, s] += site.terms[DAY_AHEAD_PRICE, s] * dt
         flow[AMBIENT_S, s] += site.ambient_c[s] * dt
         flow[WET_BULB_S, s] += site.wet_bulb_c[s] * dt
+
+
+@pure_kernel
+def earn(site: SiteState, btc: Floats, usd_per_btc: float, fee: float) -> None:
+    """What a pool paid (site,) [BTC] at the price of the interval [USD/BTC]; it keeps its `fee`."""
+    flow = site.flow
+    for s in range(btc.shape[0]):
+        flow[BTC, s] += btc[s]
+        flow[BTC_USD, s] += usd_per_btc * btc[s]
+        flow[POOL_FEE_BTC, s] += fee * btc[s]
+        flow[POOL_FEE_USD, s] += fee * usd_per_btc * btc[s]
+
+
+@pure_kernel
+def gross_margin_usd(flow: Floats) -> float:
+    """Gross margin of flows (SITE_FLOWS, site) [USD], as the KPI of that name counts it."""
+    usd = 0.0
+    for s in range(flow.shape[1]):
+        usd += flow[BTC_USD, s] + flow[GPU_USD, s] + flow[TOKEN_USD, s] + flow[PROGRAMME_USD, s]
+        usd -= flow[ENERGY_USD, s] + flow[CONTRACT_USD, s] + flow[DEMAND_USD, s]
+        usd -= flow[PEAK_USD, s] + flow[FUEL_USD, s] + flow[WEAR_USD, s]
+        usd -= flow[PENALTY_USD, s] + flow[POOL_FEE_USD, s] + flow[CREDIT_USD, s]
+    return usd
 
 
 @pure_kernel

@@ -10,13 +10,11 @@ import numpy as np
 from sim.inference import Inference
 from sim.kernels.arrays import (
     AVAILABLE,
-    BLOCK_PRICE,
     BLOCK_W,
     CARBON_KG_PER_J,
     CREDIT_USD,
     DAY_AHEAD_PRICE,
     GRANTED,
-    MONTH_PEAK_W,
     NODE_J,
     POSITION_USD_PER_S,
     TOKEN_J,
@@ -39,6 +37,7 @@ from sim.kernels.fleet import (
     advance,
     box,
     condition,
+    earn,
     grant_nested,
     settle,
     settle_grant,
@@ -46,10 +45,12 @@ from sim.kernels.fleet import (
 )
 from sim.kernels.grant import wrong_share
 from sim.kernels.inference import advance_nodes
-from sim.kernels.jit import bind
+from sim.kernels.jit import bind, specialise
 from sim.kernels.mining import advance_groups
+from sim.kernels.site import gross_margin_usd
 from sim.plant.machines import build_asics, build_nodes
 from sim.plant.meshed import Meshed
+from sim.plant.outlook import Outlook
 from sim.plant.presence import ASIC, GPU, Presence
 from sim.plant.programmes import Desk, build_programmes
 from sim.plant.sites import (
@@ -60,11 +61,7 @@ from sim.plant.sites import (
     make_room,
 )
 from sim.policy import (
-    NO_SERVING,
-    AsicView,
     Decision,
-    EnergyView,
-    GpuView,
     Market,
     Observation,
     PolicyError,
@@ -82,6 +79,8 @@ class _Calls(NamedTuple):
 
     advance: Callable[[float], None]
     settle: Callable[[float], None]
+    earn: Callable[[Floats, float, float], None]
+    gross_margin_usd: Callable[[], float]
     condition: Callable[[], None]
     wrong_share: Callable[[], bool]
     grant: Callable[[float, float, float], None]
@@ -107,6 +106,7 @@ class Plant:
     limits: Limits
     items: Items
     desk: Desk
+    outlook: Outlook
     site_names: tuple[str, ...]
     inference: Inference | None
     meshed: Meshed | None
@@ -140,6 +140,7 @@ class Plant:
             asics, asic, nodes, node, sites, site, assets, asset, limits, items, *programmes,
             called_w,
         )  # fmt: skip
+        desk = Desk(scenario, site, programmes, called_w, fleet)
         presence = Presence(
             scenario,
             {ASIC: asics.site, GPU: nodes.site},
@@ -159,7 +160,10 @@ class Plant:
             topology=topology,
             limits=limits,
             items=items,
-            desk=Desk(scenario, site, programmes, called_w, fleet),
+            desk=desk,
+            outlook=Outlook(
+                (asics, asic, nodes, node), (sites, site), (assets, asset), limits, desk, inference
+            ),
             site_names=tuple(names),
             inference=inference,
             meshed=Meshed(topology.mesh) if topology.mesh is not None else None,
@@ -170,6 +174,8 @@ class Plant:
             _calls=_Calls(
                 advance=bind(advance, fleet, floats=1),
                 settle=bind(settle, fleet, floats=1),
+                gross_margin_usd=bind(gross_margin_usd, site.flow),
+                earn=partial(specialise(earn, fleet, site.hashed_th, 0.0, 0.0), fleet),
                 condition=bind(condition, fleet),
                 wrong_share=bind(wrong_share, asic.shares[WISH], node.shares[WISH]),
                 grant=bind(grant_nested, fleet, floats=3),
@@ -194,6 +200,14 @@ class Plant:
             self._to_sites(TOKEN_USD, self.inference.revenue_usd())
         self._calls.settle(t_s)
         return self.site.hashed_th
+
+    def earn(self, btc: Floats, usd_per_btc: float, fee: float) -> None:
+        """What the pool paid (site,) [BTC], of which it keeps the share `fee`."""
+        self._calls.earn(btc, usd_per_btc, fee)
+
+    def gross_margin_usd(self) -> float:
+        """Of the flows since the last record [USD]."""
+        return self._calls.gross_margin_usd()
 
     def close_day(self) -> None:
         """At the end of a day: reserves by performance, credits where the SLO was missed."""
@@ -231,42 +245,9 @@ class Plant:
             self.desk.state.price[:] = now.reserve_usd_per_mw_h
         self._calls.condition()
 
-    def observe(self, t_s: int, step_s: int, market: Market) -> Observation:
-        """What a policy may see. What changes is copied: a policy may keep it."""
-        asics, asic, nodes, node, site = self.asics, self.asic, self.nodes, self.node, self.site
-        limits = self.limits
-        return Observation(
-            t_s,
-            step_s,
-            site.price.copy(),
-            site.ambient_c.copy(),
-            market.usd_per_btc,
-            market.difficulty,
-            market.hashprice_usd_per_ph_day,
-            AsicView(
-                asics.site,
-                asic.running.copy(),
-                asic.heat.copy(),
-                asic.factor.copy(),
-                asics.mode_ths,
-                asics.mode_w,
-                asics.default_share,
-                asic.shares[GRANTED].copy(),
-            ),
-            GpuView(
-                nodes.site,
-                node.running.copy(),
-                nodes.node_w,
-                node.factor.copy(),
-                nodes.worth_usd_per_h,
-                nodes.credit_usd_per_h,
-                nodes.contracted,
-                node.shares[GRANTED].copy(),
-            ),
-            Limits(limits.path, limits.room_w.copy(), self._own_w(), limits.cap_w.copy()),
-            self._energy_view(market),
-            self.inference.view(step_s) if self.inference is not None else NO_SERVING,
-        )
+    def observe(self, t_s: int, step_s: int, market: Market, live: bool = False) -> Observation:
+        """What a policy may see: copies it may keep, or with `live` views of the present."""
+        return self.outlook.observe(t_s, step_s, market, live)
 
     def apply(self, decision: Decision, observation: Observation) -> None:
         """Record a wish and grant what ramps, pauses and limits allow.
@@ -342,39 +323,7 @@ class Plant:
             asset.battery_w[WISH] = 0.0 if decision.battery_w is None else decision.battery_w
         if len(assets.generator_site):
             wish_w = decision.generation_w
-            asset.generator_w[WISH] = self._cheap_w() if wish_w is None else wish_w
-
-    def _cheap_w(self) -> Floats:
-        """What generators offer (generator,) whose fuel is cheaper than the grid [W]."""
-        price = self.site.price[self.assets.generator_site] / J_PER_MWH
-        cheap = self.assets.generator[:, 1] <= np.maximum(price, 0.0)
-        return np.asarray(self.asset.generator_w[AVAILABLE] * cheap, dtype=np.float64)
-
-    def _own_w(self) -> Floats:
-        """Supply (site,) that is there unless the policy says otherwise, as W at the meter."""
-        sites = self.assets.generator_site
-        own_w = np.bincount(sites, self._cheap_w() if len(sites) else None, len(self.sites.loss))
-        return own_w / (1.0 - self.sites.loss)
-
-    def _energy_view(self, market: Market) -> EnergyView:
-        terms, assets, desk = self.site.terms.copy(), self.assets, self.desk
-        return EnergyView(
-            terms[DAY_AHEAD_PRICE],
-            terms[BLOCK_W],
-            terms[BLOCK_PRICE],
-            terms[CARBON_KG_PER_J] * J_PER_MWH,
-            market.peak_risk,
-            market.peak_usd_per_mw,
-            terms[MONTH_PEAK_W],
-            desk.state.price[:, None] * desk.fixed.enrolled if desk.names else desk.fixed.enrolled,
-            desk.called_w.copy(),
-            assets.battery_site,
-            assets.battery,
-            self.asset.stored_j.copy(),
-            assets.generator_site,
-            self.asset.generator_w[AVAILABLE].copy(),
-            assets.generator[:, 1] * J_PER_MWH,
-        )
+            asset.generator_w[WISH] = self.outlook.cheap_w() if wish_w is None else wish_w
 
     def fail(self, kind: str, group: int, machine: int, t_s: int) -> bool:
         """One machine of a group stops until it is repaired; False where it does not run anyway."""
