@@ -9,7 +9,7 @@ Both directions share one `Codec`: how an observation becomes a vector, and a ve
 import math
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final, Literal, TypedDict
+from typing import Any, Final, Literal, TypedDict, cast
 
 import gymnasium
 import numpy as np
@@ -29,6 +29,7 @@ from sim.units import SECONDS_PER_DAY
 ID: Final = "hashwatt/Fleet-v0"
 WEEK_S: Final = 7 * SECONDS_PER_DAY
 Control = Literal["site", "group"]
+NOTHING: Final = np.zeros(0)
 
 # Fields of an observation and what each is divided by: round figures of their size (assumed).
 FLEET: Final = {
@@ -98,14 +99,18 @@ class Codec:
         self.size = ends[-1]
         scale = np.array([*FLEET.values(), *AT_SITE.values()])
         self._scale = scale if normalised else np.ones_like(scale)
-        self._fleet = np.zeros(len(FLEET))
         self._encode: Callable[..., None] = encode
         self._shapes = asic.mode_w.shape, gpu.site.shape, energy.battery_site.shape
         battery = np.array(energy.battery)
         if control == "site":
             with_nodes, column = np.unique(gpu.site, return_inverse=True)
             machines = sites + len(with_nodes)
-            fixed = (np.array(asic.site), sites + column, np.array(asic.default_share), battery)
+            fixed: tuple[Any, ...] = (
+                np.array(asic.site),
+                sites + column,
+                np.array(asic.default_share),
+                battery,
+            )
             decode: Callable[..., None] = decode_sites
         else:
             machines = asic.mode_w.size + len(gpu.site)
@@ -128,19 +133,23 @@ class Codec:
         self._encode(*self._seen(observation), out)
         return out
 
-    def decide(self, action: Floats) -> Decision:
-        """The decision of an action; ValueError for one of another shape."""
+    def decision(self) -> Decision:
+        """A decision to `fill`; batteries are left out where there are none."""
+        asic_share, gpu_share, battery_w = (np.zeros(shape) for shape in self._shapes)
+        return Decision(asic_share, gpu_share, battery_w=battery_w if battery_w.size else None)
+
+    def fill(self, decision: Decision, action: Floats) -> None:
+        """Put an action into a decision; ValueError where it has another shape."""
         if action.shape != self.low.shape:
             raise ValueError(f"action has shape {action.shape}; allowed: {self.low.shape}")
-        asic_share, gpu_share, battery_w = (np.empty(shape) for shape in self._shapes)
-        self._decode(action, *self._fixed, asic_share, gpu_share, battery_w)
-        return Decision(asic_share, gpu_share, battery_w=battery_w)
+        battery_w = NOTHING if decision.battery_w is None else decision.battery_w
+        self._decode(action, *self._fixed, decision.asic_share, decision.gpu_share, battery_w)
 
     def _seen(self, observation: Observation) -> tuple[Any, ...]:
         day = observation.t_s % SECONDS_PER_DAY * (math.tau / SECONDS_PER_DAY)
         week = observation.t_s % WEEK_S * (math.tau / WEEK_S)
         energy = observation.energy
-        self._fleet[:] = (
+        fleet = (
             math.sin(day),
             math.cos(day),
             math.sin(week),
@@ -156,7 +165,7 @@ class Codec:
             energy.month_peak_w,
         )
         return (
-            self._fleet,
+            fleet,
             at_site,
             energy.called_w,
             observation.asic.share,
@@ -172,10 +181,10 @@ class _Told:
 
     def __init__(self, codec: Codec) -> None:
         self.codec = codec
-        self.action = codec.high
+        self.decision = codec.decision()
 
     def decide(self, observation: Observation) -> Decision:
-        return self.codec.decide(self.action)
+        return self.decision
 
 
 class FleetEnv(gymnasium.Env[Numbers, Floats]):
@@ -231,13 +240,12 @@ class FleetEnv(gymnasium.Env[Numbers, Floats]):
             seed, self._first_seed = self._first_seed, None
         super().reset(seed=seed)
         self._seed = int(self.np_random.integers(2**31)) if seed is None else seed
-        self._told.action = self.codec.high
         engine = self._engine = Engine(self.scenario, self._told, self._seed, live=True)
         engine.start()
         self._over = not engine.until_decision()
         self.codec.fit(engine.observation)
         self._margin_usd = engine.gross_margin_usd
-        return self.codec.observe(engine.observation), dict(self._info(engine))
+        return self.codec.observe(engine.observation), self._info(engine)
 
     def step(self, action: Floats) -> tuple[Numbers, float, bool, bool, dict[str, Any]]:
         """One control step under `action`: observation, reward [USD], terminated, truncated, info.
@@ -249,18 +257,17 @@ class FleetEnv(gymnasium.Env[Numbers, Floats]):
         engine = self._engine
         if engine is None or self._over:
             raise gymnasium.error.ResetNeeded("the episode is over or has not begun: call reset")
-        self._told.action = np.asarray(action, dtype=np.float64)
+        self.codec.fill(self._told.decision, np.asarray(action, dtype=np.float64))
         engine.proceed()
         truncated = not engine.until_decision()
-        observation = engine.observation
-        if truncated:
-            observation = observation._replace(t_s=engine.now_s)
+        if truncated:  # nobody decides at the horizon, so nobody has looked there
+            engine.observation = engine.observation._replace(t_s=engine.now_s)
         terminated = engine.firm.insolvent_s is not None
         self._over = truncated or terminated
         before_usd, self._margin_usd = self._margin_usd, engine.gross_margin_usd
         reward_usd = self._margin_usd - before_usd
-        seen = self.codec.observe(observation)
-        return seen, reward_usd, terminated, truncated, dict(self._info(engine))
+        seen = self.codec.observe(engine.observation)
+        return seen, reward_usd, terminated, truncated, self._info(engine)
 
     def result(self, name: str = "agent") -> RunResult:
         """The result of an episode that reached the horizon, as of `sim.run`.
@@ -272,8 +279,13 @@ class FleetEnv(gymnasium.Env[Numbers, Floats]):
             raise gymnasium.error.ResetNeeded("no episode has reached the horizon")
         return result_of(engine, name, {}, self._seed, {})
 
-    def _info(self, engine: Engine) -> Info:
-        return {"seed": self._seed, "t_s": engine.now_s, "gross_margin_usd": self._margin_usd}
+    def _info(self, engine: Engine) -> dict[str, Any]:
+        info: Info = {
+            "seed": self._seed,
+            "t_s": engine.observation.t_s,
+            "gross_margin_usd": self._margin_usd,
+        }
+        return cast("dict[str, Any]", info)
 
 
 class AgentPolicy:
@@ -308,7 +320,9 @@ class AgentPolicy:
             answer = self._predict(self._codec.observe(observation))
             action = answer[0] if isinstance(answer, tuple) else answer
             self._action = np.asarray(action, dtype=np.float64)
-        return self._codec.decide(self._action)
+        decision = self._codec.decision()
+        self._codec.fill(decision, self._action)
+        return decision
 
     def __reduce__(self) -> tuple[Any, ...]:
         return AgentPolicy, (self.agent, self.control, self.normalised)  # the rest is memory

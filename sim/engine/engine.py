@@ -80,6 +80,7 @@ class Engine:
         )
         self.step = 0
         self.step_s = scenario.horizon.step_s
+        self.steps = scenario.horizon.steps
         self.pool_fee = scenario.pool.fee_fraction
         self.settled_s = 0
         self._recorded_usd = 0.0  # gross margin of the intervals that are recorded
@@ -133,7 +134,7 @@ class Engine:
         tick, step = self._tick, self.env.step
         while tick.callbacks is not None:
             step()
-        if self.step == self.scenario.horizon.steps:
+        if self.step == self.steps:
             self.advance()
             self.settle()
             self.record()
@@ -215,14 +216,14 @@ class Engine:
     def grant(self) -> None:
         """The wish cut to what the limits allow; both are recorded."""
         self.plant.apply(self.decision, self.observation)
-        self.recorder.bound(self.now_s // self.step_s, self.plant.site.binding)
+        self.recorder.bound(self.observation.t_s // self.step_s, self.plant.site.binding)
 
     def record(self) -> None:
         """At the end of a recording interval its flows are kept; at the end of a day, the books."""
         now_s = self.now_s
         if now_s == 0 or now_s % self.recorder.record_s:
             return
-        day_ends = now_s % SECONDS_PER_DAY == 0 or self.step == self.scenario.horizon.steps
+        day_ends = now_s % SECONDS_PER_DAY == 0 or self.step == self.steps
         if day_ends:
             self.plant.close_day()
         self._recorded_usd += self.plant.gross_margin_usd()
@@ -268,7 +269,7 @@ class Engine:
 
     def _stop(self) -> None:
         """The firm is insolvent: every site is shut for good."""
-        if self.step == self.scenario.horizon.steps:
+        if self.step == self.steps:
             return
         for site in range(len(self.plant.site_names)):
             self.plant.presence.close(site, dark=True)

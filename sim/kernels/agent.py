@@ -11,7 +11,7 @@ Numbers = npt.NDArray[np.float32]
 
 @pure_kernel
 def encode(
-    fleet: Floats,
+    fleet: tuple[float, ...],
     at_site: tuple[Floats, ...],
     called_w: Floats,
     asic_share: Floats,
@@ -23,14 +23,15 @@ def encode(
 ) -> None:
     """Write what a policy may see into `out`, field after field, each divided by its scale.
 
-    In this order: `fleet` (value,); each of `at_site` (site,), where the second one is NaN the
+    In this order: the values of `fleet`; each of `at_site` (site,), where the second one is NaN the
     first; calls in force and announced as 0 or 1, from `called_w` (2, site); the share of each
     ASIC group that is on, from `asic_share` (group, mode); `gpu_share` (node,); the share of each
     battery that is full. `scale` has one value for each value of `fleet`, each table of `at_site`.
     """
-    k = fleet.shape[0]
-    for i in range(k):
-        out[i] = fleet[i] / scale[i]
+    k = 0
+    for value in fleet:
+        out[k] = value / scale[k]
+        k += 1
     field = k
     first = at_site[0]
     for values in at_site:

@@ -107,6 +107,7 @@ class Plant:
     items: Items
     desk: Desk
     outlook: Outlook
+    wishes: tuple[Floats, Floats]  # the WISH rows of ASICs and nodes
     site_names: tuple[str, ...]
     inference: Inference | None
     meshed: Meshed | None
@@ -164,6 +165,7 @@ class Plant:
             outlook=Outlook(
                 (asics, asic, nodes, node), (sites, site), (assets, asset), limits, desk, inference
             ),
+            wishes=(asic.shares[WISH], node.shares[WISH]),
             site_names=tuple(names),
             inference=inference,
             meshed=Meshed(topology.mesh) if topology.mesh is not None else None,
@@ -256,7 +258,7 @@ class Plant:
             PolicyError: if the decision is not one, with what is wrong.
         """
         try:
-            wish, node_wish = self.asic.shares[WISH], self.node.shares[WISH]
+            wish, node_wish = self.wishes
             wrong = (
                 decision.asic_share.shape != wish.shape
                 or decision.gpu_share.shape != node_wish.shape
@@ -264,7 +266,9 @@ class Plant:
             if not wrong:
                 wish[:] = decision.asic_share
                 node_wish[:] = decision.gpu_share
-                wrong = self._calls.wrong_share() or bool(option_problems(decision, observation))
+                wrong = self._calls.wrong_share() or (
+                    not _is_plain(decision) and bool(option_problems(decision, observation))
+                )
         except (AttributeError, TypeError, ValueError):
             wrong = True
         if wrong:
@@ -274,12 +278,13 @@ class Plant:
             )
         self._wish_assets(decision)
         self.desk.offer(decision.offer_w)
+        t_s, step_s, usd_per_th = observation.t_s, observation.step_s, observation.usd_per_th
         if self.meshed is None:
-            self._calls.grant(observation.t_s, observation.step_s, observation.usd_per_th)
+            self._calls.grant(t_s, step_s, usd_per_th)
         else:
-            self._calls.weigh(observation.t_s, observation.step_s, observation.usd_per_th)
+            self._calls.weigh(t_s, step_s, usd_per_th)
             self.meshed.share_out(self.items, self.limits, self.sites, self.site)
-            self._calls.settle_grant(observation.t_s, observation.usd_per_th)
+            self._calls.settle_grant(t_s, usd_per_th)
         if self.inference is not None:
             self.node.shares[GRANTED] = self.inference.switch(self.node.shares[GRANTED])
             if decision.route is not None:
@@ -350,3 +355,13 @@ def _freeze(table: NamedTuple) -> None:
     """Make arrays that never change read-only: policies see them."""
     for array in table:
         array.flags.writeable = False
+
+
+def _is_plain(decision: Decision) -> bool:
+    """Whether a decision leaves all its options out."""
+    return (
+        decision.battery_w is None
+        and decision.route is None
+        and decision.offer_w is None
+        and decision.generation_w is None
+    )
