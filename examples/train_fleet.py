@@ -1,6 +1,6 @@
 """Train a small agent on a small fleet, and see whether it beats `static` on seeds it has not seen.
 
-    python examples/train_fleet.py [--rounds 12] [--days 7]
+    python examples/train_fleet.py [--rounds 8] [--days 7]
 
 The fleet is `configs/tiny` with a battery. The agent is a rule with seven numbers: how much of its
 ASICs a site runs falls with the price, and the battery charges by price, by what is in it and by
@@ -76,7 +76,7 @@ def episode_usd(env: FleetEnv, agent: Rule, seed: int) -> float:
     return total
 
 
-def train(rounds: int = 12, population: int = 24, seeds: int = 3, days: float = DAYS) -> Rule:
+def train(rounds: int = 8, population: int = 20, seeds: int = 2, days: float = DAYS) -> Rule:
     """The rule at the mean of the last round; training seeds are 1, 2, 3, … and change by round."""
     env = FleetEnv(fleet(days))
     draw = np.random.default_rng(1)
@@ -111,7 +111,7 @@ def evaluate(agent: Rule, seeds: Sequence[int], days: float = DAYS) -> Gain:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=12)
+    parser.add_argument("--rounds", type=int, default=8)
     parser.add_argument("--days", type=float, default=DAYS)
     chosen = parser.parse_args()
     began = time.perf_counter()

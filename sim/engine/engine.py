@@ -57,6 +57,7 @@ class Engine:
         self.terms = EnergyTerms(scenario, self.world)
         self.inference = build_inference(scenario, self.world, keep_requests)
         self.plant = Plant.build(scenario, self.inference)
+        self.look_at_course = self.plant.follow(self.terms.course)
         self.pool = build_pool(scenario.pool, self.world.chain)
         self.recorder = Recorder(
             scenario, ServingRecord(self.inference) if self.inference is not None else None
@@ -185,7 +186,7 @@ class Engine:
         """Prices, temperatures and the bitcoin price of now."""
         if self.market is not None:
             self._clear_market()
-        self.plant.condition(self.terms.at(self.step))
+        self.look_at_course(self.step)
         self._look_at_btc_price()
         if self.now_s % SECONDS_PER_DAY == 0:
             self.look_at_chain()  # fees change by the day

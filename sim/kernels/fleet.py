@@ -17,6 +17,7 @@ from sim.kernels.arrays import (
     AsicState,
     Assets,
     AssetState,
+    Course,
     Floats,
     Items,
     Limits,
@@ -113,6 +114,13 @@ def earn(fleet: Any, btc: Floats, usd_per_btc: float, fee: float) -> None:
 def bill(fleet: Any, step_s: float) -> None:
     """`energy.bill` on a box."""
     energy.bill(fleet.site, fleet.programmes, fleet.programme, step_s)
+
+
+@kernel
+def look(fleet: Any, course: Course, step: int) -> None:
+    """`site.look`, then `site.condition` on a box."""
+    site.look(course, fleet.site, fleet.asset, fleet.programme, step)
+    site.condition(fleet.asics, fleet.asic, fleet.nodes, fleet.node, fleet.sites, fleet.site)
 
 
 @kernel

@@ -6,7 +6,9 @@ from sim.kernels.arrays import (
     AMBIENT_S,
     ASIC_FLOWS,
     ASIC_J,
+    AVAILABLE,
     BATTERY_J,
+    BLOCK_W,
     BTC,
     BTC_USD,
     CARBON_KG,
@@ -52,13 +54,16 @@ from sim.kernels.arrays import (
     WEAR_USD,
     WET_BULB_S,
     WISH_J,
+    ZONE_PRICE,
     AsicGroups,
     AsicState,
     Assets,
     AssetState,
+    Course,
     Floats,
     NodeGroups,
     NodeState,
+    ProgrammeState,
     Sites,
     SiteState,
 )
@@ -66,6 +71,8 @@ from sim.kernels.inference import advance_nodes
 from sim.kernels.jit import pure_kernel
 from sim.kernels.mining import advance_groups
 from sim.kernels.thermal import cooling_share, derating
+
+J_PER_MWH = 3.6e9
 
 
 @pure_kernel
@@ -211,6 +218,32 @@ def _gather(
         at_site_j[s] += node.flow[NODE_J, n] + cooling_j
         for row in range(NODE_FLOWS):
             node.flow[row, n] = 0.0
+
+
+@pure_kernel
+def look(
+    course: Course, site: SiteState, asset: AssetState, programme: ProgrammeState, step: int
+) -> None:
+    """Prices, weather, contracts, generation and reserve prices of a control step."""
+    terms = site.terms
+    for s in range(site.price.shape[0]):
+        site.price[s] = course.price[step, s]
+        site.ambient_c[s] = course.ambient_c[step, s]
+        site.wet_bulb_c[s] = course.wet_bulb_c[step, s]
+        terms[ZONE_PRICE, s] = course.zone_price[step, s]
+        if course.day_ahead_price.shape[0] > 0:
+            terms[DAY_AHEAD_PRICE, s] = course.day_ahead_price[step, s]
+        if course.carbon_kg_per_mwh.shape[0] > 0:
+            terms[CARBON_KG_PER_J, s] = course.carbon_kg_per_mwh[step, s] / J_PER_MWH
+    for row in range(course.contracts.shape[1] if course.contracts.shape[0] > 0 else 0):
+        for s in range(site.price.shape[0]):
+            terms[BLOCK_W + row, s] = course.contracts[step, row, s]
+    if course.available_w.shape[0] > 0:
+        for k in range(course.available_w.shape[1]):
+            asset.generator_w[AVAILABLE, k] = course.available_w[step, k]
+    if course.reserve_usd_per_mw_h.shape[0] > 0:
+        for p in range(course.reserve_usd_per_mw_h.shape[1]):
+            programme.price[p] = course.reserve_usd_per_mw_h[step, p]
 
 
 @pure_kernel

@@ -9,22 +9,17 @@ import numpy as np
 
 from sim.inference import Inference
 from sim.kernels.arrays import (
-    AVAILABLE,
-    BLOCK_W,
-    CARBON_KG_PER_J,
     CREDIT_USD,
-    DAY_AHEAD_PRICE,
     GRANTED,
     NODE_J,
-    POSITION_USD_PER_S,
     TOKEN_J,
     TOKEN_USD,
     WISH,
-    ZONE_PRICE,
     AsicGroups,
     AsicState,
     Assets,
     AssetState,
+    Course,
     Floats,
     Items,
     Limits,
@@ -39,6 +34,7 @@ from sim.kernels.fleet import (
     condition,
     earn,
     grant_nested,
+    look,
     settle,
     settle_grant,
     weigh,
@@ -54,7 +50,6 @@ from sim.plant.outlook import Outlook
 from sim.plant.presence import ASIC, GPU, Presence
 from sim.plant.programmes import Desk, build_programmes
 from sim.plant.sites import (
-    Conditions,
     build_assets,
     build_limits,
     build_sites,
@@ -69,7 +64,6 @@ from sim.policy import (
     option_problems,
 )
 from sim.scenario.scenario import Scenario
-from sim.units import J_PER_MWH
 from sim.world.market import Cleared
 from sim.world.topology import Topology, compile_topology, own_link, planned_mw
 
@@ -228,24 +222,9 @@ class Plant:
             sites = len(self.site_names)
             self.site.flow[row] += np.bincount(self.inference.lane_site, lane_usd, sites)
 
-    def condition(self, now: Conditions) -> None:
-        """Prices and temperatures (site,) of now; repaired machines rejoin."""
-        site = self.site
-        site.price[:] = now.price
-        site.ambient_c[:] = now.ambient_c
-        site.wet_bulb_c[:] = now.wet_bulb_c
-        site.terms[ZONE_PRICE] = now.zone_price
-        if now.day_ahead_price is not None:
-            site.terms[DAY_AHEAD_PRICE] = now.day_ahead_price
-        if now.contracts is not None:
-            site.terms[BLOCK_W : POSITION_USD_PER_S + 1] = now.contracts
-        if now.carbon_kg_per_mwh is not None:
-            site.terms[CARBON_KG_PER_J] = now.carbon_kg_per_mwh / J_PER_MWH
-        if now.available_w is not None:
-            self.asset.generator_w[AVAILABLE] = now.available_w
-        if now.reserve_usd_per_mw_h is not None:
-            self.desk.state.price[:] = now.reserve_usd_per_mw_h
-        self._calls.condition()
+    def follow(self, course: Course) -> Callable[[int], None]:
+        """What lets a control step of a course come into force; repaired machines rejoin."""
+        return bind(look, self.desk.box, course, ints=1)
 
     def observe(self, t_s: int, step_s: int, market: Market, live: bool = False) -> Observation:
         """What a policy may see: copies it may keep, or with `live` views of the present."""
