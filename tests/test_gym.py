@@ -206,6 +206,33 @@ def test_what_was_seen_stays_as_it_was(tiny: Scenario) -> None:
     assert not env._engine.observation.asic.share.flags.writeable  # type: ignore[union-attr]
 
 
+def test_each_number_of_an_action_reaches_its_machines(build: Build) -> None:
+    """GPU nodes at the second site only: [alpha, bravo, nodes of bravo, battery]."""
+    scenario = build(
+        gpus=[{"site": "bravo", "gpu": "h100-sxm", "nodes": n} for n in (3, 2)],
+        batteries=[BATTERY],
+    )
+    example = sim.gym._outline(scenario)
+    codec = Codec(example)
+    assert codec.low.tolist() == [0.0, 0.0, 0.0, -1.0]
+    decision = codec.decision()
+    codec.fill(decision, np.array([0.25, 0.5, 0.75, -0.5]))
+    on = decision.asic_share.sum(axis=1)
+    assert on.tolist() == [0.25, 0.25, 0.5]
+    assert ((decision.asic_share > 0.0) == (example.asic.default_share > 0.0)).all()
+    assert decision.gpu_share.tolist() == [0.75, 0.75]
+    assert decision.battery_w is not None
+    assert decision.battery_w.tolist() == [-1e6]
+    codec = Codec(example, "group")
+    wanted = np.arange(example.asic.mode_w.size).reshape(example.asic.mode_w.shape) / 100.0
+    decision = codec.decision()
+    codec.fill(decision, np.concatenate([wanted.ravel(), [0.1, 0.2], [1.0]]))
+    assert (decision.asic_share == wanted * (example.asic.mode_w > 0.0)).all()
+    assert decision.gpu_share.tolist() == [0.1, 0.2]
+    assert decision.battery_w is not None
+    assert decision.battery_w.tolist() == [2e6]
+
+
 def test_actions_are_held_to_the_space_and_nan_is_refused(build: Build) -> None:
     scenario = build(batteries=[BATTERY])
     env = FleetEnv(scenario, control="group")
