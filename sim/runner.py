@@ -44,23 +44,31 @@ def run(
         name, decider = f"{type(policy).__module__}:{type(policy).__qualname__}", policy
     began = time.perf_counter()
     engine = Engine(scenario, decider, seed, keep_requests)
-    stored_j = float(engine.plant.asset.stored_j.sum())
     built = time.perf_counter()
-    recorder = engine.run(progress)
+    engine.run(progress)
     ended = time.perf_counter()
+    timing = {"build_s": built - began, "simulate_s": ended - built}
+    return result_of(engine, name, parameters, seed, timing)
+
+
+def result_of(
+    engine: Engine, policy: str, parameters: dict[str, Any], seed: int, timing: dict[str, float]
+) -> RunResult:
+    """The result of a run that has reached its horizon."""
+    recorder, scenario = engine.recorder, engine.scenario
     flow = recorder.flow.sum(axis=0)
     hosting_usd = float((flow[ENERGY_USD] * engine.firm.books.hosted).sum())
-    stored_j = float(engine.plant.asset.stored_j.sum()) - stored_j
+    stored_j = float(engine.plant.asset.stored_j.sum()) - engine.stored_at_start_j
     totals = Totals(
         flow.sum(axis=1), hosting_usd, scenario.horizon.seconds, recorder, engine.firm, stored_j
     )
     return RunResult(
         scenario=scenario,
-        policy=name,
+        policy=policy,
         parameters=parameters,
         seed=seed,
         kpis=evaluate(totals),
         recorder=recorder,
         firm=engine.firm,
-        timing={"build_s": built - began, "simulate_s": ended - built},
+        timing=timing,
     )

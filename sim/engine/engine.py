@@ -5,6 +5,7 @@ from typing import Any, Final
 
 import numpy as np
 import simpy
+from simpy.events import URGENT
 
 from sim.engine.failures import Workshop
 from sim.engine.grid_events import call, link_changes
@@ -14,7 +15,6 @@ from sim.finance.contracts import EnergyTerms
 from sim.finance.firm import Firm
 from sim.finance.pools import build_pool
 from sim.inference import build_inference
-from sim.kernels.arrays import BTC, POOL_FEE_USD
 from sim.plant import Plant
 from sim.policy import Decision, Market, Observation, Policy
 from sim.results.recorder import Recorder
@@ -30,16 +30,28 @@ from sim.world.world import World, build_world
 AFTER_EVENTS: Final[Any] = (
     2  # simpy priority of the control step: whatever else happens at t goes first
 )
+DECIDE: Final = 4  # the phase in which a policy is asked
 Process = Generator[Any, Any, None]
 
 
 class Engine:
-    """One run. `phases` is the order of a control step, always the same."""
+    """One run. `phases` is the order of a control step, always the same.
+
+    `run` goes to the horizon; `start`, then `until_decision` and `proceed` in turn, do the same one
+    control step at a time. With `live` observations are views of the present that change with it,
+    for a policy that keeps none.
+    """
 
     def __init__(
-        self, scenario: Scenario, policy: Policy, seed: int = 1, keep_requests: bool = False
+        self,
+        scenario: Scenario,
+        policy: Policy,
+        seed: int = 1,
+        keep_requests: bool = False,
+        live: bool = False,
     ) -> None:
         self.scenario = scenario
+        self.live = live
         self.policy = policy
         streams = Streams(seed)
         self.world: World = build_world(scenario, streams)
@@ -47,6 +59,7 @@ class Engine:
         self.outlook = Outlook(scenario, self.world.day_ahead_usd_per_mwh)
         self.inference = build_inference(scenario, self.world, keep_requests)
         self.plant = Plant.build(scenario, self.inference)
+        self.look_at_course = self.plant.follow(self.terms.course)
         self.pool = build_pool(scenario.pool, self.world.chain)
         self.recorder = Recorder(
             scenario, ServingRecord(self.inference) if self.inference is not None else None
@@ -69,10 +82,15 @@ class Engine:
             self.record,
         )
         self.step = 0
-        self.per_btc = np.zeros((4, 1))
+        self.step_s = scenario.horizon.step_s
+        self.steps = scenario.horizon.steps
+        self.pool_fee = scenario.pool.fee_fraction
         self.settled_s = 0
+        self._recorded_usd = 0.0  # gross margin of the intervals that are recorded
+        self.stored_at_start_j = float(self.plant.asset.stored_j.sum())
         self.observation: Observation
         self.decision: Decision
+        self._tick: simpy.Event
         self._look_at_btc_price()
         self.look_at_chain()
 
@@ -81,12 +99,26 @@ class Engine:
         """Run seconds; the clock is an integer."""
         return int(self.env.now)
 
+    @property
+    def gross_margin_usd(self) -> float:
+        """Gross margin since the start, up to the last settlement [USD]."""
+        return self._recorded_usd + self.plant.gross_margin_usd()
+
     def run(self, progress: Callable[[int], None] | None = None) -> Recorder:
         """Run to the horizon; `progress` is called once a simulated day with the day's number.
 
         Raises:
             PolicyError: if a decision makes no sense.
         """
+        self.start()
+        while self.until_decision():
+            self.proceed()
+            if progress is not None and self.now_s % SECONDS_PER_DAY == 0:
+                progress(self.now_s // SECONDS_PER_DAY)
+        return self.recorder
+
+    def start(self) -> None:
+        """Set going what happens by itself; the first control step is due at once."""
         env = self.env
         env.process(self._chain_changes())
         env.process(link_changes(self))
@@ -98,9 +130,38 @@ class Engine:
             ("gpu", self.world.gpu_failures),
         ):
             env.process(self.workshop.failures(kind, list(failures)))
-        control = env.process(self._control(progress))
-        env.run(until=control)
-        return self.recorder
+        self._schedule(URGENT, 0)
+
+    def until_decision(self) -> bool:
+        """Go to the next control step and look at the world; False: this is the horizon."""
+        tick, step = self._tick, self.env.step
+        while tick.callbacks is not None:
+            step()
+        if self.step == self.steps:
+            self.advance()
+            self.settle()
+            self.record()
+            return False
+        for phase in self.phases[:DECIDE]:
+            phase()
+        return True
+
+    def proceed(self) -> None:
+        """The rest of the control step: the decision, its grant, the record.
+
+        Raises:
+            PolicyError: if the decision makes no sense.
+        """
+        for phase in self.phases[DECIDE:]:
+            phase()
+        self.step += 1
+        self._schedule(AFTER_EVENTS, self.step_s)
+
+    def _schedule(self, priority: Any, delay_s: int) -> None:
+        """The next control step."""
+        tick = self._tick = simpy.Event(self.env)
+        tick._ok, tick._value = True, None
+        self.env.schedule(tick, priority, delay_s)
 
     # The seven phases, in order.
 
@@ -118,40 +179,40 @@ class Engine:
         if self.pools_down:
             hashed_th = np.zeros_like(hashed_th)
         btc = self.pool.pay(hashed_th, from_s, now_s, self.btc_per_th)
-        self.plant.site.flow[BTC : POOL_FEE_USD + 1] += self.per_btc * btc
-        if now_s % self.scenario.horizon.step_s == 0:
-            self.plant.bill(now_s, self.scenario.horizon.step_s)
-            self.firm.bills.close_step(now_s // self.scenario.horizon.step_s, self.plant.site)
+        self.plant.earn(btc, self.usd_per_btc, self.pool_fee)
+        if now_s % self.step_s == 0:
+            self.plant.bill(now_s, self.step_s)
+            self.firm.bills.close_step(now_s // self.step_s, self.plant.site)
 
     def look_at_world(self) -> None:
         """Prices, temperatures and the bitcoin price of now."""
         if self.market is not None:
             self._clear_market()
-        self.plant.condition(self.terms.at(self.step))
+        self.look_at_course(self.step)
         self._look_at_btc_price()
         if self.now_s % SECONDS_PER_DAY == 0:
             self.look_at_chain()  # fees change by the day
 
     def observe(self) -> None:
         """What the policy may see; the decision holds until the next control step."""
-        step_s = self.scenario.horizon.step_s
-        net = self.gross_hashprice_btc * (1.0 - self.scenario.pool.fee_fraction)
+        now_s, step_s, peaks = self.now_s, self.step_s, self.world.peaks
+        net = self.gross_hashprice_btc * (1.0 - self.pool_fee)
         if self.pools_down:
             net = 0.0
-        peaks = self.world.peaks
         self.observation = self.plant.observe(
-            self.now_s,
-            step_s - self.now_s % step_s,
+            now_s,
+            step_s - now_s % step_s,
             Market(
                 self.usd_per_btc,
                 self.difficulty,
                 net * self.usd_per_btc,
-                float(peaks.risk[self.now_s // step_s]) if peaks is not None else 0.0,
+                float(peaks.risk[now_s // step_s]) if peaks is not None else 0.0,
                 self.firm.bills.peak_usd_per_mw,
                 self.outlook.day_ahead_next(self.now_s),
                 self.outlook.demand_usd_per_mw,
                 self.outlook.month_left_s(self.now_s),
             ),
+            self.live,
         )
 
     def decide(self) -> None:
@@ -161,26 +222,27 @@ class Engine:
     def grant(self) -> None:
         """The wish cut to what the limits allow; both are recorded."""
         self.plant.apply(self.decision, self.observation)
-        step = self.now_s // self.scenario.horizon.step_s
-        self.recorder.bound(step, self.plant.site.binding)
+        self.recorder.bound(self.observation.t_s // self.step_s, self.plant.site.binding)
 
     def record(self) -> None:
         """At the end of a recording interval its flows are kept; at the end of a day, the books."""
-        horizon = self.scenario.horizon
-        if self.now_s == 0 or self.now_s % horizon.record_s:
+        now_s = self.now_s
+        if now_s == 0 or now_s % self.recorder.record_s:
             return
-        if self.now_s % SECONDS_PER_DAY == 0 or self.step == horizon.steps:
+        day_ends = now_s % SECONDS_PER_DAY == 0 or self.step == self.steps
+        if day_ends:
             self.plant.close_day()
-        self.recorder.interval(self.now_s, self.plant.site.flow)
-        if self.now_s % SECONDS_PER_DAY == 0 or self.step == horizon.steps:
+        self._recorded_usd += self.plant.gross_margin_usd()
+        self.recorder.interval(now_s, self.plant.site.flow)
+        if day_ends:
             flow = self.recorder.day_flow()
-            if not self.firm.close_day(self.now_s, flow, self.usd_per_btc):
+            if not self.firm.close_day(now_s, flow, self.usd_per_btc):
                 self._stop()
         chain = self.world.chain
         self.recorder.fleet(
-            height=chain.height_at(self.now_s),
+            height=chain.height_at(now_s),
             difficulty=self.difficulty,
-            network_ehs=float(chain.network_ths[(self.now_s - 1) // SECONDS_PER_DAY]) / TH_PER_EH,
+            network_ehs=float(chain.network_ths[(now_s - 1) // SECONDS_PER_DAY]) / TH_PER_EH,
             hashprice_usd_per_ph_day=self.gross_hashprice_btc * self.usd_per_btc,
             usd_per_btc=self.usd_per_btc,
             **self.firm.position(self.usd_per_btc)._asdict(),
@@ -213,7 +275,7 @@ class Engine:
 
     def _stop(self) -> None:
         """The firm is insolvent: every site is shut for good."""
-        if self.step == self.scenario.horizon.steps:
+        if self.step == self.steps:
             return
         for site in range(len(self.plant.site_names)):
             self.plant.presence.close(site, dark=True)
@@ -221,24 +283,6 @@ class Engine:
         self.observe()
         self.decide()
         self.grant()
-
-    def _control(self, progress: Callable[[int], None] | None) -> Process:
-        horizon = self.scenario.horizon
-        while True:
-            if self.step == horizon.steps:
-                self.advance()
-                self.settle()
-                self.record()
-                return
-            for phase in self.phases:
-                phase()
-            if progress is not None and self.now_s % SECONDS_PER_DAY == 0:
-                progress(self.now_s // SECONDS_PER_DAY)
-            self.step += 1
-            tick = self.env.event()
-            tick._ok, tick._value = True, None
-            self.env.schedule(tick, AFTER_EVENTS, horizon.step_s)
-            yield tick
 
     def _chain_changes(self) -> Process:
         """Retargets and halvings cut the interval: each part is paid at its own difficulty."""
@@ -269,7 +313,7 @@ class Engine:
         self.decide_anew()
 
     def decide_anew(self) -> None:
-        if self.now_s % self.scenario.horizon.step_s:
+        if self.now_s % self.step_s:
             self.observe()
             self.decide()
             self.grant()
@@ -285,10 +329,7 @@ class Engine:
         self.terms.learn(self.step, self.market.lmp_usd_per_mwh)
 
     def _look_at_btc_price(self) -> None:
-        """Also what a bitcoin adds to the rows BTC, BTC_USD, POOL_FEE_BTC, POOL_FEE_USD."""
-        usd = self.usd_per_btc = float(self.world.usd_per_btc[self.step])
-        fee = self.scenario.pool.fee_fraction
-        self.per_btc[:, 0] = (1.0, usd, fee, fee * usd)
+        self.usd_per_btc = self.world.usd_per_btc.item(self.step)
 
     def look_at_chain(self) -> None:
         chain, now_s = self.world.chain, self.now_s

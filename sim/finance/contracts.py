@@ -9,9 +9,9 @@ from sim.kernels.arrays import (
     BLOCK_W,
     POSITION_USD_PER_S,
     POSITION_W,
+    Course,
     Floats,
 )
-from sim.plant.sites import Conditions
 from sim.scenario.rows import PowerContract
 from sim.scenario.scenario import Scenario
 from sim.units import J_PER_MWH, W_PER_MW
@@ -31,23 +31,17 @@ class EnergyTerms:
         self.factor = scenario.what_if.energy_price_factor
         self.adder = np.array([s.adder_usd_per_mwh for s in scenario.sites])
         self.market = np.array([s.energy_usd_per_mwh is None for s in scenario.sites])
-        self.optional = (  # in the order of Conditions
-            world.day_ahead_usd_per_mwh,
-            _contracts(scenario, world, self.adder),
-            world.carbon_kg_per_mwh,
-            world.available_w,
-            world.reserve_usd_per_mw_h,
-        )
-
-    def at(self, step: int) -> Conditions:
-        """What is in force in a control step."""
-        world = self.world
-        return Conditions(
-            self.price[step],
-            world.zone_usd_per_mwh[step],
-            world.ambient_c[step],
-            world.wet_bulb_c[step],
-            *(None if values is None else values[step] for values in self.optional),
+        sites = len(scenario.sites)
+        self.course = Course(
+            self.price,
+            world.zone_usd_per_mwh,
+            world.ambient_c,
+            world.wet_bulb_c,
+            _or_nothing(world.day_ahead_usd_per_mwh, sites),
+            _or_nothing(_contracts(scenario, world, self.adder), 4, sites),
+            _or_nothing(world.carbon_kg_per_mwh, sites),
+            _or_nothing(world.available_w, 0),
+            _or_nothing(world.reserve_usd_per_mw_h, 0),
         )
 
     def learn(self, step: int, lmp_usd_per_mwh: Floats) -> None:
@@ -55,6 +49,11 @@ class EnergyTerms:
         zone = self.world.zone_usd_per_mwh[step]
         zone[:] = lmp_usd_per_mwh * self.factor
         self.price[step, self.market] = (zone + self.adder)[self.market]
+
+
+def _or_nothing(values: Floats | None, *shape: int) -> Floats:
+    """A table (step, …), with no rows where there is none."""
+    return np.zeros((0, *shape)) if values is None else np.ascontiguousarray(values)
 
 
 def energy_price(scenario: Scenario, zone_usd_per_mwh: Floats) -> Floats:

@@ -21,6 +21,7 @@ from sim.plant import Plant
 from sim.plant.presence import Change
 from sim.scenario.deals import Lease
 from sim.scenario.scenario import Scenario
+from sim.units import CENTS_PER_USD, SECONDS_PER_DAY
 from sim.world.world import World
 
 Event = Callable[[int, str, str, str, str], None]  # t_s, kind, site, subject, detail
@@ -76,6 +77,7 @@ class Firm:
         self.insolvent_s: int | None = None
         self.claims: list[Claim] = []
         self.usd_per_btc = float(world.usd_per_btc[0])
+        self._own = (-1, 0.0)  # transactions so far, and `_own_usd` after them
         self._profit_usd = 0.0  # before tax, since the last year's end; losses carried forward
         self._open()
 
@@ -158,7 +160,7 @@ class Firm:
                 and account.startswith(("income:", "expenses:"))
                 and (after_tax or account != "expenses:tax")
             )
-            / 100.0
+            / CENTS_PER_USD
         )
 
     def _fails(self, t_s: int) -> bool:
@@ -221,7 +223,11 @@ class Firm:
     def _sell_machines(self, t_s: int) -> None:
         """Leases that began today: machines are sold to their lessors."""
         for lease, _, groups, start_s, _ in self.leases.terms:
-            if lease.sale_usd_per_machine and t_s - 86_400 < start_s <= t_s and start_s > 0.0:
+            if (
+                lease.sale_usd_per_machine
+                and t_s - SECONDS_PER_DAY < start_s <= t_s
+                and start_s > 0.0
+            ):
                 self._sell_and_rent(t_s, lease, groups)
 
     def _sell_and_rent(self, t_s: int, lease: Lease, groups: list[int]) -> None:
@@ -253,12 +259,16 @@ class Firm:
         )
 
     def _own_usd(self) -> float:
-        """Equity accounts, income and expenses, bitcoin as last valued [USD], below zero."""
-        return (
-            sum(
+        """Equity accounts, income and expenses, bitcoin as last valued [USD], below zero.
+
+        Kept until something is posted: positions are asked for by the hour, and a day is posted
+        once.
+        """
+        if self._own[0] != self.ledger.transactions:
+            cents = sum(
                 units
                 for (account, commodity), units in self.ledger.balances().items()
                 if commodity == "USD" and account.startswith(("equity:", "income:", "expenses:"))
             )
-            / 100.0
-        )
+            self._own = (self.ledger.transactions, cents / CENTS_PER_USD)
+        return self._own[1]

@@ -127,6 +127,11 @@ class Ledger:
             self._batches.append(_Batch(t_s, number, account, commodity, amount, [FLEET], memo))
             self._balances[account, commodity] = self.units(account, commodity) + units
 
+    @property
+    def transactions(self) -> int:
+        """How many have been posted."""
+        return self._transactions
+
     def balance(self, account: str, commodity: str) -> float:
         """Balance of an account in USD or BTC; debits are positive."""
         return self._balances.get((account, commodity), 0) / UNITS[commodity]

@@ -232,6 +232,20 @@ class SiteState(NamedTuple):
     flow: Floats  # (SITE_FLOWS, site) since the last record
 
 
+class Course(NamedTuple):
+    """What the world and the contracts say, control step by control step; no rows: unchanged."""
+
+    price: Floats  # (step, site) of another MWh, with delivery [USD/MWh]
+    zone_price: Floats  # (step, site) real time [USD/MWh]
+    ambient_c: Floats  # (step, site)
+    wet_bulb_c: Floats  # (step, site)
+    day_ahead_price: Floats  # (step, site) [USD/MWh]
+    contracts: Floats  # (step, 4, site) the rows BLOCK_W … POSITION_USD_PER_S
+    carbon_kg_per_mwh: Floats  # (step, site)
+    available_w: Floats  # (step, generator)
+    reserve_usd_per_mw_h: Floats  # (step, programme)
+
+
 class Programmes(NamedTuple):
     """Emergency and reserve programmes: what never changes."""
 

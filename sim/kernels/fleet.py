@@ -7,6 +7,7 @@ sees; what either changes, the other reads.
 
 from typing import Any, Final
 
+import numpy as np
 from numba.core import config, types
 from numba.experimental import structref
 
@@ -16,6 +17,7 @@ from sim.kernels.arrays import (
     AsicState,
     Assets,
     AssetState,
+    Course,
     Floats,
     Items,
     Limits,
@@ -95,16 +97,30 @@ def advance(fleet: Any, t_s: float) -> None:
 def settle(fleet: Any, t_s: float) -> None:
     """`energy.measure`, then `site.settle` on a box."""
     energy.measure(fleet.site, fleet.programmes, fleet.programme, t_s - fleet.site.settled_s[0])
+    at_site_j = np.zeros(fleet.site.price.shape[0])
     site.settle(
         fleet.asics, fleet.asic, fleet.nodes, fleet.node, fleet.sites, fleet.site, fleet.assets,
-        fleet.asset, t_s,
+        fleet.asset, at_site_j, t_s,
     )  # fmt: skip
+
+
+@kernel
+def earn(fleet: Any, btc: Floats, usd_per_btc: float, fee: float) -> None:
+    """`site.earn` on a box."""
+    site.earn(fleet.site, btc, usd_per_btc, fee)
 
 
 @kernel
 def bill(fleet: Any, step_s: float) -> None:
     """`energy.bill` on a box."""
     energy.bill(fleet.site, fleet.programmes, fleet.programme, step_s)
+
+
+@kernel
+def look(fleet: Any, course: Course, step: int) -> None:
+    """`site.look`, then `site.condition` on a box."""
+    site.look(course, fleet.site, fleet.asset, fleet.programme, step)
+    site.condition(fleet.asics, fleet.asic, fleet.nodes, fleet.node, fleet.sites, fleet.site)
 
 
 @kernel
@@ -122,12 +138,19 @@ def grant_nested(fleet: Any, t_s: float, step_s: float, usd_per_th: float) -> No
     MWh at the meter, charging batteries; the least valuable is shed first, by turning machines off.
     `usd_per_th` [USD/TH] values a hash.
     """
-    weigh(fleet, t_s, step_s, usd_per_th)
+    asics, asic, nodes, node = fleet.asics, fleet.asic, fleet.nodes, fleet.node
+    sites, at, assets, asset = fleet.sites, fleet.site, fleet.assets, fleet.asset
     items, limits = fleet.items, fleet.limits
+    grant.weigh(
+        asics, asic, nodes, node, sites, at, assets, asset, limits, items, t_s, step_s, usd_per_th
+    )
     room_w = limits.room_w.copy()
     allot(items.value, items.wish_w, items.site, limits, room_w, items.granted_w)
-    grant.find_binding(fleet.site, limits, room_w)
-    settle_grant(fleet, t_s, usd_per_th)
+    grant.find_binding(at, limits, room_w)
+    grant.settle_grant(
+        asics, asic, nodes, node, sites, at, assets, asset, limits, items, t_s, usd_per_th
+    )
+    award(fleet)
 
 
 @kernel
@@ -151,7 +174,9 @@ def settle_grant(fleet: Any, t_s: float, usd_per_th: float) -> None:
 
 @kernel
 def award(fleet: Any) -> None:
-    """`energy.award` on a box."""
+    """`energy.award` on a box; nothing where there is no programme."""
+    if fleet.programmes.enrolled.shape[0] == 0:
+        return
     energy.award(
         fleet.asics, fleet.asic, fleet.sites, fleet.site, fleet.programmes, fleet.programme
     )

@@ -22,7 +22,7 @@ from sim.kernels.arrays import (
     Sites,
     SiteState,
 )
-from sim.kernels.jit import kernel, pure_kernel
+from sim.kernels.jit import pure_kernel
 
 TOLERANCE = 1e-9
 
@@ -101,7 +101,7 @@ def weigh(
         items.wish_w[first + b] = max(asset.battery_w[IN_FORCE, b], 0.0) / (1.0 - sites.loss[s])
 
 
-@kernel
+@pure_kernel
 def settle_grant(
     asics: AsicGroups,
     asic: AsicState,
@@ -121,15 +121,15 @@ def settle_grant(
     first = groups + nodes.site.shape[0]
     for s in range(sites.overhead_w.shape[0]):
         site.load_w[s] = _fixed_w(sites.overhead_w[s], site.terms[POWERED, s], sites.loss[s])
-    fraction = np.ones(first)
     for i in range(items.value.shape[0]):
         site.load_w[items.site[i]] += items.granted_w[i]
-        if i < first and items.wish_w[i] > 0.0:
-            fraction[i] = items.granted_w[i] / items.wish_w[i]
     _mark_blocked(asics, asic, site, usd_per_th)
-    _apply(asics, asic, fraction, t_s)
+    _apply(asics, asic, items, t_s)
     for n in range(nodes.site.shape[0]):
-        node.shares[GRANTED, n] = node.shares[READY, n] * fraction[groups + n]
+        i = groups + n
+        node.shares[GRANTED, n] = node.shares[READY, n] * _fraction(
+            items.granted_w[i], items.wish_w[i]
+        )
     for b in range(assets.battery_site.shape[0]):
         if asset.battery_w[IN_FORCE, b] > 0.0:
             s = assets.battery_site[b]
@@ -276,8 +276,14 @@ def _ready(asics: AsicGroups, asic: AsicState, t_s: float, step_s: float) -> Non
 
 
 @pure_kernel
-def _apply(asics: AsicGroups, asic: AsicState, fraction: Floats, t_s: float) -> None:
-    """Set the granted shares, `fraction` (group, …) of what is ready; what is switched on boots.
+def _fraction(granted_w: float, wish_w: float) -> float:
+    """How much of a wish was granted; all of one for nothing."""
+    return granted_w / wish_w if wish_w > 0.0 else 1.0
+
+
+@pure_kernel
+def _apply(asics: AsicGroups, asic: AsicState, items: Items, t_s: float) -> None:
+    """Set the granted shares, as much as was granted of what is ready; what is switched on boots.
 
     Cohorts that overlap are merged so that the sum of boot seconds is kept exactly; the ones that
     are switched off last started last.
@@ -285,9 +291,10 @@ def _apply(asics: AsicGroups, asic: AsicState, fraction: Floats, t_s: float) -> 
     for g in range(asics.site.shape[0]):
         before = 0.0
         after = 0.0
+        fraction = _fraction(items.granted_w[g], items.wish_w[g])
         for m in range(asics.mode_w.shape[1]):
             before += asic.shares[GRANTED, g, m]
-            asic.shares[GRANTED, g, m] = asic.shares[READY, g, m] * fraction[g]
+            asic.shares[GRANTED, g, m] = asic.shares[READY, g, m] * fraction
             after += asic.shares[GRANTED, g, m]
         rest_s = max(asic.starting_until_s[g] - t_s, 0.0)
         if rest_s == 0.0:

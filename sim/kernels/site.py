@@ -6,15 +6,22 @@ from sim.kernels.arrays import (
     AMBIENT_S,
     ASIC_FLOWS,
     ASIC_J,
+    AVAILABLE,
     BATTERY_J,
+    BLOCK_W,
+    BTC,
+    BTC_USD,
     CARBON_KG,
     CARBON_KG_PER_J,
+    CONTRACT_USD,
     COOLED,
     COOLING_J,
     CREDIT_USD,
     DAY_AHEAD_PRICE,
     DAY_AHEAD_S,
+    DEMAND_USD,
     DISCHARGED_J,
+    ENERGY_USD,
     FATES,
     FUEL_USD,
     GENERATION_J,
@@ -33,28 +40,39 @@ from sim.kernels.arrays import (
     NODES_S,
     OPEN,
     OVERHEAD_J,
+    PEAK_USD,
+    PENALTY_USD,
+    POOL_FEE_BTC,
+    POOL_FEE_USD,
     POWERED,
     PRICE_S,
+    PROGRAMME_USD,
     SITE_ASIC_J,
     SITE_GPU_J,
     STEP_J,
+    TOKEN_USD,
     WEAR_USD,
     WET_BULB_S,
     WISH_J,
+    ZONE_PRICE,
     AsicGroups,
     AsicState,
     Assets,
     AssetState,
+    Course,
     Floats,
     NodeGroups,
     NodeState,
+    ProgrammeState,
     Sites,
     SiteState,
 )
 from sim.kernels.inference import advance_nodes
-from sim.kernels.jit import kernel, pure_kernel
+from sim.kernels.jit import pure_kernel
 from sim.kernels.mining import advance_groups
 from sim.kernels.thermal import cooling_share, derating
+
+J_PER_MWH = 3.6e9
 
 
 @pure_kernel
@@ -66,7 +84,7 @@ def advance(
     advance_nodes(nodes, node, 0, nodes.site.shape[0], t_s)
 
 
-@kernel
+@pure_kernel
 def settle(
     asics: AsicGroups,
     asic: AsicState,
@@ -76,6 +94,7 @@ def settle(
     site: SiteState,
     assets: Assets,
     asset: AssetState,
+    at_site_j: Floats,
     t_s: float,
 ) -> None:
     """Gather what the machines did since the last settlement: physics; `bill` makes it money.
@@ -83,11 +102,11 @@ def settle(
     Energy at the meter is the sum of its uses less on-site generation: machines, cooling, overhead,
     what batteries took, and losses on the way. `site.hashed_th` is left with the interval's hashes
     [TH] for the pool to pay, `site.terms[STEP_J]` with the meter's energy since the last bill.
+    `at_site_j` (site,) is room to count in, zero at the beginning.
     """
     dt = t_s - site.settled_s[0]
     site.settled_s[0] = t_s
     flow = site.flow
-    at_site_j = np.zeros(site.hashed_th.shape[0])
     _gather(asics, asic, nodes, node, site, at_site_j)
     _settle_assets(assets, asset, flow, at_site_j, dt)
     for s in range(at_site_j.shape[0]):
@@ -110,6 +129,29 @@ def settle(
         flow[DAY_AHEAD_S, s] += site.terms[DAY_AHEAD_PRICE, s] * dt
         flow[AMBIENT_S, s] += site.ambient_c[s] * dt
         flow[WET_BULB_S, s] += site.wet_bulb_c[s] * dt
+
+
+@pure_kernel
+def earn(site: SiteState, btc: Floats, usd_per_btc: float, fee: float) -> None:
+    """What a pool paid (site,) [BTC] at the price of the interval [USD/BTC]; it keeps its `fee`."""
+    flow = site.flow
+    for s in range(btc.shape[0]):
+        flow[BTC, s] += btc[s]
+        flow[BTC_USD, s] += usd_per_btc * btc[s]
+        flow[POOL_FEE_BTC, s] += fee * btc[s]
+        flow[POOL_FEE_USD, s] += fee * usd_per_btc * btc[s]
+
+
+@pure_kernel
+def gross_margin_usd(flow: Floats) -> float:
+    """Gross margin of flows (SITE_FLOWS, site) [USD], as the KPI of that name counts it."""
+    usd = 0.0
+    for s in range(flow.shape[1]):
+        usd += flow[BTC_USD, s] + flow[GPU_USD, s] + flow[TOKEN_USD, s] + flow[PROGRAMME_USD, s]
+        usd -= flow[ENERGY_USD, s] + flow[CONTRACT_USD, s] + flow[DEMAND_USD, s]
+        usd -= flow[PEAK_USD, s] + flow[FUEL_USD, s] + flow[WEAR_USD, s]
+        usd -= flow[PENALTY_USD, s] + flow[POOL_FEE_USD, s] + flow[CREDIT_USD, s]
+    return usd
 
 
 @pure_kernel
@@ -176,6 +218,32 @@ def _gather(
         at_site_j[s] += node.flow[NODE_J, n] + cooling_j
         for row in range(NODE_FLOWS):
             node.flow[row, n] = 0.0
+
+
+@pure_kernel
+def look(
+    course: Course, site: SiteState, asset: AssetState, programme: ProgrammeState, step: int
+) -> None:
+    """Prices, weather, contracts, generation and reserve prices of a control step."""
+    terms = site.terms
+    for s in range(site.price.shape[0]):
+        site.price[s] = course.price[step, s]
+        site.ambient_c[s] = course.ambient_c[step, s]
+        site.wet_bulb_c[s] = course.wet_bulb_c[step, s]
+        terms[ZONE_PRICE, s] = course.zone_price[step, s]
+        if course.day_ahead_price.shape[0] > 0:
+            terms[DAY_AHEAD_PRICE, s] = course.day_ahead_price[step, s]
+        if course.carbon_kg_per_mwh.shape[0] > 0:
+            terms[CARBON_KG_PER_J, s] = course.carbon_kg_per_mwh[step, s] / J_PER_MWH
+    for row in range(course.contracts.shape[1] if course.contracts.shape[0] > 0 else 0):
+        for s in range(site.price.shape[0]):
+            terms[BLOCK_W + row, s] = course.contracts[step, row, s]
+    if course.available_w.shape[0] > 0:
+        for k in range(course.available_w.shape[1]):
+            asset.generator_w[AVAILABLE, k] = course.available_w[step, k]
+    if course.reserve_usd_per_mw_h.shape[0] > 0:
+        for p in range(course.reserve_usd_per_mw_h.shape[1]):
+            programme.price[p] = course.reserve_usd_per_mw_h[step, p]
 
 
 @pure_kernel

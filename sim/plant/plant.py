@@ -9,24 +9,17 @@ import numpy as np
 
 from sim.inference import Inference
 from sim.kernels.arrays import (
-    AVAILABLE,
-    BLOCK_PRICE,
-    BLOCK_W,
-    CARBON_KG_PER_J,
     CREDIT_USD,
-    DAY_AHEAD_PRICE,
     GRANTED,
-    MONTH_PEAK_W,
     NODE_J,
-    POSITION_USD_PER_S,
     TOKEN_J,
     TOKEN_USD,
     WISH,
-    ZONE_PRICE,
     AsicGroups,
     AsicState,
     Assets,
     AssetState,
+    Course,
     Floats,
     Items,
     Limits,
@@ -39,32 +32,31 @@ from sim.kernels.fleet import (
     advance,
     box,
     condition,
+    earn,
     grant_nested,
+    look,
     settle,
     settle_grant,
     weigh,
 )
 from sim.kernels.grant import wrong_share
 from sim.kernels.inference import advance_nodes
-from sim.kernels.jit import bind
+from sim.kernels.jit import bind, specialise
 from sim.kernels.mining import advance_groups
+from sim.kernels.site import gross_margin_usd
 from sim.plant.machines import build_asics, build_nodes
 from sim.plant.meshed import Meshed
 from sim.plant.presence import ASIC, GPU, Presence
 from sim.plant.programmes import Desk, build_programmes
 from sim.plant.sites import (
-    Conditions,
     build_assets,
     build_limits,
     build_sites,
     make_room,
 )
+from sim.plant.views import Views
 from sim.policy import (
-    NO_SERVING,
-    AsicView,
     Decision,
-    EnergyView,
-    GpuView,
     Market,
     Observation,
     PolicyError,
@@ -72,7 +64,6 @@ from sim.policy import (
     option_problems,
 )
 from sim.scenario.scenario import Scenario
-from sim.units import J_PER_MWH
 from sim.world.market import Cleared
 from sim.world.topology import Topology, compile_topology, own_link, planned_mw
 
@@ -82,6 +73,8 @@ class _Calls(NamedTuple):
 
     advance: Callable[[float], None]
     settle: Callable[[float], None]
+    earn: Callable[[Floats, float, float], None]
+    gross_margin_usd: Callable[[], float]
     condition: Callable[[], None]
     wrong_share: Callable[[], bool]
     grant: Callable[[float, float, float], None]
@@ -107,6 +100,8 @@ class Plant:
     limits: Limits
     items: Items
     desk: Desk
+    views: Views
+    wishes: tuple[Floats, Floats]  # the WISH rows of ASICs and nodes
     site_names: tuple[str, ...]
     inference: Inference | None
     meshed: Meshed | None
@@ -140,6 +135,7 @@ class Plant:
             asics, asic, nodes, node, sites, site, assets, asset, limits, items, *programmes,
             called_w,
         )  # fmt: skip
+        desk = Desk(scenario, site, programmes, called_w, fleet)
         presence = Presence(
             scenario,
             {ASIC: asics.site, GPU: nodes.site},
@@ -159,7 +155,11 @@ class Plant:
             topology=topology,
             limits=limits,
             items=items,
-            desk=Desk(scenario, site, programmes, called_w, fleet),
+            desk=desk,
+            views=Views(
+                (asics, asic, nodes, node), (sites, site), (assets, asset), limits, desk, inference
+            ),
+            wishes=(asic.shares[WISH], node.shares[WISH]),
             site_names=tuple(names),
             inference=inference,
             meshed=Meshed(topology.mesh) if topology.mesh is not None else None,
@@ -170,6 +170,8 @@ class Plant:
             _calls=_Calls(
                 advance=bind(advance, fleet, floats=1),
                 settle=bind(settle, fleet, floats=1),
+                gross_margin_usd=bind(gross_margin_usd, site.flow),
+                earn=partial(specialise(earn, fleet, site.hashed_th, 0.0, 0.0), fleet),
                 condition=bind(condition, fleet),
                 wrong_share=bind(wrong_share, asic.shares[WISH], node.shares[WISH]),
                 grant=bind(grant_nested, fleet, floats=3),
@@ -195,6 +197,14 @@ class Plant:
         self._calls.settle(t_s)
         return self.site.hashed_th
 
+    def earn(self, btc: Floats, usd_per_btc: float, fee: float) -> None:
+        """What the pool paid (site,) [BTC], of which it keeps the share `fee`."""
+        self._calls.earn(btc, usd_per_btc, fee)
+
+    def gross_margin_usd(self) -> float:
+        """Of the flows since the last record [USD]."""
+        return self._calls.gross_margin_usd()
+
     def close_day(self) -> None:
         """At the end of a day: reserves by performance, credits where the SLO was missed."""
         self.desk.close_day()
@@ -212,61 +222,13 @@ class Plant:
             sites = len(self.site_names)
             self.site.flow[row] += np.bincount(self.inference.lane_site, lane_usd, sites)
 
-    def condition(self, now: Conditions) -> None:
-        """Prices and temperatures (site,) of now; repaired machines rejoin."""
-        site = self.site
-        site.price[:] = now.price
-        site.ambient_c[:] = now.ambient_c
-        site.wet_bulb_c[:] = now.wet_bulb_c
-        site.terms[ZONE_PRICE] = now.zone_price
-        if now.day_ahead_price is not None:
-            site.terms[DAY_AHEAD_PRICE] = now.day_ahead_price
-        if now.contracts is not None:
-            site.terms[BLOCK_W : POSITION_USD_PER_S + 1] = now.contracts
-        if now.carbon_kg_per_mwh is not None:
-            site.terms[CARBON_KG_PER_J] = now.carbon_kg_per_mwh / J_PER_MWH
-        if now.available_w is not None:
-            self.asset.generator_w[AVAILABLE] = now.available_w
-        if now.reserve_usd_per_mw_h is not None:
-            self.desk.state.price[:] = now.reserve_usd_per_mw_h
-        self._calls.condition()
+    def follow(self, course: Course) -> Callable[[int], None]:
+        """What lets a control step of a course come into force; repaired machines rejoin."""
+        return bind(look, self.desk.box, course, ints=1)
 
-    def observe(self, t_s: int, step_s: int, market: Market) -> Observation:
-        """What a policy may see. What changes is copied: a policy may keep it."""
-        asics, asic, nodes, node, site = self.asics, self.asic, self.nodes, self.node, self.site
-        limits = self.limits
-        return Observation(
-            t_s,
-            step_s,
-            site.price.copy(),
-            site.ambient_c.copy(),
-            market.usd_per_btc,
-            market.difficulty,
-            market.hashprice_usd_per_ph_day,
-            AsicView(
-                asics.site,
-                asic.running.copy(),
-                asic.heat.copy(),
-                asic.factor.copy(),
-                asics.mode_ths,
-                asics.mode_w,
-                asics.default_share,
-                asic.shares[GRANTED].copy(),
-            ),
-            GpuView(
-                nodes.site,
-                node.running.copy(),
-                nodes.node_w,
-                node.factor.copy(),
-                nodes.worth_usd_per_h,
-                nodes.credit_usd_per_h,
-                nodes.contracted,
-                node.shares[GRANTED].copy(),
-            ),
-            Limits(limits.path, limits.room_w.copy(), self._own_w(), limits.cap_w.copy()),
-            self._energy_view(market),
-            self.inference.view(step_s) if self.inference is not None else NO_SERVING,
-        )
+    def observe(self, t_s: int, step_s: int, market: Market, live: bool = False) -> Observation:
+        """What a policy may see: copies it may keep, or with `live` views of the present."""
+        return self.views.observe(t_s, step_s, market, live)
 
     def apply(self, decision: Decision, observation: Observation) -> None:
         """Record a wish and grant what ramps, pauses and limits allow.
@@ -275,7 +237,7 @@ class Plant:
             PolicyError: if the decision is not one, with what is wrong.
         """
         try:
-            wish, node_wish = self.asic.shares[WISH], self.node.shares[WISH]
+            wish, node_wish = self.wishes
             wrong = (
                 decision.asic_share.shape != wish.shape
                 or decision.gpu_share.shape != node_wish.shape
@@ -283,7 +245,9 @@ class Plant:
             if not wrong:
                 wish[:] = decision.asic_share
                 node_wish[:] = decision.gpu_share
-                wrong = self._calls.wrong_share() or bool(option_problems(decision, observation))
+                wrong = self._calls.wrong_share() or (
+                    not _is_plain(decision) and bool(option_problems(decision, observation))
+                )
         except (AttributeError, TypeError, ValueError):
             wrong = True
         if wrong:
@@ -293,12 +257,13 @@ class Plant:
             )
         self._wish_assets(decision)
         self.desk.offer(decision.offer_w)
+        t_s, step_s, usd_per_th = observation.t_s, observation.step_s, observation.usd_per_th
         if self.meshed is None:
-            self._calls.grant(observation.t_s, observation.step_s, observation.usd_per_th)
+            self._calls.grant(t_s, step_s, usd_per_th)
         else:
-            self._calls.weigh(observation.t_s, observation.step_s, observation.usd_per_th)
+            self._calls.weigh(t_s, step_s, usd_per_th)
             self.meshed.share_out(self.items, self.limits, self.sites, self.site)
-            self._calls.settle_grant(observation.t_s, observation.usd_per_th)
+            self._calls.settle_grant(t_s, usd_per_th)
         if self.inference is not None:
             self.node.shares[GRANTED] = self.inference.switch(self.node.shares[GRANTED])
             if decision.route is not None:
@@ -342,42 +307,7 @@ class Plant:
             asset.battery_w[WISH] = 0.0 if decision.battery_w is None else decision.battery_w
         if len(assets.generator_site):
             wish_w = decision.generation_w
-            asset.generator_w[WISH] = self._cheap_w() if wish_w is None else wish_w
-
-    def _cheap_w(self) -> Floats:
-        """What generators offer (generator,) whose fuel is cheaper than the grid [W]."""
-        price = self.site.price[self.assets.generator_site] / J_PER_MWH
-        cheap = self.assets.generator[:, 1] <= np.maximum(price, 0.0)
-        return np.asarray(self.asset.generator_w[AVAILABLE] * cheap, dtype=np.float64)
-
-    def _own_w(self) -> Floats:
-        """Supply (site,) that is there unless the policy says otherwise, as W at the meter."""
-        sites = self.assets.generator_site
-        own_w = np.bincount(sites, self._cheap_w() if len(sites) else None, len(self.sites.loss))
-        return own_w / (1.0 - self.sites.loss)
-
-    def _energy_view(self, market: Market) -> EnergyView:
-        terms, assets, desk = self.site.terms.copy(), self.assets, self.desk
-        return EnergyView(
-            terms[DAY_AHEAD_PRICE],
-            terms[BLOCK_W],
-            terms[BLOCK_PRICE],
-            terms[CARBON_KG_PER_J] * J_PER_MWH,
-            market.peak_risk,
-            market.peak_usd_per_mw,
-            terms[MONTH_PEAK_W],
-            desk.state.price[:, None] * desk.fixed.enrolled if desk.names else desk.fixed.enrolled,
-            desk.called_w.copy(),
-            assets.battery_site,
-            assets.battery,
-            self.asset.stored_j.copy(),
-            assets.generator_site,
-            self.asset.generator_w[AVAILABLE].copy(),
-            assets.generator[:, 1] * J_PER_MWH,
-            market.day_ahead_next_usd_per_mwh,
-            market.demand_usd_per_mw,
-            market.month_left_s,
-        )
+            asset.generator_w[WISH] = self.views.cheap_w() if wish_w is None else wish_w
 
     def fail(self, kind: str, group: int, machine: int, t_s: int) -> bool:
         """One machine of a group stops until it is repaired; False where it does not run anyway."""
@@ -404,3 +334,13 @@ def _freeze(table: NamedTuple) -> None:
     """Make arrays that never change read-only: policies see them."""
     for array in table:
         array.flags.writeable = False
+
+
+def _is_plain(decision: Decision) -> bool:
+    """Whether a decision leaves all its options out."""
+    return (
+        decision.battery_w is None
+        and decision.route is None
+        and decision.offer_w is None
+        and decision.generation_w is None
+    )

@@ -92,6 +92,7 @@ class Desk:
         self.site = site
         self.fixed, self.state = programmes
         self.called_w = called_w
+        self.box = box
         calling = {
             n: p for n, p in scenario.programmes.items() if not isinstance(p, EconomicProgramme)
         }

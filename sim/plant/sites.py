@@ -1,7 +1,5 @@
 """Sites, their limits and their assets as arrays."""
 
-from typing import NamedTuple
-
 import numpy as np
 
 from sim.kernels.arrays import (
@@ -24,20 +22,6 @@ from sim.scenario.rows import Site
 from sim.scenario.scenario import Scenario
 from sim.units import J_PER_MWH, W_PER_MW
 from sim.world.topology import Topology
-
-
-class Conditions(NamedTuple):
-    """What the world and the contracts say of one control step; None: unchanged from the start."""
-
-    price: Floats  # (site,) of another MWh, with delivery [USD/MWh]
-    zone_price: Floats  # (site,) real time [USD/MWh]
-    ambient_c: Floats  # (site,)
-    wet_bulb_c: Floats  # (site,)
-    day_ahead_price: Floats | None = None  # (site,) [USD/MWh]
-    contracts: Floats | None = None  # (4, site) the rows BLOCK_W … POSITION_USD_PER_S
-    carbon_kg_per_mwh: Floats | None = None  # (site,)
-    available_w: Floats | None = None  # (generator,)
-    reserve_usd_per_mw_h: Floats | None = None  # (programme,)
 
 
 def build_sites(scenario: Scenario, topology: Topology) -> tuple[Sites, SiteState]:

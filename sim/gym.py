@@ -1,0 +1,339 @@
+"""The same simulation as a Gymnasium environment, and a trained agent as a policy.
+
+    env = gymnasium.make("sim.gym:hashwatt/Fleet-v0", scenario="configs/tiny")
+    sim.run(scenario, AgentPolicy(agent))
+
+Both directions share one `Codec`: how an observation becomes a vector, and a vector a decision.
+"""
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final, Literal, TypedDict, cast
+
+import gymnasium
+import numpy as np
+from gymnasium import spaces
+
+from sim.engine import Engine
+from sim.kernels.agent import Numbers, decode_groups, decode_sites, encode
+from sim.kernels.arrays import Floats
+from sim.kernels.jit import specialise
+from sim.plant import Plant
+from sim.policy import Decision, Market, Observation
+from sim.results.result import RunResult
+from sim.runner import result_of
+from sim.scenario import Scenario, load
+from sim.units import SECONDS_PER_DAY
+
+ID: Final = "hashwatt/Fleet-v0"
+WEEK_S: Final = 7 * SECONDS_PER_DAY
+Control = Literal["site", "group"]
+NOTHING: Final = np.zeros(0)
+
+# Fields of an observation and what each is divided by: round figures of their size (assumed).
+FLEET: Final = {
+    "day_sin": 1.0,
+    "day_cos": 1.0,
+    "week_sin": 1.0,
+    "week_cos": 1.0,
+    "usd_per_btc": 1e5,
+    "hashprice_usd_per_ph_day": 50.0,
+    "peak_risk": 1.0,
+}
+AT_SITE: Final = {
+    "price_usd_per_mwh": 50.0,
+    "day_ahead_usd_per_mwh": 50.0,
+    "ambient_c": 20.0,
+    "month_peak_w": 1e7,
+}
+
+
+class Info(TypedDict):
+    """What a step says besides; `gross_margin_usd` is the sum of the rewards so far."""
+
+    seed: int
+    t_s: int
+    gross_margin_usd: float
+
+
+class Codec:
+    """Observations as vectors, vectors as decisions, of the fleet that `example` shows.
+
+    An observation is a vector of float32; `fields` says where each field lies:
+
+    - `day_sin`, `day_cos`, `week_sin`, `week_cos`: phase of the day and week since the start [-];
+    - `usd_per_btc`, `hashprice_usd_per_ph_day`, `peak_risk`: one value each;
+    - `price_usd_per_mwh`, `day_ahead_usd_per_mwh` (the price where none is known), `ambient_c`,
+      `month_peak_w`, `called` and `announced` (calls, 0 or 1): (site,);
+    - `asic_on` (group,), `gpu_on` (node,): granted shares; `stored` (battery,): share that is full.
+
+    With `normalised` the values are divided by those of FLEET and AT_SITE, else they have the
+    units of their names. Tenants are not shown: their routing stays with the fleet's own router.
+
+    An action is a vector (`low` to `high`, held to it): with control "site" a share for the ASICs
+    of each site in the scenario's firmware modes (site,), then a share for the GPU nodes of each
+    site that has any, 0 to 1; with "group" a share for each firmware mode of each ASIC group
+    (group, mode), scaled down where a group's sum is above 1, then one for each group of nodes
+    (node,). At the end of either the power of each battery as a share of its most (battery,), -1
+    discharging to 1 charging. Generators and offers are left to the rules of the fleet.
+    """
+
+    def __init__(self, example: Observation, control: Control = "site", normalised: bool = True):
+        if control not in ("site", "group"):
+            raise ValueError(f"control is {control!r}; allowed: site, group")
+        asic, gpu, energy = example.asic, example.gpu, example.energy
+        sites = len(example.price_usd_per_mwh)
+        sizes = {
+            **dict.fromkeys(FLEET, 1),
+            **dict.fromkeys((*AT_SITE, "called", "announced"), sites),
+            "asic_on": len(asic.site),
+            "gpu_on": len(gpu.site),
+            "stored": len(energy.battery_site),
+        }
+        ends = np.cumsum(list(sizes.values())).tolist()
+        self.fields = {
+            name: slice(end - size, end)
+            for (name, size), end in zip(sizes.items(), ends, strict=True)
+        }
+        self.size = ends[-1]
+        scale = np.array([*FLEET.values(), *AT_SITE.values()])
+        self._scale = scale if normalised else np.ones_like(scale)
+        self._encode: Callable[..., None] = encode
+        self._shapes = asic.mode_w.shape, gpu.site.shape, energy.battery_site.shape
+        battery = np.array(energy.battery)
+        if control == "site":
+            with_nodes, column = np.unique(gpu.site, return_inverse=True)
+            machines = sites + len(with_nodes)
+            fixed: tuple[Any, ...] = (
+                np.array(asic.site),
+                sites + column,
+                np.array(asic.default_share),
+                battery,
+            )
+            decode: Callable[..., None] = decode_sites
+        else:
+            machines = asic.mode_w.size + len(gpu.site)
+            column = asic.mode_w.size + np.arange(len(gpu.site))
+            fixed = (column, np.array(asic.mode_w), battery)
+            decode = decode_groups
+        self.low = np.concatenate([np.zeros(machines), np.full(len(battery), -1.0)])
+        self.high = np.ones(machines + len(battery))
+        empty = tuple(np.empty(shape) for shape in self._shapes)
+        self._decode = specialise(decode, self.low, *fixed, *empty)
+        self._fixed = fixed
+
+    def fit(self, example: Observation) -> None:
+        """Observations will have arrays like those of this one: quicker to encode."""
+        self._encode = specialise(encode, *self._seen(example), np.empty(self.size, np.float32))
+
+    def observe(self, observation: Observation) -> Numbers:
+        """The vector (size,) of an observation."""
+        out = np.empty(self.size, dtype=np.float32)
+        self._encode(*self._seen(observation), out)
+        return out
+
+    def decision(self) -> Decision:
+        """A decision to `fill`; batteries are left out where there are none."""
+        asic_share, gpu_share, battery_w = (np.zeros(shape) for shape in self._shapes)
+        return Decision(asic_share, gpu_share, battery_w=battery_w if battery_w.size else None)
+
+    def fill(self, decision: Decision, action: Floats) -> None:
+        """Put an action into a decision; ValueError where it has another shape."""
+        if action.shape != self.low.shape:
+            raise ValueError(f"action has shape {action.shape}; allowed: {self.low.shape}")
+        battery_w = NOTHING if decision.battery_w is None else decision.battery_w
+        self._decode(action, *self._fixed, decision.asic_share, decision.gpu_share, battery_w)
+
+    def _seen(self, observation: Observation) -> tuple[Any, ...]:
+        day = observation.t_s % SECONDS_PER_DAY * (math.tau / SECONDS_PER_DAY)
+        week = observation.t_s % WEEK_S * (math.tau / WEEK_S)
+        energy = observation.energy
+        fleet = (
+            math.sin(day),
+            math.cos(day),
+            math.sin(week),
+            math.cos(week),
+            observation.usd_per_btc,
+            observation.hashprice_usd_per_ph_day,
+            energy.peak_risk,
+        )
+        at_site = (
+            observation.price_usd_per_mwh,
+            energy.day_ahead_usd_per_mwh,
+            observation.ambient_c,
+            energy.month_peak_w,
+        )
+        return (
+            fleet,
+            at_site,
+            energy.called_w,
+            observation.asic.share,
+            observation.gpu.share,
+            energy.stored_j,
+            energy.battery,
+            self._scale,
+        )
+
+
+class _Told:
+    """A policy that wishes what it was told last."""
+
+    def __init__(self, codec: Codec) -> None:
+        self.codec = codec
+        self.decision = codec.decision()
+
+    def decide(self, observation: Observation) -> Decision:
+        return self.decision
+
+
+class FleetEnv(gymnasium.Env[Numbers, Floats]):
+    """A run of a scenario, one control step at a time: `Codec` tells what is seen and done.
+
+    The reward is the gross margin between two decisions [USD]: mining, inference and grid services
+    less energy, fees, credits and penalties; rewards of an episode sum to the KPI
+    `gross_margin_usd`. An episode is truncated at the horizon and terminates when the firm is
+    insolvent. What happens within a control step (a call, a link that goes out) asks for a new
+    decision: the action is repeated.
+
+    `reset(seed=n)` makes the world that `sim.run(scenario, seed=n)` has. Without a seed the first
+    world is that of the argument `seed`, later ones follow from the environment's own generator.
+
+    Args:
+        scenario: from `sim.load`, or the path of a scenario folder.
+        seed: of the first world, where `reset` is given none.
+        control: "site" or "group".
+        normalised: divide what is seen by the scales of FLEET and AT_SITE.
+        render_mode: there is none.
+    """
+
+    metadata: dict[str, Any] = {"render_modes": []}  # noqa: RUF012 - as Gymnasium declares it
+
+    def __init__(
+        self,
+        scenario: Scenario | str | Path,
+        seed: int | None = None,
+        control: Control = "site",
+        normalised: bool = True,
+        render_mode: None = None,
+    ) -> None:
+        self.scenario = scenario if isinstance(scenario, Scenario) else load(scenario)
+        self.render_mode = render_mode
+        self._first_seed = seed
+        self.codec = Codec(_outline(self.scenario), control, normalised)
+        far = float(np.finfo(np.float32).max)
+        self.observation_space = spaces.Box(-far, far, (self.codec.size,), np.float32)
+        self.action_space = spaces.Box(self.codec.low, self.codec.high, dtype=np.float64)
+        self._told = _Told(self.codec)
+        self._engine: Engine | None = None
+        self._over = True
+        self._seed = 0
+        self._margin_usd = 0.0
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Numbers, dict[str, Any]]:
+        """A new world, at its first decision; there are no options."""
+        if options:
+            raise ValueError(f"options {sorted(options)}; allowed: none")
+        if seed is None:
+            seed, self._first_seed = self._first_seed, None
+        super().reset(seed=seed)
+        self._seed = int(self.np_random.integers(2**31)) if seed is None else seed
+        engine = self._engine = Engine(self.scenario, self._told, self._seed, live=True)
+        engine.start()
+        self._over = not engine.until_decision()
+        self.codec.fit(engine.observation)
+        self._margin_usd = engine.gross_margin_usd
+        return self.codec.observe(engine.observation), self._info(engine)
+
+    def step(self, action: Floats) -> tuple[Numbers, float, bool, bool, dict[str, Any]]:
+        """One control step under `action`: observation, reward [USD], terminated, truncated, info.
+
+        Raises:
+            PolicyError: if the action has NaN.
+            ValueError: if it has another shape than the action space.
+        """
+        engine = self._engine
+        if engine is None or self._over:
+            raise gymnasium.error.ResetNeeded("the episode is over or has not begun: call reset")
+        self.codec.fill(self._told.decision, np.asarray(action, dtype=np.float64))
+        engine.proceed()
+        truncated = not engine.until_decision()
+        if truncated:  # nobody decides at the horizon, so nobody has looked there
+            engine.observation = engine.observation._replace(t_s=engine.now_s)
+        terminated = engine.firm.insolvent_s is not None
+        self._over = truncated or terminated
+        before_usd, self._margin_usd = self._margin_usd, engine.gross_margin_usd
+        reward_usd = self._margin_usd - before_usd
+        seen = self.codec.observe(engine.observation)
+        return seen, reward_usd, terminated, truncated, self._info(engine)
+
+    def result(self, name: str = "agent") -> RunResult:
+        """The result of an episode that reached the horizon, as of `sim.run`.
+
+        Raises ResetNeeded where there is none.
+        """
+        engine = self._engine
+        if engine is None or engine.now_s < self.scenario.horizon.seconds:
+            raise gymnasium.error.ResetNeeded("no episode has reached the horizon")
+        return result_of(engine, name, {}, self._seed, {})
+
+    def _info(self, engine: Engine) -> dict[str, Any]:
+        info: Info = {
+            "seed": self._seed,
+            "t_s": engine.observation.t_s,
+            "gross_margin_usd": self._margin_usd,
+        }
+        return cast("dict[str, Any]", info)
+
+
+class AgentPolicy:
+    """A trained agent as a policy for `sim.run`: what FleetEnv would do with its actions.
+
+    Within a control step the last action is repeated, as in the environment.
+
+    Args:
+        agent: has `predict(observation)`, which gives an action or a tuple that begins with one
+            (as in stable-baselines3), or is a callable that does.
+        control: as the agent was trained.
+        normalised: as the agent was trained.
+    """
+
+    def __init__(self, agent: Any, control: Control = "site", normalised: bool = True) -> None:
+        self.agent = agent
+        self.control: Control = control
+        self.normalised = normalised
+        self._predict: Callable[[Numbers], Any] = getattr(agent, "predict", agent)
+        if not callable(self._predict):
+            raise ValueError(f"agent {agent!r}: allowed: an object with predict, or a callable")
+        self._codec: Codec | None = None
+        self._step_s = 0
+        self._action = np.empty(0)
+
+    def decide(self, observation: Observation) -> Decision:
+        """The agent's action at a control step; the same one until the next."""
+        if self._codec is None or observation.t_s == 0:
+            self._codec = Codec(observation, self.control, self.normalised)
+            self._step_s = observation.step_s
+        if observation.step_s == self._step_s:
+            answer = self._predict(self._codec.observe(observation))
+            action = answer[0] if isinstance(answer, tuple) else answer
+            self._action = np.asarray(action, dtype=np.float64)
+        decision = self._codec.decision()
+        self._codec.fill(decision, self._action)
+        return decision
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return AgentPolicy, (self.agent, self.control, self.normalised)  # the rest is memory
+
+
+def _outline(scenario: Scenario) -> Observation:
+    """An observation of the fleet before anything has happened: its shapes."""
+    nowhere = np.zeros(len(scenario.sites))
+    market = Market(0.0, 0.0, 0.0, 0.0, nowhere, np.zeros((0, len(nowhere))), nowhere, nowhere)
+    return Plant.build(scenario).observe(0, scenario.horizon.step_s, market)
+
+
+if ID not in gymnasium.registry:
+    gymnasium.register(ID, entry_point="sim.gym:FleetEnv")

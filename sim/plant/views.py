@@ -1,0 +1,173 @@
+"""What a policy may see of a plant: copies of what changes, or views of it."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+
+from sim.inference import Inference
+from sim.kernels.arrays import (
+    AVAILABLE,
+    BLOCK_PRICE,
+    BLOCK_W,
+    CARBON_KG_PER_J,
+    DAY_AHEAD_PRICE,
+    GRANTED,
+    MONTH_PEAK_W,
+    AsicGroups,
+    AsicState,
+    Assets,
+    AssetState,
+    Floats,
+    Limits,
+    NodeGroups,
+    NodeState,
+    Sites,
+    SiteState,
+)
+from sim.plant.programmes import Desk
+from sim.policy import NO_SERVING, AsicView, EnergyView, GpuView, Market, Observation
+from sim.units import J_PER_MWH
+
+
+class _Look(NamedTuple):
+    """What changes in place, copied or as views."""
+
+    price: Floats  # (site,)
+    ambient_c: Floats  # (site,)
+    asic: AsicView
+    gpu: GpuView
+    limits: Limits  # without own supply
+    day_ahead: Floats  # (site,)
+    block_w: Floats  # (site,)
+    block_price: Floats  # (site,)
+    carbon_kg_per_j: Floats  # (site,)
+    month_peak_w: Floats  # (site,)
+    called_w: Floats  # (2, site)
+    stored_j: Floats  # (battery,)
+    available_w: Floats  # (generator,)
+
+
+class Views:
+    """Makes the observations of a plant out of its arrays."""
+
+    def __init__(
+        self,
+        machines: tuple[AsicGroups, AsicState, NodeGroups, NodeState],
+        sites: tuple[Sites, SiteState],
+        assets: tuple[Assets, AssetState],
+        limits: Limits,
+        desk: Desk,
+        inference: Inference | None,
+    ) -> None:
+        self.asics, self.asic, self.nodes, self.node = machines
+        self.sites, self.site = sites
+        self.assets, self.asset = assets
+        self.limits, self.desk, self.inference = limits, desk, inference
+        self._no_supply_w = _view(np.zeros(len(self.sites.loss)))
+        self._fuel_usd_per_mwh = _view(self.assets.generator[:, 1] * J_PER_MWH)
+        self._live = self._look(_view)
+
+    def observe(self, t_s: int, step_s: int, market: Market, live: bool) -> Observation:
+        """What a policy may see. What changes is copied, for a policy may keep it.
+
+        `live`: views instead, which change with the plant and cannot be written to.
+        """
+        look = self._live if live else self._look(np.ndarray.copy)
+        limits = look.limits
+        if len(self.assets.generator_site):
+            limits = limits._replace(local_w=self._own_w())
+        return Observation(
+            t_s,
+            step_s,
+            look.price,
+            look.ambient_c,
+            market.usd_per_btc,
+            market.difficulty,
+            market.hashprice_usd_per_ph_day,
+            look.asic,
+            look.gpu,
+            limits,
+            self._energy(look, market),
+            self.inference.view(step_s) if self.inference is not None else NO_SERVING,
+        )
+
+    def cheap_w(self) -> Floats:
+        """What generators offer (generator,) whose fuel is cheaper than the grid [W]."""
+        price = self.site.price[self.assets.generator_site] / J_PER_MWH
+        cheap = self.assets.generator[:, 1] <= np.maximum(price, 0.0)
+        return np.asarray(self.asset.generator_w[AVAILABLE] * cheap, dtype=np.float64)
+
+    def _own_w(self) -> Floats:
+        """Supply (site,) that is there unless the policy says otherwise, as W at the meter."""
+        own_w = np.bincount(self.assets.generator_site, self.cheap_w(), len(self.sites.loss))
+        return np.asarray(own_w / (1.0 - self.sites.loss), dtype=np.float64)
+
+    def _energy(self, look: _Look, market: Market) -> EnergyView:
+        desk, assets = self.desk, self.assets
+        enrolled = desk.fixed.enrolled
+        return EnergyView(
+            look.day_ahead,
+            look.block_w,
+            look.block_price,
+            look.carbon_kg_per_j * J_PER_MWH,
+            market.peak_risk,
+            market.peak_usd_per_mw,
+            look.month_peak_w,
+            desk.state.price[:, None] * enrolled if desk.names else enrolled,
+            look.called_w,
+            assets.battery_site,
+            assets.battery,
+            look.stored_j,
+            assets.generator_site,
+            look.available_w,
+            self._fuel_usd_per_mwh,
+            market.day_ahead_next_usd_per_mwh,
+            market.demand_usd_per_mw,
+            market.month_left_s,
+        )
+
+    def _look(self, take: Callable[[Floats], Floats]) -> _Look:
+        """What changes in place, each array as `take` gives it."""
+        asics, asic, nodes, node, site = self.asics, self.asic, self.nodes, self.node, self.site
+        limits, terms = self.limits, take(site.terms)
+        return _Look(
+            take(site.price),
+            take(site.ambient_c),
+            AsicView(
+                asics.site,
+                take(asic.running),
+                take(asic.heat),
+                take(asic.factor),
+                asics.mode_ths,
+                asics.mode_w,
+                asics.default_share,
+                take(asic.shares[GRANTED]),
+            ),
+            GpuView(
+                nodes.site,
+                take(node.running),
+                nodes.node_w,
+                take(node.factor),
+                nodes.worth_usd_per_h,
+                nodes.credit_usd_per_h,
+                nodes.contracted,
+                take(node.shares[GRANTED]),
+            ),
+            Limits(limits.path, take(limits.room_w), self._no_supply_w, take(limits.cap_w)),
+            terms[DAY_AHEAD_PRICE],
+            terms[BLOCK_W],
+            terms[BLOCK_PRICE],
+            terms[CARBON_KG_PER_J],
+            terms[MONTH_PEAK_W],
+            take(self.desk.called_w),
+            take(self.asset.stored_j),
+            take(self.asset.generator_w[AVAILABLE]),
+        )
+
+
+def _view(array: Floats) -> Floats:
+    """A view that cannot be written to."""
+    view = array.view()
+    view.flags.writeable = False
+    return view
