@@ -18,7 +18,7 @@ def incident(engine: "Engine", what: Misfortune) -> "Process":
     """Let something go wrong, and let it pass."""
     begin, end = HANDLERS[what.spec.kind]
     horizon_s = engine.scenario.horizon.seconds
-    yield engine.env.timeout(what.start_s)
+    yield from until(engine, what.start_s)
     names = ", ".join(what.names)
     engine.recorder.event(what.start_s, what.spec.kind, names, "incident", _words(what))
     engine.between(lambda: begin(engine, what))
@@ -27,6 +27,12 @@ def incident(engine: "Engine", what: Misfortune) -> "Process":
     yield engine.env.timeout(what.end_s - engine.now_s)
     engine.between(lambda: end(engine, what))
     engine.recorder.event(engine.now_s, f"{what.spec.kind} over", names, "incident", "")
+
+
+def until(engine: "Engine", t_s: int) -> "Process":
+    """Wait; not at all at the start of the run, where the first control step would come first."""
+    if t_s > engine.now_s:
+        yield engine.env.timeout(t_s - engine.now_s)
 
 
 def _words(what: Misfortune) -> str:
@@ -136,7 +142,7 @@ def _terminate(engine: "Engine", what: Misfortune) -> None:
 def host_ends(engine: "Engine", name: str, end_s: int) -> "Process":
     """Service ends: the ASICs leave, and stand at another site after a while if one is named."""
     host = engine.scenario.hosts[name]
-    yield engine.env.timeout(end_s - engine.now_s)
+    yield from until(engine, end_s)
     if name in engine.firm.hosting.ended:
         return
     left: dict[int, int] = {}

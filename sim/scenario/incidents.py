@@ -29,6 +29,7 @@ NEEDS: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
     "termination": ("hosts", ()),
     "delivery-delay": ("projects", ("days",)),
 }
+LEAVES: Final = ("cooling", "curtailment")  # kinds that leave a part
 
 
 class Incident(Table):
@@ -73,13 +74,18 @@ class Incident(Table):
         if self.per_year is not None and self.kind in ("termination", "delivery-delay"):
             raise ValueError(f"{self.kind}: happens by date; give start_utc")
         for name in ("sites", "zones", "hosts", "projects"):
-            if bool(getattr(self, name)) != (name == target):
-                what = "is required" if name == target else "does not belong to it"
-                raise ValueError(f"{self.kind}: {name} {what}")
+            if name != target and getattr(self, name):
+                strikes = f", which strikes {target}" if target else ""
+                raise ValueError(f"{self.kind}: {name} does not belong to it{strikes}")
+        if target and not getattr(self, target):
+            raise ValueError(f"{self.kind}: {target} is required")
         for name in ("hours", "destroyed_fraction", "usd_per_mwh", "days"):
             given = getattr(self, name) is not None
             if name in keys and not given:
                 raise ValueError(f"{self.kind}: {name} is required")
             if given and name not in keys and not (self.kind == "fire" and name == "hours"):
                 raise ValueError(f"{self.kind}: {name} does not belong to it")
+        if "left_fraction" in self.model_fields_set and self.kind not in LEAVES:
+            allowed = " and ".join(LEAVES)
+            raise ValueError(f"{self.kind}: left_fraction does not belong to it, but to {allowed}")
         return self
