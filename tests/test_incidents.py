@@ -107,6 +107,20 @@ def test_failed_cooling_leaves_machines_a_share(build: Build) -> None:
     assert column(hit, "alpha", "lost_thermal_phs")[6] == pytest.approx(hashing[3] * 0.75)
 
 
+def test_nodes_fail_by_date_and_come_back(build: Build) -> None:
+    incident = {
+        "kind": "node-failure",
+        "sites": ["alpha"],
+        "start_utc": "2026-01-01T06:00:00Z",
+        "hours": 3,
+        "left_fraction": 0.25,
+    }
+    hit = quiet(build, incident)
+    on = column(hit, "alpha", "gpu_nodes_on")
+    assert on[5:10].tolist() == [4.0, 1.0, 1.0, 1.0, 4.0]
+    assert hit.kpis["gpu_node_failures"] == 3.0
+
+
 def test_curtailment_is_a_limit_and_never_broken(build: Build) -> None:
     incident = {
         "kind": "curtailment",

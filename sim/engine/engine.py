@@ -67,6 +67,7 @@ class Engine:
         self.recorder.limit_names = self.plant.limit_names
         self.firm = Firm(scenario, self.world, self.plant, self.recorder.event)
         self.pools_down = 0  # outages of the pool in force
+        self.struck: dict[int, list[tuple[int, int]]] = {}  # nodes that incidents in force broke
         for kind, state in self.plant.presence.states.items():
             self.recorder.stand(0, kind, int(state.deployed.sum()))
         self.market = build_market(scenario, self.plant.topology)

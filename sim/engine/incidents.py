@@ -18,7 +18,7 @@ def incident(engine: "Engine", what: Misfortune) -> "Process":
     """Let something go wrong, and let it pass."""
     begin, end = HANDLERS[what.spec.kind]
     horizon_s = engine.scenario.horizon.seconds
-    yield engine.env.timeout(what.start_s)
+    yield from until(engine, what.start_s)
     names = ", ".join(what.names)
     engine.recorder.event(what.start_s, what.spec.kind, names, "incident", _words(what))
     engine.between(lambda: begin(engine, what))
@@ -29,12 +29,18 @@ def incident(engine: "Engine", what: Misfortune) -> "Process":
     engine.recorder.event(engine.now_s, f"{what.spec.kind} over", names, "incident", "")
 
 
+def until(engine: "Engine", t_s: int) -> "Process":
+    """Wait; not at all at the start of the run, where the first control step would come first."""
+    if t_s > engine.now_s:
+        yield engine.env.timeout(t_s - engine.now_s)
+
+
 def _words(what: Misfortune) -> str:
     spec = what.spec
     parts = [f"{(what.end_s - what.start_s) / SECONDS_PER_HOUR:.1f} h"] * (
         what.end_s > what.start_s
     )
-    if spec.kind in ("cooling", "curtailment"):
+    if spec.kind in ("cooling", "curtailment", "node-failure"):
         parts.append(f"{spec.left_fraction:.0%} left")
     if spec.destroyed_fraction is not None:
         parts.append(f"{spec.destroyed_fraction:.0%} of the machines destroyed")
@@ -90,6 +96,28 @@ def put(engine: "Engine", kind: str, group: int, machines: int) -> Change:
     return change
 
 
+def _break(engine: "Engine", what: Misfortune) -> None:
+    """GPU nodes fail, the first that run, until a share of what stands there is left."""
+    struck = engine.struck[id(what)] = []
+    presence = engine.plant.presence
+    for site in _sites(engine, what):
+        for group in presence.groups(GPU, site):
+            there = presence.deployed(GPU, group)
+            wanted = round(there * (1.0 - what.spec.left_fraction))
+            able = [n for n in range(there) if n not in presence.down[GPU][group]]
+            for node in able[: max(wanted - (there - len(able)), 0)]:
+                engine.plant.fail(GPU, group, node, engine.now_s)
+                engine.recorder.failed(engine.now_s, GPU, group, node)
+                struck.append((group, node))
+
+
+def _mend(engine: "Engine", what: Misfortune) -> None:
+    for group, node in engine.struck.pop(id(what)):
+        if engine.plant.presence.repair(GPU, group, node):
+            engine.recorder.repaired(engine.now_s, GPU, group, node)
+    engine.plant.change()
+
+
 def _heat(engine: "Engine", what: Misfortune) -> None:
     for site in _sites(engine, what):
         engine.plant.presence.cool(site, what.spec.left_fraction, ends=False)
@@ -136,7 +164,7 @@ def _terminate(engine: "Engine", what: Misfortune) -> None:
 def host_ends(engine: "Engine", name: str, end_s: int) -> "Process":
     """Service ends: the ASICs leave, and stand at another site after a while if one is named."""
     host = engine.scenario.hosts[name]
-    yield engine.env.timeout(end_s - engine.now_s)
+    yield from until(engine, end_s)
     if name in engine.firm.hosting.ended:
         return
     left: dict[int, int] = {}
@@ -183,6 +211,7 @@ HANDLERS: Final[dict[str, tuple[Handler, Handler]]] = {
     "network-cut": (_close, _reopen),
     "fire": (_burn, _reopen),
     "cooling": (_heat, _cool),
+    "node-failure": (_break, _mend),
     "curtailment": (_curtail, _restore),
     "pool-outage": (_pool_down, _pool_up),
     "price-spike": (_nothing, _nothing),

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from sim.engine.incidents import put
+from sim.engine.incidents import put, until
 from sim.plant.presence import ASIC, GPU
 from sim.units import SECONDS_PER_DAY
 
@@ -12,32 +12,36 @@ if TYPE_CHECKING:
 
 def project(engine: "Engine", name: str) -> "Process":
     """Order, deliver and commission a project; every stage is paid and told of."""
-    spec, firm, env = engine.scenario.projects[name], engine.firm, engine.env
+    spec, firm = engine.scenario.projects[name], engine.firm
     at_s = firm.calendar.t_s
     order_s = round(at_s(spec.order_utc, 0.0))
     delivery_s = delivered_s(engine, name, order_s)
-    yield env.timeout(max(order_s, 0))
+    live_s = delivery_s + round(spec.commissioning_days * SECONDS_PER_DAY)
+    cancel_s = round(at_s(spec.cancel_utc, delivery_s))
+    if cancel_s < min(delivery_s, 0):  # before the run: paid, refunded and forgotten
+        return
+    yield from until(engine, order_s)
     if firm.insolvent_s is not None:
         return
-    firm.order(engine.now_s, name)
+    firm.pay(order_s, name, spec.deposit_fraction, "deposit")
     _tell(engine, "project ordered", name, f"{spec.capex_usd:,.0f} USD")
-    if spec.cancel_utc is not None and at_s(spec.cancel_utc, 0.0) < delivery_s:
-        yield env.timeout(max(round(at_s(spec.cancel_utc, 0.0)) - engine.now_s, 0))
+    if cancel_s < delivery_s:
+        yield from until(engine, cancel_s)
         if firm.insolvent_s is None:
             firm.projects.cancel(name, engine.now_s)
             _tell(engine, "project called off", name, f"{spec.refund_fraction:.0%} comes back")
         return
-    yield env.timeout(max(delivery_s - engine.now_s, 0))
+    yield from until(engine, delivery_s)
     if firm.insolvent_s is not None:
         return
-    firm.pay(engine.now_s, name, spec.delivery_fraction, "delivery")
+    firm.pay(delivery_s, name, spec.delivery_fraction, "delivery")
     late_days = (delivery_s - order_s) / SECONDS_PER_DAY - spec.lead_days
     _tell(engine, "project delivered", name, f"{late_days:+.1f} days against the plan")
-    yield env.timeout(round(spec.commissioning_days * SECONDS_PER_DAY))
+    yield from until(engine, live_s)
     if firm.insolvent_s is not None:
         return
     rest = 1.0 - spec.deposit_fraction - spec.delivery_fraction
-    firm.pay(engine.now_s, name, rest, "commissioning")
+    firm.pay(live_s, name, rest, "commissioning")
     firm.projects.go_live(name, engine.now_s)
     engine.between(lambda: _stand(engine, name))
 

@@ -10,6 +10,7 @@ from sim.kernels.arrays import Floats
 from sim.plant.machines import awaited
 from sim.plant.presence import ASIC, GPU, Change
 from sim.scenario import catalogue
+from sim.scenario.rows import MovedGroup
 from sim.scenario.scenario import Scenario
 from sim.units import SECONDS_PER_YEAR
 
@@ -49,11 +50,11 @@ class FixedAssets:
         names = [s.name for s in scenario.sites]
         sold = _sold_before(scenario)
         self.lots: list[Lot] = []
-        self.owned: list[float] = []  # ASICs of each group that the firm has not sold
+        self.owned: list[float] = []  # ASICs of each group that it has neither sold nor lost
         for g, row in enumerate(scenario.asics):
             ths = catalogue.asics()[row.model].nominal.hashrate_ths
             own = row.count * (1.0 - sold.get((row.site, row.model), 0.0) * (row.owner == "leased"))
-            self.owned.append(own)
+            self.owned.append(0.0 if isinstance(row, MovedGroup) else own)
             if not awaited(row):
                 self._opening(ASIC, g, names.index(row.site), own * ths * firm.asic_usd_per_th)
         for g, node in enumerate(scenario.gpus):
@@ -93,6 +94,8 @@ class FixedAssets:
     def lose(self, t_s: int, change: Change, memo: str) -> float:
         """Machines of a group are destroyed: their book value is lost [USD]."""
         share = (change.before - change.now) / change.before if change.before else 0.0
+        if change.kind == ASIC:
+            self.owned[change.group] *= 1.0 - share
         return self._write_off(t_s, change.kind, change.group, share, "expenses:impairment", memo)
 
     def sell(self, t_s: int, group: int, machines: float, usd: float, memo: str) -> None:
@@ -105,6 +108,8 @@ class FixedAssets:
 
     def move(self, group: int, to_group: int, to_site: int) -> None:
         """ASICs stand at another site from now on."""
+        self.owned[to_group] += self.owned[group]
+        self.owned[group] = 0.0
         for lot in self.lots:
             if lot.kind == ASIC and lot.group == group:
                 lot.group, lot.site = to_group, to_site
@@ -139,8 +144,10 @@ def _sold_before(scenario: Scenario) -> dict[tuple[str, str], float]:
         if row.owner == "leased" and not awaited(row):
             machines[row.site, row.model] = machines.get((row.site, row.model), 0) + row.count
     sold: dict[tuple[str, str], float] = {}
+    start_utc = scenario.horizon.start_utc
     for lease in scenario.leases:
-        if not lease.sale_usd_per_machine:
+        before = lease.start_utc is not None and lease.start_utc < start_utc
+        if before or not lease.sale_usd_per_machine:
             key = lease.site, lease.model
             sold[key] = sold.get(key, 0.0) + lease.machines / max(machines.get(key, 0), 1)
     return sold

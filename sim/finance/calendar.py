@@ -34,18 +34,29 @@ class Calendar:
         """Run second of a date, which may lie outside the run."""
         return default if when is None else (when - self.start_utc).total_seconds()
 
-    def month_ended(self, t_s: int) -> Month | None:
-        """The month whose last day (of the run) ends now, if one does."""
-        day = self.at(t_s - SECONDS_PER_DAY)
-        if (self.at(t_s).year, self.at(t_s).month) == (day.year, day.month) and t_s < self.seconds:
-            return None
-        first = day.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
-        after = (first + timedelta(days=32)).replace(day=1)
-        start_s = max(round((first - self.start_utc).total_seconds()), 0)
-        end_s = min(round((after - self.start_utc).total_seconds()), t_s)
-        whole_s = (after - first).total_seconds()
-        return Month(start_s, end_s, (end_s - start_s) / whole_s)
+    def months_ended(self, t_s: int) -> list[Month]:
+        """Months that ended since the last close of a day; at the run's end also what it cuts off.
+
+        There are two at the end of a run whose last day, which need not begin at midnight, lies in
+        two months.
+        """
+        ended, at_s = [], self.last_close(t_s)
+        while at_s < t_s:
+            day = self.at(at_s)
+            first = day.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+            after = (first + timedelta(days=32)).replace(day=1)
+            start_s = max(round((first - self.start_utc).total_seconds()), 0)
+            end_s = round((after - self.start_utc).total_seconds())
+            at_s = min(end_s, t_s)
+            if at_s == end_s or t_s >= self.seconds:
+                whole_s = (after - first).total_seconds()
+                ended.append(Month(start_s, at_s, (at_s - start_s) / whole_s))
+        return ended
 
     def year_ended(self, t_s: int) -> bool:
         """Whether a calendar year, or the run, ends now."""
-        return t_s >= self.seconds or self.at(t_s).year != self.at(t_s - SECONDS_PER_DAY).year
+        return t_s >= self.seconds or self.at(t_s).year != self.at(self.last_close(t_s)).year
+
+    def last_close(self, t_s: int) -> int:
+        """Books close once a day, and at the end of the run."""
+        return (t_s - 1) // SECONDS_PER_DAY * SECONDS_PER_DAY

@@ -146,13 +146,17 @@ class Leases:
     def standing(self, groups: list[int]) -> float:
         """Share of the machines of groups that may run, where they are or where they moved."""
         full = sum(self.presence.full[ASIC][g] for g in groups)
-        now = groups + [
+        asic = self.presence.states[ASIC]
+        return sum(float(asic.running[g]) for g in self.now(groups)) / full if full else 0.0
+
+    def now(self, groups: list[int]) -> list[int]:
+        """Groups, and those that their machines become where they move."""
+        moved = (
             g
             for g, row in enumerate(self.rows)
             if isinstance(row, MovedGroup) and row.origin in groups
-        ]
-        asic = self.presence.states[ASIC]
-        return sum(float(asic.running[g]) for g in now) / full if full else 0.0
+        )
+        return [*groups, *moved]
 
     def outstanding_usd(self, t_s: int) -> float:
         """Rents from now to the ends of all leases that have one."""

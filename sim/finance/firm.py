@@ -8,7 +8,7 @@ import numpy as np
 from sim.finance.assets import FixedAssets
 from sim.finance.books import Books
 from sim.finance.calendar import Calendar, Month
-from sim.finance.duties import Hosting, Leases, Offtakes, Payments
+from sim.finance.duties import NEVER, Hosting, Leases, Offtakes, Payments
 from sim.finance.insurance import Insurers
 from sim.finance.ledger import Ledger
 from sim.finance.loans import Lending
@@ -21,7 +21,7 @@ from sim.plant import Plant
 from sim.plant.presence import Change
 from sim.scenario.deals import Lease
 from sim.scenario.scenario import Scenario
-from sim.units import CENTS_PER_USD, SECONDS_PER_DAY
+from sim.units import CENTS_PER_USD
 from sim.world.world import World
 
 Event = Callable[[int, str, str, str, str], None]  # t_s, kind, site, subject, detail
@@ -87,20 +87,25 @@ class Firm:
         self.bills.open(self.ledger)
         self.assets.open()
         self.offtakes.open()
-        far = 2.0 * self.calendar.seconds
+        self._place_deposits()
+        for lease, _, groups, start_s, _ in self.leases.terms:
+            if lease.sale_usd_per_machine and start_s == 0.0:
+                self._sell_and_rent(0, lease, groups)
+
+    def _place_deposits(self) -> None:
+        """What was returned before the run is history; what was paid by then is in the books."""
         for name, deposit in self.scenario.deposits.items():
             usd, memo = np.array([deposit.usd]), f"deposit {name}"
-            if deposit.paid_utc is None:
+            paid_s = self.calendar.t_s(deposit.paid_utc, -NEVER)
+            back_s = self.calendar.t_s(deposit.returned_utc, 2.0 * self.calendar.seconds)
+            if back_s < 0.0:
+                continue
+            if paid_s < 0.0:
                 self.ledger.post(0, "assets:deposits", "equity:opening", "USD", usd, memo)
             else:
-                paid_s = self.calendar.t_s(deposit.paid_utc, far)
                 self.payments.later(paid_s, "assets:deposits", "assets:cash", usd, memo)
-            back_s = self.calendar.t_s(deposit.returned_utc, far)
             memo = f"deposit {name} returned"
             self.payments.later(back_s, "assets:cash", "assets:deposits", usd, memo)
-        for lease, _, groups, start_s, _ in self.leases.terms:
-            if lease.sale_usd_per_machine and start_s <= 0.0:
-                self._sell_and_rent(0, lease, groups)
 
     # What happens by the hour, the day and the month.
 
@@ -119,11 +124,11 @@ class Firm:
         self.payments.close_day(t_s)
         self._sell_machines(t_s)
         self.lending.close_day(t_s, usd_per_btc)
-        month = self.calendar.month_ended(t_s)
-        if month is not None:
+        months = self.calendar.months_ended(t_s)
+        for month in months:
             self._close_month(t_s, month)
         self.treasury.close_day(t_s, usd_per_btc, self.lending.repay)
-        if month is not None:
+        if months:
             self.treasury.revalue(t_s, usd_per_btc)
         return not self._fails(t_s)
 
@@ -193,18 +198,12 @@ class Firm:
         lost = [(c, self.assets.lose(t_s, c, f"{peril} at {site}")) for c in changes]
         self.insurers.claim(t_s, peril, site, lost, self.fleet_event)
 
-    def order(self, t_s: int, name: str) -> None:
-        """A project's deposit; one that was ordered before the run has been paid for then."""
-        spec = self.scenario.projects[name]
-        if (spec.order_utc - self.scenario.horizon.start_utc).total_seconds() < 0.0:
-            self.projects.bring_in(name, spec.deposit_fraction)
-        else:
-            self.pay(t_s, name, spec.deposit_fraction, "deposit")
-
-    def pay(self, t_s: int, name: str, fraction: float, memo: str) -> None:
-        """Pay a part of a project's price."""
-        if self.insolvent_s is None:
-            self.projects.pay(name, t_s, fraction, self.usd_per_btc, memo)
+    def pay(self, due_s: int, name: str, fraction: float, memo: str) -> None:
+        """Pay a part of a project's price; what fell due before the run was paid then."""
+        if due_s < 0:
+            self.projects.bring_in(name, fraction)
+        elif self.insolvent_s is None:
+            self.projects.pay(name, due_s, fraction, self.usd_per_btc, memo)
 
     def host_ended(self, t_s: int, name: str, machines: int) -> None:
         """A host's contract is over: machines move, deposits with it are lost."""
@@ -216,28 +215,31 @@ class Firm:
             usd = np.array([machines * host.moving_usd_per_machine])
             self.ledger.post(t_s, "expenses:moving", "assets:cash", "USD", usd, f"from {name}")
         for key, deposit in self.scenario.deposits.items():
-            if deposit.host == name and self.payments.cancel(f"deposit {key} returned"):
+            if deposit.host != name:
+                continue
+            unpaid = self.payments.cancel(f"deposit {key}")
+            if self.payments.cancel(f"deposit {key} returned") and not unpaid:
                 usd, memo = np.array([deposit.usd]), f"deposit {key} is lost"
                 self.ledger.post(t_s, "expenses:impairment", "assets:deposits", "USD", usd, memo)
 
     def _sell_machines(self, t_s: int) -> None:
         """Leases that began today: machines are sold to their lessors."""
         for lease, _, groups, start_s, _ in self.leases.terms:
-            if (
-                lease.sale_usd_per_machine
-                and t_s - SECONDS_PER_DAY < start_s <= t_s
-                and start_s > 0.0
-            ):
+            today = max(self.calendar.last_close(t_s), 0) < start_s <= t_s
+            if lease.sale_usd_per_machine and today:
                 self._sell_and_rent(t_s, lease, groups)
 
     def _sell_and_rent(self, t_s: int, lease: Lease, groups: list[int]) -> None:
+        """What is left of the machines is sold, wherever it has moved."""
+        groups = self.leases.now(groups)
         owned = sum(self.assets.owned[g] for g in groups)
+        sold = min(float(lease.machines), owned)
         for g in groups:
-            machines = lease.machines * self.assets.owned[g] / owned if owned else 0.0
+            machines = sold * self.assets.owned[g] / owned if owned else 0.0
             usd = machines * lease.sale_usd_per_machine
             self.assets.sell(t_s, g, machines, usd, f"lease {lease.name}: sold")
-        usd = lease.machines * lease.sale_usd_per_machine
-        detail = f"{lease.machines} machines for {usd:,.0f} USD"
+        usd = sold * lease.sale_usd_per_machine
+        detail = f"{sold:.0f} machines for {usd:,.0f} USD"
         self.fleet_event(t_s, "sale and leaseback", lease.name, detail)
 
     # Where it stands.

@@ -7,13 +7,13 @@ left. The difference to the market is a realised gain, what the sale itself cost
 
 import math
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Final, NamedTuple
 
 from sim.finance.ledger import Entry, Ledger
 from sim.scenario.money import Sale
 from sim.scenario.money import Treasury as Spec
-from sim.units import CENTS_PER_USD, SATOSHI_PER_BTC
+from sim.units import CENTS_PER_USD, SATOSHI_PER_BTC, SECONDS_PER_DAY
 
 Event = Callable[[int, str, str, str], None]  # t_s, kind, subject, detail
 Repay = Callable[[int, str, float], float]  # t_s, loan, USD offered; USD that were taken
@@ -275,10 +275,11 @@ class Treasury:
         `repay(t_s, loan, usd)` takes the proceeds of planned sales that pay down a loan. The
         impact of sales is counted from close to close.
         """
-        today = (self._start_utc + timedelta(seconds=t_s - 1)).date()
+        began_s = (t_s - 1) // SECONDS_PER_DAY * SECONDS_PER_DAY
         for sale in self.spec.sales:
-            day = (today - sale.start_utc.date()).days
-            if 0 <= day < sale.days:
+            start_s = (sale.start_utc - self._start_utc).total_seconds()
+            day = math.ceil((began_s - start_s) / SECONDS_PER_DAY)
+            if 0 <= day < sale.days and start_s + day * SECONDS_PER_DAY < t_s:
                 self._sell_planned(t_s, sale, day, usd_per_btc, repay)
         self._follow_rule(t_s, usd_per_btc)
         if self.must_pay and self.cash_usd < 0.0:

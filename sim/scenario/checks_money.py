@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 
 from sim.scenario.model import DcOpfPrice
-from sim.scenario.problems import Problem, row_of, shown, unknown
+from sim.scenario.problems import Problem, instant, row_of, shown, unknown
 from sim.scenario.scenario import Scenario
 
 TOML = "scenario.toml"
@@ -15,21 +15,15 @@ def money(s: Scenario) -> Iterator[Problem]:
     """Treasury, loans, insurance."""
     for k, sale in enumerate(s.treasury.sales):
         if sale.repays is not None:
-            yield from unknown(TOML, f"treasury.sales[{k}].repays", sale.repays, s.loans)
+            yield from unknown(TOML, f"treasury.sales.{k}.repays", sale.repays, s.loans)
     pledged = 0.0
     for name, loan in s.loans.items():
         if loan.start_utc is None or loan.start_utc < s.horizon.start_utc:
             pledged += loan.collateral_btc
-        if loan.refinance is None:
-            continue
-        where = f"loans.{name}.refinance"
-        yield from unknown(TOML, where, loan.refinance, set(s.loans) - {name})
-        if loan.maturity_utc is None:
-            yield Problem(TOML, where, shown(loan.refinance), "needs maturity_utc")
-        follower = s.loans.get(loan.refinance)
-        if follower is not None and follower.start_utc != loan.maturity_utc:
-            what = f"must be the maturity of loans.{name}"
-            yield Problem(TOML, f"loans.{loan.refinance}.start_utc", "", what)
+        if loan.maturity_utc is not None and loan.maturity_utc <= s.horizon.start_utc:
+            what = f"must be after the start of the run, {instant(s.horizon.start_utc)}"
+            yield Problem(TOML, f"loans.{name}.maturity_utc", instant(loan.maturity_utc), what)
+    yield from _refinanced(s)
     if pledged > s.treasury.opening_btc:
         yield Problem(
             TOML,
@@ -42,14 +36,40 @@ def money(s: Scenario) -> Iterator[Problem]:
         yield from _names(f"insurance.{name}.sites", policy.sites, _sites(s))
 
 
+def _refinanced(s: Scenario) -> Iterator[Problem]:
+    """A loan is refinanced by another one that begins at its maturity, each by its own."""
+    first: dict[str, str] = {}
+    for name, loan in s.loans.items():
+        if loan.refinance is None:
+            continue
+        where, value = f"loans.{name}.refinance", shown(loan.refinance)
+        follower = s.loans.get(loan.refinance)
+        if follower is None or follower is loan:
+            yield from unknown(TOML, where, loan.refinance, set(s.loans) - {name})
+        elif loan.maturity_utc is None:
+            yield Problem(TOML, where, value, f"needs loans.{name}.maturity_utc")
+        elif first.setdefault(loan.refinance, name) != name:
+            what = f"refinances loans.{first[loan.refinance]} already: name a loan of its own"
+            yield Problem(TOML, where, value, what)
+        elif follower.start_utc != loan.maturity_utc:
+            begins = instant(follower.start_utc) if follower.start_utc else ""
+            what = f"must be the maturity of loans.{name}, {instant(loan.maturity_utc)}"
+            yield Problem(TOML, f"loans.{loan.refinance}.start_utc", begins, what)
+
+
 def deals(s: Scenario) -> Iterator[Problem]:
     """Hosts, leases, deposits, offtakes."""
     sites = _sites(s)
     for name, host in s.hosts.items():
         yield from _names(f"hosts.{name}.sites", host.sites, sites)
         if host.move_to is not None:
-            yield from unknown(TOML, f"hosts.{name}.move_to", host.move_to, sites - set(host.sites))
-    yield from _shared({f"hosts.{n}": h.sites for n, h in s.hosts.items()}, "host")
+            where = f"hosts.{name}.move_to"
+            yield from unknown(TOML, where, host.move_to, sites - set(host.sites))
+            for other, its in s.hosts.items():
+                if other != name and its.move_to is not None and host.move_to in its.sites:
+                    what = f"machines move once, and hosts.{other} moves those of this site, too"
+                    yield Problem(TOML, where, shown(host.move_to), what)
+    yield from _shared({f"hosts.{n}": h.sites for n, h in s.hosts.items()})
     yield from _leases(s, sites)
     for name, deposit in s.deposits.items():
         if deposit.host is not None:
@@ -62,7 +82,7 @@ def deals(s: Scenario) -> Iterator[Problem]:
                 has = f"has {', '.join(sorted(states))}" if states else "has none"
                 what = f"all its rows of gpus.csv must be of state contracted; it {has}"
                 yield Problem(TOML, f"offtakes.{name}.sites", shown(site), what)
-    yield from _shared({f"offtakes.{n}": o.sites for n, o in s.offtakes.items()}, "offtake")
+    yield from _shared({f"offtakes.{n}": o.sites for n, o in s.offtakes.items()})
 
 
 def _leases(s: Scenario, sites: set[str]) -> Iterator[Problem]:
@@ -125,12 +145,12 @@ def incidents(s: Scenario) -> Iterator[Problem]:
     }
     for k, incident in enumerate(s.faults.incidents):
         for target, names in allowed.items():
-            where = f"faults.incidents[{k}].{target} ({incident.kind})"
+            where = f"faults.incidents.{k}.{target} ({incident.kind})"
             yield from _names(where, getattr(incident, target), names)
         for zone in incident.zones:
             if isinstance(s.prices.zones.get(zone), DcOpfPrice):
                 what = "its price comes out of a power flow: let a link go out instead"
-                yield Problem(TOML, f"faults.incidents[{k}].zones", shown(zone), what)
+                yield Problem(TOML, f"faults.incidents.{k}.zones", shown(zone), what)
 
 
 def _sites(s: Scenario) -> set[str]:
@@ -138,16 +158,17 @@ def _sites(s: Scenario) -> set[str]:
 
 
 def _names(where: str, given: Iterable[str], allowed: set[str]) -> Iterator[Problem]:
-    for name in given:
+    for name, count in Counter(tuple(given)).items():
         yield from unknown(TOML, where, name, allowed)
+        if count > 1:
+            yield Problem(TOML, where, shown(name), "stands there more than once")
 
 
-def _shared(sites: dict[str, tuple[str, ...]], what: str) -> Iterator[Problem]:
+def _shared(sites: dict[str, tuple[str, ...]]) -> Iterator[Problem]:
     """A site may be with one host, or one offtake, only."""
     first: dict[str, str] = {}
     for where, names in sites.items():
         for name in names:
             if first.setdefault(name, where) != where:
-                yield Problem(
-                    TOML, f"{where}.sites", shown(name), f"has a {what} already: {first[name]}"
-                )
+                what = f"is with another already: {first[name]}"
+                yield Problem(TOML, f"{where}.sites", shown(name), what)

@@ -2,6 +2,7 @@
 
 from pydantic import model_validator
 
+from sim.scenario.problems import instant
 from sim.scenario.quantity import REQUIRED, Instant, Table, quantity
 
 
@@ -78,7 +79,10 @@ class Lease(Table):
     @model_validator(mode="after")
     def _in_order(self) -> "Lease":
         if self.start_utc and self.end_utc and self.end_utc <= self.start_utc:
-            raise ValueError("end_utc: must be after start_utc")
+            raise ValueError(
+                f"end_utc = {instant(self.end_utc)}: must be after start_utc = "
+                f"{instant(self.start_utc)}"
+            )
         if self.sale_usd_per_machine and self.start_utc is None:
             raise ValueError("sale_usd_per_machine: needs start_utc, the day it is received")
         return self
@@ -97,7 +101,10 @@ class Deposit(Table):
     @model_validator(mode="after")
     def _in_order(self) -> "Deposit":
         if self.paid_utc and self.returned_utc and self.returned_utc <= self.paid_utc:
-            raise ValueError("returned_utc: must be after paid_utc")
+            raise ValueError(
+                f"returned_utc = {instant(self.returned_utc)}: must be after paid_utc = "
+                f"{instant(self.paid_utc)}"
+            )
         return self
 
 
@@ -167,11 +174,15 @@ class Project(Table):
 
     @model_validator(mode="after")
     def _complete(self) -> "Project":
-        if self.deposit_fraction + self.delivery_fraction > 1.0 + 1e-12:
-            raise ValueError("deposit_fraction + delivery_fraction: must be <= 1")
+        parts = self.deposit_fraction + self.delivery_fraction
+        if parts > 1.0 + 1e-12:
+            raise ValueError(f"deposit_fraction + delivery_fraction = {parts:g}: must be <= 1")
         for site, mw in self.substations_mw.items():
             if mw <= 0:
                 raise ValueError(f"substations_mw.{site} = {mw:g}: must be > 0 MW")
         if self.cancel_utc and self.cancel_utc < self.order_utc:
-            raise ValueError("cancel_utc: must not be before order_utc")
+            raise ValueError(
+                f"cancel_utc = {instant(self.cancel_utc)}: must not be before order_utc = "
+                f"{instant(self.order_utc)}"
+            )
         return self

@@ -10,6 +10,7 @@ Kind = Literal[
     "outage",
     "network-cut",
     "cooling",
+    "node-failure",
     "fire",
     "curtailment",
     "pool-outage",
@@ -22,6 +23,7 @@ NEEDS: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
     "outage": ("sites", ("hours",)),
     "network-cut": ("sites", ("hours",)),
     "cooling": ("sites", ("hours",)),
+    "node-failure": ("sites", ("hours",)),
     "fire": ("sites", ("destroyed_fraction",)),
     "curtailment": ("sites", ("hours",)),
     "pool-outage": ("", ("hours",)),
@@ -29,16 +31,18 @@ NEEDS: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
     "termination": ("hosts", ()),
     "delivery-delay": ("projects", ("days",)),
 }
+LEAVES: Final = ("cooling", "curtailment", "node-failure")  # kinds that leave a part
 
 
 class Incident(Table):
     """One misfortune, or one kind of them that strikes at random.
 
     outage: sites without power. network-cut: no pool and no request reaches them. cooling: machines
-    keep `left_fraction` of their power. fire: a share of the machines is destroyed, the site shut
-    for `hours`. curtailment: the grid leaves `left_fraction` of the connection. pool-outage: hashes
-    are not paid. price-spike: zones' prices at least `usd_per_mwh`. termination: hosts give notice.
-    delivery-delay: projects not yet delivered come `days` later.
+    keep `left_fraction` of their power. node-failure: that share of the GPU nodes is left; what the
+    others served is tried again elsewhere. fire: a share of the machines is destroyed, the site
+    shut for `hours`. curtailment: the grid leaves `left_fraction` of the connection. pool-outage:
+    hashes are not paid. price-spike: zones' prices at least `usd_per_mwh`. termination: hosts give
+    notice. delivery-delay: projects not yet delivered come `days` later.
     """
 
     kind: Kind = quantity(REQUIRED, "", "what happens")
@@ -54,7 +58,12 @@ class Incident(Table):
         None, "h", "how long; by rate: on average (exponential)", gt=0, le=87_600
     )
     left_fraction: float = quantity(
-        0.0, "-", "cooling, curtailment: what is left", source="assumed: nothing", ge=0, lt=1
+        0.0,
+        "-",
+        "cooling, curtailment, node-failure: what is left",
+        source="assumed: nothing",
+        ge=0,
+        lt=1,
     )
     destroyed_fraction: float | None = quantity(
         None, "-", "fire: share of the site's machines", gt=0, le=1
@@ -70,16 +79,19 @@ class Incident(Table):
         target, keys = NEEDS[self.kind]
         if (self.start_utc is None) == (self.per_year is None):
             raise ValueError(f"{self.kind}: give one of start_utc and per_year")
-        if self.per_year is not None and self.kind in ("termination", "delivery-delay"):
-            raise ValueError(f"{self.kind}: happens by date; give start_utc")
         for name in ("sites", "zones", "hosts", "projects"):
-            if bool(getattr(self, name)) != (name == target):
-                what = "is required" if name == target else "does not belong to it"
-                raise ValueError(f"{self.kind}: {name} {what}")
+            if name != target and getattr(self, name):
+                strikes = f", which strikes {target}" if target else ""
+                raise ValueError(f"{self.kind}: {name} does not belong to it{strikes}")
+        if target and not getattr(self, target):
+            raise ValueError(f"{self.kind}: {target} is required")
         for name in ("hours", "destroyed_fraction", "usd_per_mwh", "days"):
             given = getattr(self, name) is not None
             if name in keys and not given:
                 raise ValueError(f"{self.kind}: {name} is required")
             if given and name not in keys and not (self.kind == "fire" and name == "hours"):
                 raise ValueError(f"{self.kind}: {name} does not belong to it")
+        if "left_fraction" in self.model_fields_set and self.kind not in LEAVES:
+            allowed = " and ".join(LEAVES)
+            raise ValueError(f"{self.kind}: left_fraction does not belong to it, but to {allowed}")
         return self

@@ -4,6 +4,7 @@ from typing import Literal
 
 from pydantic import model_validator
 
+from sim.scenario.problems import instant
 from sim.scenario.quantity import REQUIRED, Instant, Table, quantity
 
 
@@ -243,7 +244,7 @@ class Loan(Table):
             zip(names, values, strict=True), list(zip(names, values, strict=True))[1:], strict=False
         ):
             if x > y:
-                raise ValueError(f"{a} = {x:g} must be <= {b} = {y:g}")
+                raise ValueError(f"{a} = {x:g}: must be <= {b} = {y:g}")
         if not self.initial_ltv <= self.cure_ltv <= self.call_ltv:
             raise ValueError(
                 f"cure_ltv = {self.cure_ltv:g}: must lie between initial_ltv = "
@@ -258,7 +259,10 @@ class Loan(Table):
                 f"limit_usd = {self.limit_usd:g}: must be >= principal_usd = {self.principal_usd:g}"
             )
         if self.start_utc and self.maturity_utc and self.maturity_utc <= self.start_utc:
-            raise ValueError("maturity_utc: must be after start_utc")
+            raise ValueError(
+                f"maturity_utc = {instant(self.maturity_utc)}: must be after start_utc = "
+                f"{instant(self.start_utc)}"
+            )
         return self
 
 

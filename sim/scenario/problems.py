@@ -110,6 +110,8 @@ def _translate(error: dict[str, Any], file: str, model: type[BaseModel], prefix:
         return Problem(file, where, value, f"must be {number}{in_unit}")
     if kind in _WANTED:
         return Problem(file, where, value, _WANTED[kind])
+    if kind == "too_short" and context["min_length"] == 1:
+        return Problem(file, where, value, "must name at least one")
     if kind == "value_error":
         return Problem(file, where, "", str(context["error"]))
     return Problem(file, where, value, error["msg"][0].lower() + error["msg"][1:])
