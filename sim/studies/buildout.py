@@ -36,6 +36,7 @@ from sim.studies.verdicts import plain, verdict
 KPI: Final = "npv_gain_usd"  # the firm's NPV less its NPV without a build-out, same seed
 NOTHING: Final = "nothing"
 FOUND: Final = "searched plan"
+SETTLED: Final = 1e-4  # relative change of a breakeven price that is worth no more runs
 
 
 class Breakeven(NamedTuple):
@@ -212,7 +213,7 @@ def breakeven(
         slope = float((at_high - at_low).mean()) / (high - low)
         if slope <= 0.0 or (root := high - float(at_high.mean()) / slope) <= 0.0:
             return None
-        if abs(root - high) < 1e-9 * high:
+        if abs(root - high) < SETTLED * high:
             break
         low, at_low = high, at_high
         high, at_high = root, gains_at(root)

@@ -10,6 +10,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from sim.finance.site_flows import SiteFlows
+from sim.finance.valuation import npv_usd
+from sim.results.result import RunResult
 from sim.runner import run
 from sim.studies.bound import bound
 from sim.studies.buildout_question import Asked
@@ -34,8 +37,17 @@ class Worth(NamedTuple):
 def worth(cell: Cell) -> Worth:
     """Run a cell; the firm's net present value."""
     result = run(scenario_of(cell.source), cell.decider(), cell.seed)
-    firm = result.table("valuation").to_pylist()[-1]
-    return Worth(firm["npv_usd"], bool(result.kpis["insolvent"]))
+    return Worth(firm_npv_usd(result), bool(result.kpis["insolvent"]))
+
+
+def firm_npv_usd(result: RunResult) -> float:
+    """As the table `valuation` has it, without the rates of return of all sites and projects."""
+    flows = SiteFlows(result.scenario, result.ledger)
+    firm = flows.of_firm()
+    cash = np.concatenate([[-firm.opening_usd], firm.cash_usd])
+    cash[-1] += firm.closing_usd
+    due = np.concatenate([[0.0], flows.days])
+    return npv_usd(cash, due, result.scenario.firm.discount_rate_per_year)
 
 
 class Trials:
