@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from sim.report.summary import BLUE, GREEN, GREY, ORANGE, PURPLE, SKY
 from sim.studies.buildout import Buildout
@@ -37,7 +38,7 @@ def _where(axes: Axes, found: Buildout, sites: list[str]) -> None:
         )
     axes.set_yticks(range(len(sites)), sites, fontsize=8)
     axes.invert_yaxis()
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_xlabel(f"containers of {found.yard.container_mw:.3g} MW")
     axes.set_title("where they stand", fontsize=10)
     axes.grid(axis="x", alpha=0.3)
