@@ -336,10 +336,6 @@ BROKEN: dict[str, tuple[Change, list[str]]] = {
         incident(OUTAGE + "hours = 3\nper_year = 2\nusd_per_mwh = 5"),
         ["faults.incidents.0: outage: usd_per_mwh does not belong to it"],
     ),
-    "notice at random": (
-        both(extra(HOST), incident('kind = "termination"\nhosts = ["h"]\nper_year = 2')),
-        ["faults.incidents.0: termination: happens by date; give start_utc"],
-    ),
     "fire that destroys percents": (
         incident('kind = "fire"\nsites = ["alpha"]\nper_year = 2\ndestroyed_fraction = 50'),
         ["faults.incidents.0.destroyed_fraction = 50: must be <= 1"],

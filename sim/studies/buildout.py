@@ -1,0 +1,374 @@
+"""`hashwatt buildout`: how many containers at which sites under a budget, and how sure is that.
+
+A plan is looked for on the seeds of the search, against simple plans and against building nothing,
+by the firm's net present value under common random numbers. What is said of it comes from held-out
+seeds that the search has not seen: the best of many plans on the seeds that chose it looks better
+than it is. Spending less than the budget, or nothing, is allowed. Book value at the end of the run
+stands for all that follows it (`sim.finance.valuation`).
+"""
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+
+from sim.studies.buildout_question import Asked, read_buildout
+from sim.studies.buildout_search import (
+    Round,
+    Survey,
+    Trials,
+    halving,
+    searched_plans,
+    simple_plans,
+    survey,
+)
+from sim.studies.buildout_yard import Plan, Yard
+from sim.studies.cells import versions
+from sim.studies.compare import Comparison, Difference, Mean
+from sim.studies.statistics import Floats, Interval, estimate, holm, t_interval, variance_reduction
+from sim.studies.sweep import Progress, write_table, write_text
+from sim.studies.verdicts import plain, verdict
+
+KPI: Final = "npv_gain_usd"  # the firm's NPV less its NPV without a build-out, same seed
+NOTHING: Final = "nothing"
+FOUND: Final = "searched plan"
+SETTLED: Final = 1e-4  # relative change of a breakeven price that is worth no more runs
+
+
+class Breakeven(NamedTuple):
+    """The price of a GPU's hour at which a plan's mean gain is zero."""
+
+    plan: str
+    usd_per_gpu_h: float
+    interval: Interval  # t, of each held-out seed's own breakeven
+    residual_usd: float  # mean gain when run at that price: what the straight line leaves
+
+
+@dataclass(frozen=True)
+class Buildout:
+    """What a build-out study found. Shapes: `site` (candidates), `plan`, `seed` (held out)."""
+
+    asked: Asked
+    yard: Yard = field(repr=False)
+    survey: Survey = field(repr=False)
+    plans: dict[str, Plan]  # by name, each once; the winner is first
+    merged: dict[str, str]  # names of plans that came out equal, and the name they go by
+    best_simple: str  # by the seeds of the search
+    rounds: tuple[Round, ...] = field(repr=False)
+    comparison: Comparison = field(repr=False)  # on held-out seeds, the winner with each other
+    breakeven: Breakeven | None
+    insolvencies: dict[str, int]  # by plan: held-out runs in which the firm failed
+
+    @property
+    def winner(self) -> str:
+        """Name of the plan that the search chose."""
+        return next(iter(self.plans))
+
+    @property
+    def plan(self) -> dict[str, int]:
+        """The winner: containers by site, sites with none left out."""
+        return _by_site(self.yard, self.plans[self.winner])
+
+
+def buildout(
+    asked: Asked | str | Path, workers: int = 1, progress: Progress | None = None
+) -> Buildout:
+    """Look for a plan and judge it.
+
+    Args:
+        asked: a build-out file, or what `read_buildout` or `asked` made of one.
+        workers: local processes.
+        progress: called with the numbers of runs ended and known to be needed.
+
+    Raises:
+        ScenarioError: if the question is wrong.
+        StudyError: if a run fails, or the scenario has no bound.
+    """
+    given = asked if isinstance(asked, Asked) else read_buildout(asked)
+    question = given.question
+    yard = Yard(given)
+    found = survey(given, yard, workers)
+    trials = Trials(yard, workers, progress)
+    simple, searched = simple_plans(yard, found), searched_plans(yard, found)
+    seeds = question.search.all_seeds
+    rounds: tuple[Round, ...] = ()
+    chosen = searched["greedy by dual"]
+    if question.search.method == "halving":
+        rounds = halving(yard, [*searched.values(), *simple.values()], trials.gains_usd)
+        chosen = rounds[-1].plans[0]
+    gains = trials.gains_usd(list(simple.values()), seeds).mean(axis=1)
+    best = list(simple)[int(np.argmax(gains))]
+    plans, merged = _named(yard, chosen, simple, searched)
+    best = merged.get(best, best)
+    compared = _compared(given, plans, trials)
+    priced = next(iter(plans)) if any(chosen) else best
+    even = breakeven(trials, priced, plans[priced], question.judges, question.level)
+    return Buildout(
+        asked=given,
+        yard=yard,
+        survey=found,
+        plans=plans,
+        merged=merged,
+        best_simple=best,
+        rounds=rounds,
+        comparison=compared,
+        breakeven=even,
+        insolvencies={n: trials.insolvencies(p, question.judges) for n, p in plans.items()},
+    )
+
+
+def _named(
+    yard: Yard, chosen: Plan, simple: dict[str, Plan], searched: dict[str, Plan]
+) -> tuple[dict[str, Plan], dict[str, str]]:
+    """The winner, the simple plans and nothing, each plan once; and which names fell together.
+
+    A winner that has a name of its own keeps it, so that nobody is compared with himself.
+    """
+    known = {NOTHING: yard.nothing, **simple, **searched}
+    title = next((name for name, plan in known.items() if plan == chosen), FOUND)
+    plans, merged = {title: chosen}, {}
+    for name, plan in {**simple, NOTHING: yard.nothing}.items():
+        same = next((n for n, p in plans.items() if p == plan), None)
+        if same is None:
+            plans[name] = plan
+        elif same != name:
+            merged[name] = same
+    return plans, merged
+
+
+def _compared(asked: Asked, plans: dict[str, Plan], trials: Trials) -> Comparison:
+    """The winner with each other plan on held-out seeds; p-values are Holm's over these pairs."""
+    level, seeds, names = asked.question.level, asked.question.judges, tuple(plans)
+    npv = trials.npv_usd(list(plans.values()), seeds)
+    gains = npv - trials.npv_usd([trials.yard.nothing], seeds)
+    found = [estimate(gains[0] - other, level) for other in gains[1:]]
+    adjusted = holm([e.p for e in found])
+    differences = tuple(
+        Difference(
+            kpi=KPI,
+            a=names[0],
+            b=name,
+            estimate=e,
+            p_adjusted=float(p),
+            variance_reduction=variance_reduction(npv[0], npv[k]),
+            mean_a=float(gains[0].mean()),
+            mean_b=float(gains[k].mean()),
+        )
+        for k, (name, e, p) in enumerate(zip(names[1:], found, adjusted, strict=True), start=1)
+    )
+    return Comparison(
+        scenario=asked.scenario.name,
+        policies=names,
+        seeds=seeds,
+        level=level,
+        interval_level=level,
+        looks=(len(seeds),),
+        reached=None,
+        values={KPI: gains},
+        means=tuple(
+            Mean(name, KPI, estimate(row, level), None)
+            for name, row in zip(names, gains, strict=True)
+        ),
+        differences=differences,
+        regrets=(),
+        cells=_cells(names, seeds, npv, gains),
+    )
+
+
+def _cells(names: Sequence[str], seeds: Sequence[int], npv: Floats, gains: Floats) -> pa.Table:
+    return pa.table(
+        {
+            "plan": [name for name in names for _ in seeds],
+            "seed": pa.array([seed for _ in names for seed in seeds], pa.int64()),
+            "npv_usd": pa.array(npv.ravel(), pa.float64()),
+            KPI: pa.array(gains.ravel(), pa.float64()),
+        }
+    )
+
+
+def breakeven(
+    trials: Trials, name: str, plan: Plan, seeds: Sequence[int], level: float
+) -> Breakeven | None:
+    """The price of a GPU's hour at which a plan gains nothing; None: no price does.
+
+    Two secants from the price that was asked about: hire is linear in it as long as the same nodes
+    run. The policy decides anew at each price.
+    """
+    asked = trials.yard.asked.question.container.usd_per_gpu_h
+    if asked <= 0.0 or not any(plan):
+        return None
+
+    def gains_at(price: float) -> Floats:
+        gains: Floats = trials.gains_usd([plan], seeds, price)[0]
+        return gains
+
+    low, at_low = asked, trials.gains_usd([plan], seeds)[0]
+    high = asked * (0.8 if at_low.mean() > 0.0 else 1.25)
+    at_high = gains_at(high)
+    for _ in range(2):
+        slope = float((at_high - at_low).mean()) / (high - low)
+        if slope <= 0.0 or (root := high - float(at_high.mean()) / slope) <= 0.0:
+            return None
+        if abs(root - high) < SETTLED * high:
+            break
+        low, at_low = high, at_high
+        high, at_high = root, gains_at(root)
+    slopes = (at_high - at_low) / (high - low)
+    each = high - at_high / np.where(slopes > 0.0, slopes, slope)
+    return Breakeven(name, high, t_interval(each, level), float(at_high.mean()))
+
+
+def _by_site(yard: Yard, plan: Plan) -> dict[str, int]:
+    return {site: n for site, n in zip(yard.sites, plan, strict=True) if n}
+
+
+def sentences(found: Buildout) -> Iterator[str]:
+    """What was found, without more than was shown."""
+    question, winner = found.asked.question, found.winner
+    if not found.plan:
+        yield "the search chose to build nothing: no plan gained on its seeds"
+    elif winner == found.best_simple:
+        yield f"the search found nothing better than the simple plan {winner!r}"
+    if found.plan:
+        usd = found.yard.capex_usd(found.plans[winner])
+        share = 100.0 * usd / question.budget_usd
+        yield f"{winner}: {usd:,.0f} USD, {share:.3g} % of the budget"
+    for d in found.comparison.differences:
+        yield verdict(d, found.comparison)
+    price = question.container.usd_per_gpu_h
+    if found.breakeven is not None:
+        b = found.breakeven
+        yield (
+            f"{b.plan} gains nothing at {b.usd_per_gpu_h:.4g} USD per GPU and hour "
+            f"({100 * b.interval.level:g} % of t: {b.interval.low:.4g} to {b.interval.high:.4g}); "
+            f"the {price:.4g} asked about are an assumption"
+        )
+    elif price > 0.0:
+        yield "no price of a GPU's hour was found at which the gain is zero"
+    failed = {name: n for name, n in found.insolvencies.items() if n}
+    if failed:
+        told = ", ".join(f"{name} {n}" for name, n in failed.items())
+        yield f"the firm failed in some of {len(found.comparison.seeds)} held-out runs: {told}"
+
+
+def lines(found: Buildout) -> Iterator[str]:
+    """The study as text for a terminal."""
+    question, yard, c = found.asked.question, found.yard, found.comparison
+    yield question.description or found.asked.name
+    yield (
+        f"{len(yard.sites)} candidate sites, {yard.container_mw:.3g} MW a container, budget "
+        f"{question.budget_usd:,.0f} USD; {question.search.seeds} seeds searched, "
+        f"{len(c.seeds)} held out"
+    )
+    for r in found.rounds:
+        yield (
+            f"round of {r.seeds} seeds: {len(r.plans)} plans, best {r.gains_usd[0]:,.0f} USD "
+            f"over nothing: {_told(yard, r.plans[0])}"
+        )
+    for name, plan in found.plans.items():
+        also = [n for n, same in found.merged.items() if same == name]
+        yield f"{' = '.join([name, *also])}: {_told(yard, plan)}"
+    name_width = max(len(name) for name in c.policies) + 2
+    yield f"NPV over building nothing [USD], {100 * c.level:g} %, held-out seeds"
+    yield f"{'':{name_width}s}{'capex':>14s}{'mean':>14s}{'t':>32s}{'BCa bootstrap':>32s}"
+    for m in c.means:
+        yield (
+            f"{m.policy:{name_width}s}{yard.capex_usd(found.plans[m.policy]):>14,.0f}"
+            f"{m.estimate.mean:>14,.0f}{_span(m.estimate.t):>32s}"
+            f"{_span(m.estimate.bootstrap):>32s}"
+        )
+    yield f"{found.winner} less the others, paired"
+    for d in c.differences:
+        yield (
+            f"{d.b:{name_width}s}{'':14s}{d.estimate.mean:>14,.0f}{_span(d.estimate.t):>32s}"
+            f"{_span(d.estimate.bootstrap):>32s}  p = {d.p_adjusted:.2g} (Holm)"
+        )
+    yield from sentences(found)
+
+
+def document(found: Buildout) -> dict[str, Any]:
+    """The study as plain JSON values."""
+    yard, c = found.yard, found.comparison
+    even = found.breakeven
+    return {
+        "name": found.asked.name,
+        "scenario": c.scenario,
+        "budget_usd": found.asked.question.budget_usd,
+        "search_seeds": list(found.asked.question.search.all_seeds),
+        "held_out_seeds": list(c.seeds),
+        "container_mw": yard.container_mw,
+        "winner": found.winner,
+        "plan": found.plan,
+        "best_simple": found.best_simple,
+        "merged": found.merged,
+        "plans": [
+            {
+                "name": m.policy,
+                "containers": _by_site(yard, found.plans[m.policy]),
+                "capex_usd": yard.capex_usd(found.plans[m.policy]),
+                "mw": yard.container_mw * sum(found.plans[m.policy]),
+                "npv_gain_usd": _estimate(m.estimate),
+                "insolvent_runs": found.insolvencies[m.policy],
+            }
+            for m in c.means
+        ],
+        "differences": [
+            {"a": d.a, "b": d.b, "p_adjusted": d.p_adjusted, **_estimate(d.estimate),
+             "verdict": verdict(d, c)}
+            for d in c.differences
+        ],
+        "breakeven": None if even is None else plain(even),
+        "rounds": [
+            {
+                "seeds": r.seeds,
+                "plans": [
+                    {"containers": _by_site(yard, plan), "mean_gain_usd": float(usd)}
+                    for plan, usd in zip(r.plans, r.gains_usd, strict=True)
+                ],
+            }
+            for r in found.rounds
+        ],
+        "sites": [
+            {
+                "site": site,
+                "dual_usd_per_container_year": float(found.survey.dual_usd_per_year[k]),
+                "mean_price_usd_per_mwh": float(found.survey.price_usd_per_mwh[k]),
+                "spare_mw": float(yard.spare_mw[k]),
+                "cost_usd": float(yard.cost_usd[k]),
+            }
+            for k, site in enumerate(yard.sites)
+        ],
+        "said": list(sentences(found)),
+    }  # fmt: skip
+
+
+def save(found: Buildout, folder: Path) -> None:
+    """buildout.json, runs.parquet (held-out runs by plan and seed), and the manifest last."""
+    write_table(found.comparison.cells, folder / "runs.parquet")
+    write_text(folder / "buildout.json", json.dumps(document(found), indent=2) + "\n")
+    manifest = {
+        "kind": "buildout",
+        "status": "complete",
+        "name": found.asked.name,
+        "question": found.asked.question.model_dump(mode="json"),
+        "scenario_sha256": found.asked.scenario.sha256(),
+        "versions": versions(),
+    }
+    write_text(folder / "manifest.json", json.dumps(manifest, indent=2, default=str) + "\n")
+
+
+def _estimate(e: Any) -> dict[str, Any]:
+    return {"mean": e.mean, "t": plain(e.t), "bca": plain(e.bootstrap), "n": e.n}
+
+
+def _told(yard: Yard, plan: Plan) -> str:
+    at = [f"{n} at {site}" for site, n in _by_site(yard, plan).items()]
+    return ", ".join(at) or "nothing"
+
+
+def _span(interval: Interval) -> str:
+    return f"{interval.low:,.0f} to {interval.high:,.0f}"

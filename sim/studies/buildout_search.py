@@ -1,0 +1,253 @@
+"""Plans and how one is found: rankings, greedy plans, successive halving under common seeds.
+
+Sources: K. Jamieson, A. Talwalkar, Non-stochastic best arm identification and hyperparameter
+optimization, AISTATS 2016 (successive halving); duals: `sim.studies.bound`.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from sim.finance.site_flows import SiteFlows
+from sim.finance.valuation import npv_usd
+from sim.results.result import RunResult
+from sim.runner import run
+from sim.studies.bound import bound
+from sim.studies.buildout_question import Asked
+from sim.studies.buildout_yard import Plan, Yard, moved
+from sim.studies.cells import Cell, Frozen, Source, scenario_of
+from sim.studies.executors import execute
+from sim.studies.problems import StudyError
+from sim.studies.statistics import Floats
+from sim.studies.sweep import Progress
+from sim.units import HOURS_PER_YEAR
+
+Score = Callable[[Sequence[Plan], Sequence[int]], Floats]  # gains over nothing (plan, seed) [USD]
+
+
+class Worth(NamedTuple):
+    """What a run found."""
+
+    npv_usd: float  # of the firm
+    insolvent: bool
+
+
+def worth(cell: Cell) -> Worth:
+    """Run a cell; the firm's net present value."""
+    result = run(scenario_of(cell.source), cell.decider(), cell.seed)
+    return Worth(firm_npv_usd(result), bool(result.kpis["insolvent"]))
+
+
+def firm_npv_usd(result: RunResult) -> float:
+    """As the table `valuation` has it, without the rates of return of all sites and projects."""
+    flows = SiteFlows(result.scenario, result.ledger)
+    firm = flows.of_firm()
+    cash = np.concatenate([[-firm.opening_usd], firm.cash_usd])
+    cash[-1] += firm.closing_usd
+    due = np.concatenate([[0.0], flows.days])
+    return npv_usd(cash, due, result.scenario.firm.discount_rate_per_year)
+
+
+class Trials:
+    """Runs of plans, each once. Keys: plan, price of a GPU's hour (None: as asked), seed."""
+
+    def __init__(self, yard: Yard, workers: int = 1, progress: Progress | None = None) -> None:
+        self.yard = yard
+        self.workers = workers
+        self.progress = progress
+        self.found: dict[tuple[Plan, float | None, int], Worth] = {}
+
+    def npv_usd(
+        self, plans: Sequence[Plan], seeds: Sequence[int], usd_per_gpu_h: float | None = None
+    ) -> Floats:
+        """Net present values of the firm (plan, seed) [USD].
+
+        Raises:
+            StudyError: if a run fails.
+        """
+        keys = {
+            (plan, usd_per_gpu_h if any(plan) else None, seed): None
+            for plan in plans
+            for seed in seeds
+        }
+        asked = self.yard.asked
+        cells: dict[str, tuple[Plan, float | None, int]] = {}
+        items = []
+        for plan, price in dict.fromkeys((p, u) for p, u, _ in keys):
+            waiting = [s for s in seeds if (plan, price, s) not in self.found]
+            if not waiting:
+                continue
+            source = Frozen.of(self.yard.built(plan, price))
+            for seed in waiting:
+                cell = Cell(source, asked.policy, asked.parameters, seed)
+                cells[cell.key] = (plan, price, seed)
+                items.append(cell)
+        begun = len(self.found)
+        for cell, result, error in execute(worth, items, self.workers):
+            if result is None:
+                plan, _, seed = cells[cell.key]
+                raise StudyError(f"plan {_counts(self.yard, plan)}, seed {seed} failed: {error}")
+            self.found[cells[cell.key]] = result
+            if self.progress is not None:
+                self.progress(len(self.found), begun + len(items))
+        return np.array(
+            [
+                [self.found[p, usd_per_gpu_h if any(p) else None, s].npv_usd for s in seeds]
+                for p in plans
+            ]
+        )
+
+    def gains_usd(
+        self, plans: Sequence[Plan], seeds: Sequence[int], usd_per_gpu_h: float | None = None
+    ) -> Floats:
+        """Net present values less those of building nothing, seed by seed (plan, seed) [USD]."""
+        nothing = self.npv_usd([self.yard.nothing], seeds)
+        return self.npv_usd(plans, seeds, usd_per_gpu_h) - nothing
+
+    def insolvencies(self, plan: Plan, seeds: Sequence[int]) -> int:
+        """In how many of these runs the firm failed."""
+        return sum(self.found[plan, None, seed].insolvent for seed in seeds)
+
+
+class Survey(NamedTuple):
+    """What a first container is worth at each candidate site. Shape: `site`."""
+
+    dual_usd_per_year: Floats  # of a container, per year of run: bound's duals, capex aside
+    price_usd_per_mwh: Floats  # mean over the run, delivery included
+    ratio: Floats  # a year's hire less energy at that price, over what a container costs
+
+
+@dataclass(frozen=True)
+class _Look:
+    source: Source
+    cell: Cell
+    containers: int
+
+
+def survey(asked: Asked, yard: Yard, workers: int = 1) -> Survey:
+    """Look at all candidate sites at once, each with one container whatever the budget.
+
+    The dual of a node is what one more would have earned a clairvoyant: its hire less its energy
+    and cooling at the prices that came, less what the machines it displaces would have earned at
+    its site's connection and the limits above. It is a slope at one container for each site: two of
+    them on one full connection may be worth less.
+
+    Raises:
+        StudyError: where there is no bound, or a run fails.
+    """
+    each = Frozen.of(yard.built((1,) * len(yard.sites)))
+    seeds = asked.question.search.all_seeds[: asked.question.search.bound_seeds]
+    looks = [
+        _Look(each, Cell(each, asked.policy, asked.parameters, s), len(yard.sites)) for s in seeds
+    ]
+    duals, prices = [], []
+    for look, found, error in execute(_look, looks, workers):
+        if found is None:
+            raise StudyError(f"duals of seed {look.cell.seed}: {error}")
+        duals.append((look.cell.seed, found[0]))
+        prices.append((look.cell.seed, found[1]))
+    container = asked.question.container
+    dual = np.mean([values for _, values in sorted(duals, key=_seed)], axis=0) * container.nodes
+    by_site = np.mean([values for _, values in sorted(prices, key=_seed)], axis=0)
+    index = {site.name: s for s, site in enumerate(asked.scenario.sites)}
+    price = by_site[[index[name] for name in yard.sites]]
+    gpus = container.nodes * container.gpus_per_node
+    hire_usd = gpus * container.usd_per_gpu_h * HOURS_PER_YEAR
+    ratio = (hire_usd - yard.container_mw * price * HOURS_PER_YEAR) / yard.cost_usd
+    return Survey(dual, price, ratio)
+
+
+def _seed(item: tuple[int, Floats]) -> int:
+    return item[0]
+
+
+def _look(look: _Look) -> tuple[Floats, Floats]:
+    """Duals of the last nodes [USD per node and year] and mean prices of all sites [USD/MWh]."""
+    scenario = scenario_of(look.source)
+    table = bound(scenario, look.cell.seed).worth.to_pylist()
+    nodes = [row["usd_per_unit_year"] for row in table if row["kind"] == "gpu node"]
+    sites = run(scenario, look.cell.decider(), look.cell.seed).table("sites")
+    seen = sites["price_usd_per_mwh"].to_numpy().astype(np.float64)
+    names = np.array(sites["site"].to_pylist())
+    mean = np.array([seen[names == site.name].mean() for site in scenario.sites])
+    return np.array(nodes[-look.containers :]), mean
+
+
+def simple_plans(yard: Yard, found: Survey) -> dict[str, Plan]:
+    """Plans that need no search, by name."""
+    return {
+        "cheapest power": yard.fill(_falling(-found.price_usd_per_mwh)),
+        "spread evenly": yard.spread(),
+        "largest spare connection": yard.fill(_falling(yard.spare_mw)),
+    }
+
+
+def searched_plans(yard: Yard, found: Survey) -> dict[str, Plan]:
+    """Plans that the search begins with, besides the simple ones and nothing."""
+    leader = yard.fill(_falling(found.dual_usd_per_year / yard.cost_usd))
+    half, left = [], sum(leader) // 2
+    for site in _falling(found.dual_usd_per_year / yard.cost_usd):
+        half.append((site, min(leader[site], left)))
+        left -= half[-1][1]
+    return {
+        "greedy by dual": leader,
+        "greedy by ratio": yard.fill(_falling(found.ratio)),
+        "half of greedy by dual": tuple(n for _, n in sorted(half)),
+    }
+
+
+def _falling(values: Floats) -> list[int]:
+    """Sites from the highest value to the lowest; equals in their order."""
+    return [int(k) for k in np.argsort(-values, kind="stable")]
+
+
+class Round(NamedTuple):
+    """A round of the search: plans from the best to the worst, and their mean gains."""
+
+    seeds: int
+    plans: tuple[Plan, ...]
+    gains_usd: Floats  # (plan,)
+
+
+def halving(yard: Yard, first: Iterable[Plan], score: Score) -> tuple[Round, ...]:
+    """Successive halving: the better half goes on to twice the seeds, with the leader's neighbours.
+
+    The last round has all seeds of the search; its first plan is the winner. Building nothing takes
+    part in every round, and of equal plans the earlier one wins.
+    """
+    search = yard.asked.question.search
+    random = np.random.default_rng(search.swap_seed)
+    alive = list(dict.fromkeys([yard.nothing, *first]))
+    count, rounds = search.first_seeds, []
+    while True:
+        means = score(alive, search.all_seeds[:count]).mean(axis=1)
+        order = _falling(means)
+        ranked = [alive[k] for k in order]
+        rounds.append(Round(count, tuple(ranked), means[order]))
+        if count == search.seeds:
+            return tuple(rounds)
+        count = min(2 * count, search.seeds)
+        kept = ranked[: (len(ranked) + 1) // 2]
+        fresh = neighbours(yard, ranked[0], search.swaps, random)
+        alive = list(dict.fromkeys([yard.nothing, *kept, *fresh]))
+
+
+def neighbours(yard: Yard, plan: Plan, count: int, random: np.random.Generator) -> list[Plan]:
+    """At most `count` different plans that move, add or drop one container and fit; at random."""
+    places: list[int | None] = [None, *range(len(plan))]
+    near = [
+        moved(plan, source, target)
+        for source in places
+        if source is None or plan[source]
+        for target in places
+        if source != target
+    ]
+    fitting = [near[k] for k in random.permutation(len(near)) if yard.fits(near[k])]
+    return fitting[:count]
+
+
+def _counts(yard: Yard, plan: Plan) -> str:
+    told = [f"{n} at {site}" for site, n in zip(yard.sites, plan, strict=True) if n]
+    return ", ".join(told) or "nothing"

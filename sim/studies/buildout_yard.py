@@ -1,0 +1,178 @@
+"""Where containers may stand: money, connections, shared limits; and the scenario of a plan.
+
+Room is planned on nameplate power: a site's connection, and every limit above it, carries the
+overhead, all GPU nodes at their highest load with `peak_pue`, and, unless containers may displace
+them, the ASICs at their nominal power with the site's own PUE. Of a meshed grid only the sites' own
+connections count. The simulator then holds what is built to its limits, hour by hour.
+"""
+
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+
+from sim.kernels.arrays import Bools, Floats, Ints
+from sim.scenario import Scenario, catalogue
+from sim.scenario.deals import Project
+from sim.scenario.problems import Problem, ScenarioError
+from sim.scenario.rows import GpuGroup, MovedGroup
+from sim.studies.buildout_question import Asked
+from sim.units import W_PER_MW
+from sim.world.topology import compile_topology
+
+Plan = tuple[int, ...]  # containers at each candidate site
+PREFIX: Final = "buildout-"  # of the projects that a plan adds, one for each site
+
+
+class Yard:
+    """The candidate sites of a question. Shapes: `site` (candidates), `limit` (of the grid).
+
+    Raises:
+        ScenarioError: if no site has room, or a project's name is taken.
+    """
+
+    def __init__(self, asked: Asked) -> None:
+        self.asked = asked
+        scenario, question = asked.scenario, asked.question
+        topology = compile_topology(scenario)
+        names = [site.name for site in scenario.sites]
+        passed = 1.0 - topology.loss
+        taken_mw = _taken_mw(asked, with_asics=not question.displace)
+        under = np.zeros((len(topology.limit_names), len(names)), dtype=np.bool_)
+        for s, path in enumerate(topology.path):
+            under[path[path >= 0], s] = True
+        self.room_mw: Floats = topology.capacity_w / W_PER_MW - under @ (taken_mw / passed)
+        c = question.container
+        gpu = catalogue.gpus()[c.gpu]
+        self.container_mw = c.nodes * c.gpus_per_node * gpu.max_w_per_gpu * c.peak_pue / W_PER_MW
+        wanted = question.sites or tuple(names)
+        index = np.array([names.index(name) for name in wanted])
+        self._select(index, under, passed)
+        if not question.sites:  # by default, where at least one container fits
+            kept = np.array([self.fits(self.single(k)) for k in range(len(index))], dtype=np.bool_)
+            index = index[kept]
+            self._select(index, under, passed)
+        if not len(index):
+            what = f"no site has room for a container of {self.container_mw:.3g} MW"
+            raise ScenarioError(asked.name, [Problem(f"{asked.name}.toml", "sites", "", what)])
+        self.sites = tuple(names[i] for i in index)
+        every_mw = _taken_mw(asked, with_asics=True)
+        limit_mw = [scenario.sites[i].power_limit_mw for i in index]
+        self.spare_mw: Floats = np.array(limit_mw) - every_mw[index]  # own connection, all running
+        self.cost_usd: Floats = np.array([question.cost_usd(name) for name in self.sites])
+        for name in self.sites:
+            if PREFIX + name in scenario.projects:
+                problem = Problem("scenario.toml", f"projects.{PREFIX}{name}", "", "is taken")
+                raise ScenarioError(asked.name, [problem])
+
+    def _select(self, index: Ints, under: Bools, passed: Floats) -> None:
+        names = [site.name for site in self.asked.scenario.sites]
+        self._uses_mw: Floats = under[:, index] * self.container_mw / passed[index]
+        self.cost_usd = np.array([self.asked.question.cost_usd(names[i]) for i in index])
+
+    @property
+    def nothing(self) -> Plan:
+        """The plan without a container."""
+        return (0,) * len(self.cost_usd)
+
+    def single(self, site: int) -> Plan:
+        """One container at a candidate site."""
+        return tuple(int(k == site) for k in range(len(self.cost_usd)))
+
+    def capex_usd(self, plan: Plan) -> float:
+        """What a plan costs."""
+        return float(self.cost_usd @ np.array(plan))
+
+    def fits(self, plan: Plan) -> bool:
+        """Whether a plan keeps to the budget, the most for each site, and every limit."""
+        count = np.array(plan)
+        question = self.asked.question
+        uses_mw = self._uses_mw @ count
+        within = (uses_mw <= np.maximum(self.room_mw, 0.0) + 1e-9) | (uses_mw == 0.0)
+        return bool(
+            (count >= 0).all()
+            and (count <= question.most_per_site).all()
+            and self.capex_usd(plan) <= question.budget_usd * (1.0 + 1e-12)
+            and within.all()
+        )
+
+    def fill(self, order: Sequence[int]) -> Plan:
+        """All that fits at the first site of an order, then at the next, …"""
+        plan = self.nothing
+        for site in order:
+            while self.fits(more := moved(plan, None, site)):
+                plan = more
+        return plan
+
+    def spread(self) -> Plan:
+        """One at each site in turn until nothing more fits."""
+        plan, grew = self.nothing, True
+        while grew:
+            grew = False
+            for site in range(len(plan)):
+                if self.fits(more := moved(plan, None, site)):
+                    plan, grew = more, True
+        return plan
+
+    def built(self, plan: Plan, usd_per_gpu_h: float | None = None) -> Scenario:
+        """The scenario in which a plan is built: a project at each of its sites.
+
+        A plan of nothing is the scenario itself. `usd_per_gpu_h`: another price of the containers'
+        hours.
+        """
+        scenario, question = self.asked.scenario, self.asked.question
+        c = question.container
+        price = c.usd_per_gpu_h if usd_per_gpu_h is None else usd_per_gpu_h
+        rows, projects = [], {}
+        for site, usd, count in zip(self.sites, self.cost_usd, plan, strict=True):
+            if not count:
+                continue
+            rows.append(
+                GpuGroup(
+                    site=site, gpu=c.gpu, gpus_per_node=c.gpus_per_node, nodes=c.nodes * count,
+                    state=c.state, usd_per_gpu_h=price, utilisation=c.utilisation,
+                    project=PREFIX + site, source=c.source,
+                )
+            )  # fmt: skip
+            projects[PREFIX + site] = Project(
+                capex_usd=float(usd) * count,
+                order_utc=question.ordered(scenario),
+                lead_days=c.lead_days,
+                lead_cv=c.lead_cv,
+                commissioning_days=c.commissioning_days,
+                finance=c.finance,
+                source=c.source,
+            )
+        return scenario.model_copy(
+            update={
+                "gpus": (*scenario.gpus, *rows),
+                "projects": {**scenario.projects, **projects},
+            }
+        )
+
+
+def moved(plan: Plan, source: int | None, target: int | None) -> Plan:
+    """A plan with a container less at one site and more at another; None: nowhere."""
+    count = list(plan)
+    if source is not None:
+        count[source] -= 1
+    if target is not None:
+        count[target] += 1
+    return tuple(count)
+
+
+def _taken_mw(asked: Asked, with_asics: bool) -> Floats:
+    """Power at the meter that stands at each site of the scenario already (all sites,) [MW]."""
+    scenario, peak_pue = asked.scenario, asked.question.container.peak_pue
+    taken = {site.name: site.overhead_mw for site in scenario.sites}
+    pue = {site.name: site.pue_base for site in scenario.sites}
+    ordered = {"", *(name for name, p in scenario.projects.items() if p.enabled)}
+    for g in scenario.gpus:
+        if g.project in ordered:
+            node_w = g.gpus_per_node * catalogue.gpus()[g.gpu].max_w_per_gpu
+            taken[g.site] += g.nodes * node_w * peak_pue / W_PER_MW
+    for a in scenario.asics if with_asics else ():
+        if a.project in ordered and not isinstance(a, MovedGroup):
+            nominal_w = catalogue.asics()[a.model].nominal.power_w
+            taken[a.site] += a.count * nominal_w * pue[a.site] / W_PER_MW
+    return np.array([taken[site.name] for site in scenario.sites])
