@@ -22,7 +22,7 @@ def draw_buildout(found: Buildout, folder: Path) -> None:
     where, gains = figure.subplots(1, 2, width_ratios=(1.1, 1.0))
     _where(where, found, sites)
     _gains(gains, found)
-    figure.suptitle(f"{found.asked.name}: {found.asked.question.description}", fontsize=12)
+    figure.suptitle(found.asked.question.description or found.asked.name, fontsize=12)
     figure.tight_layout(rect=(0, 0, 1, 0.96))
     figure.savefig(folder / "buildout.png", dpi=100, metadata={"Software": "hashwatt"})
 
