@@ -4,7 +4,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from sim.finance.chart import CASH, FINANCING, OPERATING, USD_CHART
+from sim.finance.chart import CASH, FINANCING, OPENING, OPERATING, USD_CHART
 from sim.finance.ledger import UNITS, Ledger
 from sim.finance.statements import MACHINES, Postings, months_of, start_of
 from sim.kernels.arrays import Bools, Floats, Ints
@@ -59,9 +59,11 @@ class SiteFlows:
         self.paid_projects = self._sums(paid & under_way)
         self.bought = self._sums(paid & ~under_way)
         held = _in(account, (*MACHINES, DEPOSITS))
-        self.opening, self.closing = (self._sums(held & w).sum(axis=0) for w in (usd.opens, held))
+        # What is bought at the first instant is a flow; what was there came out of equity.
+        began = usd.opens & usd.beside(account == usd.codes[OPENING])
+        self.opening, self.closing = (self._sums(held & w).sum(axis=0) for w in (began, held))
         self.opening_projects, self.closing_projects = (
-            float(self._sums(under_way & w).sum()) for w in (usd.opens, under_way)
+            float(self._sums(under_way & w).sum()) for w in (began, under_way)
         )
 
     def _sums(self, which: Bools) -> Floats:

@@ -203,3 +203,10 @@ def test_a_cancelled_project_cost_what_did_not_come_back() -> None:
     row = rows(valuation(firm(), booked(), NO_FLOW, plans, NO_TOKENS))["project", "hall"]
     assert row["npv_usd"] == pytest.approx(-150.0)
     assert row["irr_per_year"] is None or row["irr_per_year"] < 0
+
+
+def test_a_project_paid_at_the_first_instant_is_laid_out_once() -> None:
+    ledger = Ledger(["alpha", "bravo"])
+    ledger.post(0, "assets:projects", "assets:cash", "USD", np.array([0.0, 300.0]), "")
+    whole = rows(valuation(firm(), ledger, NO_FLOW, {}, NO_TOKENS))["firm", ""]
+    assert whole["outlay_usd"] == 300.0
