@@ -31,7 +31,7 @@ def exceeds(scenario: Scenario, policies: list[Any], seed: int) -> list[str]:
 
 
 @given(test_laws.fleets)
-@settings(max_examples=6)
+@settings(max_examples=4)
 def test_law_10_bound_of_sites_on_a_feeder(values: dict[str, Any]) -> None:
     scenario = test_laws.fleet(values)
     assert exceeds(scenario, [*BUILTIN, Restless(values["seed"])], values["seed"]) == []
@@ -42,7 +42,7 @@ def test_law_10_bound_of_sites_on_a_feeder(values: dict[str, Any]) -> None:
     st.sampled_from([None, NEGATIVE, SPIKY]),
     st.permutations([*BUILTIN]),
 )
-@settings(max_examples=12)
+@settings(max_examples=8)
 def test_law_10_bound_of_sites_with_everything(
     values: dict[str, Any], zones: dict[str, Any] | None, names: list[str]
 ) -> None:

@@ -157,7 +157,7 @@ def run_of(tables: dict[str, Any], seed: int) -> RunResult:
     return sim.run(scenario_of(tables), "merit-order", seed)
 
 
-@settings(max_examples=20)
+@settings(max_examples=12)
 @given(firms(), st.integers(0, 1000))
 def test_law_3_books_tie_out_whatever_befalls_a_firm(tables: dict[str, Any], seed: int) -> None:
     result = run_of(tables, seed)
