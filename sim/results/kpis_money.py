@@ -61,6 +61,12 @@ def margin_calls(t: Totals) -> float:
 
 
 @kpi
+def margin_called(t: Totals) -> float:
+    """1: a lender called for margin at least once; 0: none did [0/1]. None without loans."""
+    return float(t.firm.lending.margin_calls > 0) if t.firm.lending.names else math.nan
+
+
+@kpi
 def liquidated_btc(t: Totals) -> float:
     """Collateral that lenders sold [BTC]."""
     return t.firm.lending.liquidated_btc

@@ -214,14 +214,14 @@ def lines(summary: Summary, name: str, description: str) -> Iterator[str]:
         yield ""
         yield (
             f"{titled(kpi):{width + 2}.{width + 2}s}{'n':>6s}{method:>16s}{'95 %':>27s}"
-            f"{'p5':>13s}{'median':>13s}{'p95':>13s}"
+            f"{'p5':>15s}{'median':>15s}{'p95':>15s}"
         )
         for label, g in zip(labels, groups, strict=True):
             inside = f"[{_figure(g.interval.low)}, {_figure(g.interval.high)}]"
             p5, _, median, _, p95 = (_figure(q) for q in g.quantiles)
             yield (
                 f"{label:{width + 2}s}{g.n:6d}{_figure(g.mean):>16s}{inside:>27s}"
-                f"{p5:>13s}{median:>13s}{p95:>13s}"
+                f"{p5:>15s}{median:>15s}{p95:>15s}"
             )
         effects = sorted((e for e in summary.effects if e.kpi == kpi), key=_importance)
         for e in effects:
