@@ -1,8 +1,15 @@
 """The command line: the only room that prints or exits."""
 
-import sim.cli.buildout
-import sim.cli.money
-import sim.cli.studies  # noqa: F401  (all register their commands)
-from sim.cli.commands import app, main
+# each registers its commands; in this order they stand in `hashwatt --help`
+import sim.cli.run  # isort: skip
+import sim.cli.check  # isort: skip
+import sim.cli.studies  # isort: skip
+import sim.cli.money  # isort: skip
+import sim.cli.buildout  # isort: skip
+import sim.cli.query  # isort: skip
+import sim.cli.serving  # isort: skip
+import sim.cli.validate  # isort: skip
+import sim.cli.built_in  # isort: skip  # noqa: F401
+from sim.cli.app import app, main
 
 __all__ = ["app", "main"]

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from sim.cli.commands import app
+from sim.cli.app import app
 from sim.cli.inputs import Json, experiment_file, told
 from sim.cli.studies import Workers, _cores
 from sim.cli.words import WRONG_INPUT, cell_progress, fail, say, say_json

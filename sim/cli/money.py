@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from sim.cli.commands import app
+from sim.cli.app import app
 from sim.cli.inputs import Json, ScenarioArgument, Sets, load_scenario, told
 from sim.cli.words import WRONG_INPUT, fail, say, say_json
 

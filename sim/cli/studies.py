@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from sim.cli.commands import app
+from sim.cli.app import app
 from sim.cli.inputs import Json, ScenarioArgument, Sets, experiment_file, load_scenario, told
 from sim.cli.words import FAILED, WRONG_INPUT, cell_progress, fail, say, say_json
 

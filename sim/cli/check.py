@@ -1,0 +1,75 @@
+"""What the planner wrote, before anything runs: check, schema."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sim.cli.app import app
+from sim.cli.inputs import Json, Sets, experiment_file, load_scenario, told
+from sim.cli.words import WRONG_INPUT, fail, say_json
+
+
+@app.command()
+def check(
+    scenario: Annotated[str, typer.Argument(help="A scenario folder, or an experiment file.")],
+    set_: Sets = None,
+    as_json: Json = False,
+) -> None:
+    """Every problem of a scenario, or of an experiment with all its scenarios, at once."""
+    experiment = experiment_file(scenario)
+    if experiment is not None:
+        check_experiment(experiment, bool(set_), as_json)
+        return
+    with told():
+        loaded = load_scenario(scenario, set_, None)
+        from sim.policies import BUILTIN
+        from sim.policy import load_policy
+
+        load_policy(loaded.policy.name, loaded.policy.parameters, BUILTIN)
+    sites, groups = len(loaded.sites), len(loaded.asics) + len(loaded.gpus)
+    if as_json:
+        say_json({"scenario": loaded.name, "problems": [], "sha256": loaded.sha256()})
+    else:
+        print(f"{loaded.name}: no problem; {sites} sites, {groups} groups of machines, "
+              f"{loaded.horizon.days:g} days in steps of {loaded.horizon.step_s} s")  # fmt: skip
+
+
+def check_experiment(file: Path, changed: bool, as_json: bool) -> None:
+    """Load every scenario and policy that an experiment leads to."""
+    if changed:
+        fail(WRONG_INPUT, "--set: an experiment says its changes itself, in [changes]")
+    with told():
+        from sim.studies.plan import plan
+
+        planned = plan(file)
+    counts = {"scenarios": len(planned.resolved), "cells": planned.cells}
+    if as_json:
+        say_json({"experiment": planned.name, "problems": [], **counts})
+    else:
+        print(f"{planned.name}: no problem; {counts['scenarios']} scenarios, "
+              f"{counts['cells']} cells")  # fmt: skip
+
+
+@app.command()
+def schema(
+    what: Annotated[str, typer.Argument(help="scenario | experiment")] = "scenario",
+    markdown: Annotated[bool, typer.Option("--markdown", help="A reference to read.")] = False,
+) -> None:
+    """JSON Schema of scenario.toml or an experiment, for editors; or the reference of all keys."""
+    if what not in ("scenario", "experiment"):
+        fail(WRONG_INPUT, f"schema {what!r}: allowed: scenario, experiment")
+    if what == "experiment":
+        if markdown:
+            fail(WRONG_INPUT, "--markdown: only for scenario")
+        from sim.studies.experiment import Experiment
+
+        say_json(Experiment.model_json_schema())
+        return
+    from sim.scenario.reference import markdown as reference
+    from sim.scenario.scenario import ScenarioFile
+
+    if markdown:
+        print(reference(), end="")
+    else:
+        say_json(ScenarioFile.model_json_schema())

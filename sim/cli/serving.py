@@ -1,0 +1,87 @@
+"""One serving engine alone: serve-trace."""
+
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sim.cli.app import app
+from sim.cli.inputs import Json
+from sim.cli.words import WRONG_INPUT, fail, say, say_json
+
+
+@app.command("serve-trace")
+def serve_trace(
+    trace: Annotated[
+        Path, typer.Argument(help="CSV, JSONL or Parquet; Azure, Mooncake, BurstGPT …")
+    ],
+    engine: Annotated[
+        str, typer.Option(help="MODEL@GPU[:TP] of the catalogue, or a TOML file with an engine.")
+    ],
+    engines: Annotated[int, typer.Option(min=1, help="Replicas, served round-robin.")] = 1,
+    rate_scale: Annotated[float, typer.Option(help="Arrivals this many times as dense.")] = 1.0,
+    max_batched_tokens: Annotated[int | None, typer.Option(help="Budget of an iteration.")] = None,
+    max_seqs: Annotated[int | None, typer.Option(help="Running sequences at most.")] = None,
+    kv_blocks: Annotated[int | None, typer.Option(help="Blocks of the KV cache.")] = None,
+    block_tokens: Annotated[int | None, typer.Option(help="Tokens of a block.")] = None,
+    chunked_prefill: Annotated[bool | None, typer.Option(help="Split long prompts.")] = None,
+    reserve_full_prompt: Annotated[
+        bool | None, typer.Option(help="Admit only what fits whole (vLLM 0.19).")
+    ] = None,
+    prefix_caching: Annotated[
+        bool, typer.Option(help="Use the hits that the trace tells (Mooncake, hit_tokens).")
+    ] = False,
+    slo_ttft: Annotated[float | None, typer.Option(help="Promised TTFT [s].")] = None,
+    slo_tpot: Annotated[float | None, typer.Option(help="Promised TPOT [s].")] = None,
+    plot: Annotated[Path | None, typer.Option(help="Latency against load, as a picture.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Parquet file, a row per request.")] = None,
+    as_json: Json = False,
+) -> None:
+    """One serving engine against a request trace, every token."""
+    from sim.scenario.engines import engine_of
+    from sim.serving.metrics import scaled, serve_on, summary, write_requests
+    from sim.serving.traces import TraceError, read_trace
+
+    if not rate_scale > 0.0:
+        fail(WRONG_INPUT, f"--rate-scale {rate_scale:g}: must be above 0")
+    began = time.perf_counter()
+    changes = {
+        "max_batched_tokens": max_batched_tokens,
+        "max_seqs": max_seqs,
+        "kv_blocks": kv_blocks,
+        "block_tokens": block_tokens,
+        "chunked_prefill": chunked_prefill,
+        "reserve_full_prompt": reserve_full_prompt,
+    }
+    try:
+        chosen, about = engine_of(engine, {k: v for k, v in changes.items() if v is not None})
+        if not trace.is_file():
+            fail(WRONG_INPUT, f"{trace}: no such file")
+        requests = scaled(read_trace(trace), rate_scale)
+        if prefix_caching and requests.hit_tokens is None:
+            fail(WRONG_INPUT, f"--prefix-caching: {trace.name} has no hash_ids or hit_tokens")
+        read_s = time.perf_counter() - began
+        served = serve_on(requests, chosen, engines, prefix_caching)
+    except (TraceError, ValueError) as error:
+        fail(WRONG_INPUT, str(error))
+    served_s = time.perf_counter() - began - read_s
+    figures = summary(requests, served, slo_ttft, slo_tpot)
+    if not requests.sorted:
+        say(f"{trace.name}: rows were out of order and have been sorted")
+    if requests.dropped:
+        say(f"{trace.name}: {requests.dropped} requests without output tokens left out")
+    if out is not None:
+        write_requests(requests, served, out)
+    if plot is not None:
+        from sim.report.load import draw_load
+
+        draw_load(requests, chosen, engines, f"{trace.name} on {engine}", plot)
+    if as_json:
+        say_json({"trace": trace.name, "format": requests.format, "engine": engine,
+               "engines": engines, "about": about, **figures})  # fmt: skip
+    else:
+        print(f"{trace.name} ({requests.format}) on {engines} × {engine}: {about}")
+        for name, value in figures.items():
+            print(f"  {name:22s}{'-' if value is None else f'{value:,.6g}':>14s}")
+    say(f"read in {read_s:.3f} s, served in {served_s:.3f} s")
