@@ -1,5 +1,7 @@
 """The contract between the fleet and whoever decides: Observation in, Decision out."""
 
+import difflib
+import inspect
 import pickle
 import time
 from importlib import import_module
@@ -151,8 +153,11 @@ class PolicyError(Exception):
     """A policy that cannot be loaded, or a decision that makes no sense."""
 
 
-def load_policy(spec: str, parameters: dict[str, Any], builtin: dict[str, str]) -> Policy:
-    """A policy by built-in name or as "package.module:Class", made with keyword parameters."""
+def policy_class(spec: str, builtin: dict[str, str]) -> type:
+    """The class of a policy by built-in name or as "package.module:Class"; nothing of it is called.
+
+    Importing a module runs its code: see `refuse_code` for names that come from files.
+    """
     address = builtin.get(spec, spec)
     module_name, _, class_name = address.partition(":")
     if not class_name:
@@ -160,15 +165,61 @@ def load_policy(spec: str, parameters: dict[str, Any], builtin: dict[str, str]) 
         raise PolicyError(f'policy {spec!r}: allowed: {names}, or "package.module:Class"')
     try:
         made = getattr(import_module(module_name), class_name)
-    except (ImportError, AttributeError) as error:
+    except (ImportError, AttributeError, ValueError, SyntaxError) as error:
         raise PolicyError(f"policy {spec!r} cannot be imported: {error}") from None
+    if not isinstance(made, type):
+        raise PolicyError(f"policy {spec!r}: {class_name} is no class; a policy is one class")
+    if not callable(getattr(made, "decide", None)):
+        raise PolicyError(f"policy {spec!r}: {class_name} has no method decide(observation)")
+    return made
+
+
+def load_policy(spec: str, parameters: dict[str, Any], builtin: dict[str, str]) -> Policy:
+    """A policy by built-in name or as "package.module:Class", made with keyword parameters."""
+    made = policy_class(spec, builtin)
+    _refuse_parameters(spec, parameters, made)
     try:
-        policy = made(**parameters)
+        policy: Policy = made(**parameters)
     except (TypeError, ValueError) as error:
         raise PolicyError(f"policy {spec!r} with parameters {parameters}: {error}") from None
-    if not isinstance(policy, Policy):
-        raise PolicyError(f"policy {spec!r}: {class_name} has no method decide(observation)")
     return policy
+
+
+def refuse_code(
+    spec: str, builtin: dict[str, str], where: str = "policy.name", *, allowed: bool = False
+) -> None:
+    """Raise PolicyError where a file names code, unless that is `allowed`.
+
+    A scenario or an experiment is data, and may come from anybody: reading it runs nothing.
+    """
+    if not allowed and spec not in builtin and ":" in spec:
+        what = "names code, which a file may not; allowed: " + ", ".join(sorted(builtin))
+        how = f"or give it with --policy {spec}, or say --allow-code (in Python: allow_code=True)"
+        raise PolicyError(f"{where} = {spec!r}: {what}; {how}")
+
+
+def _refuse_parameters(spec: str, given: dict[str, Any], made: type) -> None:
+    """Raise PolicyError for a parameter that the class does not take, or one that it needs."""
+    try:
+        signature = inspect.signature(made)
+    except (TypeError, ValueError):  # of a class in C there may be none
+        return
+    keywords = {
+        name: p
+        for name, p in signature.parameters.items()
+        if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)
+    }
+    any_name = any(p.kind is p.VAR_KEYWORD for p in signature.parameters.values())
+    unknown = [] if any_name else sorted(set(given) - set(keywords))
+    if unknown:
+        near = difflib.get_close_matches(unknown[0], keywords, n=1)
+        hint = f"did you mean {near[0]!r}? " if near else ""
+        allowed = ", ".join(keywords) or "none"
+        what = f"no parameter {unknown[0]!r}; {hint}allowed: {allowed}"
+        raise PolicyError(f"policy {spec!r}: {what}")
+    missing = [n for n, p in keywords.items() if p.default is p.empty and n not in given]
+    if missing:
+        raise PolicyError(f"policy {spec!r}: needs the parameter {missing[0]!r}")
 
 
 def decision_problems(decision: object, observation: Observation) -> list[str]:

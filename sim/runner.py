@@ -35,24 +35,38 @@ def run(
     Raises:
         PolicyError: if the policy cannot be loaded, or a decision makes no sense.
     """
-    parameters: dict[str, Any] = {}
-    if policy is None or policy == scenario.policy.name:
-        policy, parameters = scenario.policy.name, scenario.policy.parameters
-    if isinstance(policy, str):
-        name, decider = policy, load_policy(policy, parameters, BUILTIN)
-    else:
-        name, decider = f"{type(policy).__module__}:{type(policy).__qualname__}", policy
+    name, parameters = policy_of(scenario, policy)
+    decider = (
+        load_policy(name, parameters, BUILTIN)
+        if policy is None or isinstance(policy, str)
+        else policy
+    )
     began = time.perf_counter()
     engine = Engine(scenario, decider, seed, keep_requests)
     built = time.perf_counter()
     engine.run(progress)
     ended = time.perf_counter()
     timing = {"build_s": built - began, "simulate_s": ended - built}
-    return result_of(engine, name, parameters, seed, timing)
+    return result_of(engine, name, parameters, seed, timing, keep_requests, type(decider))
+
+
+def policy_of(scenario: Scenario, policy: str | Policy | None) -> tuple[str, dict[str, Any]]:
+    """Name and parameters of who decides; those of the scenario hold for the policy it names."""
+    if policy is None or policy == scenario.policy.name:
+        return scenario.policy.name, scenario.policy.parameters
+    if isinstance(policy, str):
+        return policy, {}
+    return f"{type(policy).__module__}:{type(policy).__qualname__}", {}
 
 
 def result_of(
-    engine: Engine, policy: str, parameters: dict[str, Any], seed: int, timing: dict[str, float]
+    engine: Engine,
+    policy: str,
+    parameters: dict[str, Any],
+    seed: int,
+    timing: dict[str, float],
+    keep_requests: bool = False,
+    policy_class: type | None = None,
 ) -> RunResult:
     """The result of a run that has reached its horizon."""
     recorder, scenario = engine.recorder, engine.scenario
@@ -71,4 +85,6 @@ def result_of(
         recorder=recorder,
         firm=engine.firm,
         timing=timing,
+        keep_requests=keep_requests,
+        policy_class=policy_class,
     )

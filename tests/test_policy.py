@@ -125,12 +125,12 @@ def test_policies_are_found_by_name_or_address(tiny: Scenario) -> None:
     for spec, message in (
         ("merit", "allowed: gpu-first, look-ahead, merit-order, mining-first"),
         ("tests.nowhere:Cheap", "cannot be imported"),
-        ("tests.test_policy:FINDINGS", "not callable"),
+        ("tests.test_policy:FINDINGS", "is no class"),
         ("builtins:object", "no method decide"),
     ):
         with pytest.raises(sim.PolicyError, match=message):
             sim.run(tiny, spec)
-    with pytest.raises(sim.PolicyError, match="max_usd"):
+    with pytest.raises(sim.PolicyError, match="allowed: max_usd_per_mwh"):
         load_policy("price-threshold", {"max_usd": 3}, BUILTIN)
 
 

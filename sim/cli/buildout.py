@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from sim.cli.app import app
-from sim.cli.inputs import Json, experiment_file, told
+from sim.cli.inputs import Force, Json, experiment_file, told
 from sim.cli.studies import Workers, _cores
 from sim.cli.words import WRONG_INPUT, cell_progress, fail, say, say_json
 
@@ -17,6 +17,7 @@ def buildout(
     experiment: Annotated[str, typer.Argument(help="A build-out file, or one of experiments/.")],
     workers: Workers = None,
     out: Annotated[Path | None, typer.Option(help="Result folder.")] = None,
+    force: Force = False,
     as_json: Json = False,
 ) -> None:
     """How many containers at which sites under a budget: a plan, judged on held-out seeds."""
@@ -26,20 +27,27 @@ def buildout(
     began = time.perf_counter()
     with told():
         from sim.report.buildout import draw_buildout
+        from sim.results.folder import claim, free_name
+        from sim.results.provenance import sha256_of
         from sim.studies.buildout import buildout as study
         from sim.studies.buildout import document, lines, save
         from sim.studies.buildout_question import read_buildout
-        from sim.studies.sweep import open_folder
 
         asked = read_buildout(file)
-        folder = out or Path("runs") / asked.name
-        open_folder(folder, "buildout", replace=True)
-        with cell_progress(asked.name) as tick:
-            found = study(asked, workers or _cores(), tick)
-        draw_buildout(found, folder)
-        save(found, folder)
+        cell = sha256_of(
+            question=asked.question.model_dump(mode="json"), scenario=asked.scenario.sha256()
+        )
+        folder = out or free_name(Path("runs"), asked.name, "buildout", cell)
+        with claim(folder, "buildout", cell, force=force) as claimed:
+            with cell_progress(asked.name) as tick:
+                found = study(asked, workers or _cores(), tick)
+            save(found, claimed)
+            problem = claimed.draw(lambda draft: draw_buildout(found, draft))
+    warnings = [f"buildout.png could not be drawn: {problem}"] if problem else []
+    for warning in warnings:
+        say(f"warning: {warning}")
     if as_json:
-        say_json({"out": str(folder), **document(found)})
+        say_json({"out": str(folder), **document(found), "warnings": warnings})
     else:
         for line in lines(found):
             print(line)

@@ -19,6 +19,7 @@ Sets = Annotated[
     list[str] | None,
     typer.Option("--set", help="KEY=VALUE, e.g. horizon.days=7 or sites.alpha.power_limit_mw=20"),
 ]
+Force = Annotated[bool, typer.Option("--force", help="Replace the result of another cell.")]
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
 
 
@@ -61,6 +62,7 @@ def value_of(text: str) -> Any:
 def told() -> Iterator[None]:
     """Wrong input and failures of a run become one message and an exit code."""
     from sim.policy import PolicyError
+    from sim.results.folder import DamagedError
     from sim.scenario import ScenarioError
     from sim.studies.problems import ExecutorError, StudyError
 
@@ -72,5 +74,7 @@ def told() -> Iterator[None]:
         fail(WRONG_INPUT, str(error))
     except StudyError as error:
         fail(FAILED, str(error))
-    except (FileExistsError, PermissionError) as error:
+    except (FileExistsError, DamagedError) as error:
         fail(WRONG_INPUT, str(error))
+    except OSError as error:  # a full disk, a folder that cannot be written, one that is busy
+        fail(FAILED, str(error))

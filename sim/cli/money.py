@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from sim.cli.app import app
-from sim.cli.inputs import Json, ScenarioArgument, Sets, load_scenario, told
+from sim.cli.inputs import Force, Json, ScenarioArgument, Sets, load_scenario, told
 from sim.cli.words import WRONG_INPUT, fail, say, say_json
 
 
@@ -26,6 +26,7 @@ def tornado(
     ] = None,
     workers: Annotated[int, typer.Option(min=1, help="Runs at the same time.")] = 1,
     out: Annotated[Path | None, typer.Option(help="Folder.")] = None,
+    force: Force = False,
     as_json: Json = False,
 ) -> None:
     """How far a KPI moves with each factor of [what_if]: a table and tornado.png."""
@@ -34,26 +35,40 @@ def tornado(
         import pyarrow.parquet as pq
 
         from sim.report.tornado import draw_tornado
+        from sim.results.folder import claim, free_name
         from sim.results.kpis_text import number
+        from sim.results.provenance import provenance, sha256_of
         from sim.studies.tornado import tornado as study
 
         chosen = tuple(factor) if factor else None
-        try:
-            table = study(loaded, kpi, policy, seed, change, chosen, workers)
-        except ValueError as error:
-            fail(WRONG_INPUT, f"tornado: {error}")
-        folder = out or Path("runs") / f"{loaded.name}-tornado-{seed}"
-        folder.mkdir(parents=True, exist_ok=True)
+        who = policy or loaded.policy.name
+        cell = sha256_of(
+            scenario=loaded.sha256(), policy=who, seed=seed, kpi=kpi, change=change, factors=chosen
+        )
+        stem = f"{loaded.name}-tornado-{seed}"
+        changed = bool(set_) or days is not None
+        folder = out or free_name(Path("runs"), stem, "tornado", cell, changed=changed)
         horizon = loaded.horizon
         title = (
             f"{loaded.name} · {policy or loaded.policy.name} · seed {seed} · from "
             f"{horizon.start_utc:%Y-%m-%d}, {horizon.days:g} days: one factor at a time"
         )
-        draw_tornado(table, title, folder / "tornado.png")
-        pq.write_table(table, folder / "tornado.parquet", compression="zstd")
+        with claim(folder, "tornado", cell, force=force) as claimed:
+            try:
+                table = study(loaded, kpi, policy, seed, change, chosen, workers)
+            except ValueError as error:
+                fail(WRONG_INPUT, f"tornado: {error}")
+            pq.write_table(table, claimed.draft / "tornado.parquet", compression="zstd")
+            named = {"scenario": loaded.name, "policy": who, "seed": seed}
+            claimed.commit({**named, **provenance()})
+            problem = claimed.draw(lambda draft: draw_tornado(table, title, draft / "tornado.png"))
+    warnings = [f"tornado.png could not be drawn: {problem}"] if problem else []
+    for warning in warnings:
+        say(f"warning: {warning}")
     rows = table.to_pylist()
     if as_json:
-        say_json({"scenario": loaded.name, "seed": seed, "out": str(folder), "rows": rows})
+        say_json({"scenario": loaded.name, "seed": seed, "out": str(folder), "rows": rows,
+                  "warnings": warnings})  # fmt: skip
         return
     print(f"{kpi}, each factor {change:.0%} lower and higher")
     print(f"  {'factor':24s}{'lower':>18s}{'as written':>18s}{'higher':>18s}{'span':>18s}")

@@ -1,14 +1,15 @@
 """One run, and the bound on all runs: run, bound."""
 
 import time
+from contextlib import nullcontext
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from sim.cli.app import app
-from sim.cli.inputs import Json, ScenarioArgument, Sets, load_scenario, told
-from sim.cli.words import WRONG_INPUT, fail, kpi_table, progress, say, say_json, say_table
+from sim.cli.inputs import Force, Json, ScenarioArgument, Sets, load_scenario, told
+from sim.cli.words import FAILED, WRONG_INPUT, fail, kpi_table, progress, say, say_json, say_table
 
 
 @app.command()
@@ -24,6 +25,7 @@ def run(
         str, typer.Option(help="requests.parquet: all (a row each) | histogram")
     ] = "histogram",
     out: Annotated[Path | None, typer.Option(help="Result folder.")] = None,
+    force: Force = False,
     as_json: Json = False,
 ) -> None:
     """Run a scenario once: the KPI table and the result folder."""
@@ -35,30 +37,57 @@ def run(
         if requests == "all" and loaded.demand.fidelity == "fluid":
             what = "a fluid has no single requests; add --set demand.fidelity=exact"
             fail(WRONG_INPUT, f"--requests all: {what}")
-        from sim.report.energy import draw_energy
-        from sim.report.money import draw_money
-        from sim.report.serving import draw_serving
-        from sim.report.summary import draw
+        from sim.results.folder import claim, free_name
+        from sim.results.result import cell_of
+        from sim.runner import policy_of
         from sim.runner import run as run_scenario
 
         loaded_s = time.perf_counter() - began
-        with progress(loaded.horizon.days, f"{loaded.name} · seed {seed}") as tick:
-            result = run_scenario(loaded, policy, seed, tick, requests == "all")
-        name = result.policy.replace(":", "-")
-        folder = out or Path("runs") / f"{loaded.name}-{name}-{seed}"
-        before_s = time.perf_counter()
-        result.timing["load_s"] = loaded_s
-        result.save(folder, [draw, draw_serving, draw_energy, draw_money])
-        written_s = time.perf_counter() - before_s
+        keep_requests = requests == "all"
+        name, parameters = policy_of(loaded, policy)
+        cell = cell_of(loaded, name, parameters, seed, keep_requests)
+        stem = f"{loaded.name}-{name.replace(':', '-')}-{seed}"
+        changed = bool(set_) or days is not None or keep_requests
+        folder = out or free_name(Path("runs"), stem, "run", cell, changed=changed)
+        with claim(folder, "run", cell, force=force) as claimed:
+            with progress(loaded.horizon.days, f"{loaded.name} · seed {seed}") as tick:
+                result = run_scenario(loaded, policy, seed, tick, keep_requests)
+            if not as_json:
+                kpi_table(result)
+            before_s = time.perf_counter()
+            result.timing["load_s"] = loaded_s
+            document = {"scenario": loaded.name, "policy": result.policy, "seed": seed,
+                        "out": str(folder), "kpis": result.kpis}  # fmt: skip
+            try:
+                result.write(claimed)
+            except OSError as error:
+                if as_json:
+                    say_json(document)
+                fail(FAILED, f"the run ended, but could not be written: {error}")
+            warnings = _drawn(result, claimed)
+            written_s = time.perf_counter() - before_s
+    for warning in warnings:
+        say(f"warning: {warning}")
     if as_json:
-        say_json({"scenario": loaded.name, "policy": result.policy, "seed": seed,
-               "out": str(folder), "kpis": result.kpis})  # fmt: skip
+        say_json({**document, "warnings": warnings})
         return
-    kpi_table(result)
     say(
         f"loaded in {loaded_s:.2f} s, built in {result.timing['build_s']:.2f} s, simulated in "
         f"{result.timing['simulate_s']:.2f} s, written in {written_s:.2f} s: {folder}"
     )
+
+
+def _drawn(result: Any, folder: Any) -> list[str]:
+    """Draw the pictures of a run: after its tables, and none of them is worth the run."""
+    from sim.report.energy import draw_energy
+    from sim.report.money import draw_money
+    from sim.report.serving import draw_serving
+    from sim.report.summary import draw
+
+    drawings = {"summary": draw, "serving": draw_serving, "energy": draw_energy,
+                "money": draw_money}  # fmt: skip
+    problems = {name: result.draw(folder, drawing) for name, drawing in drawings.items()}
+    return [f"{name}.png could not be drawn: {what}" for name, what in problems.items() if what]
 
 
 @app.command()
@@ -68,21 +97,26 @@ def bound(
     days: Annotated[float | None, typer.Option(help="Length of the run [d].")] = None,
     set_: Sets = None,
     out: Annotated[Path | None, typer.Option(help="Folder: bound.json, worth.parquet.")] = None,
+    force: Force = False,
     as_json: Json = False,
 ) -> None:
     """The most gross margin that any policy could have earned, and what limits were worth."""
     with told():
         loaded = load_scenario(scenario, set_, days)
+        from sim.results.folder import claim
+        from sim.results.provenance import sha256_of
         from sim.studies.bound import BoundError
         from sim.studies.bound import bound as bound_of
 
-        try:
-            found = bound_of(loaded, seed)
-        except BoundError as error:
-            fail(WRONG_INPUT, str(error))
-        document = {"scenario": loaded.name, "seed": seed, **found.document()}
-        if out is not None:
-            found.save(out, document)
+        cell = sha256_of(scenario=loaded.sha256(), seed=seed)
+        with claim(out, "bound", cell, force=force) if out else nullcontext() as claimed:
+            try:
+                found = bound_of(loaded, seed)
+            except BoundError as error:
+                fail(WRONG_INPUT, str(error))
+            document = {"scenario": loaded.name, "seed": seed, **found.document()}
+            if claimed is not None:
+                found.save(claimed, document)
     if as_json:
         say_json(document)
         return

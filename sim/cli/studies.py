@@ -3,12 +3,12 @@
 import os
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from sim.cli.app import app
-from sim.cli.inputs import Json, ScenarioArgument, Sets, experiment_file, load_scenario, told
+from sim.cli.inputs import Force, Json, ScenarioArgument, Sets, experiment_file, load_scenario, told
 from sim.cli.words import FAILED, WRONG_INPUT, cell_progress, fail, say, say_json
 
 Workers = Annotated[
@@ -27,6 +27,7 @@ def sweep(
     scheduler: Scheduler = None,
     resume: Annotated[bool, typer.Option(help="Redo only what is unfinished.")] = False,
     out: Annotated[Path | None, typer.Option(help="Result folder.")] = None,
+    force: Force = False,
     as_json: Json = False,
 ) -> None:
     """All cells of an experiment, on local processes or on a running Dask cluster."""
@@ -41,11 +42,25 @@ def sweep(
         from sim.studies.sweep import sweep as run_sweep
 
         planned = plan(file)
-        with cell_progress(planned.name) as tick:
-            result = run_sweep(planned, out, workers or _cores(), scheduler, resume, tick)
         asked = planned.experiment
-        summary = summarise(result.cells, asked.factors, asked.kpis, asked.pareto)
-        draw_sweep(summary, result.cells, planned.name, result.folder)
+
+        def summary_of(cells: Any) -> Any:
+            return summarise(cells, asked.factors, asked.kpis, asked.pareto)
+
+        def draw(cells: Any, folder: Path) -> None:
+            draw_sweep(summary_of(cells), cells, planned.name, folder)
+
+        with cell_progress(planned.name) as tick:
+            result = run_sweep(
+                planned, out, workers or _cores(), scheduler, resume, tick,
+                force=force, drawings=[draw],
+            )  # fmt: skip
+        summary = summary_of(result.cells)
+    for why, count in result.outdated.items():
+        say(f"{count} cells that were there are run anew: {why}")
+    warnings = [f"pictures could not be drawn: {problem}" for problem in result.undrawn]
+    for warning in warnings:
+        say(f"warning: {warning}")
     failures = result.failures
     for row in failures[:SHOWN_FAILURES]:
         what = ", ".join(f"{n}={row[n]}" for n in (*asked.factors, "policy", "seed"))
@@ -54,7 +69,7 @@ def sweep(
         counts = {"rows": len(planned.rows), "cells": planned.cells, "reused": result.reused}
         say_json({"experiment": planned.name, "out": str(result.folder), **counts,
                   "failures": [_failure(row, asked.factors) for row in failures],
-                  **document(summary)})  # fmt: skip
+                  **document(summary), "warnings": warnings})  # fmt: skip
     else:
         for line in lines(summary, planned.name, asked.description):
             print(line)
@@ -87,6 +102,7 @@ def compare(
     workers: Workers = None,
     scheduler: Scheduler = None,
     out: Annotated[Path | None, typer.Option(help="Result folder.")] = None,
+    force: Force = False,
     as_json: Json = False,
 ) -> None:
     """The same luck for every policy: paired differences with intervals, and regret."""
@@ -94,32 +110,40 @@ def compare(
     with told():
         loaded = load_scenario(scenario, set_, None)
         from sim.report.comparison import draw_comparison
-        from sim.studies.compare import CLAIRVOYANT, bound_exists
+        from sim.results.folder import DamagedError, claim, free_name
+        from sim.studies.compare import CLAIRVOYANT, bound_exists, question_of
         from sim.studies.compare import compare as run_comparison
         from sim.studies.verdicts import document, lines, save
 
-        folder = out or Path("runs") / f"{loaded.name}-comparison"
-        with cell_progress(loaded.name) as tick:
-            try:
-                result = run_comparison(
-                    loaded,
-                    policy or [],
-                    seeds or (256 if until else 32),
-                    kpis=kpi or ("gross_margin_usd",),
-                    level=level,
-                    until=until,
-                    bound=CLAIRVOYANT if bound and bound_exists() else None,
-                    workers=workers or _cores(),
-                    scheduler=scheduler,
-                    out=folder,
-                    progress=tick,
-                )
-            except ValueError as error:
-                fail(WRONG_INPUT, f"compare: {error}")
-        draw_comparison(result, folder)
-        save(result, folder)
+        most = seeds or (256 if until else 32)
+        question: dict[str, Any] = {
+            "kpis": kpi or ("gross_margin_usd",),
+            "level": level,
+            "until": until,
+            "bound": CLAIRVOYANT if bound and bound_exists() else None,
+        }
+        try:
+            cell = question_of(loaded, policy or [], most, **question)
+            stem = f"{loaded.name}-comparison"
+            folder = out or free_name(Path("runs"), stem, "comparison", cell, changed=bool(set_))
+            with claim(folder, "comparison", cell, force=force) as claimed:
+                with cell_progress(loaded.name) as tick:
+                    result = run_comparison(
+                        loaded, policy or [], most, **question,
+                        workers=workers or _cores(), scheduler=scheduler, out=claimed,
+                        progress=tick,
+                    )  # fmt: skip
+                save(result, claimed)
+                problem = claimed.draw(lambda draft: draw_comparison(result, draft))
+        except DamagedError:
+            raise
+        except ValueError as error:
+            fail(WRONG_INPUT, f"compare: {error}")
+    warnings = [f"comparison.png could not be drawn: {problem}"] if problem else []
+    for warning in warnings:
+        say(f"warning: {warning}")
     if as_json:
-        say_json({"out": str(folder), **document(result)})
+        say_json({"out": str(folder), **document(result), "warnings": warnings})
     else:
         for line in lines(result):
             print(line)

@@ -7,6 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from sim.report.canvas import save
 from sim.report.summary import BLUE, GREEN, GREY, ORANGE, PURPLE, SKY
 from sim.studies.buildout import Buildout
 
@@ -24,7 +25,7 @@ def draw_buildout(found: Buildout, folder: Path) -> None:
     _gains(gains, found)
     figure.suptitle(found.asked.question.description or found.asked.name, fontsize=12)
     figure.tight_layout(rect=(0, 0, 1, 0.96))
-    figure.savefig(folder / "buildout.png", dpi=100, metadata={"Software": "hashwatt"})
+    save(figure, folder / "buildout.png", 100)
 
 
 def _where(axes: Axes, found: Buildout, sites: list[str]) -> None:

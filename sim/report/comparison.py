@@ -8,6 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from sim.report.canvas import save
 from sim.report.summary import BLUE, GREY, ORANGE, RED
 from sim.studies.compare import Comparison
 from sim.studies.kpis import titled
@@ -34,7 +35,7 @@ def draw_comparison(comparison: Comparison, folder: Path) -> None:
         _regrets(panels[-1][1], comparison)
         panels[-1][0].set_axis_off()
     figure.tight_layout(rect=(0, 0, 1, 0.97))
-    figure.savefig(folder / "comparison.png", dpi=100, metadata={"Software": "hashwatt"})
+    save(figure, folder / "comparison.png", 100)
 
 
 def _seeds(axes: Axes, comparison: Comparison, kpi: str) -> None:

@@ -15,6 +15,7 @@ from matplotlib.gridspec import SubplotSpec
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from sim.kernels.arrays import Floats
+from sim.report.canvas import save
 from sim.report.hours import SiteHours
 from sim.report.summary import BLUE, GREEN, GREY, ORANGE, RED, SKY, YELLOW
 from sim.results.result import RunResult
@@ -55,7 +56,7 @@ def draw_energy(result: RunResult, folder: Path) -> None:
         row, column = divmod(place + (wide if place else 0), 2)
         PANELS[name](figure, grid[row, :] if wide and not place else grid[row, column], data)
     figure.suptitle(_title(result), fontsize=13)
-    figure.savefig(folder / "energy.png", dpi=90, metadata={"Software": "hashwatt"})
+    save(figure, folder / "energy.png", 90)
 
 
 def _title(result: RunResult) -> str:

@@ -6,6 +6,7 @@ from typing import Final
 import matplotlib.pyplot as plt
 import numpy as np
 
+from sim.report.canvas import save
 from sim.serving.engine import Engine
 from sim.serving.metrics import latencies, saturation_rps, scaled, serve_on
 from sim.serving.traces import Trace
@@ -49,5 +50,5 @@ def draw_load(trace: Trace, engine: Engine, engines: int, title: str, file: Path
         axis.spines[["top", "right"]].set_visible(False)
         axis.legend(frameon=False, loc="upper left")
     figure.suptitle(title)
-    figure.savefig(file, dpi=140)
+    save(figure, file, 140)
     plt.close(figure)

@@ -15,6 +15,7 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from sim.finance.chart import CASH, COLLATERAL_BTC, FREE_BTC
 from sim.kernels.arrays import Floats
+from sim.report.canvas import save
 from sim.report.money_data import GROUPS, Money, has_money, money_of
 from sim.report.summary import BLUE, GREEN, GREY, ORANGE, PURPLE, RED, SKY, YELLOW
 from sim.results.result import RunResult
@@ -69,7 +70,7 @@ def draw(money: Money, file: Path) -> None:
         f"{_usd(float(money.income['net income'].sum()))}",
         fontsize=13,
     )
-    figure.savefig(file, dpi=90, metadata={"Software": "hashwatt"})
+    save(figure, file, 90)
 
 
 def panels(money: Money) -> tuple[str, ...]:

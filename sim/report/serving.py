@@ -9,6 +9,7 @@ from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.figure import Figure
 
 from sim.kernels.arrays import Floats
+from sim.report.canvas import save
 from sim.report.summary import BLUE, GREEN, GREY, ORANGE, RED, SKY
 from sim.results.result import RunResult
 from sim.results.serving import percentile_s
@@ -36,7 +37,7 @@ def draw_serving(result: RunResult, folder: Path) -> None:
         f"engines switched off or failed · {(k['token_revenue_usd'] or 0) / 1e3:,.1f} k USD",
         fontsize=13,
     )
-    figure.savefig(folder / "serving.png", dpi=90, metadata={"Software": "hashwatt"})
+    save(figure, folder / "serving.png", 90)
 
 
 def _times(result: RunResult, start_s: list[int] | Floats) -> Any:

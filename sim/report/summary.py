@@ -9,6 +9,7 @@ from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.figure import Figure
 
 from sim.kernels.arrays import Floats
+from sim.report.canvas import save
 from sim.results.result import RunResult
 from sim.units import SECONDS_PER_DAY, TH_PER_PH
 
@@ -49,7 +50,7 @@ def draw(result: RunResult, folder: Path) -> None:
         f"curtailed {k['curtailed_mwh'] or 0:,.0f} MWh",
         fontsize=13,
     )
-    figure.savefig(folder / "summary.png", dpi=90, metadata={"Software": "hashwatt"})
+    save(figure, folder / "summary.png", 90)
 
 
 POWER: Final = (

@@ -10,6 +10,7 @@ import pyarrow as pa
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from sim.report.canvas import save
 from sim.report.summary import BLUE, GREEN, GREY, ORANGE, PURPLE, RED, SKY, YELLOW
 from sim.studies.kpis import is_indicator, titled
 from sim.studies.statistics import t_interval, wilson_interval
@@ -41,7 +42,7 @@ def draw_sweep(summary: Summary, cells: pa.Table, name: str, folder: Path) -> No
         if summary.effects:
             _tornado(line[-1], [e for e in summary.effects if e.kpi == kpi], kpi, len(known))
     figure.tight_layout(rect=(0, 0, 1, 0.97))
-    figure.savefig(folder / "study.png", dpi=DPI, metadata={"Software": "hashwatt"})
+    save(figure, folder / "study.png", DPI)
     if summary.pareto:
         _draw_pareto(summary, policies, name, folder)
 
@@ -205,4 +206,4 @@ def _draw_pareto(summary: Summary, policies: Sequence[str], name: str, folder: P
         fontsize=12,
     )
     figure.tight_layout(rect=(0, 0, 1, 0.98))
-    figure.savefig(folder / "pareto.png", dpi=DPI, metadata={"Software": "hashwatt"})
+    save(figure, folder / "pareto.png", DPI)

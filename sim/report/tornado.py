@@ -6,6 +6,7 @@ from typing import Final
 import pyarrow as pa
 from matplotlib.figure import Figure
 
+from sim.report.canvas import save
 from sim.report.summary import BLUE, ORANGE
 from sim.results.kpis_text import unit_of
 
@@ -51,7 +52,7 @@ def draw_tornado(table: pa.Table, title: str, file: Path) -> None:
     axes.set_axisbelow(True)
     axes.set_title(title)
     figure.legend(loc="outside lower center", ncols=2, fontsize=10, frameon=False)
-    figure.savefig(file, dpi=90, metadata={"Software": "hashwatt"})
+    save(figure, file, 90)
 
 
 def _proper(name: str) -> str:

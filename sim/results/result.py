@@ -1,13 +1,9 @@
 """The result of a run, and the folder it is written to, all or nothing."""
 
-import json
-import os
-import shutil
-import tempfile
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,11 +15,13 @@ from sim.finance import solvency
 from sim.finance.firm import Firm
 from sim.finance.ledger import Ledger
 from sim.finance.statements import statements
+from sim.results.folder import Folder, claim, write_json
+from sim.results.provenance import asked_sha256, provenance, sha256_of
 from sim.results.recorder import Recorder
 from sim.scenario.scenario import Scenario
 
 TOKENS_PER_MTOK: Final = 1e6
-LIBRARIES: Final = ("hashwatt", "numpy", "numba", "scipy", "simpy", "pyarrow")
+Draw = Callable[["RunResult", Path], None]
 
 
 @dataclass(frozen=True)
@@ -38,6 +36,8 @@ class RunResult:
     recorder: Recorder = field(repr=False)
     firm: Firm = field(repr=False)
     timing: dict[str, float] = field(default_factory=dict)
+    keep_requests: bool = False  # the table requests has a row for each
+    policy_class: type | None = field(default=None, repr=False)
 
     @cached_property
     def tables(self) -> dict[str, pa.Table]:
@@ -81,47 +81,61 @@ class RunResult:
             raise KeyError(f"no table {name!r}; there are {', '.join(self.tables)}")
         return self.tables[name]
 
+    @property
+    def cell(self) -> str:
+        """Hash of what was asked: scenario, policy with its parameters, seed, what is kept."""
+        return cell_of(self.scenario, self.policy, self.parameters, self.seed, self.keep_requests)
+
     def manifest(self) -> dict[str, Any]:
         """What made this result."""
+        made = provenance(self.policy_class)
         return {
-            "status": "complete",
+            "key": sha256_of(asked=self.cell, **made),
             "scenario": self.scenario.name,
             "scenario_sha256": self.scenario.sha256(),
             "policy": self.policy,
             "policy_parameters": self.parameters,
             "seed": self.seed,
-            "versions": {name: version(name) for name in LIBRARIES},
+            **made,
             "resolved": self.scenario.resolved(),
         }
 
     def save(
-        self, folder: str | Path, drawings: Sequence[Callable[["RunResult", Path], None]] = ()
+        self, folder: str | Path, drawings: Sequence[Draw] = (), *, force: bool = False
     ) -> Path:
-        """Write the result folder; it appears whole, or not at all. An older one is replaced.
+        """Write the result folder; it appears whole, or not at all.
 
-        `drawings` are called with the result and the folder to draw into.
+        An older result of the same cell is replaced, with `force` that of another too. `drawings`
+        are called with the result and the folder to draw into; one that fails is warned of.
+
+        Raises:
+            FileExistsError: if the folder holds another cell, or what is not ours.
+            OSError: if it cannot be written.
         """
-        target = Path(folder)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        draft = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
-        try:
-            draft.chmod(0o755)
-            for name, table in self.tables.items():
-                pq.write_table(table, draft / f"{name}.parquet", compression="zstd")
+        with claim(folder, "run", self.cell, force=force) as claimed:
+            self.write(claimed)
             for draw in drawings:
-                draw(self, draft)
-            _write(draft / "kpis.json", self.kpis)
-            _write(draft / "timing.json", self.timing)
-            _write(draft / "manifest.json", self.manifest())
-            if target.exists():
-                if not (target / "manifest.json").is_file():
-                    raise FileExistsError(f"{target} exists and is not a result folder")
-                shutil.rmtree(target)
-            os.replace(draft, target)
-        finally:
-            shutil.rmtree(draft, ignore_errors=True)
-        return target
+                problem = self.draw(claimed, draw)
+                if problem:
+                    warnings.warn(f"{draw.__name__}: {problem}", RuntimeWarning, stacklevel=2)
+        return claimed.path
+
+    def write(self, folder: Folder) -> None:
+        """Write all tables into a folder that is ours. Raises OSError."""
+        for name, table in self.tables.items():
+            pq.write_table(table, folder.draft / f"{name}.parquet", compression="zstd")
+        write_json(folder.draft / "kpis.json", self.kpis)
+        write_json(folder.draft / "timing.json", self.timing)
+        folder.commit(self.manifest())
+
+    def draw(self, folder: Folder, draw: Draw) -> str:
+        """Add a picture; why there is none, if it cannot be drawn."""
+        return folder.draw(lambda draft: draw(self, draft))
 
 
-def _write(file: Path, content: object) -> None:
-    file.write_text(json.dumps(content, indent=2, sort_keys=False) + "\n", encoding="utf-8")
+def cell_of(
+    scenario: Scenario, policy: str, parameters: dict[str, Any], seed: int, keep_requests: bool
+) -> str:
+    """The cell of a run before it has run. See `RunResult.cell`."""
+    requests = "all" if keep_requests else "histogram"
+    return asked_sha256(scenario.sha256(), policy, parameters, seed, requests=requests)

@@ -1,21 +1,22 @@
 """SQL over result folders: of runs, of sweeps, of comparisons."""
 
-import json
-import os
 import re
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
+
+from sim.results.folder import DamagedError, read_manifest, read_object, settle
 
 TABLES: Final = (
     "sites", "fleet", "limits", "ledger", "statements", "valuation", "events", "creditors",
     "serving", "tenants", "requests",
 )  # fmt: skip
 SMALL: Final = ("fleet", "events")  # kept of every cell of a study, unless told otherwise
+CELL_COLUMNS: Final = ("policy", "seed", "scenario_sha256")
 STUDIES: Final = ("sweep", "comparison")
 LAST_BEFORE_KPIS: Final = "scenario_sha256"  # the columns of cells.parquet after it are KPIs
 
@@ -47,10 +48,11 @@ class Results:
     """A result folder: of a run, or of a study with many cells. See `open_results`."""
 
     def __init__(self, folder: str | Path) -> None:
-        """Raises FileNotFoundError if there is no complete result in the folder."""
+        """Raises FileNotFoundError without a complete result, DamagedError for a broken one."""
         self.folder = Path(folder)
-        file = self.folder / "manifest.json"
-        self.manifest: dict[str, Any] = json.loads(file.read_bytes()) if file.is_file() else {}
+        settle(self.folder)
+        there = (self.folder / "manifest.json").is_file()
+        self.manifest = read_manifest(self.folder) if there else {}
         self.is_study = self.manifest.get("kind") in STUDIES
         if self.is_study:
             if not (self.folder / "cells.parquet").is_file():
@@ -91,24 +93,12 @@ class Results:
             return self._kpis()
         if not self.is_study:
             file = self.folder / f"{table}.parquet"
-            return f"SELECT {self._run} AS run, * FROM {_quoted(file)}" if file.is_file() else None
+            return f"SELECT {self._run} AS run, * FROM {_file(file)}" if file.is_file() else None
         whole = self.folder / f"{table}.parquet"
         if whole.is_file():
-            return f"SELECT {self._run} AS run, * FROM {_quoted(whole)}"
-        return self._gathered(table)
-
-    def _gathered(self, table: str) -> str | None:
-        """A table of all cells, from a file for each."""
-        if next(self.folder.glob(f"cells/*/{table}.parquet"), None) is None:
-            return None
-        files = _quoted(self.folder / "cells" / "*" / f"{table}.parquet")
-        keys = f"SELECT key FROM {_quoted(self.folder / 'cells.parquet')}"
-        # An earlier experiment may have left cells in the folder that are not part of this one.
-        return (
-            f"SELECT {self._run} AS run, parse_path(filename)[-2] AS cell, * EXCLUDE (filename) "
-            f"FROM read_parquet({files}, filename = true, union_by_name = true) "
-            f"WHERE parse_path(filename)[-2] IN ({keys})"
-        )
+            return f"SELECT {self._run} AS run, * FROM {_file(whole)}"
+        rows = gathered(table, self.folder / "cells", self.folder / "cells.parquet")
+        return f"SELECT {self._run} AS run, * FROM ({rows})" if rows else None
 
     @property
     def _run(self) -> str:
@@ -116,10 +106,13 @@ class Results:
 
     def _cells(self) -> str:
         if self.is_study:
-            return f"SELECT {self._run} AS run, * FROM {_quoted(self.folder / 'cells.parquet')}"
-        what = {name: self.manifest[name] for name in ("policy", "seed", "scenario_sha256")}
-        constants = ", ".join(f"{_literal(v)} AS {k}" for k, v in what.items())
-        kpis = ", ".join(f"{_literal(v)}::DOUBLE AS {k}" for k, v in self._values().items())
+            return f"SELECT {self._run} AS run, * FROM {_file(self.folder / 'cells.parquet')}"
+        missing = [name for name in CELL_COLUMNS if name not in self.manifest]
+        if missing:
+            file = self.folder / "manifest.json"
+            raise DamagedError(f"{file} is damaged: {missing[0]} is missing")
+        constants = ", ".join(f"{_literal(self.manifest[k])} AS {k}" for k in CELL_COLUMNS)
+        kpis = ", ".join(f"{_literal(v)}::DOUBLE AS {_named(k)}" for k, v in self._values().items())
         return f"SELECT {self._run} AS run, {constants}, 'done' AS status, {kpis}"
 
     def _kpis(self) -> str | None:
@@ -127,9 +120,9 @@ class Results:
             values = self._values().items()
             rows = ", ".join(f"({_literal(k)}, {_literal(v)}::DOUBLE)" for k, v in values)
             return f"SELECT {self._run} AS run, kpi, value FROM (VALUES {rows}) AS t(kpi, value)"
-        file = _quoted(self.folder / "cells.parquet")
+        file = _file(self.folder / "cells.parquet")
         names = pq.read_schema(self.folder / "cells.parquet").names
-        kpis = ", ".join(f'"{name}"' for name in names[names.index(LAST_BEFORE_KPIS) + 1 :])
+        kpis = ", ".join(_named(name) for name in names[names.index(LAST_BEFORE_KPIS) + 1 :])
         if not kpis:  # every cell failed
             return None
         cells = f"SELECT DISTINCT key AS cell, {kpis} FROM {file}"
@@ -137,21 +130,42 @@ class Results:
         return f"SELECT {self._run} AS run, cell, kpi, value FROM {long}"
 
     def _values(self) -> dict[str, float | None]:
-        values: dict[str, float | None] = json.loads((self.folder / "kpis.json").read_bytes())
+        file = self.folder / "kpis.json"
+        values: dict[str, float | None] = read_object(file)
+        for name, value in values.items():
+            if not isinstance(value, int | float | None):
+                raise DamagedError(f"{file} is damaged: {name} = {value!r} is no number")
         return values
 
 
-def consolidate(folder: Path) -> None:
-    """Put the small tables of a study's cells into one file each: thousands are slow to open."""
-    results = Results(folder)
+def gathered(table: str, cells: Path, known: Path) -> str | None:
+    """The statement that reads a table of all cells of a study, from a file for each.
+
+    `cells` holds a folder for each, `known` is the Parquet file with their keys: an earlier
+    experiment may have left cells in the folder that are not part of this one.
+    """
+    if next(cells.glob(f"*/{table}.parquet"), None) is None:
+        return None
+    files = _quoted(f"{_no_pattern(cells)}/*/{table}.parquet")
+    keys = f"SELECT key FROM {_file(known)}"
+    return (
+        "SELECT parse_path(filename)[-2] AS cell, * EXCLUDE (filename) "
+        f"FROM read_parquet({files}, filename = true, union_by_name = true) "
+        f"WHERE parse_path(filename)[-2] IN ({keys})"
+    )
+
+
+def consolidate(cells: Path, target: Path) -> None:
+    """Put the small tables of a study's cells into one file each: thousands are slow to open.
+
+    `target` is where they are written, and where cells.parquet stands.
+    """
     for table in SMALL:
-        gathered = results._gathered(table)
-        if gathered is not None:
-            draft = folder / f".{table}.parquet"
+        rows = gathered(table, cells, target / "cells.parquet")
+        if rows is not None:
+            file = _quoted(target / f"{table}.parquet")
             connection = duckdb.connect(config={"threads": 1})  # the same bytes every time
-            rows = f"SELECT * EXCLUDE (run) FROM ({gathered})"
-            connection.execute(f"COPY ({rows}) TO {_quoted(draft)} (FORMAT parquet, CODEC zstd)")
-            os.replace(draft, folder / f"{table}.parquet")
+            connection.execute(f"COPY ({rows}) TO {file} (FORMAT parquet, CODEC zstd)")
 
 
 def open_results(folder: str | Path) -> Results:
@@ -168,6 +182,19 @@ def open_results(folder: str | Path) -> Results:
 
 def _quoted(text: object) -> str:
     return "'" + str(text).replace("'", "''") + "'"
+
+
+def _named(column: str) -> str:
+    return '"' + column.replace('"', '""') + '"'
+
+
+def _file(path: Path) -> str:
+    return _quoted(_no_pattern(path))
+
+
+def _no_pattern(path: Path) -> str:
+    """A path in which DuckDB sees no pattern."""
+    return re.sub(r"([\[*?])", r"[\1]", path.as_posix())
 
 
 def _literal(value: object) -> str:

@@ -28,8 +28,6 @@ failures, difficulty, fees, bitcoin prices, peaks and calls. Every simplificatio
 Where the fleet's own load makes the price (`dc-opf`) there is no bound of this kind: `BoundError`.
 """
 
-import json
-from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import networkx as nx
@@ -38,6 +36,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from sim.kernels.arrays import Floats, Ints
+from sim.results.folder import Folder, write_json
+from sim.results.provenance import provenance
 from sim.scenario.scenario import Scenario
 from sim.studies.bound_lp import Piece, Worth, nothing, solve
 from sim.studies.bound_terms import Terms, terms_of
@@ -92,11 +92,12 @@ class Bound(NamedTuple):
             if any(r["kind"] == kind for r in worthy)
         }
 
-    def save(self, folder: Path, document: dict[str, Any]) -> None:
+    def save(self, folder: Folder, document: dict[str, Any]) -> None:
         """`bound.json` with a document, and `worth.parquet`."""
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "bound.json").write_text(json.dumps(document, indent=2) + "\n", "utf-8")
-        pq.write_table(self.worth, folder / "worth.parquet")
+        write_json(folder.draft / "bound.json", document)
+        pq.write_table(self.worth, folder.draft / "worth.parquet")
+        named = {name: document[name] for name in ("scenario", "seed")}
+        folder.commit({**named, **provenance()})
 
 
 def bound(scenario: Scenario, seed: int = 1) -> Bound:

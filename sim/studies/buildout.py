@@ -7,7 +7,6 @@ than it is. Spending less than the budget, or nothing, is allowed. Book value at
 stands for all that follows it (`sim.finance.valuation`).
 """
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +15,8 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import pyarrow as pa
 
+from sim.results.folder import Folder, write_json
+from sim.results.provenance import provenance
 from sim.studies.buildout_question import Asked, read_buildout
 from sim.studies.buildout_search import (
     Round,
@@ -27,10 +28,9 @@ from sim.studies.buildout_search import (
     survey,
 )
 from sim.studies.buildout_yard import Plan, Yard
-from sim.studies.cells import versions
 from sim.studies.compare import Comparison, Difference, Mean
 from sim.studies.statistics import Floats, Interval, estimate, holm, t_interval, variance_reduction
-from sim.studies.sweep import Progress, write_table, write_text
+from sim.studies.sweep import Progress, write_table
 from sim.studies.verdicts import plain, verdict
 
 KPI: Final = "npv_gain_usd"  # the firm's NPV less its NPV without a build-out, same seed
@@ -346,19 +346,17 @@ def document(found: Buildout) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def save(found: Buildout, folder: Path) -> None:
+def save(found: Buildout, folder: Folder) -> None:
     """buildout.json, runs.parquet (held-out runs by plan and seed), and the manifest last."""
-    write_table(found.comparison.cells, folder / "runs.parquet")
-    write_text(folder / "buildout.json", json.dumps(document(found), indent=2) + "\n")
+    write_table(found.comparison.cells, folder.draft / "runs.parquet")
+    write_json(folder.draft / "buildout.json", document(found))
     manifest = {
-        "kind": "buildout",
-        "status": "complete",
         "name": found.asked.name,
         "question": found.asked.question.model_dump(mode="json"),
         "scenario_sha256": found.asked.scenario.sha256(),
-        "versions": versions(),
+        **provenance(),
     }
-    write_text(folder / "manifest.json", json.dumps(manifest, indent=2, default=str) + "\n")
+    folder.commit(manifest)
 
 
 def _estimate(e: Any) -> dict[str, Any]:

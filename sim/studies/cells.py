@@ -7,17 +7,18 @@ import time
 import traceback
 import zlib
 from dataclasses import dataclass, field
-from functools import cache, cached_property, lru_cache
+from functools import cached_property, lru_cache
 from hashlib import sha256
-from importlib.metadata import version
 from typing import Any, Final, NamedTuple
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from sim.policies import BUILTIN
-from sim.policy import Policy, PolicyError, load_policy
-from sim.results.result import LIBRARIES, RunResult
+from sim.policy import Policy, PolicyError, load_policy, policy_class
+from sim.results.folder import FORMAT
+from sim.results.provenance import asked_sha256, differences, provenance, sha256_of
+from sim.results.result import RunResult
 from sim.runner import run
 from sim.scenario import Scenario, load
 from sim.studies.experiment import Keep
@@ -82,18 +83,26 @@ class Cell:
     pickled: bytes = field(default=b"", repr=False)
 
     @cached_property
-    def key(self) -> str:
+    def asked(self) -> str:
         """SHA-256 of the scenario's hash, the policy with its parameters, and the seed."""
-        content: dict[str, Any] = {
-            "scenario": self.source.sha256,
-            "policy": self.policy,
-            "parameters": self.parameters,
-            "seed": self.seed,
-        }
+        more = {"object": sha256(self.pickled).hexdigest()} if self.pickled else {}
+        return asked_sha256(self.source.sha256, self.policy, self.parameters, self.seed, **more)
+
+    @cached_property
+    def made(self) -> dict[str, Any]:
+        """Versions of libraries and digests of sources, here and now."""
+        return provenance(self.policy_class())
+
+    @cached_property
+    def key(self) -> str:
+        """SHA-256 of what is asked, the versions of all libraries that compute, and all sources."""
+        return sha256_of(asked=self.asked, **self.made)
+
+    def policy_class(self) -> type:
+        """The class that decides."""
         if self.pickled:
-            content["object"] = sha256(self.pickled).hexdigest()
-        text = json.dumps(content, sort_keys=True, separators=(",", ":"), default=str)
-        return sha256(text.encode()).hexdigest()
+            return type(self.decider())
+        return policy_class(self.policy, BUILTIN)
 
     def decider(self) -> Policy:
         """A fresh policy: what one run has learnt must not reach another."""
@@ -105,15 +114,22 @@ class Cell:
     def manifest(self, name: str) -> dict[str, Any]:
         """What made this cell's result; the resolved scenario stands in scenarios.parquet."""
         return {
+            "kind": "cell",
+            "format": FORMAT,
             "status": "complete",
+            "cell": self.asked,
             "key": self.key,
             "scenario": name,
             "scenario_sha256": self.source.sha256,
             "policy": self.policy,
             "policy_parameters": self.parameters,
             "seed": self.seed,
-            "versions": versions(),
+            **self.made,
         }
+
+    def outdated(self, manifest: dict[str, Any]) -> str:
+        """Why a result of the same question is of other code; "" where it answers another."""
+        return differences(manifest, self.made) if manifest.get("cell") == self.asked else ""
 
 
 def pickled(policy: Policy) -> bytes:
@@ -151,12 +167,6 @@ def run_cell(cell: Cell, keep: Keep = "small") -> Outcome:
     timing = {"load_s": loaded - began, "run_s": ran - loaded, "encode_s": ended - ran}
     files["timing.json"] = _json(timing)
     return Outcome(files, result.kpis)
-
-
-@cache
-def versions() -> dict[str, str]:
-    """Versions of what a result depends on."""
-    return {name: version(name) for name in LIBRARIES}
 
 
 def _tables(result: RunResult, keep: Keep) -> dict[str, bytes]:

@@ -14,6 +14,8 @@ import numpy as np
 import pyarrow as pa
 
 from sim.policy import Policy
+from sim.results.folder import Folder, claim
+from sim.results.provenance import sha256_of
 from sim.scenario import Scenario, load
 from sim.scenario.problems import suggest
 from sim.studies.cells import Cell, Frozen, Source, pickled, scenario_of
@@ -35,7 +37,7 @@ from sim.studies.statistics import (
     variance_reduction,
     wilson_interval,
 )
-from sim.studies.sweep import Progress, Record, cells_table, open_folder, run_cells
+from sim.studies.sweep import Progress, Record, cells_table, run_cells
 
 FIRST_LOOK: Final = 8  # seeds before a sequential comparison looks for the first time
 CLAIRVOYANT: Final = "clairvoyant"
@@ -123,7 +125,7 @@ def compare(
     bound: Bounds | None = None,
     workers: int = 1,
     scheduler: str | None = None,
-    out: str | Path | None = None,
+    out: str | Path | Folder | None = None,
     keep: Keep = "small",
     progress: Progress | None = None,
 ) -> Comparison:
@@ -142,7 +144,8 @@ def compare(
         bound: "clairvoyant", a function of scenario and seed, or USD by seed: gives regret.
         workers: local processes; above 1, policies that are objects must be importable there.
         scheduler: address of a running Dask scheduler instead.
-        out: folder for the cells; default: nothing is kept.
+        out: result folder; or one that is claimed, whose draft takes the cells and which the
+            caller commits. Default: nothing is kept.
         keep: which tables of the cells.
         progress: called with the numbers of cells ended and of all cells of the look.
 
@@ -161,9 +164,18 @@ def compare(
         make(0).decider()
     plan = looks(FIRST_LOOK, len(chosen_seeds)) if target is not None else (len(chosen_seeds),)
     each = spent_level(level, len(plan))
-    folder = Path(tempfile.mkdtemp(prefix="hashwatt-")) if out is None else Path(out)
-    if out is not None:
-        open_folder(folder, "comparison", replace=True)
+    if isinstance(out, str | Path):
+        from sim.studies.verdicts import save  # which imports this module
+
+        more: dict[str, Any] = {"kpis": kpis, "level": level, "until": target, "bound": bound}
+        asked = question_of(given, policies, seeds, **more)
+        with claim(out, "comparison", asked) as claimed:
+            options: dict[str, Any] = {"keep": keep, "progress": progress}
+            where: dict[str, Any] = {"workers": workers, "scheduler": scheduler}
+            found = compare(given, policies, seeds, out=claimed, **more, **options, **where)
+            save(found, claimed)
+        return found
+    folder = Path(tempfile.mkdtemp(prefix="hashwatt-")) if out is None else out.draft
     try:
         records: dict[str, Record] = {}
         for look in plan:
@@ -194,6 +206,18 @@ def compare(
         regrets=tuple(_regrets(values, tuple(makers), bounds, each)),
         cells=cells_table(rows, records),
     )
+
+
+def question_of(
+    scenario: Scenario,
+    policies: Sequence[str | PolicyChoice | Policy],
+    seeds: int | Sequence[int],
+    **more: Any,
+) -> str:
+    """Hash of what a comparison asks: scenario, policies with parameters, seeds, and options."""
+    makers = _makers(scenario, Frozen.of(scenario), policies)
+    asked = {label: make(0).asked for label, make in makers.items()}
+    return sha256_of(policies=asked, seeds=seeds, **more)
 
 
 def _sensible(

@@ -1,25 +1,32 @@
 """All cells of an experiment: whatever ran them, whenever it was cut off, the same bytes."""
 
-import json
 import os
+import re
 import shutil
 import tempfile
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from sim.results.store import SMALL, consolidate
-from sim.studies.cells import Cell, Outcome, run_cell, versions
+from sim.results.folder import DamagedError, Folder, claim, read_manifest, read_object
+from sim.results.provenance import provenance, sha256_of
+from sim.results.store import consolidate
+from sim.studies.cells import Cell, Outcome, run_cell
 from sim.studies.executors import execute
 from sim.studies.experiment import Keep
 from sim.studies.plan import Plan, Row, plan
 
 DONE: Final = "done"
 FAILED: Final = "failed"
+CELL_FILES: Final = ("manifest.json", "kpis.json", "timing.json")
 Progress = Callable[[int, int], None]
+Draw = Callable[[pa.Table, Path], None]
 
 
 class Record(NamedTuple):
@@ -36,6 +43,8 @@ class Sweep(NamedTuple):
     plan: Plan
     cells: pa.Table
     reused: int
+    outdated: Mapping[str, int] = MappingProxyType({})  # cells run anew, by reason
+    undrawn: tuple[str, ...] = ()  # why pictures are missing
 
     @property
     def failures(self) -> list[dict[str, Any]]:
@@ -51,6 +60,9 @@ def sweep(
     scheduler: str | None = None,
     resume: bool = False,
     progress: Progress | None = None,
+    *,
+    force: bool = False,
+    drawings: Sequence[Draw] = (),
 ) -> Sweep:
     """Run all cells of an experiment file.
 
@@ -59,30 +71,88 @@ def sweep(
         out: result folder; default: runs/NAME.
         workers: local processes, one thread each; 1: this process.
         scheduler: address of a running Dask scheduler instead.
-        resume: keep cells that an earlier sweep into the same folder has finished.
+        resume: keep cells that an earlier sweep into the same folder has finished, by the same
+            code and the same versions of libraries.
         progress: called with the numbers of cells ended and of all cells.
+        force: run all cells anew, or use the folder of another experiment. Its cells stay.
+        drawings: called with the table of cells and a folder to draw into.
 
     Raises:
         ScenarioError: if the experiment is wrong.
         FileExistsError: if the folder has cells and `resume` is not said, or is something else.
+        FolderBusyError: if another process writes into the folder.
         ExecutorError: if the cluster cannot be reached.
     """
     planned = experiment if isinstance(experiment, Plan) else plan(experiment)
     folder = Path(out) if out is not None else Path("runs") / planned.name
-    open_folder(folder, "sweep", resume=resume)
-    _write_manifest(folder, planned, "unfinished", {})
-    scenarios = {"sha256": list(planned.resolved), "resolved": list(planned.resolved.values())}
-    write_table(pa.table(scenarios), folder / "scenarios.parquet")
     cells = [row.cell for row in planned.rows]
-    records, reused = run_cells(
-        cells, folder, planned.experiment.keep, workers, scheduler, resume, progress
-    )
-    table = cells_table(planned.rows, records)
-    write_table(table, folder / "cells.parquet")
-    consolidate(folder)
+    asked = sha256_of(name=planned.name, cells=[cell.asked for cell in cells])
+    with claim(folder, "sweep", asked, force=force, go_on=True) as claimed:
+        _refuse_started(folder, planned.name, resume, force)
+        claimed.begin(_manifest(planned))
+        for draft in folder.glob(".cell-*"):  # of a sweep that was killed
+            shutil.rmtree(draft, ignore_errors=True)
+        outdated = dict(_outdated(folder, cells)) if resume else {}
+        records, reused = run_cells(
+            cells, folder, planned.experiment.keep, workers, scheduler, resume, progress
+        )
+        table = cells_table(planned.rows, records)
+        _finish(claimed, planned, table, records)
+        for key in outdated:
+            _drop_cell(folder / "cells" / key)
+        undrawn = [claimed.draw(lambda draft, d=draw: d(table, draft)) for draw in drawings]  # type: ignore[misc]  # a default in a lambda has no type
+    why = dict(Counter(outdated.values()))
+    return Sweep(folder, planned, table, reused, why, tuple(filter(None, undrawn)))
+
+
+def _refuse_started(folder: Path, name: str, resume: bool, force: bool) -> None:
+    if force or not (folder / "manifest.json").exists():
+        return
+    holds = read_manifest(folder).get("name")
+    if holds != name:
+        what = f"{folder} holds the experiment {holds!r}: choose another folder, or say --force"
+        raise FileExistsError(what)
+    if not resume:
+        there = len(_folders(folder / "cells"))
+        what = f"{folder} has {there} cells already: say --resume, or another --out"
+        raise FileExistsError(f"{what}, or --force to run them anew")
+
+
+def _finish(claimed: Folder, planned: Plan, table: pa.Table, records: dict[str, Record]) -> None:
+    """Put the tables of all cells together, and in the place of those that were there."""
+    draft = claimed.draft
+    scenarios = {"sha256": list(planned.resolved), "resolved": list(planned.resolved.values())}
+    write_table(pa.table(scenarios), draft / "scenarios.parquet")
+    write_table(table, draft / "cells.parquet")
+    consolidate(claimed.path / "cells", draft)
     failed = sum(1 for record in records.values() if record.error)
-    _write_manifest(folder, planned, FAILED if failed else "complete", {"failed": failed})
-    return Sweep(folder, planned, table, reused)
+    status = FAILED if failed else "complete"
+    claimed.commit({**_manifest(planned), "status": status, "failed": failed})
+
+
+def _outdated(folder: Path, cells: Sequence[Cell]) -> Iterator[tuple[str, str]]:
+    """Keys of cells that answer the same questions by other code, and what is other about it."""
+    wanted = {cell.asked: cell for cell in cells}
+    keys = {cell.key for cell in cells}
+    for there in _folders(folder / "cells"):
+        if there.name in keys:
+            continue
+        try:
+            manifest = read_manifest(there)
+        except (OSError, DamagedError):
+            continue
+        cell = wanted.get(manifest.get("cell", ""))
+        if cell is not None and manifest.get("key") == there.name:
+            yield there.name, cell.outdated(manifest)
+
+
+def _drop_cell(folder: Path) -> None:
+    """Remove the files of a cell that has been run anew; nothing that we did not write."""
+    for file in folder.glob("*"):
+        if file.suffix == ".parquet" or file.name in CELL_FILES:
+            file.unlink()
+    with suppress(OSError):
+        folder.rmdir()
 
 
 def run_cells(
@@ -99,11 +169,15 @@ def run_cells(
     records: dict[str, Record] = {}
     if resume:
         for key in distinct:
-            found = finished(folder / "cells" / key, keep)
+            found = finished(folder / "cells" / key, distinct[key], keep)
             if found is not None:
                 records[key] = found
     reused = len(records)
-    shutil.rmtree(folder / "failures", ignore_errors=True)
+    for failure in (folder / "failures").glob("*.txt"):
+        if re.fullmatch("[0-9a-f]{64}", failure.stem):
+            failure.unlink()
+    with suppress(OSError):
+        (folder / "failures").rmdir()
     waiting = [cell for key, cell in distinct.items() if key not in records]
     if progress is not None:
         progress(reused, len(distinct))
@@ -143,14 +217,15 @@ _WITNESS: Final[dict[Keep, str]] = {
 }
 
 
-def finished(folder: Path, keep: Keep = "kpis") -> Record | None:
-    """What a finished cell found; None if there is none, or other versions or fewer tables."""
+def finished(folder: Path, cell: Cell, keep: Keep = "kpis") -> Record | None:
+    """What a finished cell found; None if there is none, or of other code, or fewer tables."""
     try:
-        manifest = json.loads((folder / "manifest.json").read_bytes())
-        kpis = json.loads((folder / "kpis.json").read_bytes())
-    except (OSError, ValueError):
+        manifest = read_manifest(folder)
+        kpis = read_object(folder / "kpis.json")
+    except (OSError, DamagedError):
         return None
-    whole = manifest.get("status") == "complete" and manifest.get("versions") == versions()
+    wanted = {"status": "complete", "key": cell.key, **cell.made}
+    whole = all(manifest.get(name) == value for name, value in wanted.items())
     return Record(kpis) if whole and (folder / _WITNESS[keep]).is_file() else None
 
 
@@ -183,24 +258,18 @@ def write_table(table: pa.Table, file: Path) -> None:
     os.replace(draft, file)
 
 
-def write_text(file: Path, text: str) -> None:
-    """Write a text file whole or not at all."""
-    draft = file.with_name(f".{file.name}")
-    draft.write_text(text, encoding="utf-8")
-    os.replace(draft, file)
-
-
 def _write_cell(folder: Path, key: str, outcome: Outcome) -> None:
     """A cell's folder appears whole, or not at all; of a failed one, only the traceback."""
     if outcome.error:
         (folder / "failures").mkdir(parents=True, exist_ok=True)
-        write_text(folder / "failures" / f"{key}.txt", outcome.trace + "\n")
+        trace = f"{outcome.trace}\n".encode()
+        (folder / "failures" / f"{key}.txt").write_bytes(trace)
         return
     target = folder / "cells" / key
     target.parent.mkdir(parents=True, exist_ok=True)
     draft = Path(tempfile.mkdtemp(prefix=".cell-", dir=folder))
     try:
-        draft.chmod(0o755)
+        draft.chmod(0o755)  # mkdtemp makes it for one user alone
         for name, content in outcome.files.items():
             (draft / name).write_bytes(content)
         if target.exists():
@@ -210,46 +279,17 @@ def _write_cell(folder: Path, key: str, outcome: Outcome) -> None:
         shutil.rmtree(draft, ignore_errors=True)
 
 
-def open_folder(folder: Path, kind: str, *, resume: bool = False, replace: bool = False) -> None:
-    """Begin in a new folder, or go on in, or replace, one of the same kind.
-
-    Raises FileExistsError where that would touch anything else.
-    """
-    if folder.exists() and any(folder.iterdir()):
-        manifest = folder / "manifest.json"
-        ours = manifest.is_file() and json.loads(manifest.read_text()).get("kind") == kind
-        if not ours:
-            raise FileExistsError(f"{folder} exists and is not the folder of a {kind}")
-        if replace:
-            shutil.rmtree(folder)
-        elif not resume:
-            there = len(_folders(folder / "cells"))
-            what = f"{folder} has {there} cells already: say --resume, or another --out"
-            raise FileExistsError(what)
-    folder.mkdir(parents=True, exist_ok=True)
-    unfinished = {"kind": kind, "status": "unfinished"}
-    write_text(folder / "manifest.json", json.dumps(unfinished) + "\n")
-    for draft in folder.glob(".cell-*"):  # of a sweep that was killed
-        shutil.rmtree(draft, ignore_errors=True)
-    for table in SMALL:  # put together from the cells at the end
-        (folder / f"{table}.parquet").unlink(missing_ok=True)
-
-
 def _folders(folder: Path) -> list[Path]:
     return [f for f in folder.iterdir() if f.is_dir()] if folder.is_dir() else []
 
 
-def _write_manifest(folder: Path, planned: Plan, status: str, counts: dict[str, int]) -> None:
-    content = {
-        "kind": "sweep",
-        "status": status,
+def _manifest(planned: Plan) -> dict[str, Any]:
+    return {
         "name": planned.name,
         "experiment": planned.experiment.model_dump(mode="json"),
         "factors": planned.experiment.factors,
         "rows": len(planned.rows),
         "cells": planned.cells,
         "scenarios": len(planned.resolved),
-        **counts,
-        "versions": versions(),
+        **provenance(),
     }
-    write_text(folder / "manifest.json", json.dumps(content, indent=2, default=str) + "\n")

@@ -1,18 +1,17 @@
 """What a comparison found, in words that do not overclaim, and as plain values."""
 
-import json
 import math
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
+from sim.results.folder import Folder, write_json
 from sim.results.kpis_text import unit_of
+from sim.results.provenance import provenance
 from sim.results.store import consolidate
-from sim.studies.cells import versions
 from sim.studies.compare import Comparison, Difference
 from sim.studies.experiment import DEFAULT_KPI
 from sim.studies.kpis import is_indicator
-from sim.studies.sweep import write_table, write_text
+from sim.studies.sweep import write_table
 
 
 def verdict(difference: Difference, comparison: Comparison) -> str:
@@ -130,21 +129,19 @@ def document(comparison: Comparison) -> dict[str, Any]:
     }
 
 
-def save(comparison: Comparison, folder: Path) -> None:
-    """Finish a comparison's folder: cells.parquet, comparison.json, and the manifest last."""
-    write_table(comparison.cells, folder / "cells.parquet")
-    consolidate(folder)
-    write_text(folder / "comparison.json", json.dumps(document(comparison), indent=2) + "\n")
+def save(comparison: Comparison, folder: Folder) -> None:
+    """Put a comparison into its folder; its cells stand in the draft already."""
+    write_table(comparison.cells, folder.draft / "cells.parquet")
+    consolidate(folder.draft / "cells", folder.draft)
+    write_json(folder.draft / "comparison.json", document(comparison))
     manifest = {
-        "kind": "comparison",
-        "status": "complete",
         "scenario": comparison.scenario,
         "policies": list(comparison.policies),
         "seeds": list(comparison.seeds),
         "kpis": list(comparison.values),
-        "versions": versions(),
+        **provenance(),
     }
-    write_text(folder / "manifest.json", json.dumps(manifest, indent=2) + "\n")
+    folder.commit(manifest)
 
 
 def plain(value: Any) -> Any:

@@ -119,7 +119,8 @@ def test_the_command_refuses_to_begin_where_something_lies(write: Write, tmp_pat
     (tmp_path / "mine/thesis.txt").write_text("years of work")
     other = runner.invoke(app, ["sweep", str(file), "--out", str(tmp_path / "mine")])
     assert other.exit_code == 2
-    assert "is not the folder of a sweep" in other.stderr
+    assert "is not a result folder" in other.stderr
+    assert [f.name for f in (tmp_path / "mine").iterdir()] == ["thesis.txt"]
     assert "not an experiment file" in runner.invoke(app, ["sweep", "tiny"]).stderr
 
 

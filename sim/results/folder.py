@@ -1,0 +1,344 @@
+"""Who owns an output folder: probed first, locked while it is written, replaced whole.
+
+A folder is ours if its manifest says so: kind, format and the list of the files that we wrote. Only
+those are ever replaced or removed; whatever else lies there is not touched. What is new is written
+into `.hashwatt/draft` within the folder and renamed to `.hashwatt/ready` once it is complete; from
+then on nothing of it can be lost. Its files are then renamed to their places, the manifest last. A
+kill in between leaves a folder without a manifest, which whoever opens it next puts in order.
+"""
+
+import json
+import os
+import shutil
+import socket
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import Any, Final, Literal
+
+from filelock import FileLock, Timeout
+
+MANIFEST: Final = "manifest.json"
+FORMAT: Final = 1  # of result folders; raised when what stands in them changes its meaning
+HIDDEN: Final = ".hashwatt"
+PROBE_BYTES: Final = 4 << 20  # about what a small run writes
+TRIES: Final = 10  # to lock a folder whose last owner is just leaving it
+Kind = Literal["run", "sweep", "comparison", "buildout", "tornado", "bound"]
+KINDS: Final = ("run", "sweep", "comparison", "buildout", "tornado", "bound")
+
+
+class FolderBusyError(OSError):
+    """Another process writes into the folder."""
+
+
+class DamagedError(ValueError):
+    """A file of a result folder does not hold what it should."""
+
+
+class Folder:
+    """An output folder that this process owns. See `claim`."""
+
+    def __init__(self, path: Path, kind: Kind, cell: str) -> None:
+        self.path = path
+        self.kind = kind
+        self.cell = cell
+        self.draft = path / HIDDEN / "draft"
+
+    def commit(self, manifest: Mapping[str, Any]) -> None:
+        """Put what stands in the draft, with a manifest, in the place of what was there.
+
+        Raises:
+            FileExistsError: if a file that is not ours has the name of a new one.
+        """
+        write_json(self.draft / MANIFEST, self._stamped(manifest, _files_in(self.draft)))
+        _refuse_collisions(self.path, self.draft)
+        os.replace(self.draft, self.path / HIDDEN / "ready")
+        _put_in_place(self.path)
+        self.draft.mkdir()
+
+    def begin(self, manifest: Mapping[str, Any]) -> None:
+        """Mark a new folder as ours before anything is complete."""
+        if not (self.path / MANIFEST).exists():
+            self._mark(self._stamped({"status": "unfinished", **manifest}, []))
+
+    def draw(self, draw: Callable[[Path], None]) -> str:
+        """Add pictures to what was committed; why there are none, if drawing fails."""
+        _emptied(self.draft)
+        try:
+            draw(self.draft)
+            names = _files_in(self.draft)
+            _refuse_collisions(self.path, self.draft)
+            for name in names:
+                os.replace(self.draft / name, self.path / name)
+            manifest = read_manifest(self.path)
+            files = sorted({*manifest["files"], *names})
+            self._mark({**manifest, "files": files})
+        except Exception as error:  # a picture is not worth a run, whatever it raises
+            return f"{type(error).__name__}: {' '.join(str(error).split())}"
+        return ""
+
+    def _mark(self, manifest: Mapping[str, Any]) -> None:
+        write_json(self.path / HIDDEN / MANIFEST, manifest)
+        os.replace(self.path / HIDDEN / MANIFEST, self.path / MANIFEST)
+
+    def _stamped(self, manifest: Mapping[str, Any], files: list[str]) -> dict[str, Any]:
+        head = {"kind": self.kind, "format": FORMAT, "status": "complete", "cell": self.cell}
+        return {**head, **manifest, "files": [f for f in files if f != MANIFEST]}
+
+
+@contextmanager
+def claim(
+    path: str | Path, kind: Kind, cell: str, *, force: bool = False, go_on: bool = False
+) -> Iterator[Folder]:
+    """Own an output folder until the end of the block.
+
+    Args:
+        path: the folder; made if it is not there. A link to a folder stays one.
+        kind: of result.
+        cell: hash of what was asked; a folder that holds another is refused.
+        force: replace another cell, or another kind, of ours.
+        go_on: a folder of the same kind may hold another cell; nothing of it is dropped.
+
+    Raises:
+        FileExistsError: if the folder holds what is not ours, or another cell.
+        FolderBusyError: if another process writes into it.
+        OSError: if it cannot be written.
+    """
+    target = Path(path)
+    _refuse(target, kind, cell, force, go_on)
+    made = not target.exists()
+    try:
+        target.mkdir(parents=True, exist_ok=True)
+        with _locked(target):
+            try:
+                _recover(target)
+                _refuse(target, kind, cell, force, go_on)
+                _probe(target)
+                folder = Folder(target, kind, cell)
+                _emptied(folder.draft)
+                yield folder
+            finally:
+                shutil.rmtree(target / HIDDEN / "draft", ignore_errors=True)
+    finally:
+        if made:
+            with suppress(OSError):
+                target.rmdir()  # only where nothing was written
+
+
+def ours(path: Path) -> dict[str, Any]:
+    """The manifest of a folder that is surely ours; empty for any other."""
+    try:
+        manifest = read_manifest(path)
+    except (DamagedError, OSError):
+        return {}
+    files = manifest.get("files")
+    sure = (
+        manifest.get("kind") in KINDS
+        and manifest.get("format") == FORMAT
+        and isinstance(files, list)
+        and all(isinstance(f, str) and _is_plain(f) for f in files)
+    )
+    return manifest if sure else {}
+
+
+def read_manifest(path: Path) -> dict[str, Any]:
+    """The manifest of a folder. Raises DamagedError or OSError."""
+    return read_object(path / MANIFEST)
+
+
+def read_object(file: Path) -> dict[str, Any]:
+    """A JSON object. Raises DamagedError if the file holds anything else, and OSError."""
+    try:
+        content = json.loads(file.read_bytes())
+    except ValueError as error:
+        raise DamagedError(f"{file} is damaged: not JSON ({type(error).__name__})") from None
+    if not isinstance(content, dict):
+        raise DamagedError(f"{file} is damaged: not a JSON object")
+    return content
+
+
+def free_name(parent: Path, stem: str, kind: Kind, cell: str, *, changed: bool = False) -> Path:
+    """A folder for a cell that names none: `stem`, or with eight digits of the cell's hash.
+
+    The digits are there where the cell is `changed` from what the stem says, and where another
+    cell or somebody else has the plain name already: different cells never share a folder.
+    """
+    plain = parent / stem
+    there = ours(plain)
+    free = not _occupied(plain) or (there.get("kind") == kind and there.get("cell") == cell)
+    return plain if free and not changed else parent / f"{stem}-{cell[:8]}"
+
+
+def settle(path: Path) -> None:
+    """Finish what a killed process left ready in a folder; nothing where nothing is."""
+    if (path / HIDDEN / "ready").is_dir() or (path / HIDDEN / "replaced.json").is_file():
+        with _locked(path):
+            _recover(path)
+
+
+def write_json(file: Path, content: object) -> None:
+    """Write a JSON file whole or not at all."""
+    draft = file.with_name(f".{file.name}")
+    text = json.dumps(content, indent=2, default=str) + "\n"
+    draft.write_bytes(text.encode())
+    os.replace(draft, file)
+
+
+def _refuse(target: Path, kind: Kind, cell: str, force: bool, go_on: bool) -> None:
+    if target.is_symlink() and not target.exists():
+        raise FileExistsError(f"{target} is a link to a folder that is not there")
+    if target.exists() and not target.is_dir():
+        raise FileExistsError(f"{target} exists and is not a folder")
+    if not _occupied(target) or (target / HIDDEN / "ready").is_dir():
+        return
+    manifest = ours(target)
+    if not manifest:
+        what = "exists and is not a result folder of this version; choose another folder"
+        raise FileExistsError(f"{target} {what}")
+    if force:
+        return
+    if manifest["kind"] != kind:
+        what = f"exists and is not the folder of a {kind}, but of a {manifest['kind']}"
+        raise FileExistsError(f"{target} {what}; choose another, or say --force")
+    if not go_on and manifest.get("cell") != cell:
+        known = ("scenario", "name", "policy", "seed")
+        holds = ", ".join(f"{k} {manifest[k]}" for k in known if k in manifest)
+        what = f"holds another result ({holds}): choose another folder, or say --force"
+        raise FileExistsError(f"{target} {what}")
+
+
+def _occupied(target: Path) -> bool:
+    """Whether anything but what a killed process of ours left stands in a folder."""
+    if not target.is_dir():
+        return target.exists() or target.is_symlink()
+    return any(entry.name != HIDDEN for entry in target.iterdir())
+
+
+def _probe(target: Path) -> None:
+    """Fail now, not after the run, where the disk is full, read-only or limits files."""
+    probe = target / HIDDEN / "probe"
+    try:
+        probe.write_bytes(bytes(PROBE_BYTES))
+    finally:
+        probe.unlink(missing_ok=True)
+
+
+@contextmanager
+def _locked(target: Path) -> Iterator[None]:
+    """Hold the folder's lock. The system takes it from a process that dies."""
+    hidden = target / HIDDEN
+    if hidden.is_symlink():
+        raise FileExistsError(f"{hidden} is a link; it must be a folder")
+    file, owner = hidden / "lock", hidden / "owner.json"
+    for _ in range(TRIES):
+        lock = FileLock(file)
+        try:
+            hidden.mkdir(exist_ok=True)
+            lock.acquire(blocking=False)
+        except Timeout:
+            raise FolderBusyError(f"{target} is being written by {_holder(owner)}") from None
+        except FileNotFoundError:
+            continue  # its last owner has just left and taken the file away
+        if file.exists():
+            break
+        lock.release()
+    else:
+        raise FolderBusyError(f"{target} is being written by {_holder(owner)}")
+    try:
+        since = f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S UTC}"
+        write_json(owner, {"pid": os.getpid(), "host": socket.gethostname(), "since": since})
+        yield
+    finally:
+        owner.unlink(missing_ok=True)
+        try:
+            file.unlink()
+        except OSError:  # Windows removes no file that is open
+            lock.release()
+            with suppress(OSError):
+                file.unlink()
+        else:
+            lock.release()
+        with suppress(OSError):
+            hidden.rmdir()
+
+
+def _holder(owner: Path) -> str:
+    try:
+        told = read_object(owner)
+        return f"process {told['pid']} on {told['host']} since {told['since']}"
+    except (DamagedError, OSError, KeyError):
+        return "another process"
+
+
+def _recover(target: Path) -> None:
+    if (target / HIDDEN / "ready" / MANIFEST).is_file():
+        _refuse_collisions(target, target / HIDDEN / "ready")
+        _put_in_place(target)
+    shutil.rmtree(target / HIDDEN / "ready", ignore_errors=True)
+    (target / HIDDEN / "replaced.json").unlink(missing_ok=True)
+
+
+def _put_in_place(target: Path) -> None:
+    """Rename what is ready to its place, remove what it replaces, the manifest last."""
+    ready, replaced = target / HIDDEN / "ready", target / HIDDEN / "replaced.json"
+    new = read_manifest(ready)["files"]
+    if not replaced.exists() and (target / MANIFEST).exists():
+        os.replace(target / MANIFEST, replaced)
+    for name in new:
+        if (ready / name).exists():
+            (target / name).parent.mkdir(parents=True, exist_ok=True)
+            os.replace(ready / name, target / name)
+    old = read_object(replaced).get("files", []) if replaced.exists() else []
+    for name in sorted(set(old) - set(new)):
+        _remove(target, name)
+    os.replace(ready / MANIFEST, target / MANIFEST)
+    shutil.rmtree(ready, ignore_errors=True)
+    replaced.unlink(missing_ok=True)
+
+
+def _refuse_collisions(target: Path, source: Path) -> None:
+    """What is not in our own list of files stays where it is."""
+    replaced = target / HIDDEN / "replaced.json"
+    before = read_object(replaced) if replaced.exists() else ours(target)
+    known = {MANIFEST, *before.get("files", [])}
+    for name in _files_in(source):
+        place = target / name
+        if name not in known and (place.exists() or place.is_symlink()) and not replaced.exists():
+            what = "is not a file of this result and stands in the way; move it and run again"
+            raise FileExistsError(f"{place} {what}")
+        if not place.parent.resolve().is_relative_to(target.resolve()):
+            raise FileExistsError(f"{place.parent} is a link out of the result folder")
+
+
+def _remove(target: Path, name: str) -> None:
+    """Remove a file of ours, and the folders within `target` that it leaves empty."""
+    place = target / name
+    if not _is_plain(name) or not place.parent.resolve().is_relative_to(target.resolve()):
+        return
+    with suppress(FileNotFoundError, IsADirectoryError, NotADirectoryError):
+        place.unlink()
+    for parent in place.parents:
+        if parent == target:
+            break
+        with suppress(OSError):
+            parent.rmdir()
+
+
+def _is_plain(name: str) -> bool:
+    """Whether a name stays within the folder that it is relative to, on every system."""
+    posix, windows = PurePosixPath(name), PureWindowsPath(name)
+    parts = windows.parts
+    return bool(
+        name and not posix.root and not windows.root and not windows.drive and ".." not in parts
+    )
+
+
+def _files_in(folder: Path) -> list[str]:
+    files = (f for f in folder.rglob("*") if f.is_file())
+    return sorted(f.relative_to(folder).as_posix() for f in files)
+
+
+def _emptied(folder: Path) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True, exist_ok=True)
