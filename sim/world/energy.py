@@ -1,4 +1,7 @@
-"""Signals of the power side: day-ahead prices, reserves, carbon, generation, humidity."""
+"""Signals of the power side: day-ahead prices, reserves, carbon, generation, peaks.
+
+What is recorded counts by its mean over the control step; a peak by its highest interval.
+"""
 
 import math
 from datetime import timedelta
@@ -20,12 +23,13 @@ TILT_DEG: Final = 23.45  # declination of the sun at the solstice
 def day_ahead(scenario: Scenario, t_s: Ints) -> Floats | None:
     """Day-ahead price at each site's zone (step, site) [USD/MWh], NaN where none is known."""
     known: dict[str, Floats] = {}
+    step_s = scenario.horizon.step_s
     for zone, price in scenario.prices.zones.items():
         if isinstance(price, FixedPrice):
             known[zone] = np.full(len(t_s), price.usd_per_mwh)
         elif isinstance(price, ReplayPrice) and price.day_ahead_column is not None:
             series = scenario.recorded[price.day_ahead_series or price.series]
-            known[zone] = series.sample(price.day_ahead_column, t_s + _start(scenario))
+            known[zone] = series.mean(price.day_ahead_column, t_s + _start(scenario), step_s)
     if not any(site.price_zone in known for site in scenario.sites):
         return None
     none = np.full(len(t_s), np.nan)
@@ -39,8 +43,9 @@ def reserve_prices(scenario: Scenario, t_s: Ints) -> Floats | None:
         if isinstance(spec, EconomicProgramme):
             continue
         if isinstance(spec, ReserveProgramme) and spec.series is not None:
-            values = scenario.recorded[spec.series].sample(str(spec.column), t_s + _start(scenario))
-            columns.append(np.maximum(values, 0.0))
+            series = scenario.recorded[spec.series]
+            unix_s, step_s = t_s + _start(scenario), scenario.horizon.step_s
+            columns.append(series.mean(str(spec.column), unix_s, step_s, low=0.0))
         else:
             columns.append(np.full(len(t_s), spec.usd_per_mw_h or 0.0))
     return np.stack(columns, axis=1) if columns else None
@@ -55,7 +60,9 @@ def carbon_intensity(scenario: Scenario, t_s: Ints) -> Floats | None:
         if isinstance(zone, FixedCarbon):
             zones[name] = np.full(len(t_s), zone.kg_per_mwh)
         else:
-            zones[name] = scenario.recorded[zone.series].sample(zone.column, t_s + _start(scenario))
+            series = scenario.recorded[zone.series]
+            unix_s, step_s = t_s + _start(scenario), scenario.horizon.step_s
+            zones[name] = series.mean(zone.column, unix_s, step_s)
     none = np.zeros(len(t_s))
     return np.stack([zones.get(site.carbon_zone or "", none) for site in scenario.sites], axis=1)
 
@@ -68,8 +75,9 @@ def generation(scenario: Scenario, t_s: Ints) -> Floats | None:
     columns = []
     for unit in scenario.generators:
         if unit.series is not None:
-            values = scenario.recorded[unit.series].sample(str(unit.column), t_s + _start(scenario))
-            share = np.clip(values, 0.0, 1.0)
+            series = scenario.recorded[unit.series]
+            unix_s, step_s = t_s + _start(scenario), scenario.horizon.step_s
+            share = series.mean(str(unit.column), unix_s, step_s, low=0.0, high=1.0)
         elif unit.kind == "solar":
             share = clear_sky(sites[unit.site], scenario, t_s)
         else:
@@ -102,14 +110,16 @@ def coincident_peaks(scenario: Scenario, t_s: Ints, step_s: int) -> Peaks | None
     if spec is None:
         return None
     unix_s = t_s + _start(scenario)
-    load_mw = scenario.recorded[spec.series].sample(spec.column, unix_s)
+    load = scenario.recorded[spec.series]
+    load_mw = load.mean(spec.column, unix_s, step_s)
+    highest_mw = load.most(spec.column, unix_s, step_s)
     if spec.forecast_series is not None:
         forecast = scenario.recorded[spec.forecast_series]
-        forecast_mw = forecast.sample(str(spec.forecast_column), unix_s)
+        forecast_mw = forecast.mean(str(spec.forecast_column), unix_s, step_s)
     else:  # yesterday's load at this time of day; on the first day today's level is not known
         lag = SECONDS_PER_DAY // step_s
         forecast_mw = np.concatenate([np.full(lag, load_mw[0]), load_mw])[: len(load_mw)]
-    return find_peaks(spec, load_mw, forecast_mw, scenario.horizon.start_utc, step_s)
+    return find_peaks(spec, load_mw, forecast_mw, scenario.horizon.start_utc, step_s, highest_mw)
 
 
 def case_load(scenario: Scenario, t_s: Ints) -> Floats:
@@ -118,7 +128,7 @@ def case_load(scenario: Scenario, t_s: Ints) -> Floats:
     if grid.load_series is None:
         return np.full(len(t_s), grid.load_fraction)
     series = scenario.recorded[grid.load_series]
-    values = series.sample(str(grid.load_column), t_s + _start(scenario))
+    values = series.mean(str(grid.load_column), t_s + _start(scenario), scenario.horizon.step_s)
     top = float(np.nanmax(series.column(str(grid.load_column))))
     return np.asarray(values / top * grid.load_fraction, dtype=np.float64)
 

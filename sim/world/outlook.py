@@ -23,9 +23,9 @@ class Outlook:
         self.hourly: Floats | None = None
         if day_ahead_usd_per_mwh is not None:
             hours = -(-horizon.seconds // SECONDS_PER_HOUR)
-            step = np.arange(hours) * SECONDS_PER_HOUR // horizon.step_s
             after = np.full((2 * 24, len(sites)), np.nan)
-            self.hourly = np.concatenate([day_ahead_usd_per_mwh[step], after])
+            of_hours = _by_hour(day_ahead_usd_per_mwh, hours, horizon.step_s)
+            self.hourly = np.concatenate([of_hours, after])
         starts = [horizon.start_utc + timedelta(hours=s.offset_h) for s in sites]
         self.local_start = np.array([np.datetime64(s.replace(tzinfo=None), "s") for s in starts])
         midnight = self.local_start.astype("datetime64[D]").astype("datetime64[s]")
@@ -54,3 +54,14 @@ class Outlook:
         end = (now.astype("datetime64[M]") + 1).astype("datetime64[s]")
         left_s = (end - now).astype(np.int64).astype(np.float64)
         return np.asarray(np.where(self.demand_usd_per_mw > 0.0, left_s, 0.0))
+
+
+def _by_hour(usd_per_mwh: Floats, hours: int, step_s: int) -> Floats:
+    """Prices of steps (step, site) as means of hours (hour, site); one that holds stays exact."""
+    if step_s >= SECONDS_PER_HOUR:
+        return usd_per_mwh[np.arange(hours) * SECONDS_PER_HOUR // step_s]
+    parts = SECONDS_PER_HOUR // step_s
+    steps = np.minimum(np.arange(hours * parts), len(usd_per_mwh) - 1)
+    each = usd_per_mwh[steps].reshape(hours, parts, -1)
+    flat = (each == each[:, :1]).all(axis=1)
+    return np.asarray(np.where(flat, each[:, 0], each.mean(axis=1)), dtype=np.float64)

@@ -32,22 +32,31 @@ class Peaks(NamedTuple):
 
 
 def find_peaks(
-    spec: CoincidentPeak, load_mw: Floats, forecast_mw: Floats, start_utc: datetime, step_s: int
+    spec: CoincidentPeak,
+    load_mw: Floats,
+    forecast_mw: Floats,
+    start_utc: datetime,
+    step_s: int,
+    highest_mw: Floats | None = None,
 ) -> Peaks:
-    """Peaks and risks from loads and forecasts (step,) [MW]; local days and months.
+    """Peaks and risks from mean loads and forecasts (step,) [MW]; local days and months.
+
+    `highest_mw` (step,) is the load of the highest metering interval in each step: the step that
+    holds the month's highest is its peak, however low its mean. Default: the means.
 
     Chances are of hours (or of steps, where those are longer), shared out evenly to their steps.
     """
     start = start_utc + timedelta(hours=spec.utc_offset_h)
     seconds = np.datetime64(start.replace(tzinfo=None), "s") + np.arange(len(load_mw)) * step_s
     month = seconds.astype("datetime64[M]")
+    highest_mw = load_mw if highest_mw is None else highest_mw
     counts = np.isin(month.astype(np.int64) % 12 + 1, spec.months)
     peaks, years = [], []
     for this in np.unique(month[counts]):
         steps = np.flatnonzero(month == this)
         days = int(((this + 1).astype("datetime64[D]") - this.astype("datetime64[D]")).astype(int))
         if len(steps) * step_s == days * SECONDS_PER_DAY:
-            peaks.append(int(steps[np.argmax(load_mw[steps])]))
+            peaks.append(int(steps[np.argmax(highest_mw[steps])]))
             years.append(int(this.astype("datetime64[Y]").astype(np.int64)) + 1970)
     hours, hour, size = np.unique(
         seconds.astype("datetime64[h]"), return_inverse=True, return_counts=True

@@ -8,6 +8,7 @@ Calibrated by `experiments/calibrate_prices.py`.
 
 from datetime import datetime, timedelta
 from functools import cache
+from math import gcd
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -89,6 +90,14 @@ class SeasonalJumpPrice:
     def at(self, t_s: Ints) -> Floats:
         """Price (instant,) [USD/MWh]."""
         return np.asarray(self.usd_per_mwh[t_s // SECONDS_PER_HOUR], dtype=np.float64)
+
+    def mean(self, t_s: Ints, step_s: int) -> Floats:
+        """Mean price over steps that begin at multiples of their length (step,) [USD/MWh]."""
+        piece_s = gcd(step_s, SECONDS_PER_HOUR)
+        if piece_s == step_s:
+            return self.at(t_s)
+        within = np.arange(0, step_s, piece_s)
+        return np.asarray(self.at(t_s[:, None] + within).mean(axis=1), dtype=np.float64)
 
 
 def path(

@@ -1,4 +1,8 @@
-"""Signals of the world over the horizon: each is a class with one method, `at(t_s)`."""
+"""Signals of the world over the horizon: what holds at an instant, `at`; what is billed, `mean`.
+
+An energy price, a load, a temperature act through the whole control step: their mean counts. A
+price of bitcoin is one at which somebody trades: it holds at an instant.
+"""
 
 from typing import Final, Protocol
 
@@ -36,6 +40,14 @@ class Signal(Protocol):
         ...
 
 
+class Flow(Protocol):
+    """A value that is billed over an interval: what counts is its mean."""
+
+    def mean(self, t_s: Ints, step_s: int) -> Floats:
+        """Means over `step_s` seconds from the given run seconds on (instant,)."""
+        ...
+
+
 class Constant:
     """A value that never changes."""
 
@@ -45,6 +57,10 @@ class Constant:
     def at(self, t_s: Ints) -> Floats:
         """The value, at every instant."""
         return np.full(len(t_s), self.value)
+
+    def mean(self, t_s: Ints, step_s: int) -> Floats:
+        """The value, over every interval."""
+        return self.at(t_s)
 
 
 class Replay:
@@ -58,6 +74,10 @@ class Replay:
     def at(self, t_s: Ints) -> Floats:
         """The recorded values in force."""
         return self.series.sample(self.column, t_s + self.start_unix_s)
+
+    def mean(self, t_s: Ints, step_s: int) -> Floats:
+        """Time-weighted means of the recorded values."""
+        return self.series.mean(self.column, t_s + self.start_unix_s, step_s)
 
 
 class DiffusionPrice:
@@ -113,7 +133,7 @@ def btc_signal(scenario: Scenario, streams: Streams) -> Signal:
     return DiffusionPrice(price, scenario.horizon.seconds, streams)
 
 
-def price_signal(scenario: Scenario, zone: str, streams: Streams) -> Signal:
+def price_signal(scenario: Scenario, zone: str, streams: Streams) -> Flow:
     """The energy price of a zone [USD/MWh]."""
     price = scenario.prices.zones[zone]
     if isinstance(price, FixedPrice):
@@ -134,14 +154,18 @@ def price_signal(scenario: Scenario, zone: str, streams: Streams) -> Signal:
 
 
 def weather(scenario: Scenario, site: Site, streams: Streams, t_s: Ints) -> tuple[Floats, Floats]:
-    """Ambient temperature and wet bulb of a site (instant,) [C]; one climate shares its luck."""
+    """Ambient temperature and wet bulb of a site (step,) [C]; one climate shares its luck.
+
+    Recorded ones are means over the step, synthetic ones those of its first instant.
+    """
     climate = scenario.weather.climates.get(site.climate)
     if isinstance(climate, ReplayWeather):
         series, start = scenario.recorded[climate.series], _start(scenario)
-        ambient_c = Replay(series, climate.column, start).at(t_s)
+        step_s = scenario.horizon.step_s
+        ambient_c = Replay(series, climate.column, start).mean(t_s, step_s)
         humidity_pct = np.full(len(t_s), climate.relative_humidity_pct)
         if climate.humidity_column is not None:
-            humidity_pct = Replay(series, climate.humidity_column, start).at(t_s)
+            humidity_pct = Replay(series, climate.humidity_column, start).mean(t_s, step_s)
         return ambient_c, wet_bulbs_of(ambient_c, humidity_pct)
     path = SeasonalTemperature(
         load_climates()[climate.climate if climate else site.climate],

@@ -55,7 +55,7 @@ def build_world(scenario: Scenario, streams: Streams) -> World:
     t_s = np.minimum(np.arange(horizon.steps + 1), horizon.steps - 1) * horizon.step_s
     t_s = t_s.astype(np.int64)
     zones = {
-        zone: price_signal(scenario, zone, streams).at(t_s)
+        zone: price_signal(scenario, zone, streams).mean(t_s, horizon.step_s)
         for zone in dict.fromkeys(site.price_zone for site in scenario.sites)
     }
     places: dict[tuple[str, float], tuple[Floats, Floats]] = {}

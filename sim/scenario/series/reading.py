@@ -1,104 +1,20 @@
 """Recorded values: read once, checked once, sampled by integer seconds."""
 
-from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal
+from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet
 
 from sim.scenario.model import SeriesSpec
+from sim.scenario.series.recorded import Seconds, Series, SeriesError
 from sim.units import SECONDS_PER_DAY, SECONDS_PER_HOUR
 
-Seconds = npt.NDArray[np.int64]
-Values = npt.NDArray[np.float64]
-
-TYPICAL_YEAR_HOURS = 8760
-
-
-class SeriesError(ValueError):
-    """A series that cannot be used; the message says which column or row, and why."""
-
-
-@dataclass(frozen=True)
-class Series:
-    """Columns over time.
-
-    `start_s` (row,) are Unix seconds, strictly rising; a row holds from its start to the next
-    row's. Typical years have no calendar: `start_s` are seconds of a year of 365 days.
-    """
-
-    kind: Literal["regular", "events", "typical-year"]
-    start_s: Seconds
-    step_s: int
-    max_gap_s: int
-    utc_offset_s: int
-    table: pa.Table
-
-    @property
-    def end_s(self) -> int:
-        """First instant after the last row [Unix s]."""
-        return int(self.start_s[-1]) + self.step_s
-
-    def span(self) -> str:
-        """First and last instant, as people read them."""
-        return f"{_utc(int(self.start_s[0]))} to {_utc(self.end_s)}"
-
-    def column(self, name: str) -> Values:
-        """A column as numbers (row,); missing values are NaN."""
-        if name not in self.table.column_names:
-            raise SeriesError(f"no column {name!r}; it has {', '.join(self.table.column_names)}")
-        try:
-            values = pc.cast(self.table[name], pa.float64())
-        except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-            raise SeriesError(f"column {name!r} is not a number everywhere: {error}") from None
-        return np.asarray(values.to_numpy(), dtype=np.float64)
-
-    def locate(self, unix_s: Seconds) -> Seconds:
-        """Row in force at each instant; -1 where the series does not reach (with its gap rule)."""
-        if self.kind == "typical-year":
-            return self._locate_typical(unix_s)
-        row = np.searchsorted(self.start_s, unix_s, side="right") - 1
-        if self.kind == "regular":
-            late = unix_s - self.start_s[np.maximum(row, 0)] >= self.step_s + self.max_gap_s
-            row = np.where(late, -1, row)
-        return row.astype(np.int64)
-
-    def sample(self, name: str, unix_s: Seconds) -> Values:
-        """Values in force at each instant; a missing one takes the one before, within max_gap."""
-        values = self.column(name)
-        row = self.locate(unix_s)
-        missing = np.isnan(values)
-        if missing.any():
-            index = np.arange(len(values))
-            held = np.maximum.accumulate(np.where(missing, -1, index))
-            within = (self.start_s - self.start_s[np.maximum(held, 0)]) <= self.max_gap_s
-            held = np.where(within & (held >= 0), held, -1)
-            row = np.where(row >= 0, held[np.maximum(row, 0)], -1)
-        if (row < 0).any():
-            first = int(np.asarray(unix_s)[np.argmax(row < 0)])
-            raise SeriesError(
-                f"column {name!r} has no value at {_utc(first)}; "
-                + (f"the file covers {self.span()}" if self.kind != "typical-year" else "")
-                + f"; gaps of up to {self.max_gap_s / SECONDS_PER_HOUR:g} h are filled (max_gap_h)"
-            )
-        return values[row]
-
-    def _locate_typical(self, unix_s: Seconds) -> Seconds:
-        local = (np.asarray(unix_s) + self.utc_offset_s).astype("datetime64[s]")
-        year = local.astype("datetime64[Y]")
-        day = (local.astype("datetime64[D]") - year.astype("datetime64[D]")).astype(np.int64)
-        leap = ((year + 1).astype("datetime64[D]") - year.astype("datetime64[D]")).astype(
-            np.int64
-        ) == 366
-        day = np.where(leap & (day >= 59), day - 1, day)  # 29 February repeats the 28th
-        second = (local - local.astype("datetime64[D]")).astype(np.int64)
-        return np.asarray(day * 24 + second // SECONDS_PER_HOUR, dtype=np.int64)
+TYPICAL_YEAR_HOURS: Final = 8760
+RUN_ROWS: Final = 12  # assumed: half a day of hours is no accident
 
 
 def read_series(path: Path, spec: SeriesSpec) -> Series:
@@ -119,15 +35,39 @@ def read_series(path: Path, spec: SeriesSpec) -> Series:
         if table.num_rows != TYPICAL_YEAR_HOURS:
             raise SeriesError(f"has {table.num_rows} rows; a typical year has 8760")
         hours = np.arange(TYPICAL_YEAR_HOURS, dtype=np.int64) * SECONDS_PER_HOUR
-        return Series(spec.kind, hours, SECONDS_PER_HOUR, gap_s, offset_s, table)
+        lasting = np.full(TYPICAL_YEAR_HOURS, SECONDS_PER_HOUR, dtype=np.int64)
+        return Series(spec.kind, hours, lasting, gap_s, offset_s, table)
     start_s = _unix_seconds(table, spec)
     back = np.flatnonzero(np.diff(start_s) <= 0)
     if back.size:
         raise SeriesError(
             f"column {spec.time_column!r}: row {int(back[0]) + 3} is not later than the row before"
         )
-    step_s = int(np.median(np.diff(start_s))) if len(start_s) > 1 else SECONDS_PER_DAY
-    return Series(spec.kind, start_s, step_s, gap_s, offset_s, table)
+    return Series(spec.kind, start_s, lengths(start_s), gap_s, offset_s, table)
+
+
+def lengths(start_s: Seconds) -> Seconds:
+    """How long each row lasts [s]: to the next, but for a gap.
+
+    A distance that holds for RUN_ROWS rows or more is a resolution of the file, so that one whose
+    market went from hours to quarters is read as it is; without such a run the shortest is. A row
+    before any other distance lasts as long as those next to it.
+    """
+    if len(start_s) == 1:
+        return np.array([SECONDS_PER_DAY], dtype=np.int64)
+    apart = np.diff(start_s)
+    begins = np.flatnonzero(np.diff(apart, prepend=0))
+    run = np.diff(np.append(begins, len(apart)))
+    known = np.unique(apart[begins[run >= RUN_ROWS]])
+    if not known.size:
+        known = apart.min(keepdims=True)
+    regular = np.isin(apart, known)
+    index = np.arange(len(apart))
+    before = np.maximum.accumulate(np.where(regular, index, -1))
+    after = np.minimum.accumulate(np.where(regular, index, len(apart))[::-1])[::-1]
+    near = np.where(before >= 0, before, np.minimum(after, len(apart) - 1))
+    lasting = apart[near]
+    return np.append(lasting, lasting[-1])
 
 
 def _unix_seconds(table: pa.Table, spec: SeriesSpec) -> Seconds:
@@ -189,7 +129,3 @@ def _hour_ending(day: pa.ChunkedArray, table: pa.Table, name: str) -> pa.Chunked
     start = pc.cast(pc.cast(day, pa.timestamp("s")), pa.int64())
     seconds = pc.add(start, pc.multiply(pc.subtract(hour, 1), SECONDS_PER_HOUR))
     return pc.cast(seconds, pa.timestamp("s"))
-
-
-def _utc(unix_s: int) -> str:
-    return datetime.fromtimestamp(unix_s, UTC).strftime("%Y-%m-%d %H:%M UTC")

@@ -1,0 +1,163 @@
+"""Recorded values over time: what holds at an instant, and what an interval amounts to."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from sim.units import SECONDS_PER_HOUR
+
+Seconds = npt.NDArray[np.int64]
+Values = npt.NDArray[np.float64]
+
+
+class SeriesError(ValueError):
+    """A series that cannot be used; the message says which column or row, and why."""
+
+
+@dataclass(frozen=True)
+class Series:
+    """Columns over time, constant within each interval.
+
+    `start_s` (row,) are Unix seconds, strictly rising; `length_s` (row,) is how long each row
+    lasts. Typical years have no calendar: `start_s` are seconds of a year of 365 days.
+    """
+
+    kind: Literal["regular", "events", "typical-year"]
+    start_s: Seconds
+    length_s: Seconds
+    max_gap_s: int
+    utc_offset_s: int
+    table: pa.Table
+
+    @property
+    def step_s(self) -> int:
+        """How long most rows last [s]."""
+        lengths, counts = np.unique(self.length_s, return_counts=True)
+        return int(lengths[np.argmax(counts)])
+
+    @property
+    def end_s(self) -> int:
+        """First instant after the last row [Unix s]."""
+        return int(self.start_s[-1] + self.length_s[-1])
+
+    def span(self) -> str:
+        """First and last instant, as people read them."""
+        return f"{utc(int(self.start_s[0]))} to {utc(self.end_s)}"
+
+    def column(self, name: str) -> Values:
+        """A column as numbers (row,); missing values are NaN."""
+        if name not in self.table.column_names:
+            raise SeriesError(f"no column {name!r}; it has {', '.join(self.table.column_names)}")
+        try:
+            values = pc.cast(self.table[name], pa.float64())
+        except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+            raise SeriesError(f"column {name!r} is not a number everywhere: {error}") from None
+        return np.asarray(values.to_numpy(), dtype=np.float64)
+
+    def locate(self, unix_s: Seconds) -> Seconds:
+        """Row in force at each instant; -1 where the series does not reach (with its gap rule)."""
+        if self.kind == "typical-year":
+            return self._locate_typical(unix_s)
+        row = np.searchsorted(self.start_s, unix_s, side="right") - 1
+        if self.kind == "regular":
+            last = np.maximum(row, 0)
+            late = unix_s - self.start_s[last] >= self.length_s[last] + self.max_gap_s
+            row = np.where(late, -1, row)
+        return row.astype(np.int64)
+
+    def sample(self, name: str, unix_s: Seconds) -> Values:
+        """Values in force at each instant; a missing one takes the one before, within max_gap."""
+        return self._sampled(name, self.column(name), unix_s)
+
+    def mean(
+        self,
+        name: str,
+        unix_s: Seconds,
+        step_s: int,
+        low: float = -np.inf,
+        high: float = np.inf,
+    ) -> Values:
+        """Time-weighted means over `step_s` seconds from each instant on (instant,).
+
+        Values are cut to `low` and `high` first. Within one row the mean is its value, exactly.
+        """
+        at_s, seconds, first = self._pieces(unix_s, step_s)
+        values = np.clip(self._sampled(name, self.column(name), at_s), low, high)
+        total = np.add.reduceat(values * seconds, first) / step_s
+        alone = np.diff(np.append(first, len(at_s))) == 1
+        return np.where(alone, values[first], total)
+
+    def most(self, name: str, unix_s: Seconds, step_s: int) -> Values:
+        """The highest value within `step_s` seconds from each instant on (instant,)."""
+        at_s, _, first = self._pieces(unix_s, step_s)
+        values = self._sampled(name, self.column(name), at_s)
+        return np.asarray(np.maximum.reduceat(values, first), dtype=np.float64)
+
+    def _sampled(self, name: str, values: Values, unix_s: Seconds) -> Values:
+        row = self.locate(unix_s)
+        missing = np.isnan(values)
+        if missing.any():
+            index = np.arange(len(values))
+            held = np.maximum.accumulate(np.where(missing, -1, index))
+            within = (self.start_s - self.start_s[np.maximum(held, 0)]) <= self.max_gap_s
+            held = np.where(within & (held >= 0), held, -1)
+            row = np.where(row >= 0, held[np.maximum(row, 0)], -1)
+        if (row < 0).any():
+            first = int(np.asarray(unix_s)[np.argmax(row < 0)])
+            raise SeriesError(
+                f"column {name!r} has no value at {utc(first)}; "
+                + (f"the file covers {self.span()}" if self.kind != "typical-year" else "")
+                + f"; gaps of up to {self.max_gap_s / SECONDS_PER_HOUR:g} h are filled (max_gap_h)"
+            )
+        return values[row]
+
+    def _pieces(self, unix_s: Seconds, step_s: int) -> tuple[Seconds, Seconds, Seconds]:
+        """Intervals cut where rows change, and where what a row may fill ends.
+
+        Returns start (piece,) and length (piece,) of each piece [s], and the first piece of each
+        interval (instant,).
+        """
+        begin_s = np.asarray(unix_s, dtype=np.int64)
+        cut_s = self._changes(int(begin_s.min()), int(begin_s.max()) + step_s)
+        low = np.searchsorted(cut_s, begin_s, side="right")
+        count = np.searchsorted(cut_s, begin_s + step_s, side="left") - low + 1
+        first = np.cumsum(count) - count
+        rank = np.arange(int(count.sum())) - np.repeat(first, count)
+        inner = np.repeat(low, count) + rank - 1  # the change that begins the piece
+        whose_s = np.repeat(begin_s, count)
+        at_s = whose_s if not len(cut_s) else np.where(rank > 0, cut_s[inner], whose_s)
+        last = np.append(first[1:], len(at_s)) - 1
+        until_s = np.append(at_s[1:], 0)
+        until_s[last] = begin_s + step_s
+        return at_s, until_s - at_s, first
+
+    def _changes(self, from_s: int, to_s: int) -> Seconds:
+        """Instants within a span at which a row begins or ceases to hold."""
+        if self.kind == "typical-year":
+            first = -((from_s + self.utc_offset_s) // -SECONDS_PER_HOUR) * SECONDS_PER_HOUR
+            return np.arange(first - self.utc_offset_s, to_s, SECONDS_PER_HOUR, dtype=np.int64)
+        changes = self.start_s
+        if self.kind == "regular":
+            changes = np.union1d(changes, self.start_s + self.length_s + self.max_gap_s)
+        return changes[(changes > from_s) & (changes < to_s)]
+
+    def _locate_typical(self, unix_s: Seconds) -> Seconds:
+        local = (np.asarray(unix_s) + self.utc_offset_s).astype("datetime64[s]")
+        year = local.astype("datetime64[Y]")
+        day = (local.astype("datetime64[D]") - year.astype("datetime64[D]")).astype(np.int64)
+        leap = ((year + 1).astype("datetime64[D]") - year.astype("datetime64[D]")).astype(
+            np.int64
+        ) == 366
+        day = np.where(leap & (day >= 59), day - 1, day)  # 29 February repeats the 28th
+        second = (local - local.astype("datetime64[D]")).astype(np.int64)
+        return np.asarray(day * 24 + second // SECONDS_PER_HOUR, dtype=np.int64)
+
+
+def utc(unix_s: int) -> str:
+    """An instant as people read it."""
+    return datetime.fromtimestamp(unix_s, UTC).strftime("%Y-%m-%d %H:%M UTC")
