@@ -1,26 +1,27 @@
-"""Request traces as others publish them: Azure, Mooncake, BurstGPT, or plain columns."""
+"""Request traces as others publish them, in order of arrival and checked row by row."""
 
-import csv
-import gzip
-import io
-import json
-from collections.abc import Callable, Iterator
+import math
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.csv
-import pyarrow.parquet
+import pyarrow.compute as pc
 
-from sim.kernels.arrays import Floats, Ints
+from sim.kernels.arrays import Bools, Floats, Ints
+from sim.serving.layouts import LACKING, LAYOUTS, Layout, layouts
+from sim.serving.trace_files import Column, Columns, TraceError, read_columns
 
-MOONCAKE_BLOCK_TOKENS: Final = 512  # its README: one hash for 512 tokens
-KINDS: Final = (".csv", ".jsonl", ".parquet")
+__all__ = ["MAX_TOKENS", "Trace", "TraceError", "read_trace"]
 
-
-class TraceError(ValueError):
-    """A trace that cannot be read: file, line, column, value and what is allowed."""
+MAX_TOKENS: Final = 1 << 24  # of a prompt or an answer: what the serving kernel counts exactly
+MAX_SPAN_S: Final = 3.2e9  # a hundred years
+NO_SECONDS: Final = 1e11  # since 1970: the year 5138
+EPOCHS: Final = ((1e17, 1e-9), (1e14, 1e-6), (NO_SECONDS, 1e-3))  # from this size on: unit [s]
+SECONDS_BLOCK: Final = 16  # Qwen-Bailian's
+PLAIN_COLUMNS: Final = "a plain file: arrival_s, prompt_tokens, output_tokens"
+BLOCKS: Final = (16, 32, 64, 128, 256, 512, 1024)  # tokens of a hash that are in use
 
 
 class Trace(NamedTuple):
@@ -35,180 +36,243 @@ class Trace(NamedTuple):
     sorted: bool  # False: rows were out of order, and have been sorted
 
 
-class _Format(NamedTuple):
-    arrival: str
-    prompt: str
-    output: str
-    to_s: float  # seconds of one unit of arrival; 0: a date
-    hits: Callable[[list[Any], Ints], Ints] | None = None
-    hit: str = ""
+class _Rows(NamedTuple):
+    """A file's columns, and how a bad value in them is told."""
 
+    file: str
+    columns: Columns
 
-def _prefix_hits(hashes: list[Any], prompt: Ints) -> Ints:
-    """Tokens of each prompt whose blocks were all seen in earlier requests: an endless cache."""
-    seen: set[int] = set()
-    hits = np.zeros(len(prompt), dtype=np.int64)
-    for i, blocks in enumerate(hashes):
-        known = 0
-        for block in blocks:
-            if block not in seen:
-                break
-            known += 1
-        seen.update(blocks)
-        hits[i] = min(known * MOONCAKE_BLOCK_TOKENS, prompt[i])
-    return hits
-
-
-def _given_hits(hits: list[Any], prompt: Ints) -> Ints:
-    return np.minimum(np.array(hits, dtype=np.int64), prompt)
-
-
-FORMATS: Final = {
-    "Azure": _Format("TIMESTAMP", "ContextTokens", "GeneratedTokens", 0.0),
-    "Mooncake": _Format(
-        "timestamp", "input_length", "output_length", 1e-3, _prefix_hits, "hash_ids"
-    ),
-    "BurstGPT": _Format("Timestamp", "Request tokens", "Response tokens", 1.0),
-    "plain": _Format("arrival_s", "prompt_tokens", "output_tokens", 1.0, _given_hits, "hit_tokens"),
-}
+    def fail(self, i: int, column: str, value: object, allowed: str) -> TraceError:
+        shown = repr(value) if len(repr(value)) <= 60 else repr(value)[:57] + "…"
+        title = self.columns.titles[column]
+        return TraceError(f"{self.file}: {self.columns.place(i)}, {title} = {shown}: {allowed}")
 
 
 def read_trace(path: str | Path) -> Trace:
-    """Read a trace from CSV, JSONL (each also gzipped) or Parquet; columns tell its format.
+    """Read a trace from CSV, JSONL, JSON (each also gzipped) or Parquet; columns tell its layout.
+
+    Rows are put in order of arrival before hits are counted. A prompt's hits are the tokens of its
+    leading blocks that were all in earlier requests: an endless cache.
 
     Raises:
         TraceError: for a file that is none of these, unknown columns, or a bad row, which is named
             by its line (Parquet: row).
     """
     file = Path(path)
-    name = file.name.removesuffix(".gz")
-    kind = next((k for k in KINDS if name.endswith(k)), None)
-    if kind is None:
-        raise TraceError(f"{file.name}: must end with {', '.join(KINDS)}, text also with .gz")
-    try:
-        columns = _columns(file, kind)
-    except (OSError, EOFError, UnicodeDecodeError, pa.ArrowException) as error:
-        raise TraceError(f"{file.name}: {error}") from None
-    found = [n for n, f in FORMATS.items() if {f.arrival, f.prompt, f.output} <= set(columns)]
-    if not found:
-        known = "; ".join(f"{n}: {f.arrival}, {f.prompt}, {f.output}" for n, f in FORMATS.items())
-        raise TraceError(f"{file.name}: columns {', '.join(columns)}; recognised are {known}")
-    shape = FORMATS[found[0]]
-    where = "row" if kind == ".parquet" else "line"
-    first = 2 if kind == ".csv" else 1
-
-    def fail(i: int, column: str, value: object, allowed: str) -> TraceError:
-        return TraceError(f"{file.name}: {where} {i + first}, {column} = {value!r}: {allowed}")
-
-    if not columns[shape.arrival]:
+    columns = read_columns(file)
+    rows = _Rows(file.name, columns)
+    layout, (arrival_at, prompt_at, output_at) = _layout(rows)
+    if not len(columns.of[arrival_at]):
         raise TraceError(f"{file.name}: has no request")
-    arrival = _instants(columns[shape.arrival], shape, fail)
-    prompt, output = (
-        _tokens(columns[c], c, least, fail) for c, least in ((shape.prompt, 1), (shape.output, 0))
-    )
-    hits: Ints | None = None
-    if shape.hits is not None and shape.hit in columns:
-        hits = shape.hits(columns[shape.hit], prompt)
+    for name in (prompt_at, output_at):
+        if len(columns.of[name]) != len(columns.of[arrival_at]):
+            lengths = f"{len(columns.of[name])} values of {columns.titles[name]}"
+            raise TraceError(f"{file.name}: {lengths}; must be {len(columns.of[arrival_at])}")
+    prompt = _tokens(rows, prompt_at, 1)
+    output = _tokens(rows, output_at, 0)
+    hashes = layout.hashes and _hashes(rows, layout.hashes)
+    block = _block(rows, layout, hashes, prompt) if hashes else 0
+    arrival = _instants(rows, arrival_at, layout, block)
     kept = output > 0
-    order = np.flatnonzero(kept)[np.argsort(arrival[kept], kind="stable")]
-    if not len(order):
+    if not kept.any():
         raise TraceError(f"{file.name}: no request has output tokens")
+    order = np.argsort(arrival, kind="stable")
+    hits: Ints | None = None
+    if hashes:
+        hits = _prefix_hits(hashes, prompt, order, block)
+    elif given := next((name for name in layout.hits if name in columns.of), None):
+        hits = np.minimum(_tokens(rows, given, 0), prompt)
+    order = order[kept[order]]
     return Trace(
         arrival_s=arrival[order] - arrival[order[0]],
         prompt_tokens=prompt[order],
         output_tokens=output[order],
         hit_tokens=None if hits is None else hits[order],
-        format=found[0],
+        format=layout.name,
         dropped=int((~kept).sum()),
         sorted=bool((np.diff(arrival[kept]) >= 0).all()),
     )
 
 
-Fail = Callable[[int, str, object, str], TraceError]
+def _layout(rows: _Rows) -> tuple[Layout, tuple[str, str, str]]:
+    there = rows.columns.of
+    for layout in LAYOUTS:
+        found = layout.columns(there)
+        if found is not None:
+            return layout, found
+    for mark, lack in LACKING.items():
+        if mark in rows.columns.titles:
+            raise TraceError(f"{rows.file}: {lack}; write {PLAIN_COLUMNS}")
+    titles = [rows.columns.titles[name] for name in there]
+    shown = ", ".join(f"{title[:60]}" for title in titles[:20]) + (", …" if titles[20:] else "")
+    raise TraceError(f"{rows.file}: columns {shown}; recognised are {layouts()}")
 
 
-def _columns(file: Path, kind: str) -> dict[str, list[Any]]:
-    """All columns; rows of JSONL that lack a key have None."""
-    if kind == ".parquet":
-        table = pyarrow.parquet.read_table(file)
-        return {name: table[name].to_pylist() for name in table.column_names}
-    raw = file.read_bytes()
-    text = gzip.decompress(raw).decode() if file.suffix == ".gz" else raw.decode()
-    if kind == ".csv":
-        rows = list(csv.reader(io.StringIO(text)))
-        header = rows[0] if rows else []
-        body = [row for row in rows[1:] if row]
-        for i, row in enumerate(body):
-            if len(row) != len(header):
-                found = f"{len(row)} columns, the header has {len(header)}"
-                raise TraceError(f"{file.name}: line {i + 2}: {found}")
-        return (
-            dict(zip(header, map(list, zip(*body, strict=True)), strict=True))
-            if body
-            else {name: [] for name in header}
-        )
-    return _json_columns(file.name, text)
-
-
-def _json_columns(name: str, text: str) -> dict[str, list[Any]]:
-    rows: list[dict[str, Any]] = []
-    for i, line in enumerate(text.splitlines()):
-        if not line.strip():
-            continue
+def _numbers(column: Column) -> tuple[Floats, Bools]:
+    """Values as numbers, and which of them are numbers at all."""
+    if isinstance(column, pa.ChunkedArray):
+        if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
+            return _texts(column)
+        if pa.types.is_integer(column.type) or pa.types.is_floating(column.type):
+            known = np.asarray(pc.is_valid(column).to_numpy())
+            found = np.asarray(column.cast(pa.float64(), safe=False).to_numpy())
+            return np.where(known, found, np.nan), known
+        column = column.to_pylist()
+    right = np.array([type(value) in (int, float) for value in column], dtype=np.bool_)
+    found = np.full(len(column), np.nan)
+    for i in np.flatnonzero(right):
         try:
-            row = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise TraceError(f"{name}: line {i + 1}: {error.msg}: {line[:60]!r}") from None
-        if not isinstance(row, dict):
-            raise TraceError(f"{name}: line {i + 1}: must be an object, not {line[:60]!r}")
-        rows.append(row)
-    keys = list(dict.fromkeys(key for row in rows for key in row))
-    return {key: [row.get(key) for row in rows] for key in keys}
+            found[i] = column[i]
+        except OverflowError:
+            found[i] = math.inf
+    return found, right
 
 
-def _instants(values: list[Any], shape: _Format, fail: Fail) -> Floats:
-    """Arrivals [s]: numbers in the format's unit, or dates (100 ns in the Azure traces)."""
-    dates = shape.to_s == 0.0
-
-    def convert(some: list[Any]) -> Floats:
-        if dates:
-            since = np.array(some, dtype="datetime64[ns]") - np.datetime64("2000-01-01")
-            return np.asarray(since.astype(np.float64) * 1e-9)
-        return np.array(some, dtype=np.float64) * shape.to_s
-
-    seconds = _converted(values, convert)
-    for i in [] if seconds is not None else range(len(values)):
-        if _converted(values[i : i + 1], convert) is None:
-            allowed = "a date and time" if dates else "a finite number"
-            raise fail(i, shape.arrival, values[i], f"must be {allowed}")
-    assert seconds is not None
-    return seconds
+def _texts(column: pa.ChunkedArray) -> tuple[Floats, Bools]:
+    """Numbers of a sheet, blanks around them allowed."""
+    bare = pc.utf8_trim_whitespace(column)
+    plain_number = pc.match_substring_regex(bare, r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$")
+    right = np.asarray(pc.fill_null(plain_number, False).to_numpy())
+    signless = pc.replace_substring_regex(bare, r"^\+", "")
+    masked = pc.if_else(plain_number, signless, pa.scalar(None, pa.string()))
+    found = np.asarray(masked.cast(pa.float64()).to_numpy())
+    return found.astype(np.float64), right
 
 
-def _tokens(values: list[Any], column: str, least: int, fail: Fail) -> Ints:
-    def convert(some: list[Any]) -> Floats:
-        numbers = np.array(some, dtype=np.float64)
-        return np.where((numbers >= least) & (numbers == np.floor(numbers)), numbers, np.nan)
-
-    tokens = _converted(values, convert)
-    for i in [] if tokens is not None else range(len(values)):
-        if _converted(values[i : i + 1], convert) is None:
-            allowed = f"must be a whole number of tokens, at least {least}"
-            raise fail(i, column, values[i], allowed)
-    assert tokens is not None
-    return tokens.astype(np.int64)
+def _value(column: Column, i: int) -> Any:
+    value = column[i]
+    return value.as_py() if isinstance(value, pa.Scalar) else value
 
 
-def _converted(values: list[Any], convert: Callable[[list[Any]], Floats]) -> Floats | None:
-    """All values at once; None when one of them makes no sense."""
+def _tokens(rows: _Rows, name: str, least: int) -> Ints:
+    column = rows.columns.of[name]
+    found, right = _numbers(column)
+    with np.errstate(invalid="ignore"):
+        right = right & (found >= least) & (found <= MAX_TOKENS) & (found == np.floor(found))
+    if not right.all():
+        i = int(np.argmin(right))
+        allowed = f"must be a whole number of tokens, at least {least}, at most {MAX_TOKENS:,}"
+        raise rows.fail(i, name, _value(column, i), allowed)
+    return found.astype(np.int64)
+
+
+def _instants(rows: _Rows, name: str, layout: Layout, block: int) -> Floats:
+    """Arrivals [s]: numbers in the layout's unit, or dates (100 ns in the Azure traces)."""
+    column = rows.columns.of[name]
+    given, right = _numbers(column)
+    allowed = "must be a finite number"
+    if right[0]:
+        found = given * _unit_s(rows, name, layout, block, given)
+    else:
+        found, right = _dates(column)
+        allowed = "must be a date and time, or in all rows a finite number"
+    right = right & np.isfinite(found)
+    if not right.all():
+        i = int(np.argmin(right))
+        raise rows.fail(i, name, _value(column, i), allowed)
+    if found.max() - found.min() > MAX_SPAN_S:
+        i = int(np.argmax(found))
+        raise rows.fail(i, name, _value(column, i), "is more than 100 years after the first")
+    return found
+
+
+def _unit_s(rows: _Rows, name: str, layout: Layout, block: int, given: Floats) -> float:
+    """Seconds of one unit of arrival; refused where the numbers cannot be in the layout's unit."""
+    first = float(given[0])
+    if layout.whole:
+        if block == SECONDS_BLOCK:  # Mooncake's columns, but Qwen-Bailian's blocks and seconds
+            return 1.0
+        fraction = np.isfinite(given) & (given != np.floor(given))
+        if fraction.any():
+            i = int(np.argmax(fraction))
+            allowed = f"must be whole milliseconds; seconds are read as {PLAIN_COLUMNS}"
+            raise rows.fail(i, name, _value(rows.columns.of[name], i), allowed)
+    elif first >= NO_SECONDS:
+        if not layout.epoch:
+            allowed = f"cannot be seconds; must be below {NO_SECONDS:g}"
+            raise rows.fail(0, name, _value(rows.columns.of[name], 0), allowed)
+        return next(unit_s for least, unit_s in EPOCHS if first >= least)
+    return layout.unit_s
+
+
+def _dates(column: Column) -> tuple[Floats, Bools]:
+    """Instants [s] since 2000, of dates without any zone or all with one."""
+    if isinstance(column, pa.ChunkedArray) and pa.types.is_timestamp(column.type):
+        texts = column
+    else:
+        values = column.to_pylist() if isinstance(column, pa.ChunkedArray) else column
+        texts = pa.chunked_array([pa.array([v if isinstance(v, str) else None for v in values])])
+        if not pa.types.is_string(texts.type):
+            return np.full(len(values), np.nan), np.zeros(len(values), dtype=np.bool_)
+    wanted = [pa.timestamp("ns"), pa.timestamp("ns", "UTC")]
+    for kind in wanted:
+        if (found := _cast(texts, kind)) is not None:
+            since = found.cast(pa.int64()).to_numpy() - 946_684_800_000_000_000
+            known = np.asarray(pc.is_valid(found).to_numpy())
+            return np.asarray(since * 1e-9), known
+    right = [any(_cast(texts.slice(i, 1), kind) is not None for kind in wanted)
+             for i in range(len(texts))]  # fmt: skip
+    if all(right):  # some with a zone, some without: the first that is not as the first row
+        kind = next(kind for kind in wanted if _cast(texts.slice(0, 1), kind) is not None)
+        right = [_cast(texts.slice(i, 1), kind) is not None for i in range(len(texts))]
+    return np.zeros(len(texts)), np.array(right, dtype=np.bool_)
+
+
+def _cast(texts: pa.ChunkedArray, kind: pa.DataType) -> pa.ChunkedArray | None:
     try:
-        found = convert(values)
-    except (TypeError, ValueError):
+        return texts.cast(kind)
+    except pa.ArrowException:
         return None
-    return found if np.isfinite(found).all() else None
+
+
+def _hashes(rows: _Rows, name: str) -> list[list[Any]]:
+    """Hashes of the blocks of each prompt; [] where the file has no such column."""
+    column = rows.columns.of.get(name)
+    if column is None:
+        return []
+    values = column.to_pylist() if isinstance(column, pa.ChunkedArray) else column
+    if all(value is None for value in values):
+        return []
+    for i, value in enumerate(values):
+        if not isinstance(value, list):
+            raise rows.fail(i, name, value, "must be a list of numbers, one for each block")
+        for one in value:
+            if type(one) is not int and type(one) is not str:
+                raise rows.fail(i, name, value, "must be a list of whole numbers or texts")
+    return values
+
+
+def _block(rows: _Rows, layout: Layout, hashes: list[list[Any]], prompt: Ints) -> int:
+    """Tokens of a hash: as published, or what fits all rows; or whole blocks alone are hashed."""
+    count = np.array([len(one) for one in hashes])
+    for block in (layout.block_tokens, *BLOCKS):
+        if (count == -(-prompt // block)).all():
+            return block
+    block = layout.block_tokens
+    if (count == prompt // block).all():
+        return block
+    i = int(np.argmax(count != -(-prompt // block)))
+    allowed = f"{count[i]} hashes for {prompt[i]} tokens: must be {-(-prompt[i] // block)}, one "
+    allowed += f"for {block} tokens (or in all rows for {', '.join(map(str, BLOCKS))})"
+    raise rows.fail(i, layout.hashes, hashes[i], allowed)
+
+
+def _prefix_hits(hashes: list[list[Any]], prompt: Ints, order: Ints, block: int) -> Ints:
+    """Tokens of each prompt whose blocks were all seen in earlier requests: an endless cache."""
+    seen: set[Any] = set()
+    hits = np.zeros(len(prompt), dtype=np.int64)
+    for i in order:
+        blocks = hashes[i]
+        known = 0
+        for one in blocks:
+            if one not in seen:
+                break
+            known += 1
+        seen.update(blocks)
+        hits[i] = min(known * block, prompt[i])
+    return hits
 
 
 def formats() -> Iterator[str]:
-    """The formats with their columns, for help texts."""
-    for name, f in FORMATS.items():
-        yield f"{name} ({f.arrival}, {f.prompt}, {f.output})"
+    """The layouts with their columns, for help texts."""
+    yield from layouts().split("; ")

@@ -1,0 +1,216 @@
+"""The columns of a trace's file, whatever kind of file it is."""
+
+import gzip
+import io
+import json
+import zlib
+from pathlib import Path
+from typing import Any, BinaryIO, Final, NamedTuple, TypeAlias, cast
+
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet
+
+KINDS: Final = (".csv", ".jsonl", ".json", ".parquet")
+MAX_TEXT_BYTES: Final = 1_000_000_000  # unpacked: BurstGPT has 0.2 billion
+MAX_JSON_BYTES: Final = 300_000_000  # unpacked: as objects some ten times that in memory
+MAX_ROWS: Final = 50_000_000
+_BLOCK_BYTES: Final = 1 << 24  # a row of CSV may be as long
+_SEPARATORS: Final = (",", ";", "\t")
+
+Column: TypeAlias = pa.ChunkedArray | list[Any]
+
+
+class TraceError(ValueError):
+    """A trace that cannot be read: file, line, column, value and what is allowed."""
+
+
+class Columns(NamedTuple):
+    """The columns of a file by their plain names, and what its rows are called in messages."""
+
+    of: dict[str, Column]
+    titles: dict[str, str]  # as the file writes them
+    lines: list[int] | None  # the line of each row; None: first + index
+    where: str  # line or row
+    first: int
+
+    def place(self, i: int) -> str:
+        """Where row i stands."""
+        return f"{self.where} {self.lines[i] if self.lines is not None else i + self.first}"
+
+
+def plain(title: str) -> str:
+    """A column's name as layouts know it: without case, quotes, and with _ for blanks."""
+    return "_".join(title.strip().strip('"').casefold().split())
+
+
+def read_columns(file: Path) -> Columns:
+    """All columns of a file.
+
+    Raises:
+        TraceError: for a file of another kind, one that is too large, or one that is broken.
+    """
+    name = file.name.removesuffix(".gz")
+    kind = next((k for k in KINDS if name.lower().endswith(k)), None)
+    if kind is None:
+        raise TraceError(f"{file.name}: must end with {', '.join(KINDS)}, text also with .gz")
+    try:
+        if kind == ".parquet":
+            return _parquet(file)
+        most = MAX_TEXT_BYTES if kind == ".csv" else MAX_JSON_BYTES
+        raw = _utf8(_unpacked(file, most))
+        return _csv(file.name, raw) if kind == ".csv" else _json(file.name, raw, kind)
+    except (OSError, EOFError, zlib.error, pa.ArrowException) as error:
+        raise TraceError(f"{file.name}: cannot be read: {error}") from None
+
+
+def _unpacked(file: Path, most: int) -> bytes:
+    """The text of a file, also gzipped; never more than `most` bytes of it."""
+    parts: list[bytes] = []
+    left = most
+    with file.open("rb") as raw:
+        stream = cast(BinaryIO, gzip.GzipFile(fileobj=raw)) if file.suffix == ".gz" else raw
+        while part := stream.read(1 << 24):
+            left -= len(part)
+            if left < 0:
+                raise TraceError(f"{file.name}: must be at most {most:,} bytes of text, unpacked")
+            parts.append(part)
+    return b"".join(parts)
+
+
+def _utf8(raw: bytes) -> bytes:
+    """The same text as UTF-8 without a byte order mark, its lines ended by \\n."""
+    if raw[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        raw = raw.decode("utf-16", errors="replace").encode()
+    raw = raw.removeprefix(b"\xef\xbb\xbf")
+    if not raw.isascii():
+        try:
+            raw.decode()
+        except UnicodeDecodeError:
+            raw = raw.decode("cp1252", errors="replace").encode()
+    return raw.replace(b"\r\n", b"\n").replace(b"\r", b"\n") if b"\r" in raw else raw
+
+
+def _csv(name: str, raw: bytes) -> Columns:
+    raw = raw.lstrip(b"\n")
+    if raw.count(b"\n") > MAX_ROWS:
+        raise TraceError(f"{name}: must be at most {MAX_ROWS:,} rows")
+    header = raw[: raw.find(b"\n") if b"\n" in raw else len(raw)].decode(errors="replace")
+    if len(header) > _BLOCK_BYTES or b"\x00" in raw[:_BLOCK_BYTES]:
+        raise TraceError(f"{name}: is no CSV text")
+    separator = max(_SEPARATORS, key=header.count)
+    titles = [title.strip().strip('"') for title in header.split(separator)]
+    _distinct(name, titles)
+    if not header.strip() or not raw[len(header.encode()) :].strip(b"\n "):
+        return Columns({plain(t): [] for t in titles}, {plain(t): t for t in titles}, None, "", 0)
+    exact = b'"' not in raw and b"\n\n" not in raw  # a row is a line
+    where = "line" if exact else "row"
+    wrong: list[Any] = []
+
+    def bad(row: Any) -> str:
+        wrong.append(row)
+        return "error"
+
+    try:
+        table = pyarrow.csv.read_csv(
+            io.BytesIO(raw),
+            read_options=pyarrow.csv.ReadOptions(
+                use_threads=False, block_size=_BLOCK_BYTES, column_names=titles, skip_rows=1
+            ),
+            parse_options=pyarrow.csv.ParseOptions(
+                delimiter=separator, newlines_in_values=not exact, invalid_row_handler=bad
+            ),
+            convert_options=pyarrow.csv.ConvertOptions(
+                column_types={title: pa.string() for title in titles}
+            ),
+        )
+    except pa.ArrowException as error:
+        if wrong:
+            row = wrong[0]
+            at = f"{where} {row.number}" if row.number is not None else "a row"
+            found = f"{row.actual_columns} columns, the header has {row.expected_columns}"
+            raise TraceError(f"{name}: {at}: {found}") from None
+        raise TraceError(f"{name}: is no CSV text: {error}") from None
+    return Columns(
+        {plain(title): table[title] for title in titles},
+        {plain(title): title for title in titles},
+        None,
+        where,
+        2,
+    )
+
+
+def _distinct(name: str, titles: list[str]) -> None:
+    seen: set[str] = set()
+    for title in titles:
+        if plain(title) in seen:
+            raise TraceError(f"{name}: column {title!r:.80} more than once; names must differ")
+        seen.add(plain(title))
+
+
+def _parquet(file: Path) -> Columns:
+    opened = pyarrow.parquet.ParquetFile(file)
+    if opened.metadata.num_rows > MAX_ROWS:
+        rows = f"{opened.metadata.num_rows:,} rows"
+        raise TraceError(f"{file.name}: {rows}; must be at most {MAX_ROWS:,}")
+    sizes = (opened.metadata.row_group(i).total_byte_size for i in range(opened.num_row_groups))
+    if sum(sizes) > MAX_TEXT_BYTES:
+        raise TraceError(f"{file.name}: must be at most {MAX_TEXT_BYTES:,} bytes, unpacked")
+    table = opened.read()
+    _distinct(file.name, table.column_names)
+    of = {plain(title): table[title] for title in table.column_names}
+    return Columns(of, {plain(title): title for title in table.column_names}, None, "row", 1)
+
+
+def _json(name: str, raw: bytes, kind: str) -> Columns:
+    text = raw.decode()
+    if kind == ".json":
+        whole = _parsed(name, text, "")
+        if isinstance(whole, dict) and any(isinstance(value, list) for value in whole.values()):
+            return _arrays(name, whole)
+        rows = whole if isinstance(whole, list) else [whole]
+        return _objects(name, list(enumerate(rows, 1)), "row")
+    lines = [(i, line) for i, line in enumerate(text.split("\n"), 1) if line.strip()]
+    return _objects(name, [(i, _parsed(name, line, f"line {i}: ")) for i, line in lines], "line")
+
+
+def _parsed(name: str, text: str, at: str) -> Any:
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        raise TraceError(f"{name}: {at}{error.msg}: {text[:60]!r}") from None
+    except ValueError:  # Python's own bound on digits
+        raise TraceError(f"{name}: {at}a number has too many digits: {text[:60]!r}") from None
+    except RecursionError:
+        raise TraceError(f"{name}: {at}is nested too deeply: {text[:60]!r}") from None
+
+
+def _arrays(name: str, whole: dict[str, Any]) -> Columns:
+    """An object of arrays, one value for each request: what vLLM's benchmark saves."""
+    of = {plain(key): value for key, value in whole.items() if isinstance(value, list)}
+    return Columns(of, {plain(key): key for key in whole}, None, "entry", 0)
+
+
+def _objects(name: str, rows: list[tuple[int, Any]], where: str) -> Columns:
+    """Columns of objects, inner ones with a dot; rows that lack a key have None."""
+    flat: list[dict[str, Any]] = []
+    for i, row in rows:
+        if not isinstance(row, dict):
+            raise TraceError(f"{name}: {where} {i}: must be an object, not {str(row)[:60]!r}")
+        flat.append(_flat(row))
+    titles = dict.fromkeys(key for row in flat for key in row)
+    if len(titles) > 1000:
+        raise TraceError(f"{name}: {len(titles)} different keys; must be at most 1000")
+    _distinct(name, list(titles))
+    of: dict[str, Column] = {plain(key): [row.get(key) for row in flat] for key in titles}
+    return Columns(of, {plain(key): key for key in titles}, [i for i, _ in rows], where, 1)
+
+
+def _flat(row: dict[str, Any], prefix: str = "", depth: int = 0) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, value in row.items():
+        if isinstance(value, dict) and depth < 3:
+            found |= _flat(value, f"{prefix}{key}.", depth + 1)
+        else:
+            found[f"{prefix}{key}"] = value
+    return found
