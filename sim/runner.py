@@ -10,7 +10,7 @@ import sim.results.kpis_serving  # noqa: F401
 from sim.engine import Engine
 from sim.kernels.arrays import ENERGY_USD
 from sim.policies import BUILTIN
-from sim.policy import Policy, load_policy
+from sim.policy import Policy, load_policy, refuse_code
 from sim.results.kpis import Totals, evaluate
 from sim.results.result import RunResult
 from sim.scenario.scenario import Scenario
@@ -22,6 +22,8 @@ def run(
     seed: int = 1,
     progress: Callable[[int], None] | None = None,
     keep_requests: bool = False,
+    *,
+    allow_code: bool = False,
 ) -> RunResult:
     """Run a scenario once.
 
@@ -31,11 +33,14 @@ def run(
         seed: the luck; the same for every policy.
         progress: called with the day's number once a simulated day.
         keep_requests: the table `requests` has a row for each instead of histograms.
+        allow_code: the scenario itself may name code as its policy.
 
     Raises:
         PolicyError: if the policy cannot be loaded, or a decision makes no sense.
     """
     name, parameters = policy_of(scenario, policy)
+    if policy is None:
+        refuse_code(name, BUILTIN, allowed=allow_code)
     decider = (
         load_policy(name, parameters, BUILTIN)
         if policy is None or isinstance(policy, str)

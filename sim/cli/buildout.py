@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from sim.cli.app import app
-from sim.cli.inputs import Force, Json, experiment_file, told
+from sim.cli.inputs import AllowCode, AllowPath, Force, Json, experiment_file, told
 from sim.cli.studies import Workers, _cores
 from sim.cli.words import WRONG_INPUT, cell_progress, fail, say, say_json
 
@@ -18,6 +18,8 @@ def buildout(
     workers: Workers = None,
     out: Annotated[Path | None, typer.Option(help="Result folder.")] = None,
     force: Force = False,
+    allow_code: AllowCode = False,
+    allow_path: AllowPath = False,
     as_json: Json = False,
 ) -> None:
     """How many containers at which sites under a budget: a plan, judged on held-out seeds."""
@@ -33,7 +35,7 @@ def buildout(
         from sim.studies.buildout import document, lines, save
         from sim.studies.buildout_question import read_buildout
 
-        asked = read_buildout(file)
+        asked = read_buildout(file, allow_code=allow_code, allow_path=allow_path)
         cell = sha256_of(
             question=asked.question.model_dump(mode="json"), scenario=asked.scenario.sha256()
         )

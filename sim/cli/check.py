@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from sim.cli.app import app
-from sim.cli.inputs import Json, Sets, experiment_file, load_scenario, told
+from sim.cli.inputs import AllowCode, AllowPath, Json, Sets, experiment_file, load_scenario, told
 from sim.cli.words import WRONG_INPUT, fail, say_json
 
 
@@ -14,19 +14,29 @@ from sim.cli.words import WRONG_INPUT, fail, say_json
 def check(
     scenario: Annotated[str, typer.Argument(help="A scenario folder, or an experiment file.")],
     set_: Sets = None,
+    allow_code: AllowCode = False,
+    allow_path: AllowPath = False,
     as_json: Json = False,
 ) -> None:
-    """Every problem of a scenario, or of an experiment with all its scenarios, at once."""
+    """Every problem of a scenario, or of an experiment with all its scenarios, at once.
+
+    Code that a file names is never run here: --allow-code only lets it be named.
+    """
     experiment = experiment_file(scenario)
     if experiment is not None:
-        check_experiment(experiment, bool(set_), as_json)
+        if set_:
+            fail(WRONG_INPUT, "--set: an experiment says its changes itself, in [changes]")
+        check_experiment(experiment, allow_code, allow_path, as_json)
         return
     with told():
-        loaded = load_scenario(scenario, set_, None)
+        loaded = load_scenario(scenario, set_, None, allow_path)
         from sim.policies import BUILTIN
-        from sim.policy import load_policy
+        from sim.policy import load_policy, refuse_code
 
-        load_policy(loaded.policy.name, loaded.policy.parameters, BUILTIN)
+        chosen = loaded.policy
+        refuse_code(chosen.name, BUILTIN, allowed=allow_code)
+        if chosen.name in BUILTIN or ":" not in chosen.name:
+            load_policy(chosen.name, chosen.parameters, BUILTIN)
     sites, groups = len(loaded.sites), len(loaded.asics) + len(loaded.gpus)
     if as_json:
         say_json({"scenario": loaded.name, "problems": [], "sha256": loaded.sha256()})
@@ -35,14 +45,12 @@ def check(
               f"{loaded.horizon.days:g} days in steps of {loaded.horizon.step_s} s")  # fmt: skip
 
 
-def check_experiment(file: Path, changed: bool, as_json: bool) -> None:
-    """Load every scenario and policy that an experiment leads to."""
-    if changed:
-        fail(WRONG_INPUT, "--set: an experiment says its changes itself, in [changes]")
+def check_experiment(file: Path, allow_code: bool, allow_path: bool, as_json: bool) -> None:
+    """Load every scenario that an experiment leads to, and the built-in policies."""
     with told():
         from sim.studies.plan import plan
 
-        planned = plan(file)
+        planned = plan(file, allow_code=allow_code, allow_path=allow_path, run_code=False)
     counts = {"scenarios": len(planned.resolved), "cells": planned.cells}
     if as_json:
         say_json({"experiment": planned.name, "problems": [], **counts})

@@ -19,6 +19,12 @@ Sets = Annotated[
     list[str] | None,
     typer.Option("--set", help="KEY=VALUE, e.g. horizon.days=7 or sites.alpha.power_limit_mw=20"),
 ]
+AllowCode = Annotated[
+    bool, typer.Option("--allow-code", help="A file may name code as its policy: it will run.")
+]
+AllowPath = Annotated[
+    bool, typer.Option("--allow-path", help="A file may name files outside of its folder.")
+]
 Force = Annotated[bool, typer.Option("--force", help="Replace the result of another cell.")]
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
 
@@ -32,7 +38,9 @@ def experiment_file(name: str) -> Path | None:
     return shipped if shipped.is_file() and not path.exists() else None
 
 
-def load_scenario(scenario: str, sets: list[str] | None, days: float | None) -> Any:
+def load_scenario(
+    scenario: str, sets: list[str] | None, days: float | None, allow_path: bool = False
+) -> Any:
     """A scenario by folder or shipped name, with changes. Exits with 2 where they make no sense."""
     from sim.scenario import load
 
@@ -47,7 +55,12 @@ def load_scenario(scenario: str, sets: list[str] | None, days: float | None) -> 
         overrides[key] = value_of(value)
     if days is not None:
         overrides["horizon.days"] = days
-    return load(path, overrides)
+    return load(path, overrides, allow_path=allow_path)
+
+
+def decider(policy: str | None, scenario: Any, allow_code: bool) -> str | None:
+    """The policy of the command line; with `--allow-code` also the one that a scenario names."""
+    return scenario.policy.name if policy is None and allow_code else policy
 
 
 def value_of(text: str) -> Any:

@@ -6,7 +6,17 @@ from typing import Annotated
 import typer
 
 from sim.cli.app import app
-from sim.cli.inputs import Force, Json, ScenarioArgument, Sets, load_scenario, told
+from sim.cli.inputs import (
+    AllowCode,
+    AllowPath,
+    Force,
+    Json,
+    ScenarioArgument,
+    Sets,
+    decider,
+    load_scenario,
+    told,
+)
 from sim.cli.words import WRONG_INPUT, fail, say, say_json
 
 
@@ -27,11 +37,13 @@ def tornado(
     workers: Annotated[int, typer.Option(min=1, help="Runs at the same time.")] = 1,
     out: Annotated[Path | None, typer.Option(help="Folder.")] = None,
     force: Force = False,
+    allow_code: AllowCode = False,
+    allow_path: AllowPath = False,
     as_json: Json = False,
 ) -> None:
     """How far a KPI moves with each factor of [what_if]: a table and tornado.png."""
     with told():
-        loaded = load_scenario(scenario, set_, days)
+        loaded = load_scenario(scenario, set_, days, allow_path)
         import pyarrow.parquet as pq
 
         from sim.report.tornado import draw_tornado
@@ -41,6 +53,7 @@ def tornado(
         from sim.studies.tornado import tornado as study
 
         chosen = tuple(factor) if factor else None
+        policy = decider(policy, loaded, allow_code)
         who = policy or loaded.policy.name
         cell = sha256_of(
             scenario=loaded.sha256(), policy=who, seed=seed, kpi=kpi, change=change, factors=chosen

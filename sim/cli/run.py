@@ -8,7 +8,17 @@ from typing import Annotated, Any
 import typer
 
 from sim.cli.app import app
-from sim.cli.inputs import Force, Json, ScenarioArgument, Sets, load_scenario, told
+from sim.cli.inputs import (
+    AllowCode,
+    AllowPath,
+    Force,
+    Json,
+    ScenarioArgument,
+    Sets,
+    decider,
+    load_scenario,
+    told,
+)
 from sim.cli.words import FAILED, WRONG_INPUT, fail, kpi_table, progress, say, say_json, say_table
 
 
@@ -26,6 +36,8 @@ def run(
     ] = "histogram",
     out: Annotated[Path | None, typer.Option(help="Result folder.")] = None,
     force: Force = False,
+    allow_code: AllowCode = False,
+    allow_path: AllowPath = False,
     as_json: Json = False,
 ) -> None:
     """Run a scenario once: the KPI table and the result folder."""
@@ -33,7 +45,7 @@ def run(
         fail(WRONG_INPUT, f"--requests {requests!r}: allowed: all, histogram")
     began = time.perf_counter()
     with told():
-        loaded = load_scenario(scenario, set_, days)
+        loaded = load_scenario(scenario, set_, days, allow_path)
         if requests == "all" and loaded.demand.fidelity == "fluid":
             what = "a fluid has no single requests; add --set demand.fidelity=exact"
             fail(WRONG_INPUT, f"--requests all: {what}")
@@ -44,6 +56,7 @@ def run(
 
         loaded_s = time.perf_counter() - began
         keep_requests = requests == "all"
+        policy = decider(policy, loaded, allow_code)
         name, parameters = policy_of(loaded, policy)
         cell = cell_of(loaded, name, parameters, seed, keep_requests)
         stem = f"{loaded.name}-{name.replace(':', '-')}-{seed}"
@@ -98,11 +111,12 @@ def bound(
     set_: Sets = None,
     out: Annotated[Path | None, typer.Option(help="Folder: bound.json, worth.parquet.")] = None,
     force: Force = False,
+    allow_path: AllowPath = False,
     as_json: Json = False,
 ) -> None:
     """The most gross margin that any policy could have earned, and what limits were worth."""
     with told():
-        loaded = load_scenario(scenario, set_, days)
+        loaded = load_scenario(scenario, set_, days, allow_path)
         from sim.results.folder import claim
         from sim.results.provenance import sha256_of
         from sim.studies.bound import BoundError

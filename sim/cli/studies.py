@@ -8,7 +8,17 @@ from typing import Annotated, Any
 import typer
 
 from sim.cli.app import app
-from sim.cli.inputs import Force, Json, ScenarioArgument, Sets, experiment_file, load_scenario, told
+from sim.cli.inputs import (
+    AllowCode,
+    AllowPath,
+    Force,
+    Json,
+    ScenarioArgument,
+    Sets,
+    experiment_file,
+    load_scenario,
+    told,
+)
 from sim.cli.words import FAILED, WRONG_INPUT, cell_progress, fail, say, say_json
 
 Workers = Annotated[
@@ -28,6 +38,8 @@ def sweep(
     resume: Annotated[bool, typer.Option(help="Redo only what is unfinished.")] = False,
     out: Annotated[Path | None, typer.Option(help="Result folder.")] = None,
     force: Force = False,
+    allow_code: AllowCode = False,
+    allow_path: AllowPath = False,
     as_json: Json = False,
 ) -> None:
     """All cells of an experiment, on local processes or on a running Dask cluster."""
@@ -41,7 +53,7 @@ def sweep(
         from sim.studies.summary import document, lines, summarise
         from sim.studies.sweep import sweep as run_sweep
 
-        planned = plan(file)
+        planned = plan(file, allow_code=allow_code, allow_path=allow_path)
         asked = planned.experiment
 
         def summary_of(cells: Any) -> Any:
@@ -103,12 +115,13 @@ def compare(
     scheduler: Scheduler = None,
     out: Annotated[Path | None, typer.Option(help="Result folder.")] = None,
     force: Force = False,
+    allow_path: AllowPath = False,
     as_json: Json = False,
 ) -> None:
     """The same luck for every policy: paired differences with intervals, and regret."""
     began = time.perf_counter()
     with told():
-        loaded = load_scenario(scenario, set_, None)
+        loaded = load_scenario(scenario, set_, None, allow_path)
         from sim.report.comparison import draw_comparison
         from sim.results.folder import DamagedError, claim, free_name
         from sim.studies.compare import CLAIRVOYANT, bound_exists, question_of

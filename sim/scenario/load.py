@@ -5,7 +5,7 @@ import hashlib
 import os
 import tomllib
 from collections.abc import Mapping, Sequence
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from typing import Any, Final, NamedTuple
 
 from pydantic import ValidationError
@@ -14,6 +14,7 @@ from sim.grid.matpower import Case, CaseError, read_case
 from sim.scenario.checks import check
 from sim.scenario.deals import Lease
 from sim.scenario.demand import Tenant
+from sim.scenario.paths import base_reaches_out, reaches_out
 from sim.scenario.problems import Problem, ScenarioError, from_validation, shown, suggest
 from sim.scenario.quantity import Table
 from sim.scenario.rows import (
@@ -45,7 +46,7 @@ SHEETS: Final[dict[str, type[Table]]] = {
     "grid_links": GridLink,
 }
 DATA_VARIABLE: Final = "HASHWATT_DATA"
-_GIVE_DATA: Final = f"say --set data_dir=FOLDER or set the environment variable {DATA_VARIABLE}"
+GIVE_DATA: Final = f"say --set data_dir=FOLDER or set the environment variable {DATA_VARIABLE}"
 
 Row = dict[str, str]
 
@@ -55,13 +56,42 @@ class _Sources(NamedTuple):
 
     tables: dict[str, Any]
     sheets: dict[str, tuple[str, list[Row]]]
+    folders: tuple[Path, ...] = ()  # the scenario's and those of its bases
 
 
-def load(path: str | Path, overrides: Mapping[str, Any] | None = None) -> Scenario:
+class _Places(NamedTuple):
+    """Where files that a scenario names are looked for, and where they may lie."""
+
+    folder: Path
+    data: str | None
+    roots: tuple[Path, ...]
+    anywhere: bool
+
+    def find(self, name: str) -> Path:
+        """A file of the scenario's folder, or of the data folder."""
+        if name.startswith("{data_dir}"):
+            return Path(name.replace("{data_dir}", str(self.data)))
+        return self.folder / name
+
+    def refusal(self, name: str) -> str:
+        """Why a file may not be read; "" if it may."""
+        users_own = name.startswith("{data_dir}/") and ".." not in PureWindowsPath(name).parts
+        if self.anywhere or users_own:
+            return ""
+        return reaches_out(name, self.find(name), self.roots)
+
+
+def load(
+    path: str | Path,
+    overrides: Mapping[str, Any] | None = None,
+    *,
+    allow_path: bool = False,
+) -> Scenario:
     """Load a scenario folder.
 
     `overrides` change single values: `{"horizon.days": 7, "sites.alpha.power_limit_mw": 20}`; a
     key that begins with the name of a sheet addresses a row by the site's name (`*`: every row).
+    With `allow_path` the scenario may name files anywhere (see `sim.scenario.paths`).
 
     Raises:
         ScenarioError: with every problem found, each with file, key or row, value, and what is
@@ -71,12 +101,17 @@ def load(path: str | Path, overrides: Mapping[str, Any] | None = None) -> Scenar
     if folder.name == TOML:
         folder = folder.parent
     problems: list[Problem] = []
-    sources = _read(folder, problems, seen=())
+    sources = _read(folder, problems, (), allow_path)
+    given = sources.tables.get("data_dir")
+    if isinstance(given, str) and not allow_path and not {"data_dir"} & set(overrides or ()):
+        refusal = reaches_out(given, Path(given), sources.folders)
+        if refusal:
+            problems.append(Problem(TOML, "data_dir", shown(given), f"{refusal}; {GIVE_DATA}"))
     if not problems:
         _override(sources, dict(overrides or {}), problems)
     if problems:
         raise ScenarioError(str(path), problems)
-    return _assembled(str(path), folder, sources, problems)
+    return _assembled(str(path), folder, sources, problems, allow_path)
 
 
 def assemble(
@@ -96,10 +131,13 @@ def assemble(
         )
         for sheet in SHEETS
     }
-    return _assembled(name, Path(), _Sources({"name": name, **tables}, rows), [])
+    sources = _Sources({"name": name, **tables}, rows)
+    return _assembled(name, Path(), sources, [], anywhere=True)
 
 
-def _assembled(path: str, folder: Path, sources: _Sources, problems: list[Problem]) -> Scenario:
+def _assembled(
+    path: str, folder: Path, sources: _Sources, problems: list[Problem], anywhere: bool
+) -> Scenario:
     content: dict[str, Any] = {}
     try:
         tables = ScenarioFile.model_validate(sources.tables)
@@ -113,17 +151,18 @@ def _assembled(path: str, folder: Path, sources: _Sources, problems: list[Proble
         if len(problems) > known:
             broken.add(sheet)
     if "series" in content:
-        content |= _recorded(folder, content["series"], content["data_dir"], problems)
+        data = content["data_dir"] or os.environ.get(DATA_VARIABLE)
+        roots = (*sources.folders, *([Path(data)] if data else []))
+        places = _Places(folder, data, roots, anywhere)
+        content |= _recorded(places, content["series"], problems)
         traces = content["demand"].traces
-        content["traces"] = _traces(folder, traces, content["data_dir"], problems)
+        content["traces"] = _traces(places, traces, problems)
         for name, spec in traces.items():
             if name in content["traces"]:
-                content["recorded_sha256"][f"trace {name}"] = _digest(
-                    _path(folder, spec.file, content["data_dir"])
-                )
-        content |= _case(folder, content["grid"].case, content["data_dir"], problems)
+                content["recorded_sha256"][f"trace {name}"] = _digest(places.find(spec.file))
+        content |= _case(places, content["grid"].case, problems)
         if content["case"] is not None:
-            case = _path(folder, content["grid"].case, content["data_dir"])
+            case = places.find(content["grid"].case)
             content["recorded_sha256"]["grid case"] = _digest(case)
     if "horizon" in content:
         content["name"] = content["name"] or folder.resolve().name
@@ -153,13 +192,18 @@ def _moved(scenario: Scenario) -> tuple[MovedGroup, ...]:
     )
 
 
-def _read(folder: Path, problems: list[Problem], seen: tuple[Path, ...]) -> _Sources:
+def _read(
+    folder: Path, problems: list[Problem], seen: tuple[Path, ...], anywhere: bool
+) -> _Sources:
     """Read a folder on top of its base."""
     empty = _Sources({}, {sheet: (f"{sheet}.csv", []) for sheet in SHEETS})
     file = folder / TOML
     if not file.is_file():
         what = "no such folder" if not folder.is_dir() else f"no {TOML} in this folder"
         problems.append(Problem(str(folder), "", "", what))
+        return empty
+    if not anywhere and (refusal := reaches_out(TOML, file, [folder])):
+        problems.append(Problem(TOML, "", "", refusal))
         return empty
     if folder.resolve() in seen:
         problems.append(Problem(str(file), "base", "", "the scenario is its own base"))
@@ -172,15 +216,23 @@ def _read(folder: Path, problems: list[Problem], seen: tuple[Path, ...]) -> _Sou
     base = tables.get("base")
     below = empty
     if isinstance(base, str):
-        below = _read(folder / base, problems, (*seen, folder.resolve()))
+        refusal = "" if anywhere else base_reaches_out(base, folder / base, folder)
+        if refusal:
+            problems.append(Problem(TOML, "base", shown(base), refusal))
+            return empty
+        below = _read(folder / base, problems, (*seen, folder.resolve()), anywhere)
         _rebase(below.tables, folder / base, folder)
     sheets = dict(below.sheets)
     for sheet, model in SHEETS.items():
         if (folder / f"{sheet}.csv").is_file():
+            own = folder / f"{sheet}.csv"
+            if not anywhere and (refusal := reaches_out(own.name, own, [folder])):
+                problems.append(Problem(own.name, "", "", refusal))
+                continue
             sheets[sheet] = (f"{sheet}.csv", _read_rows(folder / f"{sheet}.csv", model, problems))
     if not seen and not sheets["sites"][1] and not problems:
         problems.append(Problem("sites.csv", "", "", "is missing or has no row; a site is needed"))
-    return _Sources(_merged(below.tables, tables), sheets)
+    return _Sources(_merged(below.tables, tables), sheets, (folder, *below.folders))
 
 
 def _rebase(tables: dict[str, Any], origin: Path, folder: Path) -> None:
@@ -281,22 +333,23 @@ def _override_cell(sheet: tuple[str, list[Row]], parts: list[str], value: object
     )
 
 
-def _recorded(
-    folder: Path, specs: dict[str, Any], data_dir: str | None, problems: list[Problem]
-) -> dict[str, Any]:
+def _recorded(places: _Places, specs: dict[str, Any], problems: list[Problem]) -> dict[str, Any]:
     """Read the series; a data folder that is missing is reported once."""
-    data = data_dir or os.environ.get(DATA_VARIABLE)
+    data = places.data
     recorded: dict[str, Series] = {}
     hashes: dict[str, str] = {}
     users = [name for name, spec in specs.items() if spec.file.startswith("{data_dir}")]
     if users and (not data or not Path(data).is_dir()):
         given = f"{data!r} is not a folder" if data else "no data folder is given"
-        what = f"{given}; {len(users)} series need it ({', '.join(users)}): {_GIVE_DATA}"
+        what = f"{given}; {len(users)} series need it ({', '.join(users)}): {GIVE_DATA}"
         problems.append(Problem(TOML, "data_dir", "", what))
         return {"recorded": recorded, "recorded_sha256": hashes}
     for name, spec in specs.items():
-        file = _path(folder, spec.file, data)
+        file = places.find(spec.file)
         where = f"series.{name}"
+        if refusal := places.refusal(spec.file):
+            problems.append(Problem(TOML, f"{where}.file", shown(spec.file), refusal))
+            continue
         if not file.is_file():
             problems.append(Problem(TOML, f"{where}.file", shown(spec.file), "no such file"))
             continue
@@ -308,14 +361,15 @@ def _recorded(
     return {"recorded": recorded, "recorded_sha256": hashes}
 
 
-def _traces(
-    folder: Path, specs: dict[str, Any], data_dir: str | None, problems: list[Problem]
-) -> dict[str, Trace]:
+def _traces(places: _Places, specs: dict[str, Any], problems: list[Problem]) -> dict[str, Trace]:
     """Read the recorded request traces."""
-    data = data_dir or os.environ.get(DATA_VARIABLE)
+    data = places.data
     found: dict[str, Trace] = {}
     for name, spec in specs.items():
-        file, where = _path(folder, spec.file, data), f"demand.traces.{name}.file"
+        file, where = places.find(spec.file), f"demand.traces.{name}.file"
+        if refusal := places.refusal(spec.file):
+            problems.append(Problem(TOML, where, shown(spec.file), refusal))
+            continue
         if not file.is_file():
             hint = "no such file" + (f"; data_dir is {data!r}" if "{data_dir}" in spec.file else "")
             problems.append(Problem(TOML, where, shown(spec.file), hint))
@@ -327,19 +381,20 @@ def _traces(
     return found
 
 
-def _case(
-    folder: Path, name: str | None, data_dir: str | None, problems: list[Problem]
-) -> dict[str, Case | None]:
+def _case(places: _Places, name: str | None, problems: list[Problem]) -> dict[str, Case | None]:
     """Read the MATPOWER case."""
     if name is None:
         return {"case": None}
-    data = data_dir or os.environ.get(DATA_VARIABLE)
-    file = _path(folder, name, data)
+    data = places.data
+    file = places.find(name)
     where, given = "grid.case", shown(name)
+    if refusal := places.refusal(name):
+        problems.append(Problem(TOML, where, given, refusal))
+        return {"case": None}
     if not file.is_file():
         hint = "no such file"
         if "{data_dir}" in name:
-            hint = f"no such file: {file}" if data else f"no data folder is given; {_GIVE_DATA}"
+            hint = f"no such file: {file}" if data else f"no data folder is given; {GIVE_DATA}"
         problems.append(Problem(TOML, where, given, hint))
         return {"case": None}
     try:
@@ -349,14 +404,6 @@ def _case(
     except (OSError, UnicodeDecodeError) as error:
         problems.append(Problem(TOML, where, given, f"is not a MATPOWER file: {error}"))
     return {"case": None}
-
-
-def _path(folder: Path, name: str, data_dir: str | None) -> Path:
-    """A file of the scenario's folder, or of the data folder."""
-    if name.startswith("{data_dir}"):
-        data = data_dir or os.environ.get(DATA_VARIABLE)
-        return Path(name.replace("{data_dir}", str(data)))
-    return folder / name
 
 
 def _digest(file: Path) -> str:

@@ -8,7 +8,7 @@ from typing import Any, Final, Literal, NamedTuple
 from pydantic import ValidationError, model_validator
 
 from sim.policies import BUILTIN
-from sim.policy import PolicyError, load_policy
+from sim.policy import PolicyError, load_policy, refuse_code
 from sim.scenario import Scenario, load
 from sim.scenario.problems import (
     Problem,
@@ -143,7 +143,7 @@ class Asked(NamedTuple):
     parameters: dict[str, Any]
 
 
-def read_buildout(path: str | Path) -> Asked:
+def read_buildout(path: str | Path, *, allow_code: bool = False, allow_path: bool = False) -> Asked:
     """A build-out file and its scenario.
 
     Raises:
@@ -171,10 +171,17 @@ def read_buildout(path: str | Path) -> Asked:
         )
         problem = Problem(file.name, "scenario", shown(question.scenario), what)
         raise ScenarioError(str(path), [problem])
-    return asked(question, load(folder, question.changes), file.stem)
+    scenario = load(folder, question.changes, allow_path=allow_path)
+    return asked(question, scenario, file.stem, allow_code=allow_code)
 
 
-def asked(question: BuildoutQuestion, scenario: Scenario, name: str = "build-out") -> Asked:
+def asked(
+    question: BuildoutQuestion,
+    scenario: Scenario,
+    name: str = "build-out",
+    *,
+    allow_code: bool = False,
+) -> Asked:
     """A question about a scenario that is at hand; its own `scenario` and `changes` are not read.
 
     Raises:
@@ -184,6 +191,7 @@ def asked(question: BuildoutQuestion, scenario: Scenario, name: str = "build-out
     choice = PolicyChoice(name=question.policy or scenario.policy.name)
     policy, parameters = chosen(scenario, choice)
     try:
+        refuse_code(policy, BUILTIN, "policy", allowed=allow_code)
         load_policy(policy, parameters, BUILTIN)
     except PolicyError as error:
         problems.append(Problem(f"{name}.toml", "policy", "", str(error)))

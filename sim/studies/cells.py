@@ -33,10 +33,11 @@ class Recipe:
     sha256: str
     path: str = field(compare=False)
     changes: dict[str, Any] = field(compare=False)
+    allow_path: bool = field(default=False, compare=False)
 
     def load(self) -> Scenario:
         """The scenario. Raises ValueError if its files have changed since the study began."""
-        scenario = load(self.path, self.changes)
+        scenario = load(self.path, self.changes, allow_path=self.allow_path)
         if scenario.sha256() != self.sha256:
             raise ValueError(f"{self.path}: files have changed since the study began")
         return scenario

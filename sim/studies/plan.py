@@ -5,9 +5,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from sim.policy import PolicyError
+from sim.policies import BUILTIN
+from sim.policy import PolicyError, refuse_code
 from sim.scenario import Scenario, ScenarioError, load
-from sim.scenario.problems import Problem
+from sim.scenario.load import GIVE_DATA
+from sim.scenario.problems import Problem, shown
 from sim.studies.cells import Cell, Recipe
 from sim.studies.design import Point, points_of
 from sim.studies.experiment import Experiment, PolicyChoice, read_experiment
@@ -32,11 +34,19 @@ class Plan(NamedTuple):
     @property
     def cells(self) -> int:
         """Number of distinct cells: rows that resolve to the same run share one."""
-        return len({row.cell.key for row in self.rows})
+        return len({row.cell.asked for row in self.rows})
 
 
-def plan(path: str | Path) -> Plan:
+def plan(
+    path: str | Path, *, allow_code: bool = False, allow_path: bool = False, run_code: bool = True
+) -> Plan:
     """Read an experiment and load every distinct scenario that it leads to.
+
+    Args:
+        path: the file.
+        allow_code: the experiment and its scenarios may name code as policies.
+        allow_path: they may name files anywhere.
+        run_code: import and make what is allowed; without, only built-in policies are tried.
 
     Raises:
         ScenarioError: with every problem of the file, its scenarios and its policies.
@@ -49,16 +59,22 @@ def plan(path: str | Path) -> Plan:
     rows: list[Row] = []
     for point in points:
         try:
-            scenario = load(folder, point.changes)
+            if "data_dir" in point.changes and not allow_path:
+                what = f"a file may not say where the data lie; {GIVE_DATA}, or say --allow-path"
+                problems.add(Problem(file.name, "data_dir", shown(point.changes["data_dir"]), what))
+                break
+            scenario = load(folder, point.changes, allow_path=allow_path)
         except ScenarioError as error:
             problems.of_point(point, error)
             continue
-        recipe = Recipe(scenario.sha256(), str(folder.resolve()), point.changes)
+        recipe = Recipe(scenario.sha256(), str(folder.resolve()), point.changes, allow_path)
         resolved.setdefault(recipe.sha256, json.dumps(scenario.resolved(), sort_keys=True))
         rows += _rows(experiment, point, scenario, recipe)
     for cell in {(c.policy, repr(c.parameters)): c for c in (row.cell for row in rows)}.values():
         try:
-            cell.decider()
+            refuse_code(cell.policy, BUILTIN, "policies", allowed=allow_code)
+            if run_code or cell.policy in BUILTIN:
+                cell.decider()
         except PolicyError as error:
             problems.add(Problem(file.name, "policies", "", str(error)))
     if problems.found:

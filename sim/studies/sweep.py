@@ -62,6 +62,8 @@ def sweep(
     progress: Progress | None = None,
     *,
     force: bool = False,
+    allow_code: bool = False,
+    allow_path: bool = False,
     drawings: Sequence[Draw] = (),
 ) -> Sweep:
     """Run all cells of an experiment file.
@@ -75,6 +77,8 @@ def sweep(
             code and the same versions of libraries.
         progress: called with the numbers of cells ended and of all cells.
         force: run all cells anew, or use the folder of another experiment. Its cells stay.
+        allow_code: the experiment may name code as policies.
+        allow_path: its scenarios may name files anywhere.
         drawings: called with the table of cells and a folder to draw into.
 
     Raises:
@@ -83,7 +87,11 @@ def sweep(
         FolderBusyError: if another process writes into the folder.
         ExecutorError: if the cluster cannot be reached.
     """
-    planned = experiment if isinstance(experiment, Plan) else plan(experiment)
+    planned = (
+        experiment
+        if isinstance(experiment, Plan)
+        else plan(experiment, allow_code=allow_code, allow_path=allow_path)
+    )
     folder = Path(out) if out is not None else Path("runs") / planned.name
     cells = [row.cell for row in planned.rows]
     asked = sha256_of(name=planned.name, cells=[cell.asked for cell in cells])

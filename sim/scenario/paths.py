@@ -1,0 +1,33 @@
+"""Which files a scenario may name: its own, those of its base, and those of the data folder.
+
+A scenario is data and may come from anybody. What it names is read only where it lies, links
+followed, in the scenario's own folder, in that of a scenario it builds on, or in the data folder
+that the user has given. A base is a folder within the scenario's own, beside it (the folder that
+holds both counts), or one of the shipped scenarios. Everything else needs the user's word.
+"""
+
+from collections.abc import Iterable
+from pathlib import Path, PureWindowsPath
+from typing import Final
+
+SHIPPED: Final = Path(__file__).parents[2] / "configs"
+ALLOW: Final = "say --allow-path (in Python: allow_path=True) if it may"
+
+
+def reaches_out(name: str, file: Path, roots: Iterable[Path]) -> str:
+    """Why a file may not be read; "" if it lies within one of the roots, links followed."""
+    drive = PureWindowsPath(name).drive
+    if drive.startswith("\\\\") or name.startswith(("//", "\\\\")):
+        return f"names another machine; {ALLOW}"  # which a mere look would ask for it
+    try:
+        real = file.resolve()
+        within = any(real.is_relative_to(root.resolve()) for root in roots)
+    except (OSError, ValueError, RuntimeError):  # a character that no path has, a loop of links
+        return "is not a path"
+    return "" if within else f"lies outside the scenario's folder and the data folder; {ALLOW}"
+
+
+def base_reaches_out(name: str, base: Path, folder: Path) -> str:
+    """Why a base may not be read; "" if it lies within `folder`, beside it, or is shipped."""
+    found = reaches_out(name, base, (folder, folder.resolve().parent, SHIPPED))
+    return found.replace("the scenario's folder and the data folder", "the folder that holds both")
