@@ -2,8 +2,9 @@
 
 A scenario is data and may come from anybody. What it names is read only where it lies, links
 followed, in the scenario's own folder, in that of a scenario it builds on, or in the data folder
-that the user has given. A base is a folder within the scenario's own, beside it (the folder that
-holds both counts), or one of the shipped scenarios. Everything else needs the user's word.
+that the user has given. A base is one of the shipped scenarios, or below the folder that holds the
+scenario's own or the one above that: scenarios can stand beside each other and in groups.
+Everything else needs the user's word.
 """
 
 from collections.abc import Iterable
@@ -28,6 +29,7 @@ def reaches_out(name: str, file: Path, roots: Iterable[Path]) -> str:
 
 
 def base_reaches_out(name: str, base: Path, folder: Path) -> str:
-    """Why a base may not be read; "" if it lies within `folder`, beside it, or is shipped."""
-    found = reaches_out(name, base, (folder, folder.resolve().parent, SHIPPED))
-    return found.replace("the scenario's folder and the data folder", "the folder that holds both")
+    """Why a base may not be read; "" if it lies near `folder`, or is shipped."""
+    near = [f for f in folder.resolve().parents[:2] if f != Path(f.anchor)]
+    found = reaches_out(name, base, (folder, *near, SHIPPED))
+    return found.replace("the scenario's folder and the data folder", "the folders around this one")

@@ -239,7 +239,7 @@ def test_the_command(tmp_path: Path) -> None:
     (out / "manifest.json").unlink()
     refused = runner.invoke(app, command)
     assert refused.exit_code == 2
-    assert "is not the folder of a comparison" in refused.stderr
+    assert "is not a result folder" in refused.stderr
     for wrong, words in (
         (["compare", "tiny", "--policy", "static"], "needs two or more"),
         (["compare", "tiny", "--policy", "static", "--policy", "best"], "allowed: gpu-first, look"),

@@ -89,7 +89,8 @@ def test_what_is_kept(write: Write, tmp_path: Path, keep: str, tables: set[str])
 def test_a_failed_cell_is_reported_and_stops_nothing(write: Write, tmp_path: Path) -> None:
     file = write('policies = ["static", "tests.studies.test_sweep:Weak"]\nseeds = 2', AXES)
     out = tmp_path / "out"
-    ended = runner.invoke(app, ["sweep", str(file), "--out", str(out), "--workers", "1", "--json"])
+    command = ["sweep", str(file), "--out", str(out), "--workers", "1", "--json", "--allow-code"]
+    ended = runner.invoke(app, command)
     assert ended.exit_code == 1, ended.output
     failures = json.loads(ended.stdout)["failures"]
     assert [(f["limit"], f["policy"], f["error"]) for f in failures] == [
@@ -102,7 +103,7 @@ def test_a_failed_cell_is_reported_and_stops_nothing(write: Write, tmp_path: Pat
     assert json.loads((out / "manifest.json").read_text())["status"] == "failed"
     statuses = sim.open_results(out).query("SELECT status, count(*) AS n FROM cells GROUP BY ALL")
     assert {r["status"]: r["n"] for r in statuses.to_pylist()} == {"done": 12, "failed": 4}
-    assert sim.sweep(file, out, resume=True).reused == 12
+    assert sim.sweep(file, out, resume=True, allow_code=True).reused == 12
 
 
 def test_the_command_refuses_to_begin_where_something_lies(write: Write, tmp_path: Path) -> None:
