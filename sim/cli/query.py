@@ -6,33 +6,47 @@ from typing import Annotated
 import typer
 
 from sim.cli.app import app
-from sim.cli.inputs import Json
-from sim.cli.words import WRONG_INPUT, fail, say_json, say_table
+from sim.cli.inputs import Force, Json
+from sim.cli.words import FAILED, WRONG_INPUT, fail, say, say_json, say_table
 
 
 @app.command()
 def query(
     arguments: Annotated[list[str], typer.Argument(help='DIR [DIR …] "SQL"')],
+    out: Annotated[
+        Path | None, typer.Option(help="FILE.csv, FILE.parquet or FILE.xlsx for the answer.")
+    ] = None,
+    force: Force = False,
     as_json: Json = False,
 ) -> None:
     """SQL (DuckDB) over result folders: sites, fleet, ledger, events, kpis; of studies, cells."""
     if len(arguments) < 2:
         fail(WRONG_INPUT, 'query: write at least one folder and a statement: DIR "SELECT …"')
     import duckdb
+    import pyarrow as pa
 
+    from sim.results.export import ExportError, export
+    from sim.results.folder import DamagedError
     from sim.results.store import connect
 
     *folders, sql = arguments
     try:
         connection = connect([Path(f) for f in folders], sql)
-        cursor = connection.execute(sql)
-        names = [column[0] for column in cursor.description or []]
-        rows = [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
-    except FileNotFoundError as error:
+        relation = connection.sql(sql)
+        if out is not None:
+            export(relation.to_arrow_table() if relation else pa.table({}), out, force=force)
+        names = relation.columns if relation is not None else []
+        found = relation.fetchall() if relation is not None and out is None else []
+        rows = [dict(zip(names, row, strict=True)) for row in found]
+    except (FileNotFoundError, FileExistsError, DamagedError, ExportError) as error:
         fail(WRONG_INPUT, f"query: {error}")
+    except OSError as error:
+        fail(FAILED, f"query: {error}")
     except duckdb.Error as error:
         fail(WRONG_INPUT, f"query: {str(error).strip()}")
-    if as_json:
+    if out is not None:
+        say(f"written: {out}")
+    elif as_json:
         say_json(rows)
     else:
         say_table("", rows)

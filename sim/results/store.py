@@ -22,7 +22,10 @@ LAST_BEFORE_KPIS: Final = "scenario_sha256"  # the columns of cells.parquet afte
 
 
 def connect(folders: list[Path], sql: str | None = None) -> duckdb.DuckDBPyConnection:
-    """A DuckDB connection with views `sites`, `fleet`, `ledger`, `events`, `cells` and `kpis`.
+    """A DuckDB connection with tables `sites`, `fleet`, `ledger`, `events`, `cells` and `kpis`.
+
+    They are read into memory, and then the connection sees no file any more, neither to read nor to
+    write, nor any setting: what stands in SQL cannot reach beyond the results.
 
     Runs with serving nodes add `tenants`, `serving` and `requests`. Each row carries `run`, the
     name of its folder; a row of a study's cell also `cell`, the key in the table `cells`, where
@@ -31,6 +34,7 @@ def connect(folders: list[Path], sql: str | None = None) -> duckdb.DuckDBPyConne
 
     Raises:
         FileNotFoundError: for a folder that is neither a complete result nor a study with cells.
+        DamagedError: for one whose files do not hold what they should.
     """
     found = [Results(folder) for folder in folders]
     connection = duckdb.connect()
@@ -40,7 +44,14 @@ def connect(folders: list[Path], sql: str | None = None) -> duckdb.DuckDBPyConne
         parts = [part for results in found if (part := results.select(table))]
         if parts:
             union = " UNION ALL BY NAME ".join(f"({part})" for part in parts)
-            connection.execute(f"CREATE VIEW {table} AS {union}")
+            try:
+                connection.execute(f"CREATE TABLE {table} AS {union}")
+            except (duckdb.IOException, duckdb.InvalidInputException) as error:
+                told = " ".join(str(error).split())
+                where = ", ".join(str(results.folder) for results in found)
+                raise DamagedError(f"{where}: table {table} is damaged: {told}") from None
+    connection.execute("SET enable_external_access = false")
+    connection.execute("SET lock_configuration = true")
     return connection
 
 

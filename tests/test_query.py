@@ -1,0 +1,111 @@
+"""SQL sees the results and nothing else; answers go out as harmless files."""
+
+import csv
+import json
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from typer.testing import CliRunner
+
+from sim.cli import app
+from sim.results.export import export
+
+runner = CliRunner()
+
+
+@pytest.fixture
+def result(tmp_path: Path) -> Path:
+    """What a run leaves, as far as SQL looks at it."""
+    folder = tmp_path / "a [1] *"
+    folder.mkdir()
+    head = {"status": "complete", "policy": "static", "seed": 1, "scenario_sha256": "0"}
+    (folder / "manifest.json").write_text(json.dumps(head))
+    (folder / "kpis.json").write_text('{"pue": 1.1, "odd \\" name": null}')
+    pq.write_table(pa.table({"site": ["=1+1", "b"], "mw": [-1.5, 2.0]}), folder / "sites.parquet")
+    return folder
+
+
+def test_results_are_found_whatever_their_folder_is_called(result: Path) -> None:
+    sql = "SELECT run, sum(mw) AS mw FROM sites GROUP BY 1"
+    done = runner.invoke(app, ["query", str(result), sql, "--json"])
+    assert json.loads(done.stdout) == [{"run": "a [1] *", "mw": 0.5}]
+    done = runner.invoke(app, ["query", str(result), "SELECT pue FROM cells", "--json"])
+    assert json.loads(done.stdout) == [{"pue": 1.1}]
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT * FROM read_text('{secret}')",
+        "SELECT * FROM read_csv('{secret}'), sites",
+        "SELECT * FROM '{secret}'",
+        "SELECT * FROM glob('{folder}/*')",
+        "COPY sites TO '{folder}/sites.parquet'",
+        "COPY sites TO '{folder}/new.csv'",
+        "ATTACH '{folder}/new.db'",
+        "EXPORT DATABASE '{folder}/new'",
+        "SET enable_external_access = true; SELECT * FROM read_text('{secret}')",
+        "INSTALL httpfs",
+    ],
+)
+def test_sql_reaches_no_file(result: Path, tmp_path: Path, sql: str) -> None:
+    secret = tmp_path / "secret.csv"
+    secret.write_text("a,b\nhidden,word\n")
+    before = {f.name: f.read_bytes() for f in result.iterdir()}
+    text = sql.format(secret=secret, folder=result)
+    done = runner.invoke(app, ["query", str(result), text])
+    assert done.exit_code == 2, done.output
+    assert "hidden" not in done.output + done.stderr
+    assert {f.name: f.read_bytes() for f in result.iterdir()} == before
+
+
+def test_texts_that_look_like_formulas_are_text(result: Path, tmp_path: Path) -> None:
+    out = tmp_path / "answer.csv"
+    sql = """SELECT site, mw, '@x' AS "=name", NULL AS n, 'plain-text' AS t FROM sites"""
+    assert runner.invoke(app, ["query", str(result), sql, "--out", str(out)]).exit_code == 0
+    with out.open(encoding="utf-8", newline="") as stream:
+        rows = list(csv.reader(stream))
+    assert rows[0] == ["site", "mw", "'=name", "n", "t"]
+    assert rows[1] == ["'=1+1", "-1.5", "'@x", "", "plain-text"]
+    again = runner.invoke(app, ["query", str(result), sql, "--out", str(out)])
+    assert again.exit_code == 2
+    assert "--force" in again.stderr
+    whole = tmp_path / "answer.parquet"
+    export(pq.read_table(result / "sites.parquet"), whole)
+    assert pq.read_table(whole)["site"].to_pylist() == ["=1+1", "b"]
+    wrong = runner.invoke(app, ["query", str(result), sql, "--out", str(tmp_path / "answer.txt")])
+    assert wrong.exit_code == 2
+    assert "FILE.csv, FILE.parquet, FILE.xlsx" in wrong.stderr
+
+
+def test_a_workbook_holds_numbers_and_text_but_no_formula(tmp_path: Path) -> None:
+    openpyxl = pytest.importorskip("openpyxl", reason="openpyxl is not installed")
+    table = pa.table({"=a": ["=1+1", "\x1b[31m", None], "mw": [-1.5, 2.0, None]})
+    export(table, tmp_path / "answer.xlsx")
+    sheet = openpyxl.load_workbook(tmp_path / "answer.xlsx")["query"]
+    values = [[cell.value for cell in row] for row in sheet.iter_rows()]
+    assert values == [["'=a", "mw"], ["'=1+1", -1.5], ["\\x1b[31m", 2], [None, None]]
+    assert {cell.data_type for row in sheet.iter_rows() for cell in row} <= {"s", "n"}
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("kpis.json", "{"),
+        ("kpis.json", "[1]"),
+        ("kpis.json", '{"pue": "high"}'),
+        ("manifest.json", "{"),
+        ("manifest.json", '{"status": "complete"}'),
+        ("manifest.json", "\x00"),
+        ("sites.parquet", "PAR1"),
+    ],
+)
+def test_a_damaged_file_is_named_in_one_line(result: Path, name: str, content: str) -> None:
+    (result / name).write_text(content)
+    sql = "SELECT * FROM cells, kpis, sites"
+    done = runner.invoke(app, ["query", str(result), sql])
+    assert done.exit_code == 2
+    assert name in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
