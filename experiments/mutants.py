@@ -6,6 +6,7 @@ and asks the tests. Left out are docstrings, annotations, decorators, imports an
 
 import ast
 from collections.abc import Iterator
+from types import CodeType
 from typing import Final, NamedTuple
 
 BINARY: Final = {
@@ -55,7 +56,16 @@ def differs(source: str, text: str) -> bool:
 
 
 def _compiled(source: str) -> object:
-    return compile(source, "mutant", "exec", dont_inherit=True)
+    return _essence(compile(source, "mutant", "exec", dont_inherit=True))
+
+
+def _essence(code: CodeType) -> object:
+    """What a code does, wherever its text stands."""
+    parts = [
+        _essence(c) if isinstance(c, CodeType) else (type(c).__name__, repr(c))
+        for c in code.co_consts
+    ]
+    return code.co_code, code.co_names, code.co_varnames, parts
 
 
 class _Place:

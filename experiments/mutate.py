@@ -144,7 +144,7 @@ def read_map(mode: str) -> Tests:
                 seconds[name] = float(case.attrib["time"])
     data = CoverageData(str(FOLDER / mode))
     data.read()
-    files = {}
+    files: dict[str, dict[int, set[str]]] = {}
     for path in data.measured_files():
         file = path[path.rindex("sim/") :] if "/sim/" in f"/{path}" else path
         files[file] = {

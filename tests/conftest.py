@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 
 import sim
 from sim.scenario import Scenario, assemble
@@ -20,6 +20,9 @@ settings.register_profile(
     deadline=None,
     max_examples=30,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+)
+settings.register_profile(  # for planted defects: that something fails is all they ask
+    "unshrunk", settings.get_profile("hashwatt"), phases=[Phase.explicit, Phase.generate]
 )
 settings.load_profile("hashwatt")
 

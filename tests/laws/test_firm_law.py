@@ -5,6 +5,7 @@ from decimal import Decimal
 from typing import Any
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -93,14 +94,37 @@ projects = st.fixed_dictionaries(
 )
 
 
+ZONES: list[dict[str, Any]] = [
+    {"model": "seasonal-jump", "profile": "ercot-west"},
+    {"model": "fixed", "usd_per_mwh": -35},
+    {"model": "fixed", "usd_per_mwh": 4_000},
+]
+leases = st.fixed_dictionaries(
+    {
+        "start_utc": st.sampled_from([day(1), day(9), "2025-12-22T00:00:00Z", None]),
+        "end_utc": st.sampled_from([None, day(20), "2026-08-01T00:00:00Z"]),
+        "rent_when_lost": st.sampled_from(["true", "false"]),
+        "sale_usd_per_machine": st.sampled_from([0, 900]),
+    }
+)
+
+
 @st.composite
 def firms(draw: st.DrawFn) -> dict[str, Any]:
     """Tables of a firm with everything that money can meet."""
     project = draw(projects)
     if draw(st.booleans()):
         project["cancel_utc"] = day(39)
+    start_utc = draw(st.sampled_from([day(1), "2025-12-22T00:00:00Z"]))  # or with a year's end
     return {
-        "horizon": {"days": DAYS, "step_s": 21_600, "record_s": 86_400},
+        "horizon": {
+            "days": DAYS if start_utc == day(1) else DAYS + 10,
+            "step_s": 21_600,
+            "record_s": 86_400,
+            "start_utc": start_utc,
+        },
+        "prices": {"zones": {"zone": draw(st.sampled_from(ZONES))}},
+        "lease": draw(leases),
         "btc_price": {"model": "gbm", "volatility_per_year": draw(st.sampled_from([0.3, 2.5]))},
         "treasury": draw(treasuries),
         "loans": {"bank": {k: v for k, v in draw(loans).items() if v is not None}},
@@ -119,7 +143,12 @@ def firms(draw: st.DrawFn) -> dict[str, Any]:
         "deposits": {"bond": {"usd": 20_000, "host": "dome", "paid_utc": day(3)}},
         "offtakes": {"buyer": {"sites": ["bravo"], "prepaid_usd": draw(st.floats(0.0, 1e5))}},
         "insurance": {"mutual": {"delay_days": 10, "premium_usd_per_month": 1e3}},
-        "firm": {"asic_usd_per_th": 8.0, "gpu_usd_per_gpu": 2e4, "overhead_usd_per_month": 5e4},
+        "firm": {
+            "asic_usd_per_th": 8.0,
+            "gpu_usd_per_gpu": 2e4,
+            "overhead_usd_per_month": draw(st.sampled_from([0.0, 5e4])),
+            "tax_fraction": draw(st.sampled_from([0.21, 0.9])),
+        },
         "faults": {
             "asic": {"mtbf_h": 5_000},
             "incidents": draw(st.lists(incidents, max_size=4)),
@@ -128,8 +157,9 @@ def firms(draw: st.DrawFn) -> dict[str, Any]:
 
 
 def scenario_of(tables: dict[str, Any]) -> Scenario:
+    lease = tables.get("lease", {"start_utc": day(9), "sale_usd_per_machine": 900})
     return build_scenario(
-        tables,
+        {name: table for name, table in tables.items() if name != "lease"},
         asics=[
             {"site": "alpha", "model": "Antminer S19 XP", "count": 500, "owner": "leased"},
             {"site": "alpha", "model": "Antminer S21", "count": 300},
@@ -146,8 +176,7 @@ def scenario_of(tables: dict[str, Any]) -> Scenario:
                 "model": "Antminer S19 XP",
                 "machines": 400,
                 "usd_per_machine_month": 40,
-                "sale_usd_per_machine": 900,
-                "start_utc": day(9),
+                **lease,
             }
         ],
     )
@@ -183,7 +212,23 @@ def test_law_3_books_tie_out_whatever_befalls_a_firm(tables: dict[str, Any], see
     sheets = [r for r in result.table("statements").to_pylist() if r["line"] == "total equity"]
     market = last["equity_usd"]
     assert abs(float(sheets[-1]["amount"]) - market) < 0.05  # revalued at the last month end
+    assert_taxed(rows, tables["firm"]["tax_fraction"])
     assert np.isfinite([v for v in result.kpis.values() if v is not None]).all()
+
+
+def assert_taxed(rows: list[dict[str, Any]], fraction: float) -> None:
+    """Each tax is a share of what was earned until then beyond what was taxed before."""
+    earned = taxed = 0.0
+    for row in rows:  # in the order of posting
+        if row["commodity"] != "USD" or not row["account"].startswith(("income:", "expenses:")):
+            continue
+        amount = float(row["amount"])
+        if row["account"] != "expenses:tax":
+            earned -= amount
+            continue
+        assert amount == pytest.approx(fraction * (earned - taxed), abs=0.02)
+        assert amount > 0.0
+        taxed = earned
 
 
 def test_the_firms_of_the_law_meet_everything() -> None:
