@@ -9,7 +9,7 @@ import typer
 from sim.cli.app import app
 from sim.cli.inputs import AllowCode, AllowPath, Force, Json, experiment_file, told
 from sim.cli.studies import Workers, _cores
-from sim.cli.words import WRONG_INPUT, cell_progress, fail, say, say_json
+from sim.cli.words import WRONG_INPUT, cell_progress, fail, put, say, say_json
 
 
 @app.command()
@@ -52,6 +52,6 @@ def buildout(
         say_json({"out": str(folder), **document(found), "warnings": warnings})
     else:
         for line in lines(found):
-            print(line)
+            put(line)
     runs = len(found.comparison.cells)
     say(f"{runs} held-out runs, {time.perf_counter() - began:.1f} s in all: {folder}")

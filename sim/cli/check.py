@@ -7,7 +7,7 @@ import typer
 
 from sim.cli.app import app
 from sim.cli.inputs import AllowCode, AllowPath, Json, Sets, experiment_file, load_scenario, told
-from sim.cli.words import WRONG_INPUT, fail, say_json
+from sim.cli.words import WRONG_INPUT, fail, put, say_json
 
 
 @app.command()
@@ -41,7 +41,7 @@ def check(
     if as_json:
         say_json({"scenario": loaded.name, "problems": [], "sha256": loaded.sha256()})
     else:
-        print(f"{loaded.name}: no problem; {sites} sites, {groups} groups of machines, "
+        put(f"{loaded.name}: no problem; {sites} sites, {groups} groups of machines, "
               f"{loaded.horizon.days:g} days in steps of {loaded.horizon.step_s} s")  # fmt: skip
 
 
@@ -55,7 +55,7 @@ def check_experiment(file: Path, allow_code: bool, allow_path: bool, as_json: bo
     if as_json:
         say_json({"experiment": planned.name, "problems": [], **counts})
     else:
-        print(f"{planned.name}: no problem; {counts['scenarios']} scenarios, "
+        put(f"{planned.name}: no problem; {counts['scenarios']} scenarios, "
               f"{counts['cells']} cells")  # fmt: skip
 
 
@@ -78,6 +78,6 @@ def schema(
     from sim.scenario.scenario import ScenarioFile
 
     if markdown:
-        print(reference(), end="")
+        put(reference(), end="")
     else:
         say_json(ScenarioFile.model_json_schema())

@@ -17,7 +17,7 @@ from sim.cli.inputs import (
     load_scenario,
     told,
 )
-from sim.cli.words import WRONG_INPUT, fail, say, say_json
+from sim.cli.words import WRONG_INPUT, fail, put, say, say_json
 
 
 @app.command()
@@ -83,9 +83,9 @@ def tornado(
         say_json({"scenario": loaded.name, "seed": seed, "out": str(folder), "rows": rows,
                   "warnings": warnings})  # fmt: skip
         return
-    print(f"{kpi}, each factor {change:.0%} lower and higher")
-    print(f"  {'factor':24s}{'lower':>18s}{'as written':>18s}{'higher':>18s}{'span':>18s}")
+    put(f"{kpi}, each factor {change:.0%} lower and higher")
+    put(f"  {'factor':24s}{'lower':>18s}{'as written':>18s}{'higher':>18s}{'span':>18s}")
     for row in rows:
         values = (row[name] for name in ("kpi_low", "kpi_base", "kpi_high", "span"))
-        print(f"  {row['factor']:24s}" + "".join(f"{number(value):>18s}" for value in values))
+        put(f"  {row['factor']:24s}" + "".join(f"{number(value):>18s}" for value in values))
     say(f"written: {folder}")

@@ -19,7 +19,17 @@ from sim.cli.inputs import (
     load_scenario,
     told,
 )
-from sim.cli.words import FAILED, WRONG_INPUT, fail, kpi_table, progress, say, say_json, say_table
+from sim.cli.words import (
+    FAILED,
+    WRONG_INPUT,
+    fail,
+    kpi_table,
+    progress,
+    put,
+    say,
+    say_json,
+    say_table,
+)
 
 
 @app.command()
@@ -134,7 +144,7 @@ def bound(
     if as_json:
         say_json(document)
         return
-    print(f"{loaded.name} · clairvoyant · seed {seed}: {found.usd:,.2f} USD of gross margin")
+    put(f"{loaded.name} · clairvoyant · seed {seed}: {found.usd:,.2f} USD of gross margin")
     for title, rows in found.dearest().items():
-        print(title)
+        put(title)
         say_table("", rows)

@@ -8,7 +8,7 @@ import typer
 
 from sim.cli.app import app
 from sim.cli.inputs import Json
-from sim.cli.words import WRONG_INPUT, fail, say, say_json
+from sim.cli.words import WRONG_INPUT, fail, put, say, say_json
 
 
 @app.command("serve-trace")
@@ -81,7 +81,7 @@ def serve_trace(
         say_json({"trace": trace.name, "format": requests.format, "engine": engine,
                "engines": engines, "about": about, **figures})  # fmt: skip
     else:
-        print(f"{trace.name} ({requests.format}) on {engines} × {engine}: {about}")
+        put(f"{trace.name} ({requests.format}) on {engines} × {engine}: {about}")
         for name, value in figures.items():
-            print(f"  {name:22s}{'-' if value is None else f'{value:,.6g}':>14s}")
+            put(f"  {name:22s}{'-' if value is None else f'{value:,.6g}':>14s}")
     say(f"read in {read_s:.3f} s, served in {served_s:.3f} s")

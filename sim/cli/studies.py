@@ -19,7 +19,7 @@ from sim.cli.inputs import (
     load_scenario,
     told,
 )
-from sim.cli.words import FAILED, WRONG_INPUT, cell_progress, fail, say, say_json
+from sim.cli.words import FAILED, WRONG_INPUT, cell_progress, fail, put, say, say_json
 
 Workers = Annotated[
     int | None, typer.Option(min=1, help="Local processes, one thread each; default: all cores.")
@@ -84,7 +84,7 @@ def sweep(
                   **document(summary), "warnings": warnings})  # fmt: skip
     else:
         for line in lines(summary, planned.name, asked.description):
-            print(line)
+            put(line)
     wall_s = time.perf_counter() - began
     say(
         f"{planned.cells - result.reused} cells run, {result.reused} there already, in "
@@ -159,7 +159,7 @@ def compare(
         say_json({"out": str(folder), **document(result), "warnings": warnings})
     else:
         for line in lines(result):
-            print(line)
+            put(line)
     say(f"{len(result.cells)} cells in {time.perf_counter() - began:.1f} s: {folder}")
 
 

@@ -8,7 +8,7 @@ import typer
 
 from sim.cli.app import app
 from sim.cli.inputs import Json, told
-from sim.cli.words import MISSED, WRONG_INPUT, fail, say_json, spin, validation_table
+from sim.cli.words import MISSED, WRONG_INPUT, fail, put, say_json, spin, validation_table
 
 
 @app.command()
@@ -33,7 +33,7 @@ def validate(
     else:
         validation_table(made)
         for what in left_out:
-            print(f"left out, needs --data: {what}")
-        print(f"{len(made) - len(missed)} of {len(made)} checks hold")
+            put(f"left out, needs --data: {what}")
+        put(f"{len(made) - len(missed)} of {len(made)} checks hold")
     if missed:
         raise typer.Exit(MISSED)

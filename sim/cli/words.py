@@ -9,12 +9,19 @@ from typing import Any, NoReturn
 
 import typer
 
+from sim.text import visible
+
 FAILED, WRONG_INPUT, MISSED = 1, 2, 3
 
 
 def say(text: str) -> None:
     """A message on stderr."""
-    print(text, file=sys.stderr)
+    print(visible(text), file=sys.stderr)
+
+
+def put(text: str, end: str = "\n") -> None:
+    """A line on stdout. Names come from files: what a terminal would obey is shown instead."""
+    print(visible(text), end=end)
 
 
 def fail(code: int, text: str) -> NoReturn:
@@ -31,7 +38,7 @@ def say_json(document: object) -> None:
 def spin(text: str) -> None:
     """What is being done, on a terminal only."""
     if sys.stderr.isatty():
-        print(f"\r\033[K{text}", end="", file=sys.stderr)
+        print(f"\r\033[K{visible(text)}", end="", file=sys.stderr)
 
 
 @contextmanager
@@ -41,6 +48,7 @@ def cell_progress(text: str) -> Iterator[Callable[[int, int], None] | None]:
         yield None
         return
     from rich.console import Console
+    from rich.markup import escape
     from rich.progress import (
         BarColumn,
         MofNCompleteColumn,
@@ -55,7 +63,7 @@ def cell_progress(text: str) -> Iterator[Callable[[int, int], None] | None]:
         TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(),
     )  # fmt: skip
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(text, total=None)
+        task = bar.add_task(escape(visible(text)), total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
@@ -66,10 +74,11 @@ def progress(days: float, text: str) -> Iterator[Callable[[int], None] | None]:
         yield None
         return
     from rich.console import Console
+    from rich.markup import escape
     from rich.progress import Progress
 
     with Progress(console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(text, total=days)
+        task = bar.add_task(escape(visible(text)), total=days)
         yield lambda day: bar.update(task, completed=day)
 
 
@@ -77,11 +86,11 @@ def kpi_table(result: Any) -> None:
     """The KPIs of a run, and the causes of missing hashrate."""
     from sim.results.kpis_text import causes, rows
 
-    print(f"{result.scenario.name} · {result.policy} · seed {result.seed}")
+    put(f"{result.scenario.name} · {result.policy} · seed {result.seed}")
     for name, value, unit, meaning in rows(result.kpis):
-        print(f"  {name:30s}{value:>16s} {unit:11s} {meaning}"[: _width()].rstrip())
+        put(f"  {name:30s}{value:>16s} {unit:11s} {meaning}"[: _width()].rstrip())
     for line in causes(result.kpis):
-        print(line)
+        put(line)
     if result.recorder.serving is not None:
         _serving_table(result)
 
@@ -93,12 +102,12 @@ def _serving_table(result: Any) -> None:
              "USD/Mtoken": "energy_cost_usd_per_mtok"}  # fmt: skip
     counts = {"served": "requests_served", "sent back": "requests_returned",
               "refused": "requests_refused", "gave up": "requests_given_up"}  # fmt: skip
-    print(f"{'':30s}" + "".join(f"{name:>12s}" for name in (*counts, *names)))
+    put(f"{'':30s}" + "".join(f"{name:>12s}" for name in (*counts, *names)))
     for row in result.table("serving").to_pylist():
         cells = [f"{row[key]:,}" for key in counts.values()]
         cells += ["-" if row[k] is None else f"{row[k]:.4g}" for k in names.values()]
         name = f"{row['scope']} {row['name']}"
-        print(f"  {name:28.28s}" + "".join(f"{cell:>12s}" for cell in cells))
+        put(f"  {name:28.28s}" + "".join(f"{cell:>12s}" for cell in cells))
 
 
 def _width() -> int:
@@ -111,32 +120,36 @@ def validation_table(checks: list[Any]) -> None:
     groups: dict[str, list[Any]] = {}
     for check_ in checks:
         groups.setdefault(check_.check, []).append(check_)
-    print(f"{'':44s}{'expected':>12s}{'simulated':>12s}")
+    put(f"{'':44s}{'expected':>12s}{'simulated':>12s}")
     for name, group in groups.items():
         held = sum(c.ok for c in group)
-        print(f"{name}: {held} of {len(group)} hold; {group[0].tolerance.split(';')[0]}")
+        put(f"{name}: {held} of {len(group)} hold; {group[0].tolerance.split(';')[0]}")
         for c in group if len(group) <= 60 else [c for c in group if not c.ok]:
             values = "".join(
                 f"{f'{v:,.6g}' if isinstance(v, float) else v:>12s}"
                 for v in (c.expected, c.simulated)
             )
-            print(f"  {c.item:42.42s}{values} {c.unit}{'' if c.ok else '   MISSED'}")
+            put(f"  {c.item:42.42s}{values} {c.unit}{'' if c.ok else '   MISSED'}")
             if "explained" in c.tolerance or not c.ok:
-                print(f"      {c.tolerance} ({c.source})")
+                put(f"      {c.tolerance} ({c.source})")
 
 
 def say_table(title: str, rows: list[dict[str, Any]]) -> None:
     """Rows of equal keys as a table; numbers to the right."""
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     if not rows:
-        print("nothing")
+        put("nothing")
         return
-    table = Table(title=title or None, box=None, pad_edge=False)
+    table = Table(title=Text(visible(title)) if title else None, box=None, pad_edge=False)
     for name, value in rows[0].items():
         number = isinstance(value, int | float) and not isinstance(value, bool)
-        table.add_column(name, justify="right" if number else "left", overflow="fold")
+        table.add_column(
+            Text(visible(name)), justify="right" if number else "left", overflow="fold"
+        )
     for row in rows:
-        table.add_row(*(f"{v:,.6g}" if isinstance(v, float) else str(v) for v in row.values()))
+        texts = (f"{v:,.6g}" if isinstance(v, float) else visible(str(v)) for v in row.values())
+        table.add_row(*(Text(text) for text in texts))
     Console().print(table)

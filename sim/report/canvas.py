@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 from matplotlib.ticker import NullFormatter
 
-from sim.scenario.problems import visible
+from sim.text import visible
 
 
 def save(figure: Figure, file: Path, dpi: int) -> None:

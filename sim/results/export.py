@@ -72,7 +72,7 @@ def _write_workbook(table: pa.Table, file: Path) -> None:
         from openpyxl.cell import WriteOnlyCell
     except ImportError:
         raise ExportError("a workbook needs openpyxl: pip install openpyxl") from None
-    from sim.scenario.problems import visible
+    from sim.text import visible
 
     if table.num_rows >= MOST_ROWS:
         raise ExportError(f"{table.num_rows:,} rows: a sheet holds {MOST_ROWS - 1:,}; write CSV")

@@ -14,7 +14,7 @@ from sim.grid.matpower import Case, CaseError, read_case
 from sim.scenario.checks import check
 from sim.scenario.deals import Lease
 from sim.scenario.demand import Tenant
-from sim.scenario.paths import base_reaches_out, reaches_out
+from sim.scenario.paths import base_reaches_out, no_folder_name, reaches_out
 from sim.scenario.problems import Problem, ScenarioError, from_validation, shown, suggest
 from sim.scenario.quantity import Table
 from sim.scenario.rows import (
@@ -166,6 +166,8 @@ def _assembled(
             content["recorded_sha256"]["grid case"] = _digest(case)
     if "horizon" in content:
         content["name"] = content["name"] or folder.resolve().name
+        if refusal := no_folder_name(content["name"]):
+            problems.append(Problem(TOML, "name", shown(content["name"]), refusal))
         scenario = Scenario.model_construct(**content)
         problems += check(scenario, broken)
         if not problems:

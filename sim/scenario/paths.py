@@ -11,8 +11,23 @@ from collections.abc import Iterable
 from pathlib import Path, PureWindowsPath
 from typing import Final
 
+MOST_BYTES: Final = 120  # of a name: what is added to it must fit into the 255 of a file name
+RESERVED: Final = frozenset(
+    ("CON", "PRN", "AUX", "NUL", *(f"{port}{n}" for port in ("COM", "LPT") for n in range(10)))
+)  # names of devices on Windows, whatever follows them after a dot
 SHIPPED: Final = Path(__file__).parents[2] / "configs"
 ALLOW: Final = "say --allow-path (in Python: allow_path=True) if it may"
+
+
+def no_folder_name(name: str) -> str:
+    """Why results of a scenario cannot be called so on every system; "" if they can."""
+    wrong = sorted({c for c in name if c in '<>:"/\\|?*' or not c.isprintable()})
+    if wrong:
+        return f"must not contain {' '.join(ascii(c) for c in wrong)}: results are called by it"
+    if not name or name != name.strip(" .") or name.upper().partition(".")[0] in RESERVED:
+        return "is no name of a folder on every system: blanks or dots at its ends, or reserved"
+    size = len(name.encode())
+    return f"has {size} bytes; at most {MOST_BYTES} are allowed" if size > MOST_BYTES else ""
 
 
 def reaches_out(name: str, file: Path, roots: Iterable[Path]) -> str:

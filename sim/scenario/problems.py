@@ -57,16 +57,6 @@ def instant(when: datetime) -> str:
     return f"{when.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
 
 
-def visible(text: str) -> str:
-    """A text in which control characters, such as a terminal obeys, are seen and not obeyed.
-
-    Line ends and tabs stay; so does whatever else can be read.
-    """
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() or c in "\n\t" else ascii(c)[1:-1] for c in text)
-
-
 def shown(value: object) -> str:
     """A value as it is quoted in a message: short, on one line."""
     text = value.isoformat() if isinstance(value, datetime) else repr(value)

@@ -167,3 +167,43 @@ def test_a_file_elsewhere_is_read_with_the_users_word(tmp_path: Path) -> None:
     told = runner.invoke(app, ["check", str(mine)])
     assert "series.s.file" in told.stderr
     assert runner.invoke(app, ["check", str(mine), "--allow-path"]).exit_code == 0
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["../x", "a/b", "a\\b", "/x", "C:x", "x" * 400, "ü" * 100, "a\x1b[31m", "a\nb", "nul", "COM1.x",
+     ".", "..", "a.", " a", "<b>", 'a"b', "a?"],
+)  # fmt: skip
+def test_a_name_that_no_folder_can_have_is_refused(name: str) -> None:
+    with pytest.raises(ScenarioError, match="name = ") as refused:
+        sim.load(TINY, {"name": name})
+    assert "\x1b" not in str(refused.value)
+
+
+def test_names_stay_text_in_terminals_tables_and_pictures(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    from matplotlib.figure import Figure
+
+    from sim.cli.words import put, say, say_table
+    from sim.report.canvas import save
+
+    evil = "\x1b[31mred\x1b[0m [bold]b[/bold] <b>x</b> \x07\u202e $a_{1$"
+    seen = r"\x1b[31mred\x1b[0m [bold]b[/bold] <b>x</b> \x07\u202e $a_{1$"
+    put(evil)
+    say(evil)
+    say_table("", [{evil: evil, "[red]n[/red]": 1}])
+    out, err = capsys.readouterr()
+    assert out.splitlines()[0] == seen
+    assert err == f"{seen}\n"
+    assert "\x1b" not in out
+    assert "[red]n[/red]" in out
+    figure = Figure()
+    axes = figure.add_subplot(title=evil)
+    axes.set_yscale("log")
+    axes.plot([1, 2], [1, 1000], label=evil)
+    axes.set_xticks([1, 2], [evil, "$"])
+    axes.legend()
+    save(figure, tmp_path / "x.png", 50)
+    assert (tmp_path / "x.png").read_bytes()[:4] == b"\x89PNG"
+    assert axes.get_title() == seen
