@@ -8,6 +8,7 @@ import sim.cli.money  # isort: skip
 import sim.cli.buildout  # isort: skip
 import sim.cli.query  # isort: skip
 import sim.cli.serving  # isort: skip
+import sim.cli.series  # isort: skip
 import sim.cli.validate  # isort: skip
 import sim.cli.built_in  # isort: skip  # noqa: F401
 from sim.cli.app import app, main

@@ -9,7 +9,7 @@ from sim.cli.app import app
 from sim.cli.inputs import CONFIGS, Json
 from sim.cli.words import WRONG_INPUT, fail, say_json, say_table
 
-KINDS: Final = ("policies", "asics", "gpus", "models", "scenarios")
+KINDS: Final = ("policies", "asics", "gpus", "models", "scenarios", "layouts")
 
 
 @app.command("list")
@@ -48,6 +48,10 @@ def _built_in(what: str) -> list[dict[str, Any]]:
         return [g._asdict() for g in catalogue.gpus().values()]
     if what == "models":
         return _served_models()
+    if what == "layouts":
+        from sim.scenario.series import layouts
+
+        return layouts()
     if what == "scenarios":
         files = sorted(CONFIGS.glob("*/scenario.toml"))
         return [

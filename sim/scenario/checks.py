@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from zoneinfo import ZoneInfo
 
 import numpy as np
 
@@ -15,7 +16,7 @@ from sim.scenario.checks_money import deals, incidents, money, projects
 from sim.scenario.model import ReplayPrice, ReplayWeather, SeasonalJumpPrice, SeasonalWeather
 from sim.scenario.problems import Problem, instant, row_of, shown, unknown
 from sim.scenario.scenario import Scenario
-from sim.scenario.series import Series, SeriesError
+from sim.scenario.series import Series, SeriesError, listed, utc
 from sim.units import SECONDS_PER_HOUR
 
 TOML = "scenario.toml"
@@ -193,6 +194,14 @@ def _unreadable(series: Series, file: str, where: str, columns: list[str]) -> It
             yield Problem(file, where, "", str(error))
 
 
+def _clock(zone: str | None, from_s: int, to_s: int) -> str:
+    """What clocks did there, if a gap is that of a clock change."""
+    if zone is None or to_s - from_s > 2 * SECONDS_PER_HOUR:
+        return ""
+    local = [datetime.fromtimestamp(x, ZoneInfo(zone)).utcoffset() for x in (from_s - 1, to_s + 1)]
+    return f": clocks in {zone} change there" if local[0] != local[1] else ""
+
+
 def _series(s: Scenario) -> Iterator[Problem]:
     start = round(s.horizon.start_utc.timestamp())
     every_s = min(s.horizon.step_s, SECONDS_PER_HOUR)  # weather is read by the hour
@@ -221,13 +230,23 @@ def _series(s: Scenario) -> Iterator[Problem]:
         if series.kind == "events" and start < series.start_s[0]:
             yield Problem(file, where, "", f"begins only at {series.span().split(' to ')[0]}")
             continue
+        gaps = series.gaps(start, start + s.horizon.seconds)
+        if gaps:
+            zone = s.series[name].timezone
+            at = [
+                f"after row {series.row_in_file(r)} ({utc(a)} to {utc(b)}{_clock(zone, a, b)})"
+                for r, a, b in gaps
+            ]
+            fill = f"gaps of up to {s.series[name].max_gap_h:g} h are filled (max_gap_h)"
+            yield Problem(file, where, "", f"has no value {listed(at)}; {fill}")
+            continue
         for column in columns:
             try:
                 values = series.sample(column, needed)
             except SeriesError as error:
                 yield Problem(file, where, "", str(error))
                 continue
-            wrong = beyond(use, values)
+            wrong = beyond(use, values, s.series[name].price_bound_usd_per_mwh)
             if wrong is not None:
                 row, what = wrong
                 when = instant(datetime.fromtimestamp(int(needed[row]), UTC))

@@ -292,6 +292,39 @@ class SeriesSpec(Table):
         "regular: equal intervals; events: a value holds until the next; typical-year: "
         "columns month, day, hour ending",
     )
+    layout: str | None = quantity(
+        None, "", "a market's own layout (hashwatt import-series shows it); default: recognised"
+    )
+    stamps: Literal["start", "end"] = quantity(
+        "start", "", "whether time_column is the start or the end of the interval"
+    )
+    interval_column: str | None = quantity(
+        None, "", "column with the interval of the hour, from 1; beside hour_ending_column"
+    )
+    repeat_column: str | None = quantity(
+        None, "", "column that is Y where an hour comes the second time; default: by order"
+    )
+    where: dict[str, str | int] = quantity(
+        {}, "", 'rows that are meant, e.g. { "Settlement Point Name" = "LZ_WEST" }'
+    )
+    scale: float = quantity(
+        1.0,
+        "-",
+        "all values times this: 1000 for USD/kWh, 10 for cents/kWh",
+        source="1: as written",
+    )
+    currency: str = quantity("USD", "", "currency of prices; another needs usd_per_currency")
+    usd_per_currency: float | None = quantity(
+        None, "USD", "value of one unit of the currency; multiplies all values", gt=0
+    )
+    price_bound_usd_per_mwh: float = quantity(
+        10_000.0,
+        "USD/MWh",
+        "prices beyond this, either way, are refused",
+        source="assumed: above ERCOT's cap of 9,000 USD/MWh until 2021, 16 TAC 25.505",
+        gt=0,
+        le=1e6,
+    )
     time_column: str = quantity(
         "time_utc", "", "start of the interval; typical-year: the hour-ending column"
     )
@@ -301,10 +334,20 @@ class SeriesSpec(Table):
     hour_ending_column: str | None = quantity(
         None, "", "column with the hour ending, 1 to 24 or 01:00 to 24:00; time_column is the day"
     )
-    timezone: str = quantity("UTC", "", "IANA name of the zone of times without an offset")
+    timezone: str | None = quantity(
+        None, "", "IANA name of the zone of times without an offset; dates alone are UTC days"
+    )
     utc_offset_h: float = quantity(
         0.0, "h", "typical-year: local standard time", source="assumed", ge=-12, le=14
     )
     max_gap_h: float = quantity(
         0.0, "h", "longest gap that the value before may fill", source="assumed", ge=0
     )
+
+    @model_validator(mode="after")
+    def _rate(self) -> "SeriesSpec":
+        if self.currency.upper() != "USD" and self.usd_per_currency is None:
+            raise ValueError(
+                f"currency = {self.currency!r}: say usd_per_currency, what one is worth in USD"
+            )
+        return self

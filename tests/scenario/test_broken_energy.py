@@ -283,7 +283,7 @@ BROKEN: dict[str, tuple[Change, list[str]]] = {
     ),
     "series that is not even text": (
         both(WEEK, lambda folder: (folder / "day.csv").write_bytes(b"\x93\xff,x\n1,2\n") and None),
-        ["series.day (day.csv)", "cannot be read"],
+        ["series.day (day.csv)", "no time column 'time_utc'"],
     ),
     "column that stands twice": (
         write("batteries.csv", "site,power_mw,power_mw,energy_mwh\nalpha,1,2,3\n"),

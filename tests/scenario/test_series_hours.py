@@ -155,7 +155,7 @@ WRONG: dict[str, tuple[str, dict[str, str], list[str]]] = {
     "an hour that comes three times": (
         f"{HEAD}\n{BACK.replace('02:00,53,Y', '02:00,53,Y' + chr(10) + '11/03/2024,02:00,53,Y')}",
         ERCOT,
-        ["column 'OperDay': row 6 is not later than the row before"],
+        ["column 'OperDay': row 6 (2024-11-03 07:00 UTC) is not later than the row before"],
     ),
     "a zone that is none": (
         f"{HEAD}\n01/15/2024,01:00,10,N\n",

@@ -1,5 +1,6 @@
 """Recorded values over time: what holds at an instant, and what an interval amounts to."""
 
+import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal
@@ -33,6 +34,10 @@ class Series:
     max_gap_s: int
     utc_offset_s: int
     table: pa.Table
+    scale: float = 1.0
+    file_row: Seconds | None = None  # (row,) where each stands in its file
+    currency: str = "USD"
+    notes: tuple[str, ...] = ()  # what was left out, and why
 
     @property
     def step_s(self) -> int:
@@ -53,11 +58,40 @@ class Series:
         """A column as numbers (row,); missing values are NaN."""
         if name not in self.table.column_names:
             raise SeriesError(f"no column {name!r}; it has {', '.join(self.table.column_names)}")
+        if pa.types.is_boolean(self.table[name].type):
+            raise SeriesError(f"column {name!r} holds true and false; a number is needed")
+        if self.currency == "USD" and re.search(r"(?i)\beur\b|€|\bgbp\b|£", name):
+            raise SeriesError(
+                f'column {name!r} is in another currency: say currency = "EUR" and '
+                "usd_per_currency, what one is worth in USD"
+            )
         try:
             values = pc.cast(self.table[name], pa.float64())
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
             raise SeriesError(f"column {name!r} is not a number everywhere: {error}") from None
-        return np.asarray(values.to_numpy(), dtype=np.float64)
+        found = np.asarray(values.to_numpy(), dtype=np.float64)
+        endless = np.flatnonzero(np.isinf(found))
+        if endless.size:
+            where = ", ".join(f"row {self.row_in_file(int(i))}" for i in endless[:5])
+            raise SeriesError(
+                f"column {name!r}: {where} ({endless.size} in all) is inf; "
+                "a finite number is needed"
+            )
+        return found * self.scale if self.scale != 1.0 else found
+
+    def row_in_file(self, row: int) -> int:
+        """Where a row stands in its file; 1 is the first line."""
+        return int(self.file_row[row]) if self.file_row is not None else row + 2
+
+    def gaps(self, from_s: int, to_s: int) -> list[tuple[int, int, int]]:
+        """Holes within a span that nothing fills: the row before, begin and end [Unix s]."""
+        if self.kind != "regular":
+            return []
+        ends = self.start_s[:-1] + self.length_s[:-1] + self.max_gap_s
+        rows = np.flatnonzero(
+            (ends < self.start_s[1:]) & (self.start_s[1:] > from_s) & (ends < to_s)
+        )
+        return [(int(r), int(ends[r] - self.max_gap_s), int(self.start_s[r + 1])) for r in rows]
 
     def locate(self, unix_s: Seconds) -> Seconds:
         """Row in force at each instant; -1 where the series does not reach (with its gap rule)."""

@@ -1,0 +1,88 @@
+"""What a market's own file was understood to be, and the same as a plain series."""
+
+import csv
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from sim.scenario.model import SeriesSpec
+from sim.scenario.series.files import read_sheet
+from sim.scenario.series.reading import read_series
+from sim.scenario.series.recorded import Series, SeriesError, utc
+
+ALL_TIME: Final = (0, 2**40)
+
+
+def understood(
+    path: Path, layout: str | None, column: str | None, keys: dict[str, Any]
+) -> tuple[Series, str, dict[str, Any]]:
+    """The series of a file, the column of its value, and a description for people.
+
+    Raises:
+        SeriesError: if it cannot be read, or several places stand in it and none is chosen.
+    """
+    given = {"file": path.name, **keys} | ({"layout": layout} if layout else {})
+    sheet = read_sheet(path, keys.get("time_column"), layout)
+    known = sheet.layout
+    if known is not None and known.choose in sheet.table.column_names and not keys.get("where"):
+        places = sorted({str(x) for x in sheet.table[known.choose].unique().to_pylist()})
+        if len(places) > 1:
+            some = ", ".join(places[:8]) + (
+                f", … ({len(places)} in all)" if len(places) > 8 else ""
+            )
+            raise SeriesError(f'holds several places: say --where "{known.choose}=NAME"; {some}')
+    series = read_series(path, SeriesSpec.model_validate(given))
+    value = column or (known.value if known is not None else "")
+    if not value:
+        times = {str(keys.get("time_column", "time_utc"))}
+        numbers = [n for n in series.table.column_names if n not in times]
+        if not numbers:
+            raise SeriesError("has no column of values")
+        value = numbers[0]
+    values = series.column(value)
+    lengths, counts = np.unique(series.length_s, return_counts=True)
+    gaps = series.gaps(*ALL_TIME)
+    there = values[~np.isnan(values)]
+    if not there.size:
+        raise SeriesError(f"column {value!r} has no value")
+    low, high = int(np.nanargmin(values)), int(np.nanargmax(values))
+    snippet = [f"[series.{path.name.split('.')[0]}]", f'file = "{path.name}"']
+    snippet += [f'layout = "{known.name}"'] if known is not None else []
+    snippet += [f"{key} = {_toml(x)}" for key, x in keys.items()]
+    return series, value, {
+        "file": path.name,
+        "layout": known.name if known is not None else "",
+        "meaning": known.description if known is not None else "by its keys",
+        "time": {"time_column": "time_utc", **(known.keys if known else {}), **keys},
+        "value": value,
+        "currency": series.currency,
+        "rows": len(values),
+        "span": series.span(),
+        "step_s": {str(int(x)): int(n) for x, n in zip(lengths, counts, strict=True)},
+        "gaps": [f"{utc(a)} to {utc(b)}" for _, a, b in gaps[:20]],
+        "gap_count": len(gaps),
+        "missing_values": int(np.isnan(values).sum()),
+        "mean": float(np.average(there, weights=series.length_s[~np.isnan(values)])),
+        "lowest": f"{values[low]:g} at {utc(int(series.start_s[low]))}",
+        "highest": f"{values[high]:g} at {utc(int(series.start_s[high]))}",
+        "negative_share": float((there < 0.0).mean()),
+        "notes": list(series.notes),
+        "toml": "\n".join(snippet),
+    }  # fmt: skip
+
+
+def write_plain(series: Series, column: str, out: Path) -> None:
+    """A plain series: `time_utc` and the value; a row whose length differs shows by the next."""
+    with out.open("w", encoding="utf-8", newline="") as stream:
+        writer = csv.writer(stream, lineterminator="\n")
+        writer.writerow(["time_utc", "value"])
+        for start_s, value in zip(series.start_s, series.column(column), strict=True):
+            when = np.datetime64(int(start_s), "s")
+            writer.writerow([f"{when}Z", "" if np.isnan(value) else repr(float(value))])
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, dict):
+        return "{ " + ", ".join(f'"{k}" = {_toml(v)}' for k, v in value.items()) + " }"
+    return f'"{value}"' if isinstance(value, str) else f"{value}"

@@ -1,0 +1,199 @@
+"""Files as markets write them: each layout is read by itself, or refused by row and value."""
+
+import gzip
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from sim.cli import main
+from sim.scenario.model import SeriesSpec
+from sim.scenario.series import Series, SeriesError, read_series
+
+
+def read(at: Path, text: str | bytes, name: str = "s.csv", **keys: Any) -> Series:
+    file = at / name
+    file.write_bytes(text if isinstance(text, bytes) else text.encode())
+    return read_series(file, SeriesSpec.model_validate({"file": name, **keys}))
+
+
+# layout → (text, keys beside it, column, first start, values)
+KNOWN: dict[str, tuple[str, dict[str, Any], str, str, list[float]]] = {
+    "ercot-dam": (
+        "DeliveryDate,HourEnding,SettlementPoint,SettlementPointPrice,DSTFlag\n"
+        "06/01/2026,01:00,HB_A,20,N\n06/01/2026,01:00,HB_B,90,N\n06/01/2026,02:00,HB_A,21,N\n",
+        {"where": {"SettlementPoint": "HB_A"}},
+        "SettlementPointPrice", "2026-06-01T05:00", [20.0, 21.0],
+    ),
+    "ercot-rtm": (
+        "Delivery Date,Delivery Hour,Delivery Interval,Repeated Hour Flag,Settlement Point Name,"
+        "Settlement Point Type,Settlement Point Price\n"
+        + "".join(f"06/01/2026,{h},{k},N,LZ_WEST,LZ,{h * 10 + k}\n" for h in (1, 2)
+                  for k in (1, 2, 3, 4)),
+        {}, "Settlement Point Price", "2026-06-01T05:00", [11, 12, 13, 14, 21, 22, 23, 24],
+    ),
+    "pjm-da": (
+        "datetime_beginning_utc,datetime_beginning_ept,pnode_name,total_lmp_da\n"
+        "1/1/2025 5:00:00 AM,1/1/2025 12:00:00 AM,X,30\n"
+        "1/1/2025 6:00:00 AM,1/1/2025 1:00:00 AM,X,31\n",
+        {}, "total_lmp_da", "2025-01-01T05:00", [30.0, 31.0],
+    ),
+    "nyiso": (
+        '"Time Stamp","Name","PTID","LBMP ($/MWHr)"\n'
+        '"01/01/2025 00:00","WEST",61752,30.5\n"01/01/2025 01:00","WEST",61752,31\n',
+        {}, "LBMP ($/MWHr)", "2025-01-01T05:00", [30.5, 31.0],
+    ),
+    "caiso-oasis": (
+        "INTERVALSTARTTIME_GMT,INTERVALENDTIME_GMT,OPR_DT,OPR_HR,NODE,LMP_TYPE,MW\n"
+        "2025-01-01T09:00:00-00:00,2025-01-01T10:00:00-00:00,2025-01-01,2,N,LMP,41\n"
+        "2025-01-01T09:00:00-00:00,2025-01-01T10:00:00-00:00,2025-01-01,2,N,MCC,1\n"
+        "2025-01-01T08:00:00-00:00,2025-01-01T09:00:00-00:00,2025-01-01,1,N,LMP,40\n",
+        {}, "MW", "2025-01-01T08:00", [40.0, 41.0],
+    ),
+    "entso-e": (
+        '"MTU (CET/CEST)","Day-ahead Price [EUR/MWh]","Currency"\n'
+        '"01/01/2025 00:00 - 01/01/2025 01:00","10","EUR"\n'
+        '"01/01/2025 01:00 - 01/01/2025 02:00","20","EUR"\n',
+        {"currency": "EUR", "usd_per_currency": 1.5},
+        "Day-ahead Price [EUR/MWh]", "2024-12-31T23:00", [15.0, 30.0],
+    ),
+    "entso-e-new": (
+        "MTU (CET/CEST),Area,Sequence,Day-ahead Price (EUR/MWh)\n"
+        "01/01/2025 00:00:00 - 01/01/2025 00:15:00,BZN|DE,,10\n"
+        "01/01/2025 00:15:00 - 01/01/2025 00:30:00,BZN|DE,,20\n",
+        {"currency": "EUR", "usd_per_currency": 1.0},
+        "Day-ahead Price (EUR/MWh)", "2024-12-31T23:00", [10.0, 20.0],
+    ),
+    "eia": (
+        "period,respondent,type,value\n2025-01-01T02,ERCO,D,50\n2025-01-01T01,ERCO,D,40\n",
+        {}, "value", "2025-01-01T00:00", [40.0, 50.0],
+    ),
+    "nord-pool": (
+        "deliveryStart;deliveryEnd;price\n2025-01-01T00:00:00Z;2025-01-01T01:00:00Z;1,5\n"
+        "2025-01-01T01:00:00Z;2025-01-01T02:00:00Z;2,5\n",
+        {}, "price", "2025-01-01T00:00", [1.5, 2.5],
+    ),
+    "binance-klines": (
+        "1735689600000000,1,2,0.5,1.5,9,1735693199999999,1,1,1,1,0\n"
+        "1735693200000000,3,4,0.5,3.5,9,1735696799999999,1,1,1,1,0\n",
+        {}, "open", "2025-01-01T00:00", [1.0, 3.0],
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("layout", KNOWN)
+def test_a_market_s_own_file_is_recognised(layout: str, tmp_path: Path) -> None:
+    text, keys, column, first, values = KNOWN[layout]
+    for named in ({}, {"layout": layout}):
+        series = read(tmp_path, text, **keys, **named)
+        assert series.column(column).tolist() == values
+        assert str(np.datetime64(int(series.start_s[0]), "s"))[:16] == first
+
+
+def preambled(text: str) -> bytes:
+    return ("Report of the day\n\n" + text).encode("utf-16")
+
+
+PLAIN = "time_utc,v\n2026-01-01T00:00:00Z,1\n2026-01-01T01:00:00Z,2\n"
+STAMPS = ["1767225600", "1767225600.0", "1767225600000", "1767225600000000", "1767225600000000000"]
+
+
+@pytest.mark.parametrize("stamp", STAMPS)
+def test_epochs_in_any_unit(stamp: str, tmp_path: Path) -> None:
+    series = read(tmp_path, f"time_utc,v\n{stamp},1\n")
+    assert series.start_s.tolist() == [1_767_225_600]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [preambled(PLAIN), PLAIN.replace(",", ";").encode("cp1252"), b"\xef\xbb\xbf" + PLAIN.encode(),
+     PLAIN.replace("\n", "\r").encode(), PLAIN.replace("v\n", "v\nUTC,USD/MWh\n").encode()],
+)  # fmt: skip
+def test_the_same_in_other_clothes(content: bytes, tmp_path: Path) -> None:
+    assert read(tmp_path, content).column("v").tolist() == [1.0, 2.0]
+
+
+def test_ends_serials_scale_and_order(tmp_path: Path) -> None:
+    text = "t,v\n46023.083333333336,2\n46023.041666666664,1\n"  # 02:00 and 01:00 of 2026-01-01
+    series = read(tmp_path, text, time_column="t", timezone="UTC", stamps="end", scale=10)
+    assert (series.start_s - 1_767_225_600).tolist() == [0, 3_600]
+    assert series.column("v").tolist() == [10.0, 20.0]
+
+
+def test_hour_25_is_after_24_and_a_time_that_does_not_exist_is_left_out(tmp_path: Path) -> None:
+    keys = {"time_column": "d", "time_format": "%m/%d/%Y", "hour_ending_column": "h"}
+    zone = {"timezone": "America/Chicago"}
+    series = read(tmp_path, "d,h,p\n11/03/2024,24,1\n11/03/2024,25,2\n", **keys, **zone)
+    hours = ["2024-11-04T04", "2024-11-04T05"]
+    assert [str(np.datetime64(int(s), "s"))[:13] for s in series.start_s] == hours
+    text = "t,p\n" + "".join(f"2026-03-29 {h:02d}:00,{h if h != 2 else ''}\n" for h in range(24))
+    series = read(tmp_path, text, time_column="t", timezone="Europe/Berlin")
+    assert len(series.start_s) == 23
+    assert set(np.diff(series.start_s).tolist()) == {3_600}
+    assert "row 4 left out: clocks in Europe/Berlin go forward" in series.notes[0]
+
+
+# what is wrong → (content, keys, what the message must say)
+WRONG: dict[str, tuple[str | bytes, dict[str, Any], list[str]]] = {
+    "no zone": ("t,v\n2026-01-01 01:00,1\n", {"time_column": "t"}, ["row 2", "say timezone"]),
+    "twice": (PLAIN + "2026-01-01T01:00:00Z,3\n", {}, ["row 4 (2026-01-01 01:00 UTC)"]),
+    "far": ("time_utc,v\n3026-01-01T00:00:00Z,1\n", {}, ["row 2", "1970 to 2200"]),
+    "nul": (PLAIN.encode() + b"\0", {}, ["row 4", "NUL"]),
+    "bad layout": (PLAIN, {"layout": "nowhere"}, ["allowed: ercot-dam"]),
+    "other layout": (PLAIN, {"layout": "nyiso"}, ["columns are Time Stamp"]),
+    "no such place": (PLAIN, {"where": {"v": "7"}}, ["column 'v' is nowhere '7'; it has 1, 2"]),
+    "half a gzip": (gzip.compress(PLAIN.encode() * 99)[:60], {}, ["cannot be read"]),
+    "an endless cell": ("time_utc,v\n" + '"' + "x" * 140_000 + "\n", {}, ["cannot be read: CSV"]),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_one_clear_message(name: str, tmp_path: Path) -> None:
+    content, keys, words = WRONG[name]
+    with pytest.raises(SeriesError) as error:
+        read(tmp_path, content, "s.csv.gz" if "gzip" in name else "s.csv", **keys)
+    for word in words:
+        assert word in str(error.value), str(error.value)
+
+
+@pytest.mark.parametrize(("cell", "word"), [("inf", "row 3"), ("true", "")])
+def test_values_that_are_no_numbers(cell: str, word: str, tmp_path: Path) -> None:
+    series = read(tmp_path, f"time_utc,v\n2026-01-01,1\n2026-01-02,{cell}\n")
+    with pytest.raises(SeriesError, match="column 'v'") as error:
+        series.column("v")
+    assert word in str(error.value)
+
+
+def test_euro_is_not_taken_for_dollars(tmp_path: Path) -> None:
+    series = read(tmp_path, KNOWN["entso-e"][0])
+    with pytest.raises(SeriesError, match="usd_per_currency"):
+        series.column("Day-ahead Price [EUR/MWh]")
+
+
+def test_every_third_hour_is_a_gap_and_named(tmp_path: Path) -> None:
+    rows = [f"2026-01-01T{h:02d}:00:00Z,{h}\n" for h in range(24) if h % 3 != 2]
+    series = read(tmp_path, "time_utc,v\n" + "".join(rows))
+    assert len(series.gaps(0, 2**40)) == 7
+
+
+def test_import_series_says_what_it_took_and_writes_it_plain(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "p.csv").write_text(KNOWN["ercot-rtm"][0])
+    out = tmp_path / "plain.csv"
+    monkeypatch.setattr(
+        sys,
+        "argv",
+        ["hashwatt", "import-series", str(tmp_path / "p.csv"), "--out", str(out), "--json"],
+    )
+    with pytest.raises(SystemExit) as stop:
+        main()
+    assert not stop.value.code
+    about = json.loads(capsys.readouterr().out)
+    assert about["layout"] == "ercot-rtm"
+    assert about["step_s"] == {"900": 8}
+    plain = read_series(out, SeriesSpec(file="plain.csv"))
+    assert plain.column("value").tolist() == KNOWN["ercot-rtm"][4]
