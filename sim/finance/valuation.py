@@ -7,12 +7,12 @@ at the start is laid out at the start, and what they are worth in the books at t
 there: book value stands for the value of all that follows the run.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final, NamedTuple
 
 import numpy as np
 import pyarrow as pa
-from scipy.optimize import brentq
+from scipy.optimize import brentq, minimize_scalar
 
 from sim.finance.ledger import Ledger
 from sim.finance.project_flows import Plan, project_flows
@@ -38,6 +38,7 @@ from sim.units import SECONDS_PER_DAY, SECONDS_PER_HOUR, TH_PER_PH
 DAY_COUNT: Final = 365.0  # actual days over 365, as loans count
 # Growth of a year, as logarithm, between which an IRR is looked for: a millionth to a million-fold.
 LOG_GROWTH: Final = np.linspace(-14.0, 14.0, 281)
+TOUCHING: Final = 1e-12  # of all flows: a worth this near to zero is zero, by rounding
 MOST_LOG: Final = 600.0  # of a discount factor: what is beyond decides the sign, not the root
 BILLS: Final = [ENERGY_USD, CONTRACT_USD, DEMAND_USD, PEAK_USD, FUEL_USD, WEAR_USD]
 
@@ -65,9 +66,28 @@ def irr_per_year(cash_usd: Floats, days: Floats) -> float | None:
     worths = np.array([worth(g) for g in LOG_GROWTH])
     if not worths.any():
         return None  # nothing flowed, or all at the start
-    turns = np.flatnonzero(worths[:-1] * worths[1:] <= 0.0)
+    sign = np.sign(worths)
+    turns = np.flatnonzero(sign[:-1] * sign[1:] <= 0.0)  # products of worths may underflow
     roots = [brentq(worth, LOG_GROWTH[k], LOG_GROWTH[k + 1], xtol=1e-13) for k in turns]
+    roots += _touched(worth, worths, float(np.abs(cash_usd).sum()))
     return float(np.expm1(min(roots, key=abs))) if roots else None
+
+
+def _touched(worth: Callable[[float], float], worths: Floats, scale_usd: float) -> list[float]:
+    """Where the worth comes to zero without crossing it: a double root."""
+    size = np.abs(worths)
+    inner = np.flatnonzero((size[1:-1] <= size[:-2]) & (size[1:-1] <= size[2:])) + 1
+    found = []
+    for k in inner:
+        if (np.sign(worths[k - 1 : k + 2]) != np.sign(worths[k])).any():
+            continue  # it crosses: found already
+        least = minimize_scalar(
+            lambda g: abs(worth(g)), bounds=(LOG_GROWTH[k - 1], LOG_GROWTH[k + 1]),
+            method="bounded", options={"xatol": 1e-12},
+        )  # fmt: skip
+        if least.fun <= TOUCHING * scale_usd:
+            found.append(float(least.x))
+    return found
 
 
 def payback_years(cash_usd: Floats, days: Floats) -> float | None:

@@ -146,6 +146,8 @@ def _text(file: Path, notes: list[str]) -> str:
     if file.stat().st_size > MAX_BYTES:
         raise CaseError(f"{file}: {file.stat().st_size:,} bytes; at most {MAX_BYTES:,} are read")
     raw = file.read_bytes()
+    if b"\x00" in raw and raw[:2] not in (b"\xff\xfe", b"\xfe\xff"):
+        raise CaseError(f"{file}: is not a MATPOWER file, but holds NUL characters")
     if raw[:2] in (b"\xff\xfe", b"\xfe\xff"):
         return raw.decode("utf-16", errors="replace")
     try:

@@ -1,12 +1,14 @@
 """Tables of `scenario.toml` about Bitcoin: the network, the price, the pool."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from sim.scenario.quantity import REQUIRED, Instant, Table, quantity
+
+POW_LIMIT: Final = 0xFFFF << 208  # the easiest target that a compact form of mainnet has
 
 
 class MinedNetwork(Table):
@@ -47,6 +49,20 @@ class MinedNetwork(Table):
         "height of the chain at the start of the run; default: epoch_height",
         ge=0,
     )
+
+    @field_validator("bits")
+    @classmethod
+    def _a_target(cls, bits: str) -> str:
+        """As the reference client: not zero, not negative, no easier than difficulty 1."""
+        compact = int(bits, 16)
+        exponent, mantissa = compact >> 24, compact & 0x007FFFFF
+        target = mantissa << 8 * (exponent - 3) if exponent > 3 else mantissa >> 8 * (3 - exponent)
+        if compact & 0x00800000 or not 0 < target <= POW_LIMIT:
+            raise ValueError(
+                f"network.bits = {bits!r}: must be the compact form of a target above 0 and at "
+                "most that of difficulty 1, 0x1d00ffff"
+            )
+        return bits
 
     @model_validator(mode="after")
     def _inside_epoch(self) -> "MinedNetwork":

@@ -13,6 +13,7 @@ from sim.scenario.catalogue.serving import served
 from sim.scenario.checks_bitcoin import bitcoin
 from sim.scenario.checks_energy import beyond, energy, energy_references, grid
 from sim.scenario.checks_money import deals, incidents, money, projects
+from sim.scenario.limits import limits
 from sim.scenario.model import ReplayPrice, ReplayWeather, SeasonalJumpPrice, SeasonalWeather
 from sim.scenario.problems import Problem, instant, row_of, shown, unknown
 from sim.scenario.scenario import Scenario
@@ -30,6 +31,7 @@ def check(scenario: Scenario, broken: set[str]) -> list[Problem]:
     """
     parts: dict[Callable[[Scenario], Iterator[Problem]], set[str]] = {
         bitcoin: set(),
+        limits: {"sites", "asics", "gpus"},
         _sites: {"grid_nodes"},
         _asics: {"sites"},
         _gpus: {"sites"},

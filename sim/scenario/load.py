@@ -5,6 +5,7 @@ import hashlib
 import os
 import tomllib
 from collections.abc import Mapping, Sequence
+from itertools import islice
 from pathlib import Path, PureWindowsPath
 from typing import Any, Final, NamedTuple
 
@@ -16,7 +17,7 @@ from sim.scenario.deals import Lease
 from sim.scenario.demand import Tenant
 from sim.scenario.paths import base_reaches_out, no_folder_name, reaches_out
 from sim.scenario.problems import Problem, ScenarioError, from_validation, shown, suggest
-from sim.scenario.quantity import Table
+from sim.scenario.quantity import MAX_SHEET_ROWS, Table
 from sim.scenario.rows import (
     AsicGroup,
     Battery,
@@ -267,9 +268,13 @@ def _read_rows(file: Path, model: type[Table], problems: list[Problem]) -> list[
         with file.open(encoding="utf-8-sig", newline="") as stream:
             reader = csv.DictReader(stream)
             columns = list(reader.fieldnames or [])
-            rows = [row for row in reader if any(v for v in row.values())]
+            filled = (row for row in reader if any(v for v in row.values()))
+            rows = list(islice(filled, MAX_SHEET_ROWS + 1))
     except (UnicodeDecodeError, csv.Error) as error:
         problems.append(Problem(file.name, "", "", f"is not a CSV file: {error}"))
+        return []
+    if len(rows) > MAX_SHEET_ROWS:
+        problems.append(Problem(file.name, "", "", f"must be at most {MAX_SHEET_ROWS:,} rows"))
         return []
     for column in columns:
         if column not in model.model_fields:

@@ -58,10 +58,10 @@ class Horizon(Table):
                 f"horizon.record_s = {self.record_s}: must be a multiple of step_s = "
                 f"{self.step_s} s and divide 86400 s (a day)"
             )
-        if self.seconds % self.record_s:
+        if self.seconds % self.record_s or not self.seconds:
             raise ValueError(
                 f"horizon.days = {self.days:g}: must be a whole number of recording intervals "
-                f"of {self.record_s} s"
+                f"of {self.record_s} s, at least one"
             )
         return self
 

@@ -8,7 +8,15 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 REQUIRED: Final[Any] = ...
 
 
+FIRST_YEAR: Final = 1970
+LAST_YEAR: Final = 2200
+MAX_SHEET_ROWS: Final = 20_000
+MAX_TEXT: Final = 1000  # letters of a name, a path, a source
+
+
 def _in_utc(when: datetime) -> datetime:
+    if not FIRST_YEAR <= when.year <= LAST_YEAR:
+        raise ValueError(f"{when.year:04d} is too far away: years are {FIRST_YEAR} to {LAST_YEAR}")
     return when.astimezone(UTC)
 
 
@@ -19,7 +27,9 @@ Instant = Annotated[AwareDatetime, AfterValidator(_in_utc)]
 class Table(BaseModel):
     """A table of a scenario: frozen, and unknown keys are errors."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, allow_inf_nan=False, str_max_length=MAX_TEXT
+    )
 
 
 def quantity(default: Any, unit: str, meaning: str, *, source: str = "", **limits: Any) -> Any:

@@ -13,6 +13,7 @@ from sim.scenario.quantity import REQUIRED, Table, quantity
 
 SHIPPED: Final = Path(__file__).parents[2] / "configs"
 MOST_LEVELS: Final = 10_000  # points of a factorial; more is a mistake
+MOST_SEEDS: Final = 100_000
 DEFAULT_KPI: Final = "gross_margin_usd"
 Keep = Literal["kpis", "small", "tables"]
 
@@ -25,6 +26,8 @@ def _seeds(given: Any) -> Any:
     if isinstance(given, int) and not isinstance(given, bool):
         if given < 1:
             raise ValueError(f"seeds = {given}: must be >= 1, or a list of seeds")
+        if given > MOST_SEEDS:
+            raise ValueError(f"seeds = {given:.3g}: must be at most {MOST_SEEDS:,}")
         return tuple(range(1, given + 1))
     return given
 

@@ -210,3 +210,19 @@ def test_a_project_paid_at_the_first_instant_is_laid_out_once() -> None:
     ledger.post(0, "assets:projects", "assets:cash", "USD", np.array([0.0, 300.0]), "")
     whole = rows(valuation(firm(), ledger, NO_FLOW, {}, NO_TOKENS))["firm", ""]
     assert whole["outlay_usd"] == 300.0
+
+
+def test_an_irr_where_the_npv_touches_zero() -> None:
+    """-1000 + 2200 / 1.1 - 1210 / 1.1^2 = 0, and below zero on either side."""
+    rate = irr_per_year(np.array([-1000.0, 2200.0, -1210.0]), np.array([0.0, 365.0, 730.0]))
+    assert rate == pytest.approx(0.1, abs=1e-6)
+    assert irr_per_year(np.array([-1000.0, 2199.0, -1210.0]), np.array([0.0, 365.0, 730.0])) is None
+
+
+def test_an_irr_of_flows_that_come_late() -> None:
+    cash = np.array([0.0] * 470 + [-5.0] + [3.0] * 10)
+    days = np.arange(481) * 30.4375
+    rate = irr_per_year(cash, days)
+    assert rate is not None
+    own = days[470:] - days[470]
+    assert npv_usd(cash[470:], own, rate) == pytest.approx(0.0, abs=1e-6)

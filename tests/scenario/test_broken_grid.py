@@ -108,10 +108,8 @@ BROKEN: dict[str, tuple[Change, list[str]]] = {
     "case that is another file": (
         case("name,kind\nercot,zone\n"),
         [
-            "6 problems",
             "grid.case = 'triangle.m'",
-            "mpc.version = missing: must be '2'",
-            "mpc.bus: missing",
+            "line 1: `name,kind`: 'name' is neither a value set before nor a function known here",
         ],
     ),
     "case that is not even text": (
@@ -119,7 +117,7 @@ BROKEN: dict[str, tuple[Change, list[str]]] = {
             case(),
             lambda folder: (folder / "triangle.m").write_bytes(b"\x93NUMPY\xff\x00") and None,
         ),
-        ["grid.case = 'triangle.m': is not a MATPOWER file"],
+        ["grid.case = 'triangle.m'", "is not a MATPOWER file", "NUL"],
     ),
     "case with a wrong branch": (
         case(CASE.replace("2 3 0.01 0.1", "2 9 0.01 0.1")),
