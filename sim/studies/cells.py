@@ -82,6 +82,7 @@ class Cell:
     parameters: dict[str, Any] = field(hash=False)
     seed: int
     pickled: bytes = field(default=b"", repr=False)
+    expected: str = field(default="", compare=False)  # the key where the study was planned
 
     @cached_property
     def asked(self) -> str:
@@ -155,6 +156,8 @@ def run_cell(cell: Cell, keep: Keep = "small") -> Outcome:
     """Run a cell. Whoever calls writes the files: a worker needs no disk that others see."""
     began = time.perf_counter()
     try:
+        if cell.expected and cell.key != cell.expected:
+            raise ValueError("this process has other code or versions than the one that planned")
         scenario = scenario_of(cell.source)
         loaded = time.perf_counter()
         result = run(scenario, cell.decider(), cell.seed)

@@ -7,8 +7,9 @@ in which they finish; nothing else may depend on who ran.
 import multiprocessing
 import os
 import signal
+import socket
 import threading
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
@@ -18,6 +19,7 @@ from typing import Any, Final, Protocol, TypeVar, cast
 
 import pyarrow as pa
 
+from sim.results.provenance import differences, provenance
 from sim.studies.cells import Frozen, Source
 from sim.studies.problems import ExecutorError
 
@@ -205,7 +207,9 @@ def _cluster(
     waiting = iter(items)
     running: dict[Any, Item] = {}
     held: tuple[str, Any] = ("", None)
+    here = provenance()
     with client, client.as_current():
+        _refuse_strangers(client.run(provenance))
         window = DASK_WINDOW * max(1, sum(client.nthreads().values()))
         ready = as_completed(with_results=True, raise_errors=False)
         while True:
@@ -215,7 +219,7 @@ def _cluster(
                     held = frozen.sha256, client.submit(_hold, frozen, pure=False)
                 bare = replace(cast(Any, item), source=Frozen(held[0], b""))
                 future = client.submit(
-                    _with_source, task, bare, held[1], pure=False, retries=DASK_RETRIES
+                    _with_source, task, bare, held[1], here, pure=False, retries=DASK_RETRIES
                 )
                 running[future] = item
                 ready.add(future)
@@ -237,7 +241,21 @@ def _hold(frozen: Frozen) -> Frozen:
     return frozen
 
 
-def _with_source(task: Task[Item, Result], item: Any, source: Frozen) -> Result:
+def _refuse_strangers(workers: Mapping[str, dict[str, Any]]) -> None:
+    """Raise ExecutorError naming every worker whose results would be of other code."""
+    here = provenance()
+    strange = {name: what for name, made in workers.items() if (what := differences(made, here))}
+    if strange:
+        told = "; ".join(f"{name}: {what}" for name, what in sorted(strange.items()))
+        raise ExecutorError(f"Dask workers that would give other results are refused: {told}")
+
+
+def _with_source(
+    task: Task[Item, Result], item: Any, source: Frozen, wanted: dict[str, Any]
+) -> Result:
+    what = differences(provenance(), wanted)
+    if what:  # a worker that has joined since the study began
+        raise ExecutorError(f"worker on {socket.gethostname()}, process {os.getpid()}: {what}")
     return task(replace(item, source=source))
 
 

@@ -7,6 +7,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple
@@ -186,13 +187,13 @@ def run_cells(
             failure.unlink()
     with suppress(OSError):
         (folder / "failures").rmdir()
-    waiting = [cell for key, cell in distinct.items() if key not in records]
+    waiting = [replace(cell, expected=key) for key, cell in distinct.items() if key not in records]
     if progress is not None:
         progress(reused, len(distinct))
     for cell, outcome, error in execute(_TASKS[keep], waiting, workers, scheduler):
         ended = outcome if outcome is not None else Outcome({}, {}, error, error)
-        _write_cell(folder, cell.key, ended)
-        records[cell.key] = Record(ended.kpis, ended.error)
+        _write_cell(folder, cell.expected, ended)
+        records[cell.expected] = Record(ended.kpis, ended.error)
         if progress is not None:
             progress(len(records), len(distinct))
     return records, reused
