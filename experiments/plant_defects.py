@@ -38,6 +38,7 @@ FIRM = "tests/test_firm.py "
 HAPPENED = "tests/laws/test_happened.py "
 EDGES = "tests/test_firm_edges.py "
 HAND = "tests/policies/test_by_hand.py "
+TERMS = "tests/studies/test_bound_terms.py "
 SAID = "tests/test_what_is_said.py "
 DEFECTS = (
     Defect("law 2: losses forgotten at the meter", "sim/kernels/site.py",
@@ -236,6 +237,29 @@ DEFECTS = (
            "{late_days:+.1f}", "{abs(late_days):.1f}", SAID + "tests/test_firm.py"),
     Defect("projects: machines stand there from the start", "sim/plant/machines.py",
            "0.0 if awaited(g) else float(g.count)", "float(g.count)", EDGES),
+    Defect("router: backoff grows by steps, not by doubling", "sim/kernels/routing.py",
+           "terms[tenant, BACKOFF_S] * 2.0 ** client[slot, TRIES]",
+           "terms[tenant, BACKOFF_S] * (1.0 + client[slot, TRIES])",
+           FLEET + "test_a_client_waits_twice_as_long_each_time_it_comes_back"),
+    Defect("fluid: nodes serve while they load", "sim/inference/fluid.py",
+           "end_s - max(traffic.loads_s[e], self.now_s)", "end_s - self.now_s",
+           "tests/serving/test_fluid.py::test_a_node_that_loads_its_weights_idles_until_it_serves"),
+    Defect("bound: reserves are not seen", "sim/studies/bound_terms.py",
+           "reserve_usd_per_mwh=replay.reserve,", "reserve_usd_per_mwh=0.0 * replay.reserve,",
+           TERMS),
+    Defect("bound: blocks save nothing", "sim/studies/bound_terms.py",
+           "block_saves_usd_per_mwh=np.maximum(price - block_price, 0.0),",
+           "block_saves_usd_per_mwh=np.maximum(price - block_price, 0.0) * 0.0,", TERMS),
+    Defect("bound: positions of contracts are forgotten", "sim/studies/bound_terms.py",
+           "- contract_usd(known).sum(axis=1)", "", TERMS),
+    Defect("bound: nodes that are off cost nothing", "sim/studies/bound_terms.py",
+           "- replay.nodes_there @ known.nodes.credit_usd_per_h * hours", "", TERMS),
+    Defect("bound: what is fixed is free", "sim/studies/bound_terms.py",
+           "- (import_usd * known.fixed_mw * hours).sum(axis=1)", "", TERMS),
+    Defect("bound: no demand charge", "sim/studies/bound_terms.py",
+           "usd_per_mw = float(bills.demand_usd_per_w[s]) * W_PER_MW", "usd_per_mw = 0.0", TERMS),
+    Defect("bound: nothing is exported", "sim/studies/bound_terms.py",
+           "export_mw=plant.sites.export_w / W_PER_MW +", "export_mw=0.0 *", TERMS),
     Defect("bound: a tenth of the machines is not seen", "sim/studies/bound_world.py",
            "flow[DEPLOYED] - flow[LOST_FAILURE]", "0.9 * flow[DEPLOYED] - flow[LOST_FAILURE]",
            "tests/laws/test_bound_law.py tests/studies/test_bound.py "),

@@ -286,6 +286,20 @@ def test_a_node_that_comes_back_loads_its_weights_first() -> None:
     assert x.book.lanes[LANE_SENT].sum() > 0
 
 
+def test_a_client_waits_twice_as_long_each_time_it_comes_back() -> None:
+    """Sent at 5 s while all nodes are dark: back after 10, 20 and 40 s, then it gives up."""
+    patient = {"name": "acme", "retries": 3, "backoff_s": 10.0}
+    scenario = scenario_with([patient], sites=SITES[:1])
+    one = requests(1)._replace(sent_s=np.array([5.0]))
+    x = Inference(scenario, {("east", "alpha"): 0.0}, Given(one), keep_all=True)
+    x.switch(np.array([0.0]))
+    seen = []
+    for t_s in (4.9, 5.1, 14.9, 15.1, 34.9, 35.1, 74.9, 75.1):
+        x.advance(t_s)
+        seen.append((int(x.book.tenants[RETRIED].sum()), int(x.book.tenants[REJECTED].sum())))
+    assert seen == [(0, 0), (1, 0), (1, 0), (2, 0), (2, 0), (3, 0), (3, 0), (3, 1)]
+
+
 def test_migration_keeps_the_kv_and_preemption_computes_it_again() -> None:
     outcome = {}
     for how in ("preempt", "migrate"):

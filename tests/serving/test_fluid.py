@@ -7,6 +7,7 @@ import sim
 from sim.engine import Engine as Run
 from sim.inference import FluidInference
 from sim.kernels.routing import LANE_RETURNED, POWER_OF_TWO
+from sim.policies.static import Static
 from sim.scenario.catalogue.serving import served
 from sim.serving.surface import LOADS, Lengths, measure, surface
 from tests.serving.test_fleet import Storm, assert_nobody_is_lost, scenario_with
@@ -59,6 +60,26 @@ def test_nobody_is_lost_in_a_fluid(rate: float) -> None:
     assert recorder.serving is not None
     served_ = recorder.serving_tables()["serving"].to_pylist()[0]["requests_served"]
     assert recorder.serving.bins[:, 2].sum() == served_
+
+
+def test_a_node_that_loads_its_weights_idles_until_it_serves() -> None:
+    """Far above saturation, so that what an open engine draws is always the same."""
+    crowd = {"name": "acme", "rate_rps": 200.0, "patience_s": 20.0}
+    scenario = scenario_with([crowd, TENANTS[1]], {"fidelity": "fluid"}, days=0.5)
+    x = Run(scenario, Static(), seed=1).inference
+    assert isinstance(x, FluidInference)
+    x.switch(np.zeros(2))
+    assert x.advance(900.0).sum() == 0.0  # dark
+    x.switch(np.ones(2))
+    load_s, idle_w = float(x.load_s[0]), float(x.idle_w.sum())
+    assert load_s > 10.0
+    assert x.advance(900.0 + round(load_s / 2)).sum() == pytest.approx(idle_w * round(load_s / 2))
+    first_s = 900.0 + load_s + 60.0
+    spent_j = x.advance(np.ceil(first_s)).sum()
+    seconds = np.ceil(first_s) - 900.0 - round(load_s / 2)
+    beyond_w = (spent_j - idle_w * seconds) / (np.ceil(first_s) - 900.0 - load_s)
+    steady_j = x.advance(np.ceil(first_s) + 60.0).sum()
+    assert beyond_w == pytest.approx(steady_j / 60.0 - idle_w, rel=1e-3)
 
 
 def test_same_cell_same_bytes() -> None:
