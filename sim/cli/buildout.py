@@ -9,7 +9,17 @@ import typer
 from sim.cli.app import app
 from sim.cli.inputs import AllowCode, AllowPath, Force, Json, experiment_file, told
 from sim.cli.studies import Workers, _cores
-from sim.cli.words import WRONG_INPUT, cell_progress, fail, put, say, say_json
+from sim.cli.words import (
+    WRONG_INPUT,
+    cell_progress,
+    fail,
+    put,
+    said,
+    say,
+    say_json,
+    say_warnings,
+    undrawn,
+)
 
 
 @app.command()
@@ -45,11 +55,10 @@ def buildout(
                 found = study(asked, workers or _cores(), tick)
             save(found, claimed)
             problem = claimed.draw(lambda draft: draw_buildout(found, draft))
-    warnings = [f"buildout.png could not be drawn: {problem}"] if problem else []
-    for warning in warnings:
-        say(f"warning: {warning}")
+    missing = undrawn({"buildout.png": problem})
+    say_warnings(missing)
     if as_json:
-        say_json({"out": str(folder), **document(found), "warnings": warnings})
+        say_json({"out": str(folder), **document(found), "warnings": said(missing)})
     else:
         for line in lines(found):
             put(line)

@@ -7,7 +7,7 @@ import typer
 
 from sim.cli.app import app
 from sim.cli.inputs import AllowCode, AllowPath, Json, Sets, experiment_file, load_scenario, told
-from sim.cli.words import WRONG_INPUT, fail, put, say_json
+from sim.cli.words import WRONG_INPUT, fail, put, said, say_json, say_warnings
 
 
 @app.command()
@@ -29,7 +29,17 @@ def check(
         check_experiment(experiment, allow_code, allow_path, as_json)
         return
     with told():
-        loaded = load_scenario(scenario, set_, None, allow_path)
+        from sim.scenario import ScenarioError
+
+        try:
+            loaded = load_scenario(scenario, set_, None, allow_path)
+        except ScenarioError as error:
+            if as_json:
+                found = {"problems": said(error.problems), "warnings": said(error.warnings)}
+                say_json({"scenario": scenario, **found})
+            else:
+                say_warnings(error.warnings)
+            raise
         from sim.policies import BUILTIN
         from sim.policy import load_policy, refuse_code
 
@@ -39,9 +49,12 @@ def check(
             load_policy(chosen.name, chosen.parameters, BUILTIN)
     sites, groups = len(loaded.sites), len(loaded.asics) + len(loaded.gpus)
     if as_json:
-        say_json({"scenario": loaded.name, "problems": [], "sha256": loaded.sha256()})
+        say_json({"scenario": loaded.name, "problems": [],
+               "warnings": said(loaded.warnings), "sha256": loaded.sha256()})  # fmt: skip
     else:
-        put(f"{loaded.name}: no problem; {sites} sites, {groups} groups of machines, "
+        count = len(loaded.warnings)
+        heed = f", {count} warning{'s' if count > 1 else ''}" if count else ""
+        put(f"{loaded.name}: no problem{heed}; {sites} sites, {groups} groups of machines, "
               f"{loaded.horizon.days:g} days in steps of {loaded.horizon.step_s} s")  # fmt: skip
 
 

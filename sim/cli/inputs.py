@@ -8,7 +8,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from sim.cli.words import FAILED, WRONG_INPUT, fail
+from sim.cli.words import FAILED, WRONG_INPUT, fail, say_warnings
 
 ROOT: Final = Path(__file__).parents[2]
 CONFIGS: Final = ROOT / "configs"
@@ -41,7 +41,10 @@ def experiment_file(name: str) -> Path | None:
 def load_scenario(
     scenario: str, sets: list[str] | None, days: float | None, allow_path: bool = False
 ) -> Any:
-    """A scenario by folder or shipped name, with changes. Exits with 2 where they make no sense."""
+    """A scenario by folder or shipped name, with changes; warnings go to stderr.
+
+    Exits with 2 where the changes make no sense.
+    """
     from sim.scenario import load
 
     path = Path(scenario)
@@ -55,7 +58,9 @@ def load_scenario(
         overrides[key] = value_of(value)
     if days is not None:
         overrides["horizon.days"] = days
-    return load(path, overrides, allow_path=allow_path)
+    loaded = load(path, overrides, allow_path=allow_path)
+    say_warnings(loaded.warnings)
+    return loaded
 
 
 def decider(policy: str | None, scenario: Any, allow_code: bool) -> str | None:

@@ -17,7 +17,7 @@ from sim.cli.inputs import (
     load_scenario,
     told,
 )
-from sim.cli.words import WRONG_INPUT, fail, put, say, say_json
+from sim.cli.words import WRONG_INPUT, fail, put, said, say, say_json, say_warnings, undrawn
 
 
 @app.command()
@@ -75,13 +75,12 @@ def tornado(
             named = {"scenario": loaded.name, "policy": who, "seed": seed}
             claimed.commit({**named, **provenance()})
             problem = claimed.draw(lambda draft: draw_tornado(table, title, draft / "tornado.png"))
-    warnings = [f"tornado.png could not be drawn: {problem}"] if problem else []
-    for warning in warnings:
-        say(f"warning: {warning}")
+    missing = undrawn({"tornado.png": problem})
+    say_warnings(missing)
     rows = table.to_pylist()
     if as_json:
         say_json({"scenario": loaded.name, "seed": seed, "out": str(folder), "rows": rows,
-                  "warnings": warnings})  # fmt: skip
+                  "warnings": said([*loaded.warnings, *missing])})  # fmt: skip
         return
     put(f"{kpi}, each factor {change:.0%} lower and higher")
     put(f"  {'factor':24s}{'lower':>18s}{'as written':>18s}{'higher':>18s}{'span':>18s}")

@@ -3,7 +3,7 @@
 import time
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -26,10 +26,16 @@ from sim.cli.words import (
     kpi_table,
     progress,
     put,
+    said,
     say,
     say_json,
     say_table,
+    say_warnings,
+    undrawn,
 )
+
+if TYPE_CHECKING:
+    from sim.scenario.problems import Problem
 
 
 @app.command()
@@ -87,12 +93,11 @@ def run(
                 if as_json:
                     say_json(document)
                 fail(FAILED, f"the run ended, but could not be written: {error}")
-            warnings = _drawn(result, claimed)
+            missing = _drawn(result, claimed)
             written_s = time.perf_counter() - before_s
-    for warning in warnings:
-        say(f"warning: {warning}")
+    say_warnings([*result.met, *missing])
     if as_json:
-        say_json({**document, "warnings": warnings})
+        say_json({**document, "warnings": said([*result.warnings, *missing])})
         return
     say(
         f"loaded in {loaded_s:.2f} s, built in {result.timing['build_s']:.2f} s, simulated in "
@@ -100,7 +105,7 @@ def run(
     )
 
 
-def _drawn(result: Any, folder: Any) -> list[str]:
+def _drawn(result: Any, folder: Any) -> "list[Problem]":
     """Draw the pictures of a run: after its tables, and none of them is worth the run."""
     from sim.report.energy import draw_energy
     from sim.report.money import draw_money
@@ -109,8 +114,7 @@ def _drawn(result: Any, folder: Any) -> list[str]:
 
     drawings = {"summary": draw, "serving": draw_serving, "energy": draw_energy,
                 "money": draw_money}  # fmt: skip
-    problems = {name: result.draw(folder, drawing) for name, drawing in drawings.items()}
-    return [f"{name}.png could not be drawn: {what}" for name, what in problems.items() if what]
+    return undrawn({f"{name}.png": result.draw(folder, draw) for name, draw in drawings.items()})
 
 
 @app.command()

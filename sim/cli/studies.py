@@ -19,7 +19,18 @@ from sim.cli.inputs import (
     load_scenario,
     told,
 )
-from sim.cli.words import FAILED, WRONG_INPUT, cell_progress, fail, put, say, say_json
+from sim.cli.words import (
+    FAILED,
+    WRONG_INPUT,
+    cell_progress,
+    fail,
+    put,
+    said,
+    say,
+    say_json,
+    say_warnings,
+    undrawn,
+)
 
 Workers = Annotated[
     int | None, typer.Option(min=1, help="Local processes, one thread each; default: all cores.")
@@ -70,9 +81,8 @@ def sweep(
         summary = summary_of(result.cells)
     for why, count in result.outdated.items():
         say(f"{count} cells that were there are run anew: {why}")
-    warnings = [f"pictures could not be drawn: {problem}" for problem in result.undrawn]
-    for warning in warnings:
-        say(f"warning: {warning}")
+    missing = undrawn({"pictures": "; ".join(result.undrawn)})
+    say_warnings(missing)
     failures = result.failures
     for row in failures[:SHOWN_FAILURES]:
         what = ", ".join(f"{n}={row[n]}" for n in (*asked.factors, "policy", "seed"))
@@ -81,7 +91,7 @@ def sweep(
         counts = {"rows": len(planned.rows), "cells": planned.cells, "reused": result.reused}
         say_json({"experiment": planned.name, "out": str(result.folder), **counts,
                   "failures": [_failure(row, asked.factors) for row in failures],
-                  **document(summary), "warnings": warnings})  # fmt: skip
+                  **document(summary), "warnings": said(missing)})  # fmt: skip
     else:
         for line in lines(summary, planned.name, asked.description):
             put(line)
@@ -152,11 +162,12 @@ def compare(
             raise
         except ValueError as error:
             fail(WRONG_INPUT, f"compare: {error}")
-    warnings = [f"comparison.png could not be drawn: {problem}"] if problem else []
-    for warning in warnings:
-        say(f"warning: {warning}")
+    missing = undrawn({"comparison.png": problem})
+    say_warnings(missing)
     if as_json:
-        say_json({"out": str(folder), **document(result), "warnings": warnings})
+        say_json(
+            {"out": str(folder), **document(result), "warnings": said([*loaded.warnings, *missing])}
+        )
     else:
         for line in lines(result):
             put(line)

@@ -3,15 +3,19 @@
 import json
 import shutil
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import typer
 
 from sim.text import visible
 
+if TYPE_CHECKING:  # what it leads to takes a second to load
+    from sim.scenario.problems import Problem
+
 FAILED, WRONG_INPUT, MISSED = 1, 2, 3
+MOST_WARNINGS = 20
 
 
 def say(text: str) -> None:
@@ -22,6 +26,30 @@ def say(text: str) -> None:
 def put(text: str, end: str = "\n") -> None:
     """A line on stdout. Names come from files: what a terminal would obey is shown instead."""
     print(visible(text), end=end)
+
+
+def say_warnings(warnings: "Sequence[Problem]") -> None:
+    """What can be used but looks like a mistake, on stderr; a long list is cut, and says so."""
+    for warning in warnings[:MOST_WARNINGS]:
+        say(f"warning: {warning}")
+    if len(warnings) > MOST_WARNINGS:
+        say(f"… and {len(warnings) - MOST_WARNINGS} warnings more; --json lists all")
+
+
+def said(problems: "Iterable[Problem]") -> list[dict[str, str]]:
+    """Problems or warnings as JSON values: file, where, value, message."""
+    return [problem._asdict() for problem in problems]
+
+
+def undrawn(pictures: "Mapping[str, str]") -> "list[Problem]":
+    """Pictures that could not be drawn, each with the reason, as warnings; "" is none."""
+    from sim.scenario.problems import Problem
+
+    return [
+        Problem(name, "", "", f"could not be drawn: {what}")
+        for name, what in pictures.items()
+        if what
+    ]
 
 
 def fail(code: int, text: str) -> NoReturn:

@@ -18,6 +18,8 @@ from sim.finance.statements import statements
 from sim.results.folder import Folder, claim, write_json
 from sim.results.provenance import asked_sha256, provenance, sha256_of
 from sim.results.recorder import Recorder
+from sim.results.warnings import warnings_of_run, warnings_table
+from sim.scenario.problems import Problem
 from sim.scenario.scenario import Scenario
 
 TOKENS_PER_MTOK: Final = 1e6
@@ -41,7 +43,7 @@ class RunResult:
 
     @cached_property
     def tables(self) -> dict[str, pa.Table]:
-        """sites, fleet, limits, ledger, statements, valuation, events.
+        """sites, fleet, limits, ledger, statements, valuation, events, warnings.
 
         With serving nodes also serving, tenants, requests; after an insolvency creditors.
         """
@@ -55,9 +57,20 @@ class RunResult:
             "statements": statements(firm.ledger, horizon.start_utc, horizon.seconds),
             "valuation": self._valuation(),
             "events": self.recorder.events_table(),
+            "warnings": warnings_table(self.warnings),
             **ruin,
             **self.recorder.serving_tables(),
         }
+
+    @cached_property
+    def met(self) -> tuple[Problem, ...]:
+        """Warnings that only the run could find."""
+        return warnings_of_run(self.scenario, self.recorder, self.kpis)
+
+    @property
+    def warnings(self) -> tuple[Problem, ...]:
+        """What looks like a mistake: in the scenario, then in what came of it."""
+        return (*self.scenario.warnings, *self.met)
 
     def _valuation(self) -> pa.Table:
         from sim.finance.valuation import valuation  # scipy takes half a second to load

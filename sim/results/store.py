@@ -13,7 +13,7 @@ from sim.results.folder import DamagedError, read_manifest, read_object, settle
 
 TABLES: Final = (
     "sites", "fleet", "limits", "ledger", "statements", "valuation", "events", "creditors",
-    "serving", "tenants", "requests",
+    "serving", "tenants", "requests", "warnings",
 )  # fmt: skip
 SMALL: Final = ("fleet", "events")  # kept of every cell of a study, unless told otherwise
 CELL_COLUMNS: Final = ("policy", "seed", "scenario_sha256")

@@ -31,6 +31,7 @@ from sim.scenario.rows import (
 )
 from sim.scenario.scenario import Scenario, ScenarioFile
 from sim.scenario.series import Series, SeriesError, read_series
+from sim.scenario.warnings import warnings_of
 from sim.serving.traces import Trace, TraceError, read_trace
 
 TOML: Final = "scenario.toml"
@@ -57,6 +58,7 @@ class _Sources(NamedTuple):
 
     tables: dict[str, Any]
     sheets: dict[str, tuple[str, list[Row]]]
+    warnings: list[Problem]
     folders: tuple[Path, ...] = ()  # the scenario's and those of its bases
 
 
@@ -111,7 +113,7 @@ def load(
     if not problems:
         _override(sources, dict(overrides or {}), problems)
     if problems:
-        raise ScenarioError(str(path), problems)
+        raise ScenarioError(str(path), problems, sources.warnings)
     return _assembled(str(path), folder, sources, problems, allow_path)
 
 
@@ -132,7 +134,7 @@ def assemble(
         )
         for sheet in SHEETS
     }
-    sources = _Sources({"name": name, **tables}, rows)
+    sources = _Sources({"name": name, **tables}, rows, [])
     return _assembled(name, Path(), sources, [], anywhere=True)
 
 
@@ -140,6 +142,7 @@ def _assembled(
     path: str, folder: Path, sources: _Sources, problems: list[Problem], anywhere: bool
 ) -> Scenario:
     content: dict[str, Any] = {}
+    warnings = sources.warnings
     try:
         tables = ScenarioFile.model_validate(sources.tables)
         content = {name: getattr(tables, name) for name in ScenarioFile.model_fields}
@@ -155,13 +158,13 @@ def _assembled(
         data = content["data_dir"] or os.environ.get(DATA_VARIABLE)
         roots = (*sources.folders, *([Path(data)] if data else []))
         places = _Places(folder, data, roots, anywhere)
-        content |= _recorded(places, content["series"], problems)
+        content |= _recorded(places, content["series"], problems, warnings)
         traces = content["demand"].traces
-        content["traces"] = _traces(places, traces, problems)
+        content["traces"] = _traces(places, traces, problems, warnings)
         for name, spec in traces.items():
             if name in content["traces"]:
                 content["recorded_sha256"][f"trace {name}"] = _digest(places.find(spec.file))
-        content |= _case(places, content["grid"].case, problems)
+        content |= _case(places, content["grid"].case, problems, warnings)
         if content["case"] is not None:
             case = places.find(content["grid"].case)
             content["recorded_sha256"]["grid case"] = _digest(case)
@@ -172,8 +175,14 @@ def _assembled(
         scenario = Scenario.model_construct(**content)
         problems += check(scenario, broken)
         if not problems:
-            return scenario.model_copy(update={"asics": scenario.asics + _moved(scenario)})
-    raise ScenarioError(path, problems)
+            warnings += warnings_of(scenario)
+            return scenario.model_copy(
+                update={
+                    "asics": scenario.asics + _moved(scenario),
+                    "warnings": tuple(dict.fromkeys(warnings)),
+                }
+            )
+    raise ScenarioError(path, problems, warnings)
 
 
 def _moved(scenario: Scenario) -> tuple[MovedGroup, ...]:
@@ -199,7 +208,7 @@ def _read(
     folder: Path, problems: list[Problem], seen: tuple[Path, ...], anywhere: bool
 ) -> _Sources:
     """Read a folder on top of its base."""
-    empty = _Sources({}, {sheet: (f"{sheet}.csv", []) for sheet in SHEETS})
+    empty = _Sources({}, {sheet: (f"{sheet}.csv", []) for sheet in SHEETS}, [])
     file = folder / TOML
     if not file.is_file():
         what = "no such folder" if not folder.is_dir() else f"no {TOML} in this folder"
@@ -235,7 +244,7 @@ def _read(
             sheets[sheet] = (f"{sheet}.csv", _read_rows(folder / f"{sheet}.csv", model, problems))
     if not seen and not sheets["sites"][1] and not problems:
         problems.append(Problem("sites.csv", "", "", "is missing or has no row; a site is needed"))
-    return _Sources(_merged(below.tables, tables), sheets, (folder, *below.folders))
+    return _Sources(_merged(below.tables, tables), sheets, below.warnings, (folder, *below.folders))
 
 
 def _rebase(tables: dict[str, Any], origin: Path, folder: Path) -> None:
@@ -340,7 +349,9 @@ def _override_cell(sheet: tuple[str, list[Row]], parts: list[str], value: object
     )
 
 
-def _recorded(places: _Places, specs: dict[str, Any], problems: list[Problem]) -> dict[str, Any]:
+def _recorded(
+    places: _Places, specs: dict[str, Any], problems: list[Problem], warnings: list[Problem]
+) -> dict[str, Any]:
     """Read the series; a data folder that is missing is reported once."""
     data = places.data
     recorded: dict[str, Series] = {}
@@ -368,7 +379,9 @@ def _recorded(places: _Places, specs: dict[str, Any], problems: list[Problem]) -
     return {"recorded": recorded, "recorded_sha256": hashes}
 
 
-def _traces(places: _Places, specs: dict[str, Any], problems: list[Problem]) -> dict[str, Trace]:
+def _traces(
+    places: _Places, specs: dict[str, Any], problems: list[Problem], warnings: list[Problem]
+) -> dict[str, Trace]:
     """Read the recorded request traces."""
     data = places.data
     found: dict[str, Trace] = {}
@@ -388,7 +401,9 @@ def _traces(places: _Places, specs: dict[str, Any], problems: list[Problem]) -> 
     return found
 
 
-def _case(places: _Places, name: str | None, problems: list[Problem]) -> dict[str, Case | None]:
+def _case(
+    places: _Places, name: str | None, problems: list[Problem], warnings: list[Problem]
+) -> dict[str, Case | None]:
     """Read the MATPOWER case."""
     if name is None:
         return {"case": None}

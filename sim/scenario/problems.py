@@ -1,4 +1,8 @@
-"""Problems of an input, gathered so that a planner sees all of them at once."""
+"""Problems of an input, gathered so that a planner sees all of them at once.
+
+A warning is a `Problem` too, of an input that can be used but looks like a mistake; its message
+says what is odd and what to do. Readers append to the list of warnings that they are given.
+"""
 
 import difflib
 from collections.abc import Iterable, Iterator, Sequence
@@ -24,9 +28,12 @@ class Problem(NamedTuple):
 class ScenarioError(Exception):
     """The input is wrong; `problems` lists everything that is, not only the first."""
 
-    def __init__(self, path: str, problems: Sequence[Problem]) -> None:
+    def __init__(
+        self, path: str, problems: Sequence[Problem], warnings: Sequence[Problem] = ()
+    ) -> None:
         self.path = path
         self.problems = tuple(problems)
+        self.warnings = tuple(warnings)
         count = f"{len(self.problems)} problem{'s' if len(self.problems) != 1 else ''}"
         super().__init__("\n".join([f"{path}: {count}", *(f"  {p}" for p in self.problems)]))
 

@@ -23,6 +23,7 @@ from sim.scenario.model import (
     WhatIf,
 )
 from sim.scenario.money import Firm, Insurance, Loan, Treasury
+from sim.scenario.problems import Problem
 from sim.scenario.quantity import REQUIRED, Table, quantity
 from sim.scenario.rows import (
     AsicGroup,
@@ -95,6 +96,8 @@ class Scenario(ScenarioFile, arbitrary_types_allowed=True):
     traces: dict[str, Trace] = Field(default_factory=dict, exclude=True)
     case: Case | None = Field(default=None, exclude=True)
     recorded_sha256: dict[str, str] = Field(default_factory=dict)
+    # What can be used but looks like a mistake; it is said, and changes no result.
+    warnings: tuple[Problem, ...] = Field(default=(), exclude=True)
 
     def resolved(self) -> dict[str, Any]:
         """Everything that determines a run, as plain JSON values (where the data lie excepted)."""

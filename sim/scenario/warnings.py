@@ -1,0 +1,226 @@
+"""What a scenario can be run with but looks like a mistake: said, and never changed."""
+
+from collections.abc import Iterator
+from typing import Final
+
+import numpy as np
+
+from sim.scenario import catalogue
+from sim.scenario.bitcoin import ConstantBtcPrice
+from sim.scenario.countries import away_km, countries, places
+from sim.scenario.model import FixedPrice, ReplayPrice, ReplayWeather, SeasonalJumpPrice
+from sim.scenario.problems import Problem, row_of, shown, suggest
+from sim.scenario.rows import Site
+from sim.scenario.scenario import Scenario
+from sim.scenario.series import SeriesError
+from sim.units import W_PER_MW
+
+TOML: Final = "scenario.toml"
+# Thresholds, all assumed: chosen so that what is common in practice passes.
+NAMEPLATE_TOLERANCE: Final = 1.05  # makers give power at the wall within 5 %
+ROOMY: Final = 10.0  # a connection this many times the machines is a slip of the unit
+CHEAP_USD_PER_MWH: Final = 1.0
+DEAR_USD_PER_MWH: Final = 1000.0
+FAR_KM: Final = 1500.0  # from the nearest city of the country's time zones
+OFF_H: Final = 3.5  # local time against the sun's: western China has 3.2 h
+DEGREES_PER_H: Final = 15.0
+CHEAP_USD_PER_BTC: Final = 1000.0
+SHEETS: Final = (
+    "asics", "gpus", "leases", "power_contracts", "batteries", "generators", "grid_links",
+)  # fmt: skip
+
+
+def warnings_of(scenario: Scenario) -> list[Problem]:
+    """Everything odd between the parts of a scenario without problems."""
+    parts = (_machines, _duplicates, _places, _prices, _weather, _repairs)
+    return [warning for part in parts for warning in part(scenario)]
+
+
+def nameplate_mw(s: Scenario, site: str, *, planned: bool) -> float:
+    """Power of the machines at a site [MW]; `planned`: with those that projects bring."""
+    asics, gpus = catalogue.asics(), catalogue.gpus()
+    total_w = sum(
+        group.count * asics[group.model].nominal.power_w
+        for group in s.asics
+        if group.site == site and (planned or not group.project)
+    )
+    total_w += sum(
+        group.nodes * group.gpus_per_node * gpus[group.gpu].max_w_per_gpu
+        for group in s.gpus
+        if group.site == site and (planned or not group.project)
+    )
+    return total_w / W_PER_MW
+
+
+def _machines(s: Scenario) -> Iterator[Problem]:
+    if not any(g.count for g in s.asics) and not any(g.nodes for g in s.gpus):
+        what = "the fleet has no machine, so it earns nothing; give rows to asics.csv or gpus.csv"
+        yield Problem("asics.csv, gpus.csv", "", "", what)
+        return
+    taken = {host.move_to for host in s.hosts.values()}
+    behind = dict.fromkeys((site.name for site in s.sites), 0.0)
+    for generator in s.generators:
+        behind[generator.site] += generator.mw
+    storing = {battery.site for battery in s.batteries}
+    for i, site in enumerate(s.sites):
+        where = row_of(i, site.name, "power_limit_mw")
+        limit = f"{site.power_limit_mw:g}"
+        there, planned = (nameplate_mw(s, site.name, planned=p) for p in (False, True))
+        if planned == 0.0:
+            if site.name not in taken | storing and not behind[site.name]:
+                what = "no row of asics.csv or gpus.csv names the site; leave it out or fill it"
+                yield Problem("sites.csv", f"row {i + 2} ({site.name})", "", what)
+            continue
+        need = there * site.pue_base + site.overhead_mw
+        if need > (site.power_limit_mw + behind[site.name]) * NAMEPLATE_TOLERANCE:
+            what = (
+                f"the machines' nameplate is {there:.4g} MW, {need:.4g} MW with cooling and "
+                f"overhead: more than the connection, so that some never run; check count, nodes "
+                f"and power_limit_mw (in MW), or choose slower firmware modes"
+            )
+            yield Problem("sites.csv", where, limit, what)
+        if site.power_limit_mw > ROOMY * max(planned * site.pue_base, site.overhead_mw):
+            what = (
+                f"{limit} MW of connection for {planned:.4g} MW of machines: write MW, not kW, "
+                "and check count and nodes"
+            )
+            yield Problem("sites.csv", where, limit, what)
+
+
+def _duplicates(s: Scenario) -> Iterator[Problem]:
+    for sheet in SHEETS:
+        seen: dict[str, int] = {}
+        for i, row in enumerate(getattr(s, sheet)):
+            first = seen.setdefault(row.model_dump_json(), i)
+            if first != i:
+                what = "are equal, and both count; delete one, or put the sum into one row"
+                yield Problem(f"{sheet}.csv", f"rows {first + 2} and {i + 2}", "", what)
+
+
+def _places(s: Scenario) -> Iterator[Problem]:
+    for i, site in enumerate(s.sites):
+        code = site.country
+        if code and code not in countries():
+            what = f"is no ISO 3166 code of two letters, as US or NO{_country_meant(code)}"
+            yield Problem("sites.csv", row_of(i, site.name, "country"), shown(code), what)
+        elif code:
+            yield from _in_country(i, site)
+        if site.longitude is not None and _sun_apart_h(site.offset_h, site.longitude) > OFF_H:
+            column = "utc_offset_h" if site.timezone is None else "timezone"
+            value = shown(getattr(site, column))
+            what = (
+                f"the sun at longitude {site.longitude:g} is {site.longitude / DEGREES_PER_H:+.1f} "
+                "h from UTC; check both: east is positive, so America is negative in both"
+            )
+            yield Problem("sites.csv", row_of(i, site.name, column), value, what)
+
+
+def _country_meant(code: str) -> str:
+    """A suggestion for a name, a code of three letters, or a code in lower case."""
+    by_name = {name.lower(): code for code, name in countries().items()}
+    if code.upper() in countries():
+        return f"; did you mean {code.upper()!r}?"
+    near = suggest(code.lower(), by_name).partition("?")[0].removeprefix("did you mean ")
+    meant = by_name.get(near.strip("'\""))
+    return f"; did you mean {meant!r}?" if meant else ""
+
+
+def _in_country(i: int, site: Site) -> Iterator[Problem]:
+    country = countries()[site.country]
+    zones = {place.timezone for place in places(site.country)}
+    if site.timezone in {p.timezone for c in countries() for p in places(c)} - zones:
+        what = f"is not a zone of {country}; check timezone and country"
+        where = row_of(i, site.name, "timezone")
+        yield Problem("sites.csv", where, shown(site.timezone), what)
+    if site.latitude is None or site.longitude is None:
+        return
+    away = away_km(site.country, site.latitude, site.longitude)
+    if away <= FAR_KM:
+        return
+    what = f"lies {away:,.0f} km from the nearest city known in {country}"
+    signs = [(a, b) for a in (1, -1) for b in (1, -1)]
+    pairs = [(site.latitude, site.longitude), (site.longitude, site.latitude)]
+    meant = [(a * x, b * y) for x, y in pairs for a, b in signs if abs(x) <= 90.0]
+    near = [p for p in meant if away_km(site.country, *p) <= FAR_KM]
+    if near:
+        what += f"; did you mean latitude {near[0][0]:g}, longitude {near[0][1]:g}?"
+    else:
+        what += "; check latitude, longitude and country"
+    where = row_of(i, site.name, "latitude, longitude")
+    yield Problem("sites.csv", where, f"{site.latitude:g}, {site.longitude:g}", what)
+
+
+def _sun_apart_h(offset_h: float, longitude: float) -> float:
+    apart = abs(offset_h - longitude / DEGREES_PER_H) % 24.0
+    return min(apart, 24.0 - apart)
+
+
+def _prices(s: Scenario) -> Iterator[Problem]:
+    for name, zone in s.prices.zones.items():
+        where, mean = f"prices.zones.{name}", None
+        if isinstance(zone, FixedPrice):
+            where, mean = f"{where}.usd_per_mwh", zone.usd_per_mwh
+        elif isinstance(zone, SeasonalJumpPrice):
+            where, mean = f"{where}.mean_usd_per_mwh", zone.mean_usd_per_mwh
+        elif isinstance(zone, ReplayPrice):
+            where, mean = f"{where}.column", _mean(s, zone.series, zone.column)
+        yield from _price(TOML, where, mean)
+    for i, site in enumerate(s.sites):
+        where = row_of(i, site.name, "energy_usd_per_mwh")
+        yield from _price("sites.csv", where, site.energy_usd_per_mwh)
+    if isinstance(s.btc_price, ConstantBtcPrice) and s.btc_price.usd_per_btc < CHEAP_USD_PER_BTC:
+        what = "a bitcoin below 1,000 USD was last seen in 2017; write USD for a whole bitcoin"
+        yield Problem(TOML, "btc_price.usd_per_btc", f"{s.btc_price.usd_per_btc:g}", what)
+
+
+def _price(file: str, where: str, mean: float | None) -> Iterator[Problem]:
+    if mean is None:
+        return
+    if mean < CHEAP_USD_PER_MWH:
+        what = (
+            "a mean below 1 USD/MWh; a price in USD/kWh or cents must be given in USD/MWh "
+            "(0.05 USD/kWh = 50 USD/MWh)"
+        )
+        yield Problem(file, where, f"{mean:.4g} USD/MWh in the mean", what)
+    elif mean > DEAR_USD_PER_MWH:
+        what = "a mean above 1,000 USD/MWh; check the unit (USD/MWh) and the currency"
+        yield Problem(file, where, f"{mean:.4g} USD/MWh in the mean", what)
+
+
+def _mean(s: Scenario, series: str, column: str) -> float | None:
+    if series not in s.recorded:
+        return None
+    try:
+        values = s.recorded[series].column(column)
+    except SeriesError:  # a problem already, of the checks
+        return None
+    values = values[np.isfinite(values)]
+    return float(values.mean()) if len(values) else None
+
+
+def _weather(s: Scenario) -> Iterator[Problem]:
+    real = {name for name, zone in s.prices.zones.items() if isinstance(zone, ReplayPrice)}
+    drawn = [
+        site.name
+        for site in s.sites
+        if site.price_zone in real
+        and not isinstance(s.weather.climates.get(site.climate), ReplayWeather)
+    ]
+    if drawn:
+        names = ", ".join(drawn[:5]) + (f", … ({len(drawn)} in all)" if len(drawn) > 5 else "")
+        what = (
+            f"recorded prices stand beside synthetic weather at {names}: a heat wave and the "
+            "prices that it made do not meet; replay the weather of the same days, or read peaks "
+            "with care"
+        )
+        yield Problem(TOML, "weather.climates", "", what)
+
+
+def _repairs(s: Scenario) -> Iterator[Problem]:
+    if not s.faults.enabled:
+        return
+    manned = {g.site for g in s.asics if g.count} | {g.site for g in s.gpus if g.nodes}
+    for i, site in enumerate(s.sites):
+        if site.technicians == 0 and site.name in manned:
+            what = "machines that fail are never repaired; give technicians, or faults.enabled"
+            yield Problem("sites.csv", row_of(i, site.name, "technicians"), "0", f"{what} = false")

@@ -1,0 +1,206 @@
+"""What can be run but looks like a mistake is said, with what to do, wherever people look."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+from typer.testing import CliRunner
+
+import sim
+from sim.cli import app
+from sim.scenario import Scenario
+from tests.conftest import ROOT, build_scenario
+
+SITE = {"name": "alpha"}
+S21 = {"site": "alpha", "model": "Antminer S21", "count": 1000}  # 3.5 MW
+
+
+def fleet(
+    site: dict[str, Any] | None = None, tables: dict[str, Any] | None = None, **sheets: Any
+) -> Scenario:
+    """One site with 3.5 MW of machines and 10 MW of connection, unless told otherwise."""
+    rows: dict[str, Any] = {"asics": [S21], "gpus": [], **sheets}
+    return build_scenario(tables, sites=[{**SITE, **(site or {})}], **rows)
+
+
+def texts(scenario: Scenario) -> list[str]:
+    return [str(warning) for warning in scenario.warnings]
+
+
+FIXED = {"prices": {"zones": {"zone": {"model": "fixed", "usd_per_mwh": 0.05}}}}
+TEXAS = {"country": "US", "latitude": 32.0, "longitude": -102.1, "utc_offset_h": -6}
+
+# what is odd → (scenario, what the warning must say)
+ODD: dict[str, tuple[Scenario, list[str]]] = {
+    "nameplate above the connection": (
+        fleet({"power_limit_mw": 3}),
+        ["sites.csv", "row 2 (alpha), power_limit_mw = 3", "3.5 MW", "check count"],
+    ),
+    "GPU nodes count too": (
+        fleet(gpus=[{"site": "alpha", "gpu": "h100-sxm", "nodes": 1000}]),
+        ["13.7 MW", "power_limit_mw = 10"],
+    ),
+    "kW written as MW": (
+        fleet({"power_limit_mw": 350}),
+        ["power_limit_mw = 350", "3.5 MW of machines", "MW, not kW"],
+    ),
+    "a fleet without machines": (fleet(asics=[]), ["no machine", "asics.csv"]),
+    "machines counted as none": (fleet(asics=[{**S21, "count": 0}]), ["no machine"]),
+    "a site without machines": (
+        build_scenario(sites=[SITE, {"name": "bravo"}], asics=[S21], gpus=[]),
+        ["row 3 (bravo)", "leave it out or fill it"],
+    ),
+    "a row twice": (fleet(asics=[S21, S21]), ["asics.csv: rows 2 and 3", "both count", "delete"]),
+    "a battery twice": (
+        fleet(batteries=[{"site": "alpha", "power_mw": 1, "energy_mwh": 2}] * 2),
+        ["batteries.csv: rows 2 and 3"],
+    ),
+    "a country that does not exist": (fleet({"country": "ZQ"}), ["'ZQ'", "ISO 3166"]),
+    "a country of three letters": (fleet({"country": "Norway"}), ["'Norway'", "'NO'"]),
+    "a country in lower case": (fleet({"country": "us"}), ["did you mean 'US'?"]),
+    "latitude and longitude swapped": (
+        fleet({**TEXAS, "country": "OM", "latitude": 54.1, "longitude": 17.0, "utc_offset_h": 2}),
+        ["latitude 17, longitude 54.1"],
+    ),
+    "a sign forgotten": (
+        fleet({**TEXAS, "longitude": 102.1, "utc_offset_h": 7}),
+        ["latitude 32, longitude -102.1", "United States"],
+    ),
+    "an offset against the sun": (
+        fleet({**TEXAS, "utc_offset_h": 6}),
+        ["utc_offset_h = 6", "longitude -102.1", "negative"],
+    ),
+    "a time zone of another country": (
+        fleet({"country": "US", "utc_offset_h": None, "timezone": "Europe/Oslo"}),
+        ["timezone = 'Europe/Oslo'", "United States"],
+    ),
+    "a price by the kilowatt-hour": (
+        fleet(tables=FIXED),
+        ["prices.zones.zone.usd_per_mwh", "0.05", "USD/kWh"],
+    ),
+    "a contract by the kilowatt-hour": (
+        fleet({"contract": "fixed", "energy_usd_per_mwh": 0.045}),
+        ["row 2 (alpha), energy_usd_per_mwh", "0.045"],
+    ),
+    "a bitcoin in thousands": (
+        fleet(tables={"btc_price": {"model": "constant", "usd_per_btc": 95}}),
+        ["btc_price.usd_per_btc = 95", "whole bitcoin"],
+    ),
+    "nobody repairs": (fleet({"technicians": 0}), ["technicians = 0", "never repaired"]),
+}
+
+
+@pytest.mark.parametrize("what", ODD)
+def test_odd_input_is_said_once_with_what_to_do(what: str) -> None:
+    scenario, needles = ODD[what]
+    said = [text for text in texts(scenario) if all(needle in text for needle in needles)]
+    assert len(said) == 1, "\n".join(texts(scenario))
+
+
+def test_a_sensible_fleet_has_no_warning() -> None:
+    assert texts(fleet(TEXAS)) == []
+    oslo = {"country": "NO", "latitude": 66.3, "longitude": 14.1, "timezone": "Europe/Oslo"}
+    assert texts(fleet({**oslo, "utc_offset_h": None})) == []
+
+
+@pytest.mark.parametrize("name", ["tiny", "meshed-118", "cango-2026", "cango-strategies"])
+def test_shipped_scenarios_are_sensible(name: str, data: Path) -> None:
+    assert texts(sim.load(ROOT / "configs" / name, {"data_dir": str(data)})) == []
+
+
+def recorded(folder: Path, price: str) -> Scenario:
+    """A folder whose only zone replays a constant recorded price."""
+    hours = "".join(f"2026-01-01T{hour:02d}:00:00Z,{price}\n" for hour in range(24))
+    (folder / "prices.csv").write_text(f"time_utc,usd\n{hours}", encoding="utf-8")
+    (folder / "scenario.toml").write_text(
+        '[horizon]\ndays = 1\n[prices.zones.zone]\nmodel = "replay"\nseries = "p"\n'
+        'column = "usd"\n[series.p]\nfile = "prices.csv"\n',
+        encoding="utf-8",
+    )
+    (folder / "sites.csv").write_text(
+        "name,climate,price_zone,utc_offset_h,power_limit_mw\nalpha,midland-tx,zone,-6,10\n",
+        encoding="utf-8",
+    )
+    (folder / "asics.csv").write_text(
+        "site,model,count\nalpha,Antminer S21,1000\n", encoding="utf-8"
+    )
+    return sim.load(folder)
+
+
+def test_recorded_prices_by_the_kilowatt_hour_beside_synthetic_weather(tmp_path: Path) -> None:
+    said = "\n".join(texts(recorded(tmp_path, "0.05")))
+    assert "prices.zones.zone.column = 0.05 USD/MWh in the mean" in said
+    assert "recorded prices stand beside synthetic weather at alpha" in said
+    assert "in the mean" not in "\n".join(texts(recorded(tmp_path, "50")))
+
+
+def command(*arguments: str) -> Any:
+    return CliRunner().invoke(app, list(arguments))
+
+
+def test_check_lists_warnings_and_still_ends_with_0(tmp_path: Path) -> None:
+    recorded(tmp_path, "0.05")
+    told = command("check", str(tmp_path))
+    assert told.exit_code == 0
+    assert "no problem, 2 warnings" in told.stdout
+    assert told.stderr.count("warning: scenario.toml: ") == 2
+    document = json.loads(command("check", str(tmp_path), "--json").stdout)
+    assert document["problems"] == []
+    assert [set(w) for w in document["warnings"]] == [{"file", "where", "value", "message"}] * 2
+
+
+def test_check_json_lists_problems_of_a_broken_folder(tmp_path: Path) -> None:
+    recorded(tmp_path, "50")
+    told = command("check", str(tmp_path), "--set", "sites.alpha.climate=mars", "--json")
+    assert told.exit_code == 2
+    (problem,) = json.loads(told.stdout)["problems"]
+    assert problem["value"] == "'mars'"
+
+
+def test_warnings_change_no_hash(tmp_path: Path) -> None:
+    odd = fleet({"country": "ZQ"})
+    assert odd.warnings
+    assert odd.sha256() == odd.model_copy(update={"warnings": ()}).sha256()
+
+
+def test_a_run_says_stores_and_returns_warnings(tmp_path: Path) -> None:
+    recorded(tmp_path, "50")
+    out = tmp_path / "out"
+    change = "sites.alpha.power_limit_mw=1"
+    told = command(
+        "run", str(tmp_path), "--set", change, "--policy", "static", "--out", str(out), "--json"
+    )
+    assert told.exit_code == 0, told.output
+    said = json.loads(told.stdout)["warnings"]
+    joined = "\n".join(f"{w['file']} {w['where']}: {w['message']}" for w in said)
+    assert re.search(r"run limit .* at site alpha: leaves no room in \d+% of the steps", joined)
+    assert "more than the connection" in joined
+    assert "at site alpha" in told.stderr
+    assert pq.read_table(out / "warnings.parquet").to_pylist() == said
+    counted = command("query", str(out), "SELECT count(*) AS n FROM warnings", "--json")
+    assert json.loads(counted.stdout) == [{"n": len(said)}]
+
+
+def test_a_slo_that_is_never_kept_is_said() -> None:
+    nodes = {"site": "alpha", "gpu": "h100-sxm", "nodes": 1, "model": "llama-3.1-8b"}
+    asked = {"name": "hurried", "region": "here", "model": "llama-3.1-8b", "rate_rps": 0.2}
+    scenario = fleet(
+        tables={
+            "horizon": {"days": 0.25},
+            "demand": {"regions": {"here": {"latitude": 32.0, "longitude": -100.0}}},
+        },
+        site={"latitude": 32.0, "longitude": -102.0},
+        gpus=[{**nodes, "state": "serving"}],
+        tenants=[{**asked, "slo_ttft_s": 1e-4, "slo_tpot_s": 1e-5}],
+    )
+    result = sim.run(scenario)
+    (said,) = [str(w) for w in result.warnings if "tenant hurried" in str(w)]
+    assert "slo_ttft_s" in said
+
+
+def test_machines_that_never_run_are_said() -> None:
+    result = sim.run(fleet({"contract": "fixed", "energy_usd_per_mwh": 900.0}))
+    assert any("no machine ever hashed" in str(w) for w in result.warnings)
