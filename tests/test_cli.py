@@ -35,6 +35,7 @@ def test_run_writes_the_promised_folder(folder: Path) -> None:
         "ledger.parquet",
         "statements.parquet",
         "valuation.parquet",
+        "warnings.parquet",
         "events.parquet",
         "summary.png",
         "energy.png",

@@ -1,5 +1,6 @@
 """What a scenario can be run with but looks like a mistake: said, and never changed."""
 
+import math
 from collections.abc import Iterator
 from typing import Final
 
@@ -25,6 +26,7 @@ FAR_KM: Final = 1500.0  # from the nearest city of the country's time zones
 OFF_H: Final = 3.5  # local time against the sun's: western China has 3.2 h
 DEGREES_PER_H: Final = 15.0
 CHEAP_USD_PER_BTC: Final = 1000.0
+CUT_SHARE: Final = 0.01  # of a tenant's prompts or outputs, from which cutting them is said
 SHEETS: Final = (
     "asics", "gpus", "leases", "power_contracts", "batteries", "generators", "grid_links",
 )  # fmt: skip
@@ -32,7 +34,7 @@ SHEETS: Final = (
 
 def warnings_of(scenario: Scenario) -> list[Problem]:
     """Everything odd between the parts of a scenario without problems."""
-    parts = (_machines, _duplicates, _places, _prices, _weather, _repairs)
+    parts = (_machines, _duplicates, _places, _prices, _weather, _repairs, _lengths)
     return [warning for part in parts for warning in part(scenario)]
 
 
@@ -224,3 +226,33 @@ def _repairs(s: Scenario) -> Iterator[Problem]:
         if site.technicians == 0 and site.name in manned:
             what = "machines that fail are never repaired; give technicians, or faults.enabled"
             yield Problem("sites.csv", row_of(i, site.name, "technicians"), "0", f"{what} = false")
+
+
+def _lengths(s: Scenario) -> Iterator[Problem]:
+    for i, tenant in enumerate(s.tenants):
+        trace = s.traces.get(tenant.trace or "") if tenant.empirical else None
+        for what, mean, cv in (
+            ("prompt", tenant.prompt_mean_tokens, tenant.prompt_cv),
+            ("output", tenant.output_mean_tokens, tenant.output_cv),
+        ):
+            if trace is None:
+                share, means = _beyond(tenant.max_tokens, mean, cv), ""
+            else:
+                tokens = trace.prompt_tokens if what == "prompt" else trace.output_tokens
+                share = float(np.mean(tokens > tenant.max_tokens))
+                cut = float(np.mean(np.minimum(tokens, tenant.max_tokens)))
+                means = f", their mean from {np.mean(tokens):,.0f} to {cut:,.0f} tokens"
+            if share >= CUT_SHARE:
+                message = (
+                    f"{share:.1%} of the {what}s are longer and are cut to it{means}; raise it to "
+                    "the context that the model serves, or take the cut into account"
+                )
+                where = row_of(i, tenant.name, "max_tokens")
+                yield Problem("tenants.csv", where, f"{tenant.max_tokens}", message)
+
+
+def _beyond(most: float, mean: float, cv: float) -> float:
+    """Share of a lognormal of that mean and coefficient of variation that lies above `most`."""
+    sigma = math.sqrt(math.log1p(cv * cv))
+    above = math.log(most / mean) + sigma * sigma / 2.0
+    return 0.5 * math.erfc(above / (sigma * math.sqrt(2.0))) if sigma else float(above < 0.0)

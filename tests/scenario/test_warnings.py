@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner
@@ -12,6 +13,7 @@ from typer.testing import CliRunner
 import sim
 from sim.cli import app
 from sim.scenario import Scenario
+from sim.world.demand import lognormal
 from tests.conftest import ROOT, build_scenario
 
 SITE = {"name": "alpha"}
@@ -108,7 +110,8 @@ def test_a_sensible_fleet_has_no_warning() -> None:
 
 @pytest.mark.parametrize("name", ["tiny", "meshed-118", "cango-2026", "cango-strategies"])
 def test_shipped_scenarios_are_sensible(name: str, data: Path) -> None:
-    assert texts(sim.load(ROOT / "configs" / name, {"data_dir": str(data)})) == []
+    said = texts(sim.load(ROOT / "configs" / name, {"data_dir": str(data)}))
+    assert [text for text in said if "are cut to it" not in text] == []
 
 
 def recorded(folder: Path, price: str) -> Scenario:
@@ -184,18 +187,47 @@ def test_a_run_says_stores_and_returns_warnings(tmp_path: Path) -> None:
     assert json.loads(counted.stdout) == [{"n": len(said)}]
 
 
-def test_a_slo_that_is_never_kept_is_said() -> None:
-    nodes = {"site": "alpha", "gpu": "h100-sxm", "nodes": 1, "model": "llama-3.1-8b"}
-    asked = {"name": "hurried", "region": "here", "model": "llama-3.1-8b", "rate_rps": 0.2}
-    scenario = fleet(
-        tables={
-            "horizon": {"days": 0.25},
-            "demand": {"regions": {"here": {"latitude": 32.0, "longitude": -100.0}}},
-        },
-        site={"latitude": 32.0, "longitude": -102.0},
-        gpus=[{**nodes, "state": "serving"}],
-        tenants=[{**asked, "slo_ttft_s": 1e-4, "slo_tpot_s": 1e-5}],
+SERVING: dict[str, Any] = {
+    "tables": {
+        "horizon": {"days": 0.25},
+        "demand": {"regions": {"here": {"latitude": 32.0, "longitude": -100.0}}},
+    },
+    "site": {"latitude": 32.0, "longitude": -102.0},
+    "gpus": [
+        {"site": "alpha", "gpu": "h100-sxm", "nodes": 1, "model": "llama-3.1-8b"}
+        | {"state": "serving"}
+    ],
+}
+TENANT = {"name": "patient", "region": "here", "model": "llama-3.1-8b", "rate_rps": 0.2}
+
+
+def test_prompts_that_are_cut_are_counted(tmp_path: Path) -> None:
+    lines = "".join(f"{i},{2000 if i % 4 == 0 else 100},10\n" for i in range(100))
+    trace = tmp_path / "trace.csv"
+    trace.write_text(f"arrival_s,prompt_tokens,output_tokens\n{lines}", encoding="utf-8")
+    demand = {**SERVING["tables"]["demand"], "traces": {"log": {"file": str(trace)}}}
+    tenant = {**TENANT, "trace": "log", "lengths": "empirical", "max_tokens": 1000}
+    tables = {"demand": demand}
+    (said,) = texts(fleet(**{**SERVING, "tables": tables}, tenants=[tenant]))
+    assert "row 2 (patient), max_tokens = 1000: 25.0% of the prompts" in said
+    assert "mean from 575 to 325 tokens" in said
+    assert (
+        texts(fleet(**{**SERVING, "tables": tables}, tenants=[{**tenant, "max_tokens": 2000}]))
+        == []
     )
+
+
+def test_drawn_prompts_that_are_cut_are_counted() -> None:
+    tenant = {**TENANT, "prompt_mean_tokens": 1000, "prompt_cv": 1.0, "max_tokens": 1000}
+    (said,) = texts(fleet(**SERVING, tenants=[tenant]))
+    share = float(re.search(r": ([\d.]+)% of the prompts", said)[1]) / 100.0
+    drawn = lognormal(np.random.default_rng(1), 1000.0, 1.0, 100_000)
+    assert share == pytest.approx(np.mean(drawn > 1000), abs=0.005)
+
+
+def test_a_slo_that_is_never_kept_is_said() -> None:
+    tenant = {**TENANT, "name": "hurried", "slo_ttft_s": 1e-4, "slo_tpot_s": 1e-5}
+    scenario = fleet(**SERVING, tenants=[tenant])
     result = sim.run(scenario)
     (said,) = [str(w) for w in result.warnings if "tenant hurried" in str(w)]
     assert "slo_ttft_s" in said
