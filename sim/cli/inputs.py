@@ -76,6 +76,17 @@ def value_of(text: str) -> Any:
         return text
 
 
+def share_of(text: str, option: str) -> float:
+    """`2%` or `0.02` as a share. Exits with 2 where it is neither."""
+    try:
+        value = float(text.removesuffix("%")) / (100.0 if text.endswith("%") else 1.0)
+    except ValueError:
+        value = -1.0
+    if not 0.0 < value <= 1.0:
+        fail(WRONG_INPUT, f"{option} {text!r}: write 2% or 0.02; above 0 and at most 100 %")
+    return value
+
+
 @contextmanager
 def told() -> Iterator[None]:
     """Wrong input and failures of a run become one message and an exit code."""

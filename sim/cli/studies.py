@@ -17,6 +17,7 @@ from sim.cli.inputs import (
     Sets,
     experiment_file,
     load_scenario,
+    share_of,
     told,
 )
 from sim.cli.words import (
@@ -118,6 +119,9 @@ def compare(
     until: Annotated[
         str | None, typer.Option(help="half-width=1% (of the first policy's mean) or =5000")
     ] = None,
+    rarest: Annotated[
+        str, typer.Option(help="Rarest event that --until promises to have seen, of seeds.")
+    ] = "2%",
     level: Annotated[float, typer.Option(help="Confidence level.")] = 0.95,
     bound: Annotated[bool, typer.Option(help="Regret against the clairvoyant bound.")] = True,
     set_: Sets = None,
@@ -143,6 +147,7 @@ def compare(
             "kpis": kpi or ("gross_margin_usd",),
             "level": level,
             "until": until,
+            "rarest": share_of(rarest, "--rarest"),
             "bound": CLAIRVOYANT if bound and bound_exists() else None,
         }
         try:

@@ -62,8 +62,8 @@ def _gains(axes: Axes, found: Buildout) -> None:
     axes.invert_yaxis()
     axes.set_xlabel("NPV of the firm over building nothing [million USD]")
     axes.set_title(
-        f"{len(c.seeds)} held-out seeds (dots), mean, {100 * c.level:g} % by t (thick) and BCa "
-        "bootstrap (thin)",
+        f"{len(c.seeds)} held-out seeds (dots), mean, {100 * c.level:g} % by t (thick) and "
+        "bootstrap-t (thin)",
         fontsize=10,
     )
     axes.grid(axis="x", alpha=0.3)

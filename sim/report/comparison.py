@@ -70,7 +70,8 @@ def _differences(axes: Axes, comparison: Comparison, kpi: str) -> None:
         each = values[d.a] - values[d.b]
         jitter = 0.12 * (np.random.default_rng(0).random(len(each)) - 0.5)
         axes.plot(each, i - 0.24 + jitter, ".", color=GREY, markersize=4, alpha=0.6)
-        shown = d.p_adjusted < 1 - comparison.level and not d.estimate.t.contains(0.0)
+        own = d.estimate.bootstrap if comparison.sequential else d.estimate.t
+        shown = d.p_adjusted < 1 - comparison.level and not own.contains(0.0)
         colour = ORANGE if shown else GREY
         _interval(axes, d.estimate.t, i + 0.03, colour, 5)
         _interval(axes, d.estimate.bootstrap, i - 0.07, RED if shown else "black", 1.5)
@@ -83,7 +84,7 @@ def _differences(axes: Axes, comparison: Comparison, kpi: str) -> None:
     axes.set_xlabel(f"difference in {titled(kpi)}")
     level = f"{100 * comparison.interval_level:.4g} %"
     axes.set_title(
-        f"paired differences: seeds (dots), mean, {level} by t (thick) and BCa bootstrap (thin)\n"
+        f"paired differences: seeds (dots), mean, {level} by t (thick) and bootstrap-t (thin)\n"
         f"orange: a difference is shown; n = {len(comparison.seeds)} pairs",
         fontsize=10,
     )
@@ -91,7 +92,7 @@ def _differences(axes: Axes, comparison: Comparison, kpi: str) -> None:
 
 
 def _interval(axes: Axes, interval: Any, y: float, colour: str, width: float) -> None:
-    if np.isfinite(interval.low):
+    if np.isfinite([interval.low, interval.high]).all():
         axes.plot([interval.low, interval.high], [y, y], color=colour, linewidth=width)
 
 

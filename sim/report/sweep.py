@@ -14,7 +14,7 @@ from sim.report.canvas import save
 from sim.report.summary import BLUE, GREEN, GREY, ORANGE, PURPLE, RED, SKY, YELLOW
 from sim.studies.kpis import is_indicator, titled
 from sim.studies.statistics import t_interval, wilson_interval
-from sim.studies.summary import Effect, Summary, coded, is_sampled
+from sim.studies.summary import Effect, Summary, coded, is_sampled, share_text
 
 COLOURS: Final = (BLUE, ORANGE, GREEN, PURPLE, RED, SKY, YELLOW, GREY)
 DPI: Final = 100
@@ -143,15 +143,12 @@ def _tornado(axes: Axes, effects: list[Effect], kpi: str, n: int) -> None:
     ends = [v for e in ordered for v in (e.low_mean, e.high_mean)]
     room = (max(ends) - min(ends)) or 1.0
     for i, e in enumerate(ordered):
-        axes.barh(i, e.high_mean - e.low_mean, 0.38, e.low_mean, color=BLUE, alpha=0.8)
+        colour = BLUE if e.share.told else GREY
+        axes.barh(i, e.high_mean - e.low_mean, 0.38, e.low_mean, color=colour, alpha=0.8)
         at: dict[str, Any] = {"va": "center", "fontsize": 7.5}
         axes.text(e.low_mean - 0.015 * room, i, _wrapped(e.low), ha="right", **at)
         axes.text(e.high_mean + 0.015 * room, i, _wrapped(e.high), ha="left", **at)
-        share = e.share.interval
-        text = (
-            f"{100 * e.share.value:.2g} % of variance "
-            f"[{100 * share.low:.2g}, {100 * share.high:.2g}]"
-        )
+        text = share_text(e.share)
         middle = (min(ends) + max(ends)) / 2
         axes.text(middle, i + 0.29, text, ha="center", va="center", fontsize=8)
     names = [e.factor.replace(".", ".\n") for e in ordered]
@@ -162,7 +159,7 @@ def _tornado(axes: Axes, effects: list[Effect], kpi: str, n: int) -> None:
     axes.set_xlabel(f"mean of {titled(kpi)}")
     axes.set_title(
         f"What moves {titled(kpi)}: lowest to highest mean\n"
-        f"shares by {ordered[0].share.estimator}, 95 % bootstrap; n = {n} cells",
+        f"shares by {ordered[0].share.estimator}, 95 %; grey: not told from zero; n = {n} cells",
         fontsize=9,
     )
 

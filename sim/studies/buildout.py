@@ -28,7 +28,8 @@ from sim.studies.buildout_search import (
     survey,
 )
 from sim.studies.buildout_yard import Plan, Yard
-from sim.studies.compare import Comparison, Difference, Mean
+from sim.studies.compare import Comparison, Difference, Mean, percent_more
+from sim.studies.sequential import RAREST, doubt
 from sim.studies.statistics import Floats, Interval, estimate, holm, t_interval, variance_reduction
 from sim.studies.sweep import Progress, write_table
 from sim.studies.verdicts import plain, verdict
@@ -157,6 +158,8 @@ def _compared(asked: Asked, plans: dict[str, Plan], trials: Trials) -> Compariso
             variance_reduction=variance_reduction(npv[0], npv[k]),
             mean_a=float(gains[0].mean()),
             mean_b=float(gains[k].mean()),
+            percent=percent_more(gains[0], gains[k], level),
+            doubt=doubt(gains[0] - gains[k], False, RAREST),
         )
         for k, (name, e, p) in enumerate(zip(names[1:], found, adjusted, strict=True), start=1)
     )
@@ -274,7 +277,7 @@ def lines(found: Buildout) -> Iterator[str]:
         yield f"{' = '.join([name, *also])}: {_told(yard, plan)}"
     name_width = max(len(name) for name in c.policies) + 2
     yield f"NPV over building nothing [USD], {100 * c.level:g} %, held-out seeds"
-    yield f"{'':{name_width}s}{'capex':>14s}{'mean':>14s}{'t':>32s}{'BCa bootstrap':>32s}"
+    yield f"{'':{name_width}s}{'capex':>14s}{'mean':>14s}{'t':>32s}{'bootstrap-t':>32s}"
     for m in c.means:
         yield (
             f"{m.policy:{name_width}s}{yard.capex_usd(found.plans[m.policy]):>14,.0f}"
@@ -360,7 +363,7 @@ def save(found: Buildout, folder: Folder) -> None:
 
 
 def _estimate(e: Any) -> dict[str, Any]:
-    return {"mean": e.mean, "t": plain(e.t), "bca": plain(e.bootstrap), "n": e.n}
+    return {"mean": e.mean, "t": plain(e.t), "bootstrap_t": plain(e.bootstrap), "n": e.n}
 
 
 def _told(yard: Yard, plan: Plan) -> str:

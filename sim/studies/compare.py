@@ -24,44 +24,33 @@ from sim.studies.experiment import DEFAULT_KPI, Keep, PolicyChoice
 from sim.studies.kpis import is_indicator, known
 from sim.studies.plan import Row, chosen
 from sim.studies.problems import StudyError
+from sim.studies.sequential import (
+    RAREST,
+    Target,
+    doubt,
+    first_look,
+    looks,
+    spent_level,
+    stop,
+)
 from sim.studies.statistics import (
+    RESAMPLES,
     Estimate,
     Floats,
     Interval,
+    bootstrap_t_bounds,
     discordant_p,
     estimate,
     holm,
-    looks,
     ratio_interval,
-    spent_level,
     variance_reduction,
     wilson_interval,
 )
 from sim.studies.sweep import Progress, Record, cells_table, run_cells
 
-FIRST_LOOK: Final = 8  # seeds before a sequential comparison looks for the first time
 CLAIRVOYANT: Final = "clairvoyant"
 BOUND_MODULE: Final = "sim.studies.bound"
 Bounds = Callable[[Scenario, int], Any] | Mapping[int, float] | Literal["clairvoyant"]
-
-
-class Target(NamedTuple):
-    """When a sequential comparison stops: every paired interval is at most so wide."""
-
-    half_width: float
-    relative: bool  # to the mean of the first policy, else in the KPI's unit
-
-    @classmethod
-    def of(cls, text: str) -> "Target":
-        """Read `half-width=1%` or `half-width=5000`. Raises ValueError."""
-        name, equals, value = text.partition("=")
-        try:
-            width = float(value.removesuffix("%"))
-        except ValueError:
-            width = 0.0
-        if name.strip() != "half-width" or not equals or not width > 0:
-            raise ValueError(f"{text!r}: write half-width=1% or half-width=5000 (above 0)")
-        return cls(width / 100, True) if value.endswith("%") else cls(width, False)
 
 
 class Mean(NamedTuple):
@@ -84,6 +73,8 @@ class Difference(NamedTuple):
     variance_reduction: float  # by pairing: so many times fewer seeds
     mean_a: float
     mean_b: float
+    percent: Interval  # of b's mean, which is uncertain too: Fieller; infinite where it may be 0
+    doubt: str = ""  # why its interval may hold less than it says
 
 
 class Regret(NamedTuple):
@@ -112,6 +103,12 @@ class Comparison:
     differences: tuple[Difference, ...]
     regrets: tuple[Regret, ...]
     cells: pa.Table = field(repr=False)
+    rarest: float = RAREST  # share of seeds down to which a sequential comparison promises
+
+    @property
+    def sequential(self) -> bool:
+        """Whether it stopped by itself: bootstrap-t intervals hold then, Student's beside them."""
+        return self.reached is not None
 
 
 def compare(
@@ -122,6 +119,7 @@ def compare(
     kpis: Sequence[str] = (DEFAULT_KPI,),
     level: float = 0.95,
     until: Target | str | None = None,
+    rarest: float = RAREST,
     bound: Bounds | None = None,
     workers: int = 1,
     scheduler: str | None = None,
@@ -137,10 +135,11 @@ def compare(
         seeds: how many (1, 2, …) or which; with `until` the most.
         kpis: what is compared.
         level: confidence level of everything that is said.
-        until: stop as soon as the interval of every paired difference has at most this half-width
-            ("half-width=1%" of the first policy's mean, "half-width=5000"). It looks at 8, 16, 32
-            … seeds; the error is spent on the looks in equal parts, so that the intervals hold at
-            whichever look it stops.
+        until: stop as soon as the bootstrap-t interval of every paired difference has at most this
+            half-width ("half-width=1%" of the first policy's mean, "half-width=5000"). It looks
+            after 3 / `rarest` seeds, then at each doubling; the error is spent on the looks in
+            equal parts, so that each interval holds at whichever look it stops.
+        rarest: the rarest event, as a share of seeds, that `until` promises to have seen.
         bound: "clairvoyant", a function of scenario and seed, or USD by seed: gives regret.
         workers: local processes; above 1, policies that are objects must be importable there.
         scheduler: address of a running Dask scheduler instead.
@@ -162,12 +161,15 @@ def compare(
     makers = _makers(given, source, policies)
     for make in makers.values():
         make(0).decider()
-    plan = looks(FIRST_LOOK, len(chosen_seeds)) if target is not None else (len(chosen_seeds),)
+    most = len(chosen_seeds)
+    first = first_look(rarest)
+    plan = (most,) if target is None else looks(first, most)
     each = spent_level(level, len(plan))
     if isinstance(out, str | Path):
         from sim.studies.verdicts import save  # which imports this module
 
         more: dict[str, Any] = {"kpis": kpis, "level": level, "until": target, "bound": bound}
+        more["rarest"] = rarest
         asked = question_of(given, policies, seeds, **more)
         with claim(out, "comparison", asked) as claimed:
             options: dict[str, Any] = {"keep": keep, "progress": progress}
@@ -178,15 +180,17 @@ def compare(
     folder = Path(tempfile.mkdtemp(prefix="hashwatt-")) if out is None else out.draft
     try:
         records: dict[str, Record] = {}
-        for look in plan:
-            rows = [Row({}, p, make(s)) for p, make in makers.items() for s in chosen_seeds[:look]]
+
+        def seen(n: int) -> tuple[list[Row], dict[str, Floats]]:
+            rows = [Row({}, p, make(s)) for p, make in makers.items() for s in chosen_seeds[:n]]
             new = [row.cell for row in rows if row.cell.key not in records]
-            done, _ = run_cells(new, folder, keep, workers, scheduler, progress=progress)
-            records |= done
-            values = _values(rows, records, tuple(makers), kpis)
-            reached = None if target is None else _narrow(values, each, target)
-            if reached:
-                break
+            records.update(run_cells(new, folder, keep, workers, scheduler, progress=progress)[0])
+            return rows, _values(rows, records, tuple(makers), kpis)
+
+        look, reached = most, None
+        if target is not None:
+            look, reached = stop(plan, lambda n: _narrow(seen(n)[1], each, target))
+        rows, values = seen(look)
     finally:
         if out is None:
             shutil.rmtree(folder, ignore_errors=True)
@@ -202,9 +206,10 @@ def compare(
         reached=reached,
         values=values,
         means=tuple(_means(values, tuple(makers), each)),
-        differences=tuple(_differences(values, tuple(makers), each, len(plan))),
+        differences=tuple(_differences(values, tuple(makers), each, len(plan), target, rarest)),
         regrets=tuple(_regrets(values, tuple(makers), bounds, each)),
         cells=cells_table(rows, records),
+        rarest=rarest,
     )
 
 
@@ -291,9 +296,10 @@ def _narrow(values: dict[str, Floats], level: float, target: Target) -> bool:
     """Whether the interval of every paired difference is as narrow as was wished."""
     for table in values.values():
         widest = target.half_width * (abs(float(table[0].mean())) if target.relative else 1.0)
-        for a, b in combinations(table, 2):
-            if not estimate(a - b, level, resamples=0).t.half_width <= widest:
-                return False
+        apart = np.array([a - b for a, b in combinations(table, 2)])
+        low, high = bootstrap_t_bounds(apart, level)
+        if not ((high - low) / 2 <= widest).all():
+            return False
     return True
 
 
@@ -311,7 +317,12 @@ def _means(values: dict[str, Floats], policies: Sequence[str], level: float) -> 
 
 
 def _differences(
-    values: dict[str, Floats], policies: Sequence[str], level: float, looks_: int
+    values: dict[str, Floats],
+    policies: Sequence[str],
+    level: float,
+    looks_: int = 1,
+    target: Target | None = None,
+    rarest: float = RAREST,
 ) -> list[Difference]:
     pairs = [(kpi, a, b) for kpi in values for a, b in combinations(range(len(policies)), 2)]
     found = [estimate(values[kpi][a] - values[kpi][b], level) for kpi, a, b in pairs]
@@ -330,9 +341,16 @@ def _differences(
             variance_reduction=variance_reduction(values[kpi][a], values[kpi][b]),
             mean_a=float(values[kpi][a].mean()),
             mean_b=float(values[kpi][b].mean()),
+            percent=percent_more(values[kpi][a], values[kpi][b], level, target is not None),
+            doubt=doubt(values[kpi][a] - values[kpi][b], target is not None, rarest),
         )
         for (kpi, a, b), e, q in zip(pairs, found, adjusted, strict=True)
     ]
+
+
+def percent_more(a: Floats, b: Floats, level: float, sequential: bool = False) -> Interval:
+    """By how many percent the mean of `a` is above that of `b`, pair by pair (seed,)."""
+    return ratio_interval(100.0 * (a - b), b, level, RESAMPLES if sequential else 0)
 
 
 def _regrets(

@@ -7,20 +7,11 @@ import numpy as np
 import pyarrow as pa
 
 from sim.studies.kpis import is_indicator, titled
-from sim.studies.statistics import (
-    Floats,
-    Interval,
-    Regression,
-    Share,
-    bins,
-    first_order_share,
-    pareto_front,
-    regression,
-    t_interval,
-    wilson_interval,
-)
+from sim.studies.sensitivity import Regression, Share, bins, first_order_share, regression
+from sim.studies.statistics import Floats, Interval, pareto_front, t_interval, wilson_interval
 
 QUANTILES: Final = (0.05, 0.25, 0.5, 0.75, 0.95)
+LINEAR: Final = 0.9  # R squared from which squares of regression coefficients are shares
 MOST_SHOWN: Final = 12  # of a front, on a terminal
 Sense = Literal["min", "max"]
 
@@ -225,11 +216,12 @@ def lines(summary: Summary, name: str, description: str) -> Iterator[str]:
             )
         effects = sorted((e for e in summary.effects if e.kpi == kpi), key=_importance)
         for e in effects:
-            i = e.share.interval
             slope = "" if e.coefficient is None else f"; regression {e.coefficient:+.2f}"
+            if e.coefficient is not None and (e.r_squared or 0.0) >= LINEAR:
+                slope += f" ({100 * e.coefficient**2:.3g} % by its square)"
+            told = share_text(e.share)
             yield (
-                f"  {e.factor}: {100 * e.share.value:.3g} % of the variance "
-                f"[{100 * i.low:.3g}, {100 * i.high:.3g}]{slope}; mean from {_figure(e.low_mean)} "
+                f"  {e.factor}: {told}{slope}; mean from {_figure(e.low_mean)} "
                 f"({e.low}) to {_figure(e.high_mean)} ({e.high})"
             )
         if effects and effects[0].r_squared is not None:
@@ -237,7 +229,8 @@ def lines(summary: Summary, name: str, description: str) -> Iterator[str]:
     if summary.effects:
         estimator = summary.effects[0].share.estimator
         yield (
-            f"shares: first-order Sobol' indices by {estimator}, 95 % bootstrap intervals; of "
+            f"shares: first-order Sobol' indices by {estimator}, 95 % intervals by "
+            "noncentral F, each for itself; of "
             "sampled keys: of the variance of points' means"
         )
     front = [c for c in summary.pareto if c.on_front]
@@ -260,6 +253,15 @@ def document(summary: Summary) -> dict[str, Any]:
         "effects": [plain(e) for e in summary.effects],
         "pareto": [plain(c) for c in summary.pareto],
     }
+
+
+def share_text(share: Share) -> str:
+    """`12 % of the variance [8, 17]`, or that it cannot be told from nothing."""
+    if share.value != share.value:
+        return "share of the variance unknown (too few cells, or none varies)"
+    ends = f"[{100 * share.interval.low:.3g}, {100 * share.interval.high:.3g}]"
+    unsure = "" if share.told else ", not told from zero"
+    return f"{100 * share.value:.3g} % of the variance {ends}{unsure}"
 
 
 def _importance(effect: Effect) -> float:

@@ -11,6 +11,8 @@ from sim.results.store import consolidate
 from sim.studies.compare import Comparison, Difference
 from sim.studies.experiment import DEFAULT_KPI
 from sim.studies.kpis import is_indicator
+from sim.studies.sequential import unseen_share
+from sim.studies.statistics import Estimate, Interval
 from sim.studies.sweep import write_table
 
 
@@ -22,52 +24,66 @@ def verdict(difference: Difference, comparison: Comparison) -> str:
     """
     d, e = difference, difference.estimate
     names = f"{d.a} and {d.b}"
+    own = e.bootstrap if comparison.sequential else e.t
     if e.n < 2:
         return f"{names}: one seed shows nothing; an interval needs two or more"
     if e.t.low == e.t.high == 0.0:
-        return f"{names} gave the same {d.kpi} with every seed"
-    how = _how(comparison)
-    if e.t.contains(0.0):
-        return (
+        missed = f"an event in up to {100 * unseen_share(e.n):.2g} % of seeds may differ unseen"
+        return f"{names} gave the same {d.kpi} with every seed (n = {e.n}: {missed})"
+    how = _how(d, comparison)
+    if own.contains(0.0):
+        said = (
             f"no difference in {d.kpi} between {names} could be shown: "
-            f"the interval contains zero ({_span(e.t.low, e.t.high, d, d.mean_b)}; {how})"
+            f"the interval contains zero ({_span(d, own, False)}; {how})"
         )
-    if d.p_adjusted >= 1.0 - comparison.level:
-        return (
+    elif d.p_adjusted >= 1.0 - comparison.level:
+        said = (
             f"no difference in {d.kpi} between {names} could be shown: p = {d.p_adjusted:.2g} "
             f"after adjustment, though the interval of this pair alone leaves zero out ({how})"
         )
-    ahead, behind, low, high, base = (
-        (d.a, d.b, e.t.low, e.t.high, d.mean_b)
-        if e.mean > 0
-        else (d.b, d.a, -e.t.high, -e.t.low, d.mean_a)
+    else:
+        ahead, behind = (d.a, d.b) if e.mean > 0 else (d.b, d.a)
+        span = _span(d, own, e.mean < 0)
+        said = (
+            f"{ahead} earns {span} more than {behind} ({how})"
+            if d.kpi == DEFAULT_KPI
+            else f"{d.kpi} of {ahead} is {span} above that of {behind} ({how})"
+        )
+        if not comparison.sequential and e.bootstrap.contains(0.0):
+            said += "; but the bootstrap interval contains zero"
+    if not d.doubt:
+        return said
+    return f"{said}; cannot promise {100 * own.level:.4g} %: {d.doubt}"
+
+
+def _how(d: Difference, comparison: Comparison) -> str:
+    """What the interval is and holds, what the p-value is and is adjusted for, and n."""
+    count, looked = len(comparison.differences), len(comparison.looks)
+    own = d.estimate.bootstrap if comparison.sequential else d.estimate.t
+    name = "bootstrap-t" if comparison.sequential else "paired t"
+    alone = " of this pair alone" if count > 1 else ""
+    over = [f"{count} comparisons"] if count > 1 else []
+    over += [f"{looked} looks"] if looked > 1 else []
+    holm = f" after Holm over {' and '.join(over)}" if over else ""
+    return (
+        f"{100 * own.level:.4g} % {name}{alone}; p = {d.p_adjusted:.2g}{holm}; n = {d.estimate.n}"
     )
-    span = _span(low, high, d, base)
-    said = (
-        f"{ahead} earns {span} more than {behind} ({how})"
-        if d.kpi == DEFAULT_KPI
-        else f"{d.kpi} of {ahead} is {span} above that of {behind} ({how})"
-    )
-    unsure = e.bootstrap.contains(0.0)
-    return said + ("; but the bootstrap interval contains zero" if unsure else "")
 
 
-def _how(comparison: Comparison) -> str:
-    count = len(comparison.differences)
-    parts = [f"{100 * comparison.level:g} %", "paired t"]
-    parts += [f"Holm over {count} comparisons"] if count > 1 else []
-    parts += [f"{len(comparison.looks)} looks"] if len(comparison.looks) > 1 else []
-    return ", ".join([*parts, f"n = {len(comparison.seeds)}"])
-
-
-def _span(low: float, high: float, difference: Difference, base: float) -> str:
-    """`1.2 to 1.8 %` of a positive mean, else in the KPI's unit."""
-    unit = unit_of(difference.kpi)
-    if unit == "%" or is_indicator(difference.kpi):
+def _span(d: Difference, own: Interval, turned: bool) -> str:
+    """`1.2 to 1.8 %` of a mean that is surely positive, else in the KPI's unit."""
+    unit = unit_of(d.kpi)
+    low, high = (-own.high, -own.low) if turned else (own.low, own.high)
+    if unit == "%" or is_indicator(d.kpi):
         factor = 1.0 if unit == "%" else 100.0
         return f"{factor * low:.3g} to {factor * high:.3g} percentage points"
-    if base > 0.0:
-        return f"{100 * low / base:.3g} to {100 * high / base:.3g} %"
+    base = d.mean_a if turned else d.mean_b
+    # b over a is one less over one more: p % of b's mean is -p / (1 + p) of a's, and as monotone.
+    ends = (d.percent.low, d.percent.high)
+    if base > 0.0 and all(math.isfinite(x) and x > -100.0 for x in ends):
+        if turned:
+            ends = -ends[1] / (1.0 + ends[1] / 100.0), -ends[0] / (1.0 + ends[0] / 100.0)
+        return f"{ends[0]:.3g} to {ends[1]:.3g} %"
     return f"{low:,.6g} to {high:,.6g} {unit}".rstrip()
 
 
@@ -75,25 +91,22 @@ def lines(comparison: Comparison) -> Iterator[str]:
     """The comparison as text for a terminal."""
     c = comparison
     yield f"{c.scenario}: {len(c.policies)} policies, the same {len(c.seeds)} seeds for each"
-    name = max(len(p) for p in c.policies) + 2
+    name = max(len(p) for p in c.policies) + 1
     shown = f"{100 * c.interval_level:.4g} %"
-    yield f"{'':{name}s}{'mean':>16s}{'t ' + shown:>34s}{'BCa bootstrap ' + shown:>34s}"
+    yield f"{'':{name}s}{'mean':>14s}{'t ' + shown:>24s}{'bootstrap-t ' + shown:>24s}"
     for m in c.means:
         if m.policy == c.policies[0] and len(c.values) > 1:
             yield f"{m.kpi}"
-        share = f"  Wilson {_interval(m.share)}" if m.share is not None else ""
-        e = m.estimate
-        yield (
-            f"{m.policy:{name}s}{_figure(e.mean):>16s}{_interval(e.t):>34s}"
-            f"{_interval(e.bootstrap):>34s}{share}"
-        )
+        yield f"{m.policy:{name}s}{_columns(m.estimate)}"
+        if m.share is not None:
+            yield f"{'':{name}s}{_figure(m.estimate.mean):>14s}{_interval(m.share):>24s} Wilson"
     yield "paired differences"
     for d in c.differences:
-        pair = f"{d.a} - {d.b}"
+        yield f"{d.a} - {d.b}"
+        yield f"{'':{name}s}{_columns(d.estimate)}"
         yield (
-            f"  {pair:{2 * name}s} {_figure(d.estimate.mean)} {_interval(d.estimate.t)} "
-            f"bootstrap {_interval(d.estimate.bootstrap)} p = {d.estimate.p:.2g}, "
-            f"adjusted {d.p_adjusted:.2g}; pairing saves seeds {d.variance_reduction:.3g} times"
+            f"{'':{name}s}{'':2s}p = {d.estimate.p:.2g}, adjusted {d.p_adjusted:.2g}; "
+            f"pairing saves seeds {d.variance_reduction:.3g} times"
         )
     for r in c.regrets:
         beyond = f"; ABOVE its bound in {r.above_bound} seeds" if r.above_bound else ""
@@ -108,8 +121,12 @@ def lines(comparison: Comparison) -> Iterator[str]:
         reached = "reached" if c.reached else "NOT reached"
         yield (
             f"looked at {looks} seeds; the wished half-width was {reached}. Each interval has "
-            f"level {shown}, so that {100 * c.level:g} % holds over all {len(c.looks)} looks"
+            f"level {shown}, so that {100 * c.level:g} % holds for each over all "
+            f"{len(c.looks)} looks"
         )
+    if len(c.seeds) > 1:
+        n, rare = len(c.seeds), 100 * unseen_share(len(c.seeds))
+        yield f"what strikes fewer than {rare:.2g} % of seeds (3/n) may not have been seen in {n}"
 
 
 def document(comparison: Comparison) -> dict[str, Any]:
@@ -123,6 +140,7 @@ def document(comparison: Comparison) -> dict[str, Any]:
         "interval_level": c.interval_level,
         "looks": list(c.looks),
         "half_width_reached": c.reached,
+        "unseen_pct": 100 * unseen_share(len(c.seeds)),
         "means": [plain(m) for m in c.means],
         "differences": [{**plain(d), "verdict": verdict(d, c)} for d in c.differences],
         "regrets": [plain(r) for r in c.regrets],
@@ -152,7 +170,11 @@ def plain(value: Any) -> Any:
 
 
 def _figure(value: float) -> str:
-    return f"{value:,.0f}" if abs(value) >= 1e5 else f"{value:,.6g}"
+    return f"{value:,.0f}" if 1e3 <= abs(value) < math.inf else f"{value:,.4g}"
+
+
+def _columns(e: Estimate) -> str:
+    return f"{_figure(e.mean):>14s}{_interval(e.t):>24s}{_interval(e.bootstrap):>24s}"
 
 
 def _interval(interval: Any) -> str:

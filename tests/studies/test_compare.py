@@ -12,9 +12,10 @@ import sim
 from sim.cli import app
 from sim.policy import Decision, Observation, PolicyError
 from sim.scenario import Scenario
-from sim.studies.compare import Comparison, Difference, Target, compare
+from sim.studies.compare import Comparison, Difference, compare
 from sim.studies.experiment import PolicyChoice
 from sim.studies.problems import StudyError
+from sim.studies.sequential import Target
 from sim.studies.statistics import estimate
 from sim.studies.verdicts import document, lines, verdict
 from tests.conftest import ROOT
@@ -123,7 +124,7 @@ def test_regret_to_a_bound(day: Scenario) -> None:
 
 
 def test_it_stops_as_soon_as_intervals_are_narrow(day: Scenario) -> None:
-    wide = compare(day, ["static", "merit-order"], seeds=16, until="half-width=90%")
+    wide = compare(day, ["static", "merit-order"], seeds=16, until="half-width=90%", rarest=0.4)
     assert wide.looks == (8, 16)
     assert len(wide.seeds) == 8
     assert wide.reached
@@ -132,7 +133,16 @@ def test_it_stops_as_soon_as_intervals_are_narrow(day: Scenario) -> None:
     values = wide.values["gross_margin_usd"]
     single = estimate(values[0] - values[1])
     assert wide.differences[0].p_adjusted == pytest.approx(2 * single.p)
-    narrow = compare(day, ["static", "merit-order"], seeds=16, until=Target(1e-3, False))
+    assert "97.5 % bootstrap-t; p = " in verdict(wide.differences[0], wide)
+    assert "cannot promise" not in verdict(wide.differences[0], wide)
+    assert "fewer than 38 % of seeds (3/n) may not have been seen in 8" in "\n".join(lines(wide))
+    hasty = compare(day, ["static", "merit-order"], seeds=4, until="half-width=90%")
+    assert "cannot promise 95 %: 4 seeds may not have seen an event that strikes up to 75 %" in (
+        verdict(hasty.differences[0], hasty)
+    )
+    narrow = compare(
+        day, ["static", "merit-order"], seeds=16, until=Target(1e-3, False), rarest=0.4
+    )
     assert len(narrow.seeds) == 16
     assert narrow.reached is False
     assert "NOT reached" in "\n".join(lines(narrow))
@@ -172,13 +182,15 @@ def test_verdicts_do_not_overclaim() -> None:
     b = [100.0, 110.0, 90.0, 105.0, 95.0]
     ahead = _comparison([x * 1.015 + e for x, e in zip(b, (0.1, -0.1, 0.05, 0, -0.05))], b)  # noqa: B905
     assert ahead[0].startswith("A earns 1.")
-    assert ahead[0].endswith("% more than B (95 %, paired t, n = 5)")
+    assert "% more than B (95 % paired t; p = " in ahead[0]
+    assert "n = 5)" in ahead[0]
     behind = _comparison(b, [x + 2 for x in (101.0, 110.1, 90.2, 105.0, 95.0)])
     assert behind[0].startswith("B earns")
     level = _comparison(b, b[::-1])
     assert level[0].startswith("no difference in gross_margin_usd between A and B could be shown")
     assert "the interval contains zero" in level[0]
-    assert _comparison(b, b) == ("A and B gave the same gross_margin_usd with every seed",)
+    assert _comparison(b, b)[0].startswith("A and B gave the same gross_margin_usd with every seed")
+    assert "an event in up to 60 % of seeds may differ unseen" in _comparison(b, b)[0]
     assert "one seed shows nothing" in _comparison([1.0], [2.0])[0]
     loss = _comparison([-1.0, -1.1, -0.9], [-3.0, -3.2, -2.9])
     assert loss[0].startswith("A earns ")
@@ -198,7 +210,19 @@ def test_many_comparisons_raise_the_bar() -> None:
     among = _comparison(list(a + 100), list(shift + 100), *others)[0]
     assert "no difference" in among
     assert "after adjustment, though the interval of this pair alone leaves zero out" in among
-    assert "Holm over 6 comparisons" in among
+    assert "95 % paired t of this pair alone; p = " in among
+    assert "after Holm over 6 comparisons" in among
+
+
+def test_percents_know_that_the_base_is_uncertain() -> None:
+    """A base that may be zero gives no percent; one that is known gives them, either way round."""
+    random = np.random.default_rng(2)
+    vague = random.normal(1.0, 8.0, 12)
+    assert " USD more than B" in _comparison(list(vague + 5.0 + 0.1 * vague), list(vague))[0]
+    b = random.normal(100.0, 1.0, 12)
+    for samples, ahead in (((1.1 * b, b), "A"), ((b, 1.1 * b), "B")):
+        said = _comparison(*(list(x + random.normal(0.0, 1e-3, 12)) for x in samples))[0]
+        assert said.startswith(f"{ahead} earns 10 to 10 % more")
 
 
 def test_what_is_refused(day: Scenario) -> None:
@@ -232,7 +256,7 @@ def test_the_command(tmp_path: Path) -> None:
     shown = runner.invoke(app, [*command, "--json"])
     found = json.loads(shown.stdout)
     assert found["differences"][0]["estimate"]["n"] == 4
-    assert "paired t, n = 4" in found["differences"][0]["verdict"]
+    assert "95 % paired t; p = " in found["differences"][0]["verdict"]
     assert (out / "comparison.png").read_bytes()[:4] == b"\x89PNG"
     assert json.loads((out / "comparison.json").read_text())["seeds"] == [1, 2, 3, 4]
     assert sim.open_results(out).cells.num_rows == 8
@@ -245,6 +269,8 @@ def test_the_command(tmp_path: Path) -> None:
         (["compare", "tiny", "--policy", "static", "--policy", "best"], "allowed: gpu-first, look"),
         (["compare", "tiny", "--policy", "static", "--policy", "merit-order", "--until", "1%",
           "--out", str(tmp_path / "x")], "write half-width=1%"),
+        (["compare", "tiny", "--policy", "static", "--policy", "merit-order", "--rarest", "200%"],
+         "--rarest '200%': write 2% or 0.02"),
     ):  # fmt: skip
         refused = runner.invoke(app, wrong)
         assert refused.exit_code == 2, refused.output
