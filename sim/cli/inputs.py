@@ -1,6 +1,5 @@
 """How the command line reads what it is given."""
 
-import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -70,9 +69,11 @@ def decider(policy: str | None, scenario: Any, allow_code: bool) -> str | None:
 
 def value_of(text: str) -> Any:
     """A TOML value, or a string where the text is none."""
+    from sim.scenario.toml import TomlError, parse_toml
+
     try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+        return parse_toml(f"value = {text}")["value"]
+    except TomlError:
         return text
 
 

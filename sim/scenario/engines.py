@@ -1,11 +1,11 @@
 """Engines by name or from a file."""
 
-import tomllib
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from sim.scenario.catalogue.serving import served
+from sim.scenario.toml import TomlError, read_toml
 from sim.serving.engine import Engine, IterationTime, NodePower
 
 
@@ -30,10 +30,10 @@ def engine_of(text: str, changes: dict[str, Any]) -> tuple[Engine, str]:
 
 def _from_file(file: Path) -> Engine:
     try:
-        tables = tomllib.loads(file.read_text(encoding="utf-8"))
+        tables = read_toml(file)
     except OSError as error:
         raise ValueError(f"{file}: {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except TomlError as error:
         raise ValueError(f"{file}: is not TOML: {error}") from None
     parts: dict[str, Any] = {}
     for name, kind in (("iteration", IterationTime), ("power", NodePower)):

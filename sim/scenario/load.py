@@ -3,7 +3,6 @@
 import csv
 import hashlib
 import os
-import tomllib
 from collections.abc import Mapping, Sequence
 from itertools import islice
 from pathlib import Path, PureWindowsPath
@@ -31,6 +30,7 @@ from sim.scenario.rows import (
 )
 from sim.scenario.scenario import Scenario, ScenarioFile
 from sim.scenario.series import Series, SeriesError, read_series
+from sim.scenario.toml import TomlError, read_toml
 from sim.scenario.warnings import warnings_of
 from sim.serving.traces import Trace, TraceError, read_trace
 
@@ -221,8 +221,8 @@ def _read(
         problems.append(Problem(str(file), "base", "", "the scenario is its own base"))
         return empty
     try:
-        tables = tomllib.loads(file.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        tables = read_toml(file)
+    except TomlError as error:
         problems.append(Problem(TOML, "", "", f"is not TOML: {error}"))
         return empty
     base = tables.get("base")

@@ -1,6 +1,5 @@
 """What a build-out file asks: a container, a budget, sites, seeds. Typed; checked as a whole."""
 
-import tomllib
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Final, Literal, NamedTuple
@@ -20,6 +19,7 @@ from sim.scenario.problems import (
     unknown,
 )
 from sim.scenario.quantity import REQUIRED, Instant, Table, quantity
+from sim.scenario.toml import TomlError, read_toml
 from sim.studies.experiment import SHIPPED, Changes, PolicyChoice
 from sim.studies.plan import chosen
 
@@ -153,9 +153,9 @@ def read_buildout(path: str | Path, *, allow_code: bool = False, allow_path: boo
     if not file.is_file():
         raise ScenarioError(str(path), [Problem(str(file), "", "", "no such file")])
     try:
-        content = tomllib.loads(file.read_text(encoding="utf-8"))
+        content = read_toml(file)
         question = BuildoutQuestion.model_validate(content)
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except TomlError as error:
         problem = Problem(file.name, "", "", f"is not TOML: {error}")
         raise ScenarioError(str(path), [problem]) from None
     except ValidationError as error:

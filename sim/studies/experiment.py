@@ -2,7 +2,6 @@
 before anything runs."""
 
 import math
-import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
@@ -10,6 +9,7 @@ from pydantic import AfterValidator, BeforeValidator, ValidationError, model_val
 
 from sim.scenario.problems import Problem, ScenarioError, from_validation, shown, suggest
 from sim.scenario.quantity import REQUIRED, Table, quantity
+from sim.scenario.toml import TomlError, read_toml
 
 SHIPPED: Final = Path(__file__).parents[2] / "configs"
 MOST_LEVELS: Final = 10_000  # points of a factorial; more is a mistake
@@ -168,8 +168,8 @@ def read_experiment(path: str | Path) -> tuple[Experiment, Path]:
     if not file.is_file():
         raise ScenarioError(str(path), [Problem(str(file), "", "", "no such file")])
     try:
-        content = tomllib.loads(file.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        content = read_toml(file)
+    except TomlError as error:
         raise ScenarioError(
             str(path), [Problem(file.name, "", "", f"is not TOML: {error}")]
         ) from None

@@ -8,6 +8,7 @@ import pytest
 
 from sim.scenario import ScenarioError, load
 from sim.scenario.problems import Problem
+from sim.scenario.toml import read_toml
 
 TINY = "configs/tiny"
 
@@ -49,3 +50,28 @@ def test_a_sheet_of_a_million_rows_is_not_read_to_its_end(tmp_path: Path) -> Non
     (tmp_path / "sites.csv").write_text("name,climate\n" + "a,b\n" * 30_000, encoding="utf-8")
     with pytest.raises(ScenarioError, match=r"sites.csv: must be at most 20,000 rows"):
         load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("x = " + "[" * 100_000, "nested too deeply"),
+        ("x = " + "{a=" * 100_000, "nested too deeply"),
+        (".".join("a" * 100_000) + " = 1", "line 1: a key must have at most 32 parts"),
+        ("[" + " . ".join(['"a"'] * 10_000) + "]", "line 1: a key must have at most 32 parts"),
+        ("x = " + "9" * 5000, "4300 digits"),
+        ("x = 0x" + "f" * 5000, "line 1: a number has too many digits"),
+        ("x = 1\n" * 200_000, "must be at most 1,000,000 bytes"),
+    ],
+)
+def test_toml_within_bounds(tmp_path: Path, text: str, words: str) -> None:
+    (tmp_path / "scenario.toml").write_text(text, encoding="utf-8")
+    with pytest.raises(ScenarioError) as refused:
+        load(tmp_path)
+    assert words in str(refused.value)
+
+
+def test_toml_with_a_byte_order_mark_and_long_sentences(tmp_path: Path) -> None:
+    text = 'description = "' + "etc. " * 100 + '"\nx.y = "a.b.c"\n'
+    (tmp_path / "x.toml").write_text(text, encoding="utf-8-sig")
+    assert read_toml(tmp_path / "x.toml")["x"] == {"y": "a.b.c"}
