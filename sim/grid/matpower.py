@@ -76,6 +76,7 @@ class Case:
     angle_min_deg: Floats  # (branch,) of the from bus over the to bus; -inf: no limit
     angle_max_deg: Floats  # (branch,)
     branch_in_service: Bools  # (branch,)
+    dead_bus: Ints  # positions of buses that no power reaches: isolated, or without a generator
     notes: tuple[str, ...] = ()  # what was left out or approximated, a sentence each
 
 
@@ -255,8 +256,7 @@ def _case(
         buses = _some([f"{bus.cell[i, 0]:.0f}" for i in _where(out)])
         notes.append(f"isolated buses (type 4) are out, with {lost_mw:g} MW of load: {buses}")
     load_mw, shunt_mw = np.where(out, 0.0, load_mw), np.where(out, 0.0, shunt_mw)
-    needed = ((8, "PMAX"), (9, "PMIN"))
-    for column, title in needed:
+    for column, title in ((8, "PMAX"), (9, "PMIN")):
         for i in _where(gen_in_service & np.isnan(gen.column(column))):
             problem(f"{gen.at(i, column, title)}: must be a number [MW]")
     for i in _where(gen_in_service & np.isinf(gen.column(9))):
@@ -283,7 +283,7 @@ def _case(
     for text in costs.problems:
         problem(text)
     notes += costs.notes
-    _dead(bus, branch, (branch_from, branch_to, branch_in_service), out, load_mw + shunt_mw,
+    dead = _dead(bus, branch, (branch_from, branch_to, branch_in_service), out, load_mw + shunt_mw,
           gen_bus[gen_in_service & (gen_bus >= 0)], problem, notes)  # fmt: skip
     tap = branch.column(8)
     return Case(
@@ -310,6 +310,7 @@ def _case(
         angle_min_deg=angle_min_deg,
         angle_max_deg=angle_max_deg,
         branch_in_service=branch_in_service,
+        dead_bus=np.array(dead, dtype=np.int64),
         notes=tuple(notes),
     )
 
@@ -342,7 +343,7 @@ def _dead(
     live: Ints,
     problem: Problem,
     notes: list[str],
-) -> None:
+) -> list[int]:
     """Buses without a way to a generator: refused with load, noted without."""
     start, end, on = ends
     known = on & (start >= 0) & (end >= 0)
@@ -358,6 +359,7 @@ def _dead(
     idle = [f"{bus.cell[i, 0]:.0f}" for i in cut_off if load_mw[i] == 0.0]
     if idle:
         notes.append(f"buses without load and without a way to a generator are dead: {_some(idle)}")
+    return sorted([*cut_off, *_where(isolated)])
 
 
 def _where(wrong: Bools) -> list[int]:

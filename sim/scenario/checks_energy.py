@@ -58,6 +58,7 @@ def _case(s: Scenario) -> Iterator[Problem]:
     if s.case is None:
         return  # reported where it was read
     buses = [str(number) for number in s.case.bus_number]
+    dead = {buses[i] for i in s.case.dead_bus}
     for i, site in enumerate(s.sites):
         where = row_of(i, site.name, "grid_node")
         if site.grid_node is None:
@@ -65,6 +66,9 @@ def _case(s: Scenario) -> Iterator[Problem]:
             yield Problem("sites.csv", where, "", what)
         else:
             yield from unknown("sites.csv", where, site.grid_node, buses)
+            if site.grid_node in dead:
+                what = "no power reaches this bus of the case: it is isolated or has no generator"
+                yield Problem("sites.csv", where, shown(site.grid_node), what)
 
 
 def _sheets(s: Scenario) -> Iterator[Problem]:

@@ -34,7 +34,7 @@ SHEETS: Final = (
 
 def warnings_of(scenario: Scenario) -> list[Problem]:
     """Everything odd between the parts of a scenario without problems."""
-    parts = (_machines, _duplicates, _places, _prices, _weather, _repairs, _lengths)
+    parts = (_machines, _duplicates, _places, _prices, _weather, _repairs, _lengths, _files)
     return [warning for part in parts for warning in part(scenario)]
 
 
@@ -87,6 +87,23 @@ def _machines(s: Scenario) -> Iterator[Problem]:
                 "and check count and nodes"
             )
             yield Problem("sites.csv", where, limit, what)
+
+
+def _files(s: Scenario) -> Iterator[Problem]:
+    """What the readers of a grid case and of traces left out or approximated."""
+    for note in s.case.notes if s.case is not None else ():
+        yield Problem(TOML, "grid.case", shown(s.grid.case), f"{note}; check that this is meant")
+    for name, trace in s.traces.items():
+        where, file = f"demand.traces.{name}.file", shown(s.demand.traces[name].file)
+        if trace.dropped:
+            what = (
+                f"{trace.dropped:,} requests without output tokens are left out: they failed where "
+                "the trace was taken; raise rate_rps if they should count"
+            )
+            yield Problem(TOML, where, file, what)
+        if not trace.sorted:
+            what = "rows are not in order of arrival and have been sorted; check the time column"
+            yield Problem(TOML, where, file, what)
 
 
 def _duplicates(s: Scenario) -> Iterator[Problem]:

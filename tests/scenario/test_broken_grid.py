@@ -112,6 +112,10 @@ BROKEN: dict[str, tuple[Change, list[str]]] = {
             "line 1: `name,kind`: 'name' is neither a value set before nor a function known here",
         ],
     ),
+    "site at an isolated bus": (
+        case(CASE.replace("3 1 50", "3 4 50")),
+        ["row 3 (", "grid_node = '3': no power reaches this bus of the case"],
+    ),
     "case that is not even text": (
         both(
             case(),
