@@ -81,6 +81,7 @@ class _Reader:
             bracket, line = self.open[-1]
             raise MatlabError(f"line {line}: {bracket!r} is not closed")
         self._add("end", "", False)
+        self._add("end", "", False)  # so that a word after the last one may be looked at
         return self.found
 
     def _add(self, kind: str, text: str, gap: bool) -> None:
