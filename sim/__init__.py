@@ -7,7 +7,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from sim.policy import Decision, Observation, Policy, PolicyError, check_policy
+    from sim.policy import Decision, Observation, Policy, PolicyError
+    from sim.policy_check import check_policy
     from sim.results.result import RunResult
     from sim.results.store import Results, open_results
     from sim.runner import run
@@ -40,7 +41,8 @@ __all__ = [
 ]
 
 _HOMES = {
-    **dict.fromkeys(("Decision", "Observation", "Policy", "PolicyError", "check_policy"), "policy"),
+    **dict.fromkeys(("Decision", "Observation", "Policy", "PolicyError"), "policy"),
+    "check_policy": "policy_check",
     **dict.fromkeys(("Scenario", "ScenarioError", "load"), "scenario"),
     **dict.fromkeys(("Bound", "BoundError", "bound"), "studies.bound"),
     "RunResult": "results.result",

@@ -2,8 +2,6 @@
 
 import difflib
 import inspect
-import pickle
-import time
 from importlib import import_module
 from typing import Any, Final, NamedTuple, Protocol, runtime_checkable
 
@@ -15,9 +13,6 @@ from sim.units import HASHES_PER_TH
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
-STEPS: Final = 96  # of the day that `check_policy` shows
-NOON: Final = 48
-SLOW_MS: Final = 50.0  # a year in steps of 15 minutes is then half an hour
 
 
 class AsicView(NamedTuple):
@@ -276,139 +271,5 @@ def option_problems(decision: Decision, observation: Observation) -> list[str]:
     return problems
 
 
-def check_policy(policy: object, slow_ms: float = SLOW_MS) -> list[str]:
-    """Tell the author of a policy what is wrong with it; an empty list is good news.
-
-    It is shown a day of a small invented fleet, three times, by fresh copies: every decision must
-    have the right shape, lie between 0 and 1 without NaN and leave the observation alone. A second
-    copy that sees the same day must decide the same (no clock, no luck of its own, nothing kept
-    outside the object), and a third, for which the day turns out otherwise after noon, the same
-    until noon (nothing of the future). The median decision may take `slow_ms` [ms].
-    """
-    if not isinstance(policy, Policy):
-        return [f"{type(policy).__name__} has no method decide(observation)"]
-    try:
-        copies = [pickle.loads(pickle.dumps(policy)) for _ in range(3)]
-    except Exception as error:  # whatever an author's object raises when pickled
-        return [f"it cannot be pickled (runs in other processes need that): {error}"]
-    days = []
-    for copy, turn in zip(copies, (STEPS, STEPS, NOON), strict=True):
-        decisions, problems, took_s = _day(copy, turn)
-        if problems:
-            return problems
-        days.append(decisions)
-        if not took_s <= slow_ms / 1e3:
-            return [
-                f"decide takes {1e3 * took_s:.1f} ms (median of {STEPS} steps); "
-                f"more than {slow_ms:g} ms makes years slow"
-            ]
-    for step, (a, b) in enumerate(zip(days[0], days[1], strict=True)):
-        if not _same(a, b):
-            return [f"two fresh copies decide differently at step {step}"]
-    for step, (a, b) in enumerate(zip(days[0][:NOON], days[2][:NOON], strict=True)):
-        if not _same(a, b):
-            return [f"the decision at step {step} depends on what comes later"]
-    return []
-
-
-def _day(policy: Policy, turn: int) -> tuple[list[Decision], list[str], float]:
-    """Decisions over a day, what is wrong with them, the median time of one [s].
-
-    From step `turn` on the day is another one.
-    """
-    numbers = [step if step < turn else step + STEPS for step in range(STEPS)]
-    day = [_example(number) for number in numbers]
-    decisions, took_s = [], []
-    for step, observation in enumerate(day):
-        began = time.perf_counter()
-        try:
-            decision = policy.decide(observation)
-        except Exception as error:  # any failure of an author's code is a finding
-            return [], [f"decide fails at step {step}: {type(error).__name__}: {error}"], 0.0
-        took_s.append(time.perf_counter() - began)
-        problems = decision_problems(decision, observation)
-        if not _same(observation, _example(numbers[step])):
-            problems.append(f"decide changes its observation at step {step}")
-        if problems:
-            return [], problems, 0.0
-        decisions.append(pickle.loads(pickle.dumps(decision)))  # it may go on using its arrays
-    return decisions, [], float(np.median(took_s))
-
-
 def _first(mask: npt.NDArray[np.bool_]) -> tuple[int, ...]:
     return tuple(int(i) for i in np.argwhere(mask)[0])
-
-
-def _same(a: Any, b: Any) -> bool:
-    if isinstance(a, tuple):
-        return all(_same(x, y) for x, y in zip(a, b, strict=True))
-    return bool(np.array_equal(a, b, equal_nan=a is not None))
-
-
-def _example(step: int) -> Observation:
-    """An invented fleet: three sites, four ASIC groups with three modes, two groups of nodes.
-
-    Its arrays are writable on purpose: a policy that changes them is found out.
-    """
-    draw = np.random.Generator(np.random.Philox(key=step))
-    full = np.array([[0.0, 1.0, 0.0]] * 4)
-    return Observation(
-        t_s=900 * (step % STEPS),
-        step_s=900,
-        price_usd_per_mwh=draw.normal(40.0, 60.0, 3),
-        ambient_c=draw.uniform(-10.0, 48.0, 3),
-        usd_per_btc=90_000.0,
-        difficulty=1.4e14,
-        hashprice_usd_per_ph_day=float(draw.uniform(20.0, 60.0)),
-        asic=AsicView(
-            site=np.array([0, 0, 1, 2]),
-            available=draw.integers(900, 1000, 4).astype(np.float64),
-            heat=np.array([1.0, 1.0, 0.95, 0.0 if step % 7 == 0 else 1.0]),
-            meter_factor=draw.uniform(1.03, 1.2, 4),
-            mode_ths=np.array([[112.0, 140.0, 150.0], [160.0, 200.0, 216.0]] * 2),
-            mode_w=np.array([[2110.0, 3010.0, 3460.0], [2450.0, 3500.0, 4025.0]] * 2),
-            default_share=full.copy(),
-            share=full * draw.uniform(0.0, 1.0),
-        ),
-        gpu=GpuView(
-            site=np.array([0, 2]),
-            available=np.array([4.0, 8.0]),
-            node_w=np.array([7980.0, 7980.0]),
-            meter_factor=draw.uniform(1.1, 1.3, 2),
-            usd_per_h=np.array([16.0, 12.0]),
-            credit_usd_per_h=np.array([8.0, 0.0]),
-            contracted=np.array([1.0, 0.0]),
-            share=np.ones(2),
-        ),
-        limits=Limits(
-            path=np.array([[0, 3], [1, 3], [2, -1]]),
-            room_w=np.array([5e6, 4e6, 3e6, 6e6]),
-            local_w=np.array([0.0, 1e6, 0.0]),
-            cap_w=np.array([np.inf, np.inf, 2e6 if step % 5 == 0 else np.inf]),
-        ),
-        energy=EnergyView(
-            day_ahead_usd_per_mwh=draw.normal(40.0, 20.0, 3),
-            block_w=np.array([0.0, 0.0, 1e6]),
-            block_usd_per_mwh=np.array([0.0, 0.0, 35.0]),
-            carbon_kg_per_mwh=np.full(3, 350.0),
-            peak_risk=0.02 if step % 11 == 0 else 0.0,
-            peak_usd_per_mw=np.array([16_000.0, 16_000.0, 0.0]),
-            month_peak_w=np.full(3, 3e6),
-            reserve_usd_per_mw_h=np.array([[5.0, 0.0, 5.0], [0.0, 3.0, 3.0]]),
-            called_w=np.array([[np.inf, np.inf, 2e6 if step % 5 == 0 else np.inf], [np.inf] * 3]),
-            battery_site=np.array([1]),
-            battery=np.array([[1e6, 7.2e9, 0.92, 5e-9]]),
-            stored_j=np.array([draw.uniform(0.0, 7.2e9)]),
-            generator_site=np.array([1]),
-            available_w=np.array([1e6]),
-            generator_usd_per_mwh=np.array([28.0]),
-            day_ahead_next_usd_per_mwh=draw.normal(40.0, 20.0, (23 - step // 4 % 24, 3)),
-            demand_usd_per_mw=np.array([0.0, 9_000.0, 0.0]),
-            month_left_s=np.array([0.0, 2_000_000.0 - 900.0 * step, 0.0]),
-        ),
-        serving=ServingView(
-            rate_rps=draw.uniform(0.0, 5.0, 2),
-            latency_s=np.array([[0.01, 0.04, 0.02], [0.03, np.nan, 0.01]]),
-            outstanding=np.array([0.0, 12.0]),
-        ),
-    )

@@ -149,7 +149,7 @@ def test_an_agent_earns_the_same_as_a_policy_and_in_the_environment(
 
 def test_an_agent_is_a_policy_in_good_order(tiny: Scenario) -> None:
     policy = AgentPolicy(Wobbling(6))
-    assert sim.check_policy(policy) == []
+    assert sim.check_policy(policy, fleets=("mixed",)) == []  # whose shapes it was made for
     copy = pickle.loads(pickle.dumps(policy))
     steps = FleetEnv(tiny).action_space.shape[0]
     policy, copy = (

@@ -8,6 +8,7 @@ import pytest
 
 import sim
 from sim.engine import Engine
+from sim.example_fleets import example
 from sim.policies import BUILTIN
 from sim.policies.forecast import PriceForecast
 from sim.policies.look_ahead import LookAhead, _with_bonus
@@ -16,7 +17,7 @@ from sim.policies.one_first import GpuFirst, MiningFirst
 from sim.policies.random import Random
 from sim.policies.slo_guard import SloGuard
 from sim.policies.storage import Hours, StoragePlan
-from sim.policy import Observation, _example, load_policy
+from sim.policy import Observation, load_policy
 from sim.results.kpis import Totals, gross_margin_usd
 from sim.scenario import Scenario
 from tests.conftest import build_scenario
@@ -133,7 +134,7 @@ def test_a_forecast_trusts_the_day_ahead_market_once_it_has_been_right() -> None
 
 
 def _at(hour: int, price: float, day_ahead: Any = None) -> Observation:
-    seen = _example(0)
+    seen = example(0)
     known = np.full((1, 3), np.nan) if day_ahead is None else np.repeat(day_ahead[:, None], 3, 1)
     energy = seen.energy._replace(
         day_ahead_usd_per_mwh=known[0], day_ahead_next_usd_per_mwh=known[1:]
@@ -159,7 +160,7 @@ def test_the_workload_that_comes_first_gets_the_room() -> None:
 
 
 def test_slo_guard_keeps_its_promises_at_any_price_and_merit_order_does_not() -> None:
-    seen = _example(1)
+    seen = example(1)
     bare = seen.energy._replace(block_w=np.zeros(3))
     dear = seen._replace(price_usd_per_mwh=np.full(3, 5_000.0), energy=bare)
     guard, merit = SloGuard().decide(dear), MeritOrder().decide(dear)
@@ -171,7 +172,7 @@ def test_slo_guard_keeps_its_promises_at_any_price_and_merit_order_does_not() ->
 
 
 def test_random_is_the_same_for_the_same_seed_whatever_was_asked_before() -> None:
-    seen, later = _example(1), _example(2)
+    seen, later = example(1), example(2)
     once, again = Random(4), pickle.loads(pickle.dumps(Random(4)))
     again.decide(later)
     first, second = once.decide(seen), again.decide(seen)

@@ -2,14 +2,17 @@
 
 import sys
 import time
+from datetime import UTC, date, datetime
+from time import time as now_s
 from typing import Any
 
 import numpy as np
 import pytest
 
 import sim
+from sim.example_fleets import FLEETS, example, trying
 from sim.policies import BUILTIN
-from sim.policy import Decision, Observation, _example, load_policy
+from sim.policy import Decision, Observation, load_policy
 from sim.scenario import Scenario
 
 
@@ -73,7 +76,35 @@ class Wrong(Cheap):
             case "the future":
                 share *= 1.0 / (1.0 + abs(Wrong.future()))
             case "too slow":
-                time.sleep(0.002)
+                time.sleep(0.02)
+            case "slow in a third of the steps":
+                time.sleep(0.02 * (self.calls % 3 == 0))
+            case "luck when energy is dear":
+                if observation.price_usd_per_mwh.max() > 1_000.0:
+                    decision.gpu_share[:] *= np.random.default_rng().random()
+            case "luck below zero":
+                if observation.price_usd_per_mwh.min() < -400.0:
+                    share *= np.random.default_rng().random()
+            case "NaN in the cold":
+                share[observation.ambient_c[observation.asic.site] < -20.0] = np.nan
+            case "the hour":
+                share *= 8 <= time.localtime().tm_hour < 16
+            case "the hour by another name":
+                share *= now_s() % 86_400 < 43_200
+            case "the hour of datetime":
+                share *= datetime.now(UTC).hour < 12
+            case "the weekday":
+                share *= date.today().weekday() < 5
+            case "shapes of one fleet":
+                return Decision(np.zeros((4, 3)), np.zeros(2))
+            case "sites of one fleet":
+                share[observation.asic.site == 2] *= observation.ambient_c[2] < 30.0
+            case "a battery that is not there":
+                share *= 1.0 - 0.1 * (observation.energy.stored_j[0] > 0.0)
+            case "a tenant that is not there":
+                share *= observation.serving.rate_rps[0] > 0.0
+            case "mutation of the battery":
+                observation.energy.stored_j[:] *= 0.5
             case "raises":
                 raise KeyError("oops")
         return decision
@@ -91,7 +122,20 @@ FINDINGS = {
     "the clock": "decide differently",
     "memory of others": "decide differently",
     "the future": "depends on what comes later",
-    "too slow": "ms (median",
+    "too slow": "ms (mean",
+    "slow in a third of the steps": "ms (95th percentile",
+    "luck when energy is dear": "decide differently",
+    "luck below zero": "decide differently",
+    "NaN in the cold": "NaN at index",
+    "the hour": "depends on the clock",
+    "the hour by another name": "depends on the clock",
+    "the hour of datetime": "depends on the clock",
+    "the weekday": "depends on the clock",
+    "shapes of one fleet": "must be (1, 1) at step 0 (fleet: one site of ASICs)",
+    "sites of one fleet": "IndexError",
+    "a battery that is not there": "IndexError",
+    "a tenant that is not there": "IndexError",
+    "mutation of the battery": "changes its observation",
     "raises": "KeyError",
     "unpicklable": "pickled",
 }
@@ -99,7 +143,7 @@ FINDINGS = {
 
 @pytest.mark.parametrize("kind", FINDINGS)
 def test_check_policy_tells_what_is_wrong(kind: str) -> None:
-    problems = sim.check_policy(Wrong(kind), slow_ms=1.0 if kind == "too slow" else 500.0)
+    problems = sim.check_policy(Wrong(kind), slow_ms=15.0 if "slow" in kind else 500.0)
     assert problems
     assert FINDINGS[kind] in problems[0]
 
@@ -107,6 +151,33 @@ def test_check_policy_tells_what_is_wrong(kind: str) -> None:
 @pytest.mark.parametrize("name", BUILTIN)
 def test_built_in_policies_keep_the_contract(name: str) -> None:
     assert sim.check_policy(load_policy(name, {}, BUILTIN)) == []
+
+
+def test_example_fleets_try_what_goes_wrong() -> None:
+    """Fleets with none of each thing, and days with the extremes that are promised."""
+    days = {fleet: [trying(step, fleet) for step in range(96)] for fleet in FLEETS}
+    for count in (
+        lambda o: len(o.energy.stored_j), lambda o: len(o.gpu.available),
+        lambda o: len(o.serving.rate_rps), lambda o: len(o.asic.available),
+        lambda o: len(o.energy.available_w), lambda o: len(o.energy.reserve_usd_per_mw_h),
+    ):  # fmt: skip
+        counts = {count(day[0]) for day in days.values()}
+        assert 0 in counts
+        assert len(counts) > 1
+    assert {len(day[0].price_usd_per_mwh) for day in days.values()} == {1, 2, 3, 5}
+    for day in days.values():
+        price = np.concatenate([o.price_usd_per_mwh for o in day])
+        ambient = np.concatenate([o.ambient_c for o in day])
+        assert (price > 1_000).mean() > 0.1 < (price < -100).mean()
+        assert (ambient < -20).mean() > 0.1 < (ambient > 40).mean()
+
+
+def test_the_clock_is_as_it_was_after_a_check() -> None:
+    before = time.time, time.localtime, datetime
+    sim.check_policy(Wrong("the hour"), slow_ms=500.0)
+    assert (time.time, time.localtime, datetime) == before
+    assert now_s is time.time
+    assert abs(datetime.now(UTC).timestamp() - time.time()) < 60.0
 
 
 def test_a_policy_of_the_reader() -> None:
@@ -150,7 +221,7 @@ def test_what_a_policy_keeps_does_not_change_under_its_hands(tiny: Scenario) -> 
 
 
 def test_price_threshold_stops_hashing_above_it() -> None:
-    observation = _example(3)
+    observation = example(3)
     limit = float(np.median(observation.price_usd_per_mwh))
     decision = load_policy("price-threshold", {"max_usd_per_mwh": limit}, BUILTIN).decide(
         observation
