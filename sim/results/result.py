@@ -3,12 +3,14 @@
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from sim.finance import solvency
@@ -49,7 +51,7 @@ class RunResult:
         """
         horizon, firm = self.scenario.horizon, self.firm
         ruin = {"creditors": solvency.table(firm.claims)} if firm.claims else {}
-        return {
+        tables = {
             "sites": self.recorder.sites_table(),
             "fleet": self.recorder.fleet_table(),
             "limits": self.recorder.limits_table(),
@@ -61,6 +63,7 @@ class RunResult:
             **ruin,
             **self.recorder.serving_tables(),
         }
+        return {name: with_utc(table, horizon.start_utc) for name, table in tables.items()}
 
     @cached_property
     def met(self) -> tuple[Problem, ...]:
@@ -152,3 +155,13 @@ def cell_of(
     """The cell of a run before it has run. See `RunResult.cell`."""
     requests = "all" if keep_requests else "histogram"
     return asked_sha256(scenario.sha256(), policy, parameters, seed, requests=requests)
+
+
+def with_utc(table: pa.Table, start_utc: datetime) -> pa.Table:
+    """A table with `utc` beside its `t_s`: the same instant as a time stamp; others as they are."""
+    if "t_s" not in table.column_names:
+        return table
+    after_ms = pc.multiply_checked(pc.cast(table["t_s"], pa.int64()), pa.scalar(1000, pa.int64()))
+    start_ms = pa.scalar(round(start_utc.timestamp() * 1000), pa.int64())
+    utc = pc.cast(pc.add_checked(after_ms, start_ms), pa.timestamp("ms", "UTC"))
+    return table.add_column(table.column_names.index("t_s") + 1, "utc", utc)

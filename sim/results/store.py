@@ -50,6 +50,7 @@ def connect(folders: list[Path], sql: str | None = None) -> duckdb.DuckDBPyConne
                 told = " ".join(str(error).split())
                 where = ", ".join(str(results.folder) for results in found)
                 raise DamagedError(f"{where}: table {table} is damaged: {told}") from None
+    connection.execute("SET TimeZone = 'UTC'")
     connection.execute("SET enable_external_access = false")
     connection.execute("SET lock_configuration = true")
     return connection

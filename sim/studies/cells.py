@@ -18,7 +18,7 @@ from sim.policies import BUILTIN
 from sim.policy import Policy, PolicyError, load_policy, policy_class
 from sim.results.folder import FORMAT
 from sim.results.provenance import asked_sha256, differences, provenance, sha256_of
-from sim.results.result import RunResult
+from sim.results.result import RunResult, with_utc
 from sim.runner import run
 from sim.scenario import Scenario, load
 from sim.studies.experiment import Keep
@@ -177,10 +177,10 @@ def _tables(result: RunResult, keep: Keep) -> dict[str, bytes]:
     if keep == "kpis":
         return {}
     if keep == "small":
-        recorder = result.recorder
+        recorder, start_utc = result.recorder, result.scenario.horizon.start_utc
         return {
-            "fleet.parquet": encoded(recorder.fleet_table()),
-            "events.parquet": encoded(recorder.events_table()),
+            "fleet.parquet": encoded(with_utc(recorder.fleet_table(), start_utc)),
+            "events.parquet": encoded(with_utc(recorder.events_table(), start_utc)),
         }
     return {f"{name}.parquet": encoded(table) for name, table in result.tables.items()}
 

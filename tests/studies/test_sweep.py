@@ -77,7 +77,10 @@ def test_a_cell_is_the_run_of_its_scenario(done: Sweep) -> None:
     [
         ("kpis", set()),
         ("small", {"fleet", "events"}),
-        ("tables", {"sites", "fleet", "limits", "ledger", "statements", "valuation", "events"}),
+        (
+            "tables",
+            {"sites", "fleet", "limits", "ledger", "statements", "valuation", "events", "warnings"},
+        ),
     ],
 )
 def test_what_is_kept(write: Write, tmp_path: Path, keep: str, tables: set[str]) -> None:
@@ -150,7 +153,7 @@ def test_sql_over_a_sweep_beside_a_run(done: Sweep, tmp_path: Path) -> None:
     kpis = results.table("kpis").to_pylist()
     assert len(kpis) == 24 * len(sim.run(sim.load(ROOT / "configs/tiny", {"horizon.days": 1})).kpis)
     events = results.table("events")
-    assert set(events.column_names) == {"cell", "t_s", "event", "site", "subject", "detail"}
+    assert set(events.column_names) == {"cell", "t_s", "utc", "event", "site", "subject", "detail"}
     with pytest.raises(KeyError, match="there are cells, fleet, events, kpis"):
         results.table("sites")
     sim.run(sim.load(ROOT / "configs/tiny", {"horizon.days": 1}), "static").save(
