@@ -12,7 +12,9 @@ from sim.cli.words import WRONG_INPUT, fail, put, said, say_json, say_warnings
 
 @app.command()
 def check(
-    scenario: Annotated[str, typer.Argument(help="A scenario folder, or an experiment file.")],
+    scenario: Annotated[
+        str, typer.Argument(help="A scenario folder, an experiment or a build-out file.")
+    ],
     set_: Sets = None,
     allow_code: AllowCode = False,
     allow_path: AllowPath = False,
@@ -26,7 +28,10 @@ def check(
     if experiment is not None:
         if set_:
             fail(WRONG_INPUT, "--set: an experiment says its changes itself, in [changes]")
-        check_experiment(experiment, allow_code, allow_path, as_json)
+        from sim.studies.buildout_question import is_buildout
+
+        one = check_buildout if is_buildout(experiment) else check_experiment
+        one(experiment, allow_code, allow_path, as_json)
         return
     with told():
         from sim.scenario import ScenarioError
@@ -72,25 +77,56 @@ def check_experiment(file: Path, allow_code: bool, allow_path: bool, as_json: bo
               f"{counts['cells']} cells")  # fmt: skip
 
 
+def check_buildout(file: Path, allow_code: bool, allow_path: bool, as_json: bool) -> None:
+    """Load what a build-out asks and its scenario."""
+    with told():
+        from sim.studies.buildout_question import read_buildout
+
+        asked = read_buildout(file, allow_code=allow_code, allow_path=allow_path, run_code=False)
+    question, warnings = asked.question, asked.scenario.warnings
+    seeds = {"search_seeds": question.search.seeds, "held_out_seeds": question.held_out_seeds}
+    if as_json:
+        say_json({"buildout": asked.name, "problems": [], "warnings": said(warnings),
+                  "budget_usd": question.budget_usd, **seeds})  # fmt: skip
+    else:
+        say_warnings(warnings)
+        put(
+            f"{asked.name}: no problem; {question.budget_usd:,.0f} USD, "
+            f"{question.search.seeds} seeds to search, {question.held_out_seeds} held out"
+        )
+
+
+KINDS = ("scenario", "experiment", "buildout")
+
+
 @app.command()
 def schema(
-    what: Annotated[str, typer.Argument(help="scenario | experiment")] = "scenario",
+    what: Annotated[str, typer.Argument(help=" | ".join(KINDS))] = "scenario",
     markdown: Annotated[bool, typer.Option("--markdown", help="A reference to read.")] = False,
 ) -> None:
-    """JSON Schema of scenario.toml or an experiment, for editors; or the reference of all keys."""
-    if what not in ("scenario", "experiment"):
-        fail(WRONG_INPUT, f"schema {what!r}: allowed: scenario, experiment")
-    if what == "experiment":
-        if markdown:
-            fail(WRONG_INPUT, "--markdown: only for scenario")
-        from sim.studies.experiment import Experiment
+    """JSON Schema of a scenario, experiment or build-out, for editors; or a reference of its keys.
 
-        say_json(Experiment.model_json_schema())
-        return
-    from sim.scenario.reference import markdown as reference
+    docs/ has the references: scenario.md, experiment.md, buildout.md.
+    """
+    if what not in KINDS:
+        fail(WRONG_INPUT, f"schema {what!r}: allowed: {', '.join(KINDS)}")
+    from pydantic import BaseModel
+
+    from sim.scenario.reference import markdown as of_scenario
+    from sim.scenario.reference import of_file
     from sim.scenario.scenario import ScenarioFile
+    from sim.studies.buildout_question import BuildoutQuestion
+    from sim.studies.experiment import Experiment
 
-    if markdown:
-        put(reference(), end="")
+    files: dict[str, tuple[str, type[BaseModel]]] = {
+        "scenario": ("Keys of a scenario", ScenarioFile),
+        "experiment": ("Keys of an experiment file", Experiment),
+        "buildout": ("Keys of a build-out file", BuildoutQuestion),
+    }
+    title, model = files[what]
+    if not markdown:
+        say_json(model.model_json_schema())
+    elif what == "scenario":
+        put(of_scenario(), end="")
     else:
-        say_json(ScenarioFile.model_json_schema())
+        put(of_file(title, f"hashwatt schema {what} --markdown", model), end="")

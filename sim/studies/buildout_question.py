@@ -20,7 +20,7 @@ from sim.scenario.problems import (
 )
 from sim.scenario.quantity import REQUIRED, Instant, Table, quantity
 from sim.scenario.toml import TomlError, read_toml
-from sim.studies.experiment import SHIPPED, Changes, PolicyChoice
+from sim.studies.experiment import BUILDOUT_KEYS, SHIPPED, Changes, PolicyChoice
 from sim.studies.plan import chosen
 
 MOST_CONTAINERS: Final = 10_000
@@ -143,8 +143,25 @@ class Asked(NamedTuple):
     parameters: dict[str, Any]
 
 
-def read_buildout(path: str | Path, *, allow_code: bool = False, allow_path: bool = False) -> Asked:
+def is_buildout(path: str | Path) -> bool:
+    """Whether a file asks about a build-out: it says what a container is, or a budget."""
+    try:
+        content = read_toml(Path(path))
+    except (TomlError, OSError):
+        return False
+    return bool(BUILDOUT_KEYS & set(content))
+
+
+def read_buildout(
+    path: str | Path,
+    *,
+    allow_code: bool = False,
+    allow_path: bool = False,
+    run_code: bool = True,
+) -> Asked:
     """A build-out file and its scenario.
+
+    Without `run_code` code that it names as its policy is not imported.
 
     Raises:
         ScenarioError: with every problem of the file, or of the scenario it leads to.
@@ -172,7 +189,7 @@ def read_buildout(path: str | Path, *, allow_code: bool = False, allow_path: boo
         problem = Problem(file.name, "scenario", shown(question.scenario), what)
         raise ScenarioError(str(path), [problem])
     scenario = load(folder, question.changes, allow_path=allow_path)
-    return asked(question, scenario, file.stem, allow_code=allow_code)
+    return asked(question, scenario, file.stem, allow_code=allow_code, run_code=run_code)
 
 
 def asked(
@@ -181,6 +198,7 @@ def asked(
     name: str = "build-out",
     *,
     allow_code: bool = False,
+    run_code: bool = True,
 ) -> Asked:
     """A question about a scenario that is at hand; its own `scenario` and `changes` are not read.
 
@@ -192,7 +210,8 @@ def asked(
     policy, parameters = chosen(scenario, choice)
     try:
         refuse_code(policy, BUILTIN, "policy", allowed=allow_code)
-        load_policy(policy, parameters, BUILTIN)
+        if run_code or policy in BUILTIN or ":" not in policy:
+            load_policy(policy, parameters, BUILTIN)
     except PolicyError as error:
         problems.append(Problem(f"{name}.toml", "policy", "", str(error)))
     if problems:

@@ -14,6 +14,7 @@ from sim.scenario.toml import TomlError, read_toml
 SHIPPED: Final = Path(__file__).parents[2] / "configs"
 MOST_LEVELS: Final = 10_000  # points of a factorial; more is a mistake
 MOST_SEEDS: Final = 100_000
+BUILDOUT_KEYS: Final = frozenset({"container", "budget_usd"})  # no experiment has them
 DEFAULT_KPI: Final = "gross_margin_usd"
 Keep = Literal["kpis", "small", "tables"]
 
@@ -173,6 +174,9 @@ def read_experiment(path: str | Path) -> tuple[Experiment, Path]:
         raise ScenarioError(
             str(path), [Problem(file.name, "", "", f"is not TOML: {error}")]
         ) from None
+    if BUILDOUT_KEYS & set(content):
+        what = "is a build-out, not an experiment: hashwatt buildout asks it"
+        raise ScenarioError(str(path), [Problem(file.name, "", "", what)])
     try:
         experiment = Experiment.model_validate(content)
     except ValidationError as error:

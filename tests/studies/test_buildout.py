@@ -277,3 +277,42 @@ def test_the_shipped_question_is_sound() -> None:
     yard = Yard(shipped)
     assert sum(yard.spread()) == 8
     assert not set(shipped.question.judges) & set(shipped.question.search.all_seeds)
+
+
+def test_check_reads_a_build_out_as_one(tmp_path: Path) -> None:
+    """Whatever is wrong is of build-outs, and each command says whose file it was given."""
+    whole = runner.invoke(app, ["check", "gpu-buildout"])
+    assert whole.exit_code == 0, whole.output
+    assert "gpu-buildout: no problem; 20,600,000 USD, 8 seeds to search" in whole.stdout
+    file = tmp_path / "wrong.toml"
+    file.write_text(
+        f'scenario = "{(ROOT / "configs/tiny").as_posix()}"\nbudget_usd = 100\nbudgt = 1\n'
+        '[container]\ngpu = "h101"\nnodes = 4\nusd_per_gpu_h = 2\ncapex_usd = 5000\n',
+        encoding="utf-8",
+    )
+    first = runner.invoke(app, ["check", str(file)])
+    assert first.exit_code == 2
+    assert "wrong.toml: budgt = 1: unknown key; did you mean 'budget_usd'?" in first.stderr
+    file.write_text(file.read_text(encoding="utf-8").replace("budgt = 1\n", ""), encoding="utf-8")
+    both = runner.invoke(app, ["check", str(file)])
+    assert both.exit_code == 2
+    assert "container.gpu = 'h101'" in both.stderr
+    assert "budget_usd = 100: buys no container" in both.stderr
+    swept = runner.invoke(app, ["sweep", str(file)])
+    assert swept.exit_code == 2
+    assert "is a build-out, not an experiment" in swept.stderr
+
+
+def test_check_runs_no_code_of_a_build_out(tmp_path: Path) -> None:
+    file = tmp_path / "code.toml"
+    file.write_text(
+        f'scenario = "{(ROOT / "configs/tiny").as_posix()}"\nbudget_usd = 1e5\n'
+        'policy = "no_such_module:Policy"\n'
+        '[container]\ngpu = "h100-sxm"\nnodes = 4\nusd_per_gpu_h = 2\ncapex_usd = 5000\n',
+        encoding="utf-8",
+    )
+    refused = runner.invoke(app, ["check", str(file)])
+    assert refused.exit_code == 2
+    assert "--allow-code" in refused.stderr
+    named = runner.invoke(app, ["check", str(file), "--allow-code"])
+    assert named.exit_code == 0, named.output  # it may be named; it is not imported
