@@ -2,6 +2,7 @@
 
 import difflib
 import inspect
+import re
 from importlib import import_module
 from typing import Any, Final, NamedTuple, Protocol, runtime_checkable
 
@@ -9,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sim.kernels.arrays import Limits
+from sim.scenario.toml import TomlError, parse_toml
 from sim.units import HASHES_PER_TH
 
 Floats = npt.NDArray[np.float64]
@@ -148,6 +150,33 @@ class PolicyError(Exception):
     """A policy that cannot be loaded, or a decision that makes no sense."""
 
 
+def policy_spec(text: str) -> tuple[str, dict[str, Any]]:
+    """Name and parameters of a policy as people write them: `name:key=value,key=value`.
+
+    The name may be an address with a colon of its own (`mine:Cheap:floor=20`). A value is read as
+    TOML; what is no TOML is a text.
+
+    Raises:
+        PolicyError: where a parameter is not of the form key=value.
+    """
+    parts = text.split(":")
+    first = next((i for i, part in enumerate(parts) if i and "=" in part), len(parts))
+    name, given = ":".join(parts[:first]), ":".join(parts[first:])
+    parameters: dict[str, Any] = {}
+    for pair in re.split(r",(?=\s*\w+\s*=)", given) if given else ():
+        key, equals, value = (piece.strip() for piece in pair.partition("="))
+        if not equals or not key.isidentifier() or not value or key in parameters:
+            what = "is given twice" if key in parameters else "is not of the form key=value"
+            raise PolicyError(
+                f"policy {text!r}: {pair.strip()!r} {what}; write {name}:key=value,key=value"
+            )
+        try:
+            parameters[key] = parse_toml(f"value = {value}")["value"]
+        except TomlError:
+            parameters[key] = value
+    return name, parameters
+
+
 def policy_class(spec: str, builtin: dict[str, str]) -> type:
     """The class of a policy by built-in name or as "package.module:Class"; nothing of it is called.
 
@@ -156,8 +185,10 @@ def policy_class(spec: str, builtin: dict[str, str]) -> type:
     address = builtin.get(spec, spec)
     module_name, _, class_name = address.partition(":")
     if not class_name:
+        near = difflib.get_close_matches(spec, builtin, n=1)
+        hint = f"did you mean {near[0]!r}? " if near else ""
         names = ", ".join(sorted(builtin))
-        raise PolicyError(f'policy {spec!r}: allowed: {names}, or "package.module:Class"')
+        raise PolicyError(f'policy {spec!r}: {hint}allowed: {names}, or "package.module:Class"')
     try:
         made = getattr(import_module(module_name), class_name)
     except (ImportError, AttributeError, ValueError, SyntaxError) as error:

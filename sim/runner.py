@@ -10,7 +10,7 @@ import sim.results.kpis_serving  # noqa: F401
 from sim.engine import Engine
 from sim.kernels.arrays import ENERGY_USD
 from sim.policies import BUILTIN
-from sim.policy import Policy, load_policy, refuse_code
+from sim.policy import Policy, load_policy, policy_spec, refuse_code
 from sim.results.kpis import Totals, evaluate
 from sim.results.result import RunResult
 from sim.scenario.scenario import Scenario
@@ -29,7 +29,8 @@ def run(
 
     Args:
         scenario: from `sim.load`.
-        policy: a name, "package.module:Class" or an object; default: the scenario's.
+        policy: a name, "package.module:Class", either with parameters ("name:key=value,…"), or an
+            object; default: the scenario's.
         seed: the luck; the same for every policy.
         progress: called with the day's number once a simulated day.
         keep_requests: the table `requests` has a row for each instead of histograms.
@@ -60,7 +61,7 @@ def policy_of(scenario: Scenario, policy: str | Policy | None) -> tuple[str, dic
     if policy is None or policy == scenario.policy.name:
         return scenario.policy.name, scenario.policy.parameters
     if isinstance(policy, str):
-        return policy, {}
+        return policy_spec(policy)
     return f"{type(policy).__module__}:{type(policy).__qualname__}", {}
 
 

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from sim.cli.app import app
+from sim.cli.app import app, examples
 from sim.cli.inputs import AllowCode, AllowPath, Force, Json, experiment_file, told
 from sim.cli.studies import Workers, _cores
 from sim.cli.words import (
@@ -22,7 +22,11 @@ from sim.cli.words import (
 )
 
 
-@app.command()
+@app.command(
+    epilog=examples(
+        "buildout gpu-buildout --workers 2",
+    ),
+)
 def buildout(
     experiment: Annotated[str, typer.Argument(help="A build-out file, or one of experiments/.")],
     workers: Workers = None,

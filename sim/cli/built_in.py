@@ -1,36 +1,55 @@
 """What is built in: list."""
 
+import inspect
 import tomllib
 from typing import Annotated, Any, Final
 
 import typer
 
-from sim.cli.app import app
+from sim.cli.app import app, examples
 from sim.cli.inputs import CONFIGS, Json
 from sim.cli.words import WRONG_INPUT, fail, say_json, say_table
+from sim.scenario.problems import suggest
 
-KINDS: Final = ("policies", "asics", "gpus", "models", "scenarios", "layouts")
+KINDS: Final = (
+    "policies", "asics", "gpus", "models", "scenarios", "climates", "profiles", "kpis", "layouts",
+)  # fmt: skip
+AT_LENGTH: Final = ("source", "class", "note")  # of each row; printed only where they are asked for
 
 
-@app.command("list")
+@app.command(
+    "list",
+    epilog=examples("list scenarios", "list asics --sources", "list kpis --json"),
+)
 def list_(
-    what: Annotated[str, typer.Argument(help=" | ".join(KINDS))], as_json: Json = False
+    what: Annotated[str, typer.Argument(help=" | ".join(KINDS))],
+    sources: Annotated[
+        bool, typer.Option("--sources", help="Where each row comes from, instead of its figures.")
+    ] = False,
+    as_json: Json = False,
 ) -> None:
     """What is built in."""
+    if what not in KINDS:
+        fail(WRONG_INPUT, f"list {what!r}: {suggest(what, KINDS)}")
     rows = _built_in(what)
     if as_json:
         say_json(rows)
+        return
+    if sources:
+        names = [*list(rows[0])[:1], *(name for name in AT_LENGTH if name in rows[0])]
+        if len(names) == 1:
+            fail(WRONG_INPUT, f"list {what} --sources: no row of this list has a source")
+        rows = [{name: row[name] for name in names} for row in rows]
     else:
-        say_table(what, rows)
+        rows = [{k: v for k, v in row.items() if k not in AT_LENGTH} for row in rows]
+    say_table(what, rows)
 
 
 def _built_in(what: str) -> list[dict[str, Any]]:
     from sim.scenario import catalogue
 
     if what == "policies":
-        from sim.policies import BUILTIN
-
-        return [{"policy": name, "class": address} for name, address in BUILTIN.items()]
+        return _policies()
     if what == "asics":
         return [
             {
@@ -45,23 +64,96 @@ def _built_in(what: str) -> list[dict[str, Any]]:
             for a in catalogue.asics().values()
         ]
     if what == "gpus":
-        return [g._asdict() for g in catalogue.gpus().values()]
-    if what == "models":
-        return _served_models()
-    if what == "layouts":
-        from sim.scenario.series import layouts
-
-        return layouts()
-    if what == "scenarios":
-        files = sorted(CONFIGS.glob("*/scenario.toml"))
         return [
             {
-                "scenario": f.parent.name,
-                "description": tomllib.loads(f.read_text("utf-8")).get("description", ""),
+                "gpu": g.name,
+                "memory GB": g.memory_gb,
+                "TDP W": g.tdp_w,
+                "idle W": g.idle_w_per_gpu,
+                "max W": g.max_w_per_gpu,
+                "TB/s": g.bandwidth_tb_s,
+                "bf16 TFLOPS": g.bf16_tflops,
+                "source": g.source,
             }
-            for f in files
+            for g in catalogue.gpus().values()
         ]
-    return fail(WRONG_INPUT, f"list {what!r}: allowed: {', '.join(KINDS)}")
+    if what == "models":
+        return _served_models()
+    if what == "climates":
+        return [
+            {
+                "climate": row["climate"],
+                "mean C": float(row["mean_c"]),
+                "season +/- C": float(row["seasonal_amplitude_c"]),
+                "day +/- C": float(row["diurnal_amplitude_c"]),
+                "dew point C": float(row["dew_mean_c"]),
+                "source": row["source"],
+            }
+            for row in catalogue.rows("climates.csv")
+        ]
+    if what == "profiles":
+        first = {row["profile"]: row["source"] for row in catalogue.rows("price_profiles.csv")}
+        return [{"profile": name, "calibrated": source, "source": source}
+                for name, source in first.items()]  # fmt: skip
+    if what == "kpis":
+        return _kpis()
+    if what == "layouts":
+        return _layouts()
+    files = sorted(CONFIGS.glob("*/scenario.toml"))
+    return [
+        {
+            "scenario": f.parent.name,
+            "description": tomllib.loads(f.read_text("utf-8")).get("description", ""),
+        }
+        for f in files
+    ]
+
+
+def _policies() -> list[dict[str, Any]]:
+    """Every policy with what it does and the parameters it takes."""
+    from sim.policies import BUILTIN
+    from sim.policy import policy_class
+
+    found = []
+    for name, address in BUILTIN.items():
+        made = policy_class(name, BUILTIN)
+        about = inspect.cleandoc(made.__doc__ or "").split("\n\n")[0].replace("\n", " ")
+        takes = inspect.signature(made).parameters.values()
+        found.append({"policy": name, "does": about, "parameters": ", ".join(map(str, takes)),
+                      "class": address})  # fmt: skip
+    return found
+
+
+def _kpis() -> list[dict[str, Any]]:
+    """Every KPI of a run with unit and definition."""
+    from sim.results.kpis import KPIS
+    from sim.results.kpis_text import unit_of
+    from sim.studies.kpis import known
+
+    return [
+        {
+            "kpi": name,
+            "unit": unit_of(name),
+            "definition": inspect.cleandoc(KPIS[name].__doc__ or "").replace("\n", " "),
+        }
+        for name in sorted(known())
+    ]
+
+
+def _layouts() -> list[dict[str, Any]]:
+    """Files of others that are read as they are: series of markets, traces of requests."""
+    from sim.scenario.series import layouts
+    from sim.serving.layouts import LAYOUTS
+
+    traces = [
+        {
+            "layout": layout.name,
+            "description": "a trace of requests",
+            "recognised by": ", ".join((layout.arrival[0], layout.prompt[0], layout.output[0])),
+        }
+        for layout in LAYOUTS
+    ]
+    return layouts() + traces
 
 
 def _served_models() -> list[dict[str, Any]]:

@@ -5,12 +5,18 @@ from typing import Annotated
 
 import typer
 
-from sim.cli.app import app
+from sim.cli.app import app, examples
 from sim.cli.inputs import AllowCode, AllowPath, Json, Sets, experiment_file, load_scenario, told
 from sim.cli.words import WRONG_INPUT, fail, put, said, say_json, say_warnings
 
 
-@app.command()
+@app.command(
+    epilog=examples(
+        "check tiny",
+        "check policies-tiny",
+        "check my-fleet --set horizon.days=30 --json",
+    ),
+)
 def check(
     scenario: Annotated[
         str, typer.Argument(help="A scenario folder, an experiment or a build-out file.")
@@ -99,7 +105,12 @@ def check_buildout(file: Path, allow_code: bool, allow_path: bool, as_json: bool
 KINDS = ("scenario", "experiment", "buildout")
 
 
-@app.command()
+@app.command(
+    epilog=examples(
+        "schema --markdown",
+        "schema experiment > experiment.schema.json",
+    ),
+)
 def schema(
     what: Annotated[str, typer.Argument(help=" | ".join(KINDS))] = "scenario",
     markdown: Annotated[bool, typer.Option("--markdown", help="A reference to read.")] = False,

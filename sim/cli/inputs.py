@@ -1,5 +1,6 @@
 """How the command line reads what it is given."""
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,8 +19,34 @@ Sets = Annotated[
     list[str] | None,
     typer.Option("--set", help="KEY=VALUE, e.g. horizon.days=7 or sites.alpha.power_limit_mw=20"),
 ]
+
+
+def _from_here(given: Any) -> Any:
+    """Whoever names code on the command line may mean a module of the folder he stands in.
+
+    At the end of the path: no file of this folder stands in for a library.
+    """
+    here = str(Path.cwd())
+    if given and here not in sys.path:
+        sys.path.append(here)
+    return given
+
+
+POLICY_HELP: Final = "Built-in name or module:Class; with parameters NAME:key=value,key=value"
+PolicyOption = Annotated[
+    str | None, typer.Option("--policy", callback=_from_here, help=POLICY_HELP)
+]
+PoliciesOption = Annotated[
+    list[str] | None,
+    typer.Option("--policy", callback=_from_here, help=f"{POLICY_HELP}; give two or more"),
+]
 AllowCode = Annotated[
-    bool, typer.Option("--allow-code", help="A file may name code as its policy: it will run.")
+    bool,
+    typer.Option(
+        "--allow-code",
+        callback=_from_here,
+        help="A file may name code as its policy: it will run.",
+    ),
 ]
 AllowPath = Annotated[
     bool, typer.Option("--allow-path", help="A file may name files outside of its folder.")

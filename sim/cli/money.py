@@ -5,12 +5,13 @@ from typing import Annotated
 
 import typer
 
-from sim.cli.app import app
+from sim.cli.app import app, examples
 from sim.cli.inputs import (
     AllowCode,
     AllowPath,
     Force,
     Json,
+    PolicyOption,
     ScenarioArgument,
     Sets,
     decider,
@@ -20,13 +21,16 @@ from sim.cli.inputs import (
 from sim.cli.words import WRONG_INPUT, fail, put, said, say, say_json, say_warnings, undrawn
 
 
-@app.command()
+@app.command(
+    epilog=examples(
+        "tornado cango-pivot --workers 2",
+        "tornado tiny --kpi gross_margin_usd --days 2",
+    ),
+)
 def tornado(
     scenario: ScenarioArgument,
     kpi: Annotated[str, typer.Option(help="What is looked at.")] = "equity_usd",
-    policy: Annotated[
-        str | None, typer.Option(help="Built-in name or package.module:Class")
-    ] = None,
+    policy: PolicyOption = None,
     seed: Annotated[int, typer.Option(min=0, help="The luck of all runs.")] = 1,
     days: Annotated[float | None, typer.Option(help="Length of the runs [d].")] = None,
     set_: Sets = None,

@@ -5,12 +5,17 @@ from typing import Annotated
 
 import typer
 
-from sim.cli.app import app
+from sim.cli.app import app, examples
 from sim.cli.inputs import Force, Json
 from sim.cli.words import FAILED, WRONG_INPUT, fail, say, say_json, say_table
 
 
-@app.command()
+@app.command(
+    epilog=examples(
+        'query runs/tiny-merit-order-1 "SELECT site, sum(btc) AS btc FROM sites GROUP BY site"',
+        'query runs/a runs/b "SELECT * FROM kpis" --out kpis.xlsx',
+    ),
+)
 def query(
     arguments: Annotated[list[str], typer.Argument(help='DIR [DIR …] "SQL"')],
     out: Annotated[

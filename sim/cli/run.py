@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from sim.cli.app import app
+from sim.cli.app import app, examples
 from sim.cli.inputs import (
     AllowCode,
     AllowPath,
     Force,
     Json,
+    PolicyOption,
     ScenarioArgument,
     Sets,
     decider,
@@ -38,12 +39,17 @@ if TYPE_CHECKING:
     from sim.scenario.problems import Problem
 
 
-@app.command()
+@app.command(
+    epilog=examples(
+        "run tiny",
+        "run configs/cango-2026 --policy static --days 30 --set sites.*.power_limit_mw=20",
+        "run tiny --policy price-threshold:max_usd_per_mwh=60 --json",
+        "run tiny --policy mine:Cheap --out runs/mine   # class Cheap of mine.py",
+    ),
+)
 def run(
     scenario: ScenarioArgument,
-    policy: Annotated[
-        str | None, typer.Option(help="Built-in name or package.module:Class")
-    ] = None,
+    policy: PolicyOption = None,
     seed: Annotated[int, typer.Option(min=0, help="The luck of the run.")] = 1,
     days: Annotated[float | None, typer.Option(help="Length of the run [d].")] = None,
     set_: Sets = None,
@@ -76,7 +82,8 @@ def run(
         name, parameters = policy_of(loaded, policy)
         cell = cell_of(loaded, name, parameters, seed, keep_requests)
         stem = f"{loaded.name}-{name.replace(':', '-')}-{seed}"
-        changed = bool(set_) or days is not None or keep_requests
+        own = loaded.policy.parameters if name == loaded.policy.name else {}
+        changed = bool(set_) or days is not None or keep_requests or parameters != own
         folder = out or free_name(Path("runs"), stem, "run", cell, changed=changed)
         with claim(folder, "run", cell, force=force) as claimed:
             with progress(loaded.horizon.days, f"{loaded.name} · seed {seed}") as tick:
@@ -117,7 +124,12 @@ def _drawn(result: Any, folder: Any) -> "list[Problem]":
     return undrawn({f"{name}.png": result.draw(folder, draw) for name, draw in drawings.items()})
 
 
-@app.command()
+@app.command(
+    epilog=examples(
+        "bound tiny --days 2",
+        "bound tiny --seed 7 --json",
+    ),
+)
 def bound(
     scenario: ScenarioArgument,
     seed: Annotated[int, typer.Option(min=0, help="The luck of the run.")] = 1,

@@ -6,12 +6,18 @@ from typing import Annotated
 
 import typer
 
-from sim.cli.app import app
+from sim.cli.app import app, examples
 from sim.cli.inputs import Json
 from sim.cli.words import WRONG_INPUT, fail, put, say, say_json
 
 
-@app.command("serve-trace")
+@app.command(
+    "serve-trace",
+    epilog=examples(
+        "serve-trace trace.csv --engine llama-3.1-8b@h100-sxm",
+        "serve-trace trace.jsonl.gz --engine llama-3.1-70b@h100-sxm:4 --engines 2 --plot load.png",
+    ),
+)
 def serve_trace(
     trace: Annotated[
         Path, typer.Argument(help="CSV, JSONL or Parquet; Azure, Mooncake, BurstGPT …")

@@ -7,12 +7,13 @@ from typing import Annotated, Any
 
 import typer
 
-from sim.cli.app import app
+from sim.cli.app import app, examples
 from sim.cli.inputs import (
     AllowCode,
     AllowPath,
     Force,
     Json,
+    PoliciesOption,
     ScenarioArgument,
     Sets,
     experiment_file,
@@ -42,7 +43,13 @@ Scheduler = Annotated[
 SHOWN_FAILURES = 5
 
 
-@app.command()
+@app.command(
+    epilog=examples(
+        "sweep policies-tiny",
+        "sweep policies-tiny --resume",
+        "sweep policies-tiny --scheduler tcp://10.0.0.7:8786",
+    ),
+)
 def sweep(
     experiment: Annotated[str, typer.Argument(help="An experiment file, or one of experiments/.")],
     workers: Workers = None,
@@ -106,12 +113,15 @@ def sweep(
         raise typer.Exit(FAILED)
 
 
-@app.command()
+@app.command(
+    epilog=examples(
+        "compare tiny --policy static --policy merit-order --seeds 8",
+        "compare tiny --policy static --policy price-threshold --until half-width=1%",
+    ),
+)
 def compare(
     scenario: ScenarioArgument,
-    policy: Annotated[
-        list[str] | None, typer.Option(help="Built-in name or package.module:Class; two or more")
-    ] = None,
+    policy: PoliciesOption = None,
     seeds: Annotated[
         int | None, typer.Option(min=1, help="How many; with --until, the most. 32 (until: 256)")
     ] = None,

@@ -6,12 +6,17 @@ from typing import Annotated
 
 import typer
 
-from sim.cli.app import app
+from sim.cli.app import app, examples
 from sim.cli.inputs import Json, told
 from sim.cli.words import MISSED, WRONG_INPUT, fail, put, say_json, spin, validation_table
 
 
-@app.command()
+@app.command(
+    epilog=examples(
+        "validate",
+        "validate --data ../shared/data --json",
+    ),
+)
 def validate(
     data: Annotated[Path | None, typer.Option(help="Folder of recorded data.")] = None,
     as_json: Json = False,

@@ -13,7 +13,7 @@ from typing import Any, Final, Literal, NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from sim.policy import Policy
+from sim.policy import Policy, policy_spec
 from sim.results.folder import Folder, claim
 from sim.results.provenance import sha256_of
 from sim.scenario import Scenario, load
@@ -131,7 +131,8 @@ def compare(
 
     Args:
         scenario: from `sim.load`, or a folder.
-        policies: names, "package.module:Class", `PolicyChoice` with parameters, or objects.
+        policies: names, "package.module:Class", either with parameters ("name:key=value"),
+            `PolicyChoice`, or objects.
         seeds: how many (1, 2, …) or which; with `until` the most.
         kpis: what is compared.
         level: confidence level of everything that is said.
@@ -242,13 +243,18 @@ def _sensible(
 Maker = Callable[[int], Cell]
 
 
+def _chosen(text: str) -> PolicyChoice:
+    name, parameters = policy_spec(text)
+    return PolicyChoice(name=name, parameters=parameters or None)
+
+
 def _makers(
     scenario: Scenario, source: Source, policies: Sequence[str | PolicyChoice | Policy]
 ) -> dict[str, Maker]:
     """By label of each policy: what makes its cell of a seed."""
     makers: dict[str, Maker] = {}
     for policy in policies:
-        choice = PolicyChoice(name=policy) if isinstance(policy, str) else policy
+        choice = _chosen(policy) if isinstance(policy, str) else policy
         if isinstance(choice, PolicyChoice):
             label = choice.title
             name, parameters = chosen(scenario, choice)

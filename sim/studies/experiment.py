@@ -7,6 +7,7 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import AfterValidator, BeforeValidator, ValidationError, model_validator
 
+from sim.policy import PolicyError, policy_spec
 from sim.scenario.problems import Problem, ScenarioError, from_validation, shown, suggest
 from sim.scenario.quantity import REQUIRED, Table, quantity
 from sim.scenario.toml import TomlError, read_toml
@@ -20,7 +21,13 @@ Keep = Literal["kpis", "small", "tables"]
 
 
 def _policy(given: Any) -> Any:
-    return {"name": given} if isinstance(given, str) else given
+    if not isinstance(given, str):
+        return given
+    try:
+        name, parameters = policy_spec(given)
+    except PolicyError as error:
+        raise ValueError(str(error)) from None
+    return {"name": name, "parameters": parameters or None}
 
 
 def _seeds(given: Any) -> Any:
@@ -59,7 +66,7 @@ Changes = Annotated[dict[str, Any], BeforeValidator(_flat, json_schema_input_typ
 
 
 class PolicyChoice(Table):
-    """A policy to try; a text alone is its name."""
+    """A policy to try; a text alone is its name, or name:key=value,key=value."""
 
     name: str = quantity(REQUIRED, "", 'a built-in policy, or "package.module:Class"')
     label: str = quantity("", "", "how results call it; default: name and parameters")
