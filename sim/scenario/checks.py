@@ -62,7 +62,13 @@ def _sites(s: Scenario) -> Iterator[Problem]:
     for i, site in enumerate(s.sites):
         zone = row_of(i, site.name, "price_zone")
         yield from unknown("sites.csv", zone, site.price_zone, s.prices.zones)
-        yield from unknown("sites.csv", row_of(i, site.name, "climate"), site.climate, climates)
+        yield from unknown(
+            "sites.csv",
+            row_of(i, site.name, "climate"),
+            site.climate,
+            climates,
+            "hashwatt list climates",
+        )
         if site.grid_node is not None and s.grid.case is None:
             yield from unknown(
                 "sites.csv", row_of(i, site.name, "grid_node"), site.grid_node, nodes
@@ -74,7 +80,9 @@ def _asics(s: Scenario) -> Iterator[Problem]:
     names = [site.name for site in s.sites]
     for i, group in enumerate(s.asics):
         yield from unknown("asics.csv", row_of(i, group.site, "site"), group.site, names)
-        yield from unknown("asics.csv", row_of(i, group.site, "model"), group.model, models)
+        yield from unknown(
+            "asics.csv", row_of(i, group.site, "model"), group.model, models, "hashwatt list asics"
+        )
         if group.model in models:
             modes = models[group.model].modes
             yield from unknown("asics.csv", row_of(i, group.site, "mode"), group.mode, modes)
@@ -84,7 +92,13 @@ def _gpus(s: Scenario) -> Iterator[Problem]:
     names = [site.name for site in s.sites]
     for i, group in enumerate(s.gpus):
         yield from unknown("gpus.csv", row_of(i, group.site, "site"), group.site, names)
-        yield from unknown("gpus.csv", row_of(i, group.site, "gpu"), group.gpu, catalogue.gpus())
+        yield from unknown(
+            "gpus.csv",
+            row_of(i, group.site, "gpu"),
+            group.gpu,
+            catalogue.gpus(),
+            "hashwatt list gpus",
+        )
         if group.state != "serving" or group.gpu not in catalogue.gpus():
             continue
         try:
@@ -118,7 +132,7 @@ def _tenants(s: Scenario) -> Iterator[Problem]:
             row = row_of(i, tenant.name, "trace")
             yield from unknown("tenants.csv", row, tenant.trace, s.demand.traces)
         row = row_of(i, tenant.name, "model")
-        yield from unknown("tenants.csv", row, tenant.model, served_in)
+        yield from unknown("tenants.csv", row, tenant.model, served_in, "hashwatt list models")
         allowed = set(tenant.residency.split())
         if tenant.model in served_in and allowed and not allowed & served_in[tenant.model]:
             where = ", ".join(sorted(served_in[tenant.model]))
@@ -155,14 +169,18 @@ def _climates(s: Scenario) -> Iterator[Problem]:
     for name, climate in s.weather.climates.items():
         if isinstance(climate, SeasonalWeather):
             where = f"weather.climates.{name}.climate"
-            yield from unknown(TOML, where, climate.climate, catalogue.climate_names())
+            yield from unknown(
+                TOML, where, climate.climate, catalogue.climate_names(), "hashwatt list climates"
+            )
 
 
 def _zones(s: Scenario) -> Iterator[Problem]:
     for name, zone in s.prices.zones.items():
         if isinstance(zone, SeasonalJumpPrice):
             where = f"prices.zones.{name}.profile"
-            yield from unknown(TOML, where, zone.profile, catalogue.price_profile_names())
+            yield from unknown(
+                TOML, where, zone.profile, catalogue.price_profile_names(), "hashwatt list profiles"
+            )
 
 
 def _references(s: Scenario) -> Iterator[tuple[str, str, list[str]]]:

@@ -38,20 +38,32 @@ class ScenarioError(Exception):
         super().__init__("\n".join([f"{path}: {count}", *(f"  {p}" for p in self.problems)]))
 
 
-def suggest(name: str, allowed: Iterable[str], *, most: int = 12) -> str:
-    """The sentence that says what may stand in place of `name`."""
+KEYS: Final = "hashwatt schema --markdown"
+MOST_NAMES: Final = 40  # that a message lists; of more it names the nearest
+
+
+def suggest(name: str, allowed: Iterable[str], see: str = "the scenario's own files") -> str:
+    """The sentence that says what may stand in place of `name`; `see` is where all of it stands."""
     names = sorted(set(allowed))
-    near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    near = difflib.get_close_matches(name, names, n=12, cutoff=0.5)
     hint = f"did you mean {near[0]!r}? " if near else ""
-    shown = ", ".join(names[:most]) + (f", … ({len(names)} in all)" if len(names) > most else "")
-    return f"{hint}allowed: {shown or 'nothing (none is defined)'}"
+    if len(names) > MOST_NAMES:
+        some = ", ".join(near or names[:12])
+        return f"{hint}allowed: {some} and others, {len(names)} in all (see {see})"
+    return f"{hint}allowed: {', '.join(names) or 'nothing (none is defined)'}"
 
 
-def unknown(file: str, where: str, name: str, allowed: Iterable[str]) -> Iterator[Problem]:
+def unknown(
+    file: str,
+    where: str,
+    name: str,
+    allowed: Iterable[str],
+    see: str = "the scenario's own files",
+) -> Iterator[Problem]:
     """The problem of a name that is none of those that are allowed."""
     names = set(allowed)
     if name not in names:
-        yield Problem(file, where, shown(name), suggest(name, names))
+        yield Problem(file, where, shown(name), suggest(name, names, see))
 
 
 def row_of(index: int, name: str, column: str) -> str:
@@ -94,7 +106,9 @@ def _translate(error: dict[str, Any], file: str, model: type[BaseModel], prefix:
     kind: str = error["type"]
     value = shown(error["input"])
     if kind == "extra_forbidden":
-        return Problem(file, where, value, f"unknown key; {suggest(keys[-1], _with_units(owner))}")
+        return Problem(
+            file, where, value, f"unknown key; {suggest(keys[-1], _with_units(owner), KEYS)}"
+        )
     if kind == "missing":
         return Problem(file, where, "", f"is required{f' [{unit}]' if unit else ''}")
     if kind in ("union_tag_invalid", "union_tag_not_found"):

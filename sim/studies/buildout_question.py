@@ -225,7 +225,9 @@ def _problems(question: BuildoutQuestion, scenario: Scenario, file: str) -> list
 
     names = {site.name for site in scenario.sites}
     container = question.container
-    problems = [*unknown(file, "container.gpu", container.gpu, catalogue.gpus())]
+    problems = [
+        *unknown(file, "container.gpu", container.gpu, catalogue.gpus(), "hashwatt list gpus")
+    ]
     ways = {"cash", "btc", *scenario.loans}
     problems += unknown(file, "container.finance", container.finance, ways)
     for k, site in enumerate(question.sites):

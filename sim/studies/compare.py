@@ -237,7 +237,7 @@ def _sensible(
         raise ValueError(f"level = {level:g}: must be >= 0.5 and < 1")
     for kpi in kpis:
         if kpi not in known():
-            raise ValueError(f"kpi {kpi!r}: {suggest(kpi, known())}")
+            raise ValueError(f"kpi {kpi!r}: {suggest(kpi, known(), 'hashwatt list kpis')}")
 
 
 Maker = Callable[[int], Cell]

@@ -57,7 +57,7 @@ def _kpi(name: str) -> str:
     from sim.studies.kpis import known
 
     if name not in known():
-        raise ValueError(f"{name!r} is no KPI; {suggest(name, known())}")
+        raise ValueError(f"{name!r} is no KPI; {suggest(name, known(), 'hashwatt list kpis')}")
     return name
 
 
