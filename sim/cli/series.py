@@ -6,12 +6,18 @@ from typing import Annotated, Any
 import typer
 from pydantic import ValidationError
 
-from sim.cli.app import app
+from sim.cli.app import app, examples
 from sim.cli.inputs import Json
 from sim.cli.words import WRONG_INPUT, fail, say_json
 
 
-@app.command("import-series")
+@app.command(
+    "import-series",
+    epilog=examples(
+        "import-series prices.csv",
+        "import-series prices.csv --layout ercot-rtm --out series/prices.csv",
+    ),
+)
 def import_series(
     file: Annotated[Path, typer.Argument(help="CSV (.gz, .bz2, .xz) or Parquet.")],
     layout: Annotated[
