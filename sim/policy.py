@@ -3,6 +3,7 @@
 import difflib
 import inspect
 import re
+import tomllib
 from importlib import import_module
 from typing import Any, Final, NamedTuple, Protocol, runtime_checkable
 
@@ -10,7 +11,6 @@ import numpy as np
 import numpy.typing as npt
 
 from sim.kernels.arrays import Limits
-from sim.scenario.toml import TomlError, parse_toml
 from sim.units import HASHES_PER_TH
 
 Floats = npt.NDArray[np.float64]
@@ -171,8 +171,8 @@ def policy_spec(text: str) -> tuple[str, dict[str, Any]]:
                 f"policy {text!r}: {pair.strip()!r} {what}; write {name}:key=value,key=value"
             )
         try:
-            parameters[key] = parse_toml(f"value = {value}")["value"]
-        except TomlError:
+            parameters[key] = tomllib.loads(f"value = {value}")["value"]
+        except (ValueError, RecursionError):
             parameters[key] = value
     return name, parameters
 
