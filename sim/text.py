@@ -1,4 +1,44 @@
-"""Text that comes from files, on its way to people."""
+"""Text that comes from files: its encoding, and its way to people."""
+
+import codecs
+from typing import Final, NamedTuple
+
+_MARKS: Final = (
+    (codecs.BOM_UTF8, "utf-8-sig"),
+    (codecs.BOM_UTF32_LE, "utf-32"),  # before UTF-16, with whose mark it begins
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+GUESSED: Final = "windows-1252"
+
+
+class Decoded(NamedTuple):
+    """The text of a file, its lines ended by a line feed, and the encoding it was read in."""
+
+    text: str
+    encoding: str  # `GUESSED`: nothing says so but that it is no UTF-8
+
+
+def decoded(raw: bytes) -> Decoded:
+    """Text as spreadsheets and markets save it: UTF-8, UTF-16 or UTF-32, else Windows-1252.
+
+    Raises:
+        UnicodeDecodeError: for bytes that are none of these.
+    """
+    encoding = next((name for mark, name in _MARKS if raw.startswith(mark)), "")
+    head = raw[:4096]
+    if not encoding:  # letters of two bytes have zeros, also without a mark
+        little, big = 3 * head[1::2].count(0) > len(head), 3 * head[::2].count(0) > len(head)
+        encoding = "utf-16-le" if little else "utf-16-be" if big else ""
+    try:
+        text = raw.decode(encoding or "utf-8")
+    except UnicodeDecodeError:
+        if encoding:
+            raise
+        encoding = GUESSED
+        text = raw.decode(encoding)
+    return Decoded(text.replace("\r\n", "\n").replace("\r", "\n"), encoding or "utf-8")
 
 
 def visible(text: str) -> str:

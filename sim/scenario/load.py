@@ -1,10 +1,8 @@
 """From a folder to a Scenario: TOML and CSV, `base`, overrides; all problems in one error."""
 
-import csv
 import hashlib
 import os
-from collections.abc import Mapping, Sequence
-from itertools import islice
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PureWindowsPath
 from typing import Any, Final, NamedTuple
 
@@ -12,52 +10,27 @@ from pydantic import ValidationError
 
 from sim.grid.matpower import Case, CaseError, read_case
 from sim.scenario.checks import check
-from sim.scenario.deals import Lease
-from sim.scenario.demand import Tenant
 from sim.scenario.paths import base_reaches_out, no_folder_name, reaches_out
-from sim.scenario.problems import Problem, ScenarioError, from_validation, shown, suggest
-from sim.scenario.quantity import MAX_SHEET_ROWS, Table
-from sim.scenario.rows import (
-    AsicGroup,
-    Battery,
-    Generator,
-    GpuGroup,
-    GridLink,
-    GridNode,
-    MovedGroup,
-    PowerContract,
-    Site,
-)
+from sim.scenario.problems import Problem, ScenarioError, from_validation, shown
+from sim.scenario.quantity import MAX_TEXT, Table
+from sim.scenario.rows import MovedGroup
 from sim.scenario.scenario import Scenario, ScenarioFile
 from sim.scenario.series import Series, SeriesError, read_series
+from sim.scenario.sheets import SHEETS, Row, Sheets, override_cell, placed, read_sheets
 from sim.scenario.toml import TomlError, read_toml
 from sim.scenario.warnings import warnings_of
 from sim.serving.traces import Trace, TraceError, read_trace
 
 TOML: Final = "scenario.toml"
-SHEETS: Final[dict[str, type[Table]]] = {
-    "sites": Site,
-    "asics": AsicGroup,
-    "gpus": GpuGroup,
-    "tenants": Tenant,
-    "leases": Lease,
-    "power_contracts": PowerContract,
-    "batteries": Battery,
-    "generators": Generator,
-    "grid_nodes": GridNode,
-    "grid_links": GridLink,
-}
 DATA_VARIABLE: Final = "HASHWATT_DATA"
 GIVE_DATA: Final = f"say --set data_dir=FOLDER or set the environment variable {DATA_VARIABLE}"
-
-Row = dict[str, str]
 
 
 class _Sources(NamedTuple):
     """What was read, before it means anything: nested keys, and rows with their file."""
 
     tables: dict[str, Any]
-    sheets: dict[str, tuple[str, list[Row]]]
+    sheets: Sheets
     warnings: list[Problem]
     folders: tuple[Path, ...] = ()  # the scenario's and those of its bases
 
@@ -128,10 +101,10 @@ def assemble(
         ScenarioError: as `load`.
     """
     rows = {
-        sheet: (
-            f"{sheet}.csv",
-            [{k: str(v) for k, v in row.items() if v is not None} for row in sheets.get(sheet, ())],
-        )
+        sheet: [
+            Row({k: str(v) for k, v in row.items() if v is not None}, f"{sheet}.csv", number)
+            for number, row in enumerate(sheets.get(sheet, ()), 2)
+        ]
         for sheet in SHEETS
     }
     sources = _Sources({"name": name, **tables}, rows, [])
@@ -149,9 +122,9 @@ def _assembled(
     except ValidationError as error:
         problems += from_validation(error, TOML, ScenarioFile)
     broken: set[str] = set()
-    for sheet, (file, rows) in sources.sheets.items():
+    for sheet, rows in sources.sheets.items():
         known = len(problems)
-        content[sheet] = _validated(SHEETS[sheet], file, rows, problems)
+        content[sheet] = _validated(SHEETS[sheet], rows, problems)
         if len(problems) > known:
             broken.add(sheet)
     if "series" in content:
@@ -173,9 +146,9 @@ def _assembled(
         if refusal := no_folder_name(content["name"]):
             problems.append(Problem(TOML, "name", shown(content["name"]), refusal))
         scenario = Scenario.model_construct(**content)
-        problems += check(scenario, broken)
+        problems += [placed(found, sources.sheets) for found in check(scenario, broken)]
         if not problems:
-            warnings += warnings_of(scenario)
+            warnings += [placed(found, sources.sheets) for found in warnings_of(scenario)]
             return scenario.model_copy(
                 update={
                     "asics": scenario.asics + _moved(scenario),
@@ -208,7 +181,7 @@ def _read(
     folder: Path, problems: list[Problem], seen: tuple[Path, ...], anywhere: bool
 ) -> _Sources:
     """Read a folder on top of its base."""
-    empty = _Sources({}, {sheet: (f"{sheet}.csv", []) for sheet in SHEETS}, [])
+    empty = _Sources({}, {sheet: [] for sheet in SHEETS}, [])
     file = folder / TOML
     if not file.is_file():
         what = "no such folder" if not folder.is_dir() else f"no {TOML} in this folder"
@@ -234,21 +207,21 @@ def _read(
             return empty
         below = _read(folder / base, problems, (*seen, folder.resolve()), anywhere)
         _rebase(below.tables, folder / base, folder)
-    sheets = dict(below.sheets)
-    for sheet, model in SHEETS.items():
-        if (folder / f"{sheet}.csv").is_file():
-            own = folder / f"{sheet}.csv"
-            if not anywhere and (refusal := reaches_out(own.name, own, [folder])):
-                problems.append(Problem(own.name, "", "", refusal))
-                continue
-            sheets[sheet] = (f"{sheet}.csv", _read_rows(folder / f"{sheet}.csv", model, problems))
-    if not seen and not sheets["sites"][1] and not problems:
+    merged = _merged(below.tables, tables)
+    named = {os.path.realpath(folder / file) for file in _files_named(merged)}
+    own = read_sheets(folder, named, anywhere, problems, below.warnings)
+    for sheet, rows in own.items():
+        if not rows and not below.sheets[sheet]:  # over rows of a base it says: none of them
+            what = "has a header and no row; fill it, or leave it out"
+            below.warnings.append(Problem(f"{sheet}.csv", "", "", what))
+    sheets = {**below.sheets, **own}
+    if not seen and not sheets["sites"] and not problems:
         problems.append(Problem("sites.csv", "", "", "is missing or has no row; a site is needed"))
-    return _Sources(_merged(below.tables, tables), sheets, below.warnings, (folder, *below.folders))
+    return _Sources(merged, sheets, below.warnings, (folder, *below.folders))
 
 
-def _rebase(tables: dict[str, Any], origin: Path, folder: Path) -> None:
-    """Let the base's own files be found from the folder that builds on it."""
+def _namers(tables: dict[str, Any]) -> Iterator[tuple[dict[str, Any], str]]:
+    """The tables of a scenario that name a file of its own, each with the key that does."""
     demand = tables.get("demand")
     traces = demand.get("traces") if isinstance(demand, dict) else None
     holders = [holder for holder in (tables.get("series"), traces) if isinstance(holder, dict)]
@@ -256,7 +229,19 @@ def _rebase(tables: dict[str, Any], origin: Path, folder: Path) -> None:
     for spec, key in [*named, (tables.get("grid"), "case")]:
         if isinstance(spec, dict) and isinstance(spec.get(key), str):
             if not spec[key].startswith("{data_dir}"):
-                spec[key] = os.path.relpath(origin / spec[key], folder)
+                yield spec, key
+
+
+def _files_named(tables: dict[str, Any]) -> Iterator[str]:
+    for spec, key in _namers(tables):
+        if "\0" not in spec[key] and len(spec[key]) <= MAX_TEXT:
+            yield spec[key]
+
+
+def _rebase(tables: dict[str, Any], origin: Path, folder: Path) -> None:
+    """Let the base's own files be found from the folder that builds on it."""
+    for spec, key in _namers(tables):
+        spec[key] = os.path.relpath(origin / spec[key], folder)
 
 
 def _merged(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
@@ -272,43 +257,14 @@ def _merged(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
     return result
 
 
-def _read_rows(file: Path, model: type[Table], problems: list[Problem]) -> list[Row]:
-    try:
-        with file.open(encoding="utf-8-sig", newline="") as stream:
-            reader = csv.DictReader(stream)
-            columns = list(reader.fieldnames or [])
-            filled = (row for row in reader if any(v for v in row.values()))
-            rows = list(islice(filled, MAX_SHEET_ROWS + 1))
-    except (UnicodeDecodeError, csv.Error) as error:
-        problems.append(Problem(file.name, "", "", f"is not a CSV file: {error}"))
-        return []
-    if len(rows) > MAX_SHEET_ROWS:
-        problems.append(Problem(file.name, "", "", f"must be at most {MAX_SHEET_ROWS:,} rows"))
-        return []
-    for column in columns:
-        if column not in model.model_fields:
-            what = f"unknown column; {suggest(column, model.model_fields)}"
-            problems.append(Problem(file.name, f"column {column!r}", "", what))
-    for column in sorted({c for c in columns if columns.count(c) > 1}):
-        problems.append(Problem(file.name, f"column {column!r}", "", "stands there more than once"))
-    for number, row in enumerate(rows, start=2):
-        if None in row or None in row.values():
-            what = f"has more or fewer cells than the {len(columns)} columns of the header"
-            problems.append(Problem(file.name, f"row {number}", "", what))
-    return [{k: v.strip() for k, v in row.items() if k and v and v.strip()} for row in rows]
-
-
-def _validated(
-    model: type[Table], file: str, rows: list[Row], problems: list[Problem]
-) -> tuple[Any, ...]:
+def _validated(model: type[Table], rows: Sequence[Row], problems: list[Problem]) -> tuple[Any, ...]:
     result = []
-    for number, row in enumerate(rows, start=2):  # row 1 is the header
-        name = row.get("name") or row.get("site") or row.get("from_node") or ""
+    for row in rows:
         try:
-            result.append(model.model_validate(row))
+            result.append(model.model_validate(row.cells))
         except ValidationError as error:
-            where = f"row {number}{f' ({name})' if name else ''}, "
-            problems += from_validation(error, file, model, where)
+            where = f"row {row.number}{f' ({row.name})' if row.name else ''}, "
+            problems += from_validation(error, row.file, model, where)
     return tuple(result)
 
 
@@ -316,7 +272,7 @@ def _override(sources: _Sources, overrides: dict[str, Any], problems: list[Probl
     for key, value in overrides.items():
         parts = key.split(".")
         if parts[0] in SHEETS:
-            problems += _override_cell(sources.sheets[parts[0]], parts, value)
+            problems += override_cell(sources.sheets, key, value)
             continue
         table = sources.tables
         for part in parts[:-1]:
@@ -327,26 +283,6 @@ def _override(sources: _Sources, overrides: dict[str, Any], problems: list[Probl
             table = inner
         else:
             table[parts[-1]] = value
-
-
-def _override_cell(sheet: tuple[str, list[Row]], parts: list[str], value: object) -> list[Problem]:
-    _, rows = sheet
-    key = ".".join(parts)
-    if len(parts) != 3:
-        return [Problem("--set", key, shown(value), f"write {parts[0]}.NAME.COLUMN")]
-    _, name, column = parts
-    columns = SHEETS[parts[0]].model_fields
-    if column not in columns:
-        return [Problem("--set", key, shown(value), f"unknown column; {suggest(column, columns)}")]
-    names = [row.get("name") or row.get("site") or row.get("to_node") or "" for row in rows]
-    hits = [row for row, n in zip(rows, names, strict=True) if name in ("*", n)]
-    for row in hits:
-        row[column] = str(value)
-    return (
-        []
-        if hits
-        else [Problem("--set", key, shown(value), f"no such row; {suggest(name, names)}")]
-    )
 
 
 def _recorded(

@@ -7,8 +7,8 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from sim.scenario.load import SHEETS
 from sim.scenario.scenario import ScenarioFile
+from sim.scenario.sheets import SHEETS
 
 
 def markdown() -> str:

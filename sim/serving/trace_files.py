@@ -11,6 +11,8 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
 
+from sim.text import decoded
+
 KINDS: Final = (".csv", ".jsonl", ".json", ".parquet")
 MAX_TEXT_BYTES: Final = 1_000_000_000  # unpacked: BurstGPT has 0.2 billion
 MAX_JSON_BYTES: Final = 300_000_000  # unpacked: as objects some ten times that in memory
@@ -60,7 +62,7 @@ def read_columns(file: Path) -> Columns:
         most = MAX_TEXT_BYTES if kind == ".csv" else MAX_JSON_BYTES
         raw = _utf8(_unpacked(file, most))
         return _csv(file.name, raw) if kind == ".csv" else _json(file.name, raw, kind)
-    except (OSError, EOFError, zlib.error, pa.ArrowException) as error:
+    except (OSError, EOFError, zlib.error, UnicodeError, pa.ArrowException) as error:
         raise TraceError(f"{file.name}: cannot be read: {error}") from None
 
 
@@ -80,15 +82,9 @@ def _unpacked(file: Path, most: int) -> bytes:
 
 def _utf8(raw: bytes) -> bytes:
     """The same text as UTF-8 without a byte order mark, its lines ended by \\n."""
-    if raw[:2] in (b"\xff\xfe", b"\xfe\xff"):
-        raw = raw.decode("utf-16", errors="replace").encode()
-    raw = raw.removeprefix(b"\xef\xbb\xbf")
-    if not raw.isascii():
-        try:
-            raw.decode()
-        except UnicodeDecodeError:
-            raw = raw.decode("cp1252", errors="replace").encode()
-    return raw.replace(b"\r\n", b"\n").replace(b"\r", b"\n") if b"\r" in raw else raw
+    if raw.isascii() and b"\0" not in raw[:4096]:  # most traces, and a gigabyte of them
+        return raw.replace(b"\r\n", b"\n").replace(b"\r", b"\n") if b"\r" in raw else raw
+    return decoded(raw).text.encode()
 
 
 def _csv(name: str, raw: bytes) -> Columns:

@@ -127,7 +127,9 @@ def test_every_problem_of_a_file_at_once(write: Write) -> None:
 
 
 def test_policies_are_loaded_before_anything_runs(write: Write) -> None:
-    with pytest.raises(sim.ScenarioError, match=r"policies: policy 'statics': allowed: gpu-first"):
+    with pytest.raises(
+        sim.ScenarioError, match=r"policies: policy 'statics': did you mean 'static'"
+    ):
         plan(write('policies = ["statics", "static"]'))
     table = '[[policies]]\nname = "static"\nparameters = { pace = 3 }'
     with pytest.raises(sim.ScenarioError, match="'static': no parameter 'pace'; allowed: none"):

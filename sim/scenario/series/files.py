@@ -16,6 +16,7 @@ import pyarrow.parquet
 
 from sim.scenario.series.layouts import LAYOUTS, Layout, layout_named
 from sim.scenario.series.recorded import SeriesError
+from sim.text import decoded
 
 MOST_BYTES: Final = (
     2**29
@@ -68,17 +69,11 @@ def _bytes(path: Path) -> bytes:
 
 
 def _text(content: bytes) -> str:
-    if content.startswith((b"\xff\xfe", b"\xfe\xff")):
-        text = content.decode("utf-16")
-    else:
-        try:
-            text = content.decode("utf-8-sig")
-        except UnicodeDecodeError:
-            text = content.decode("cp1252")
+    text = decoded(content).text
     if "\0" in text:
         line = text[: text.index("\0")].count("\n") + 1
         raise SeriesError(f"row {line} holds a NUL byte: this is no text")
-    return text.replace("\r\n", "\n").replace("\r", "\n")
+    return text
 
 
 def _csv(text: str, time_column: str | None, layout: str | None) -> Sheet:
