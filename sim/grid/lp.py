@@ -1,19 +1,10 @@
 """A linear programme that is solved again and again with other bounds."""
 
-from typing import Final
-
 import highspy
 import numpy as np
 
 from sim.kernels.arrays import Floats, Ints
-
-OPTIONS: Final[dict[str, bool | int | str]] = {
-    "output_flag": False,
-    "threads": 1,  # parallelism is across runs
-    "parallel": "off",
-    "solver": "simplex",  # keeps its basis, so the next solution is a few pivots away
-    "random_seed": 1,
-}
+from sim.solver import solver
 
 
 class Coordinates:
@@ -39,11 +30,7 @@ class Coordinates:
 
 
 class Programme:
-    """Minimise cost x subject to bounds on columns and rows; re-solves start where the last ended.
-
-    HiGHS (Huangfu and Hall, Parallelizing the dual revised simplex method, Mathematical Programming
-    Computation 10, 2018) through its Python interface.
-    """
+    """Minimise cost x under bounds of columns and rows; a solve starts where the last ended."""
 
     def __init__(
         self,
@@ -53,9 +40,7 @@ class Programme:
         matrix: Coordinates,
     ) -> None:
         self.columns, self.rows = len(cost), len(row_bounds[0])
-        self._solver = highspy.Highs()
-        for option, setting in OPTIONS.items():
-            self._solver.setOptionValue(option, setting)
+        self._solver = solver()
         starts, index, value = matrix.compressed(self.rows)
         (low, high), (row_low, row_high) = column_bounds, row_bounds
         self._check(

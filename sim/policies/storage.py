@@ -1,20 +1,15 @@
 """A linear programme for batteries and the loads beside them, re-solved as hours pass."""
 
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 
 import highspy
 import numpy as np
 import numpy.typing as npt
 
+from sim.solver import solver
+
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
-OPTIONS: Final[dict[str, bool | int | str]] = {
-    "output_flag": False,
-    "threads": 1,
-    "parallel": "off",
-    "solver": "simplex",  # keeps its basis, so the next hour is a few pivots away
-    "random_seed": 1,
-}
 
 
 class Hours(NamedTuple):
@@ -78,16 +73,14 @@ class StoragePlan:
         rows, columns = 3 * hours * count, self.columns
         low_row, high_row = np.zeros(rows), np.zeros(rows)
         low_row[under] = -np.inf
-        solver, zero = highspy.Highs(), np.zeros(columns)
-        for option, setting in OPTIONS.items():
-            solver.setOptionValue(option, setting)
-        solver.passModel(
+        made, zero = solver(), np.zeros(columns)
+        made.passModel(
             columns, rows, len(row), int(highspy.MatrixFormat.kRowwise),
             int(highspy.ObjSense.kMinimize), 0.0, zero, zero, zero, low_row, high_row,
             np.searchsorted(row[order], np.arange(rows)), column[order],
             value[order].astype(np.float64), np.zeros(columns, dtype=np.int32),
         )  # fmt: skip
-        return solver
+        return made
 
     def solve(self, given: Hours) -> tuple[Floats, Floats]:
         """Power (battery,) of now [MW], below 0 discharging, and what the items take (item,).
@@ -109,17 +102,17 @@ class StoragePlan:
         high[self.net] = given.room_mw
         low = np.zeros(columns)
         low[self.peak] = given.peak_mw
-        solver, every = self._solver, np.arange(columns, dtype=np.int32)
-        solver.changeColsCost(columns, every, cost)
-        solver.changeColsBounds(columns, every, low, high)
+        highs, every = self._solver, np.arange(columns, dtype=np.int32)
+        highs.changeColsCost(columns, every, cost)
+        highs.changeColsBounds(columns, every, low, high)
         first = self.charge.size
         for b, mwh in enumerate(given.stored_mwh):
-            solver.changeRowBounds(first + b, float(mwh), float(mwh))
-        solver.run()
-        if solver.getModelStatus() != highspy.HighsModelStatus.kOptimal:
-            solver.clearSolver()  # a bad basis is forgotten
-            solver.run()
-        if solver.getModelStatus() != highspy.HighsModelStatus.kOptimal:
-            raise RuntimeError(f"HiGHS: {solver.modelStatusToString(solver.getModelStatus())}")
-        values = np.asarray(solver.getSolution().col_value)
+            highs.changeRowBounds(first + b, float(mwh), float(mwh))
+        highs.run()
+        if highs.getModelStatus() != highspy.HighsModelStatus.kOptimal:
+            highs.clearSolver()  # a bad basis is forgotten
+            highs.run()
+        if highs.getModelStatus() != highspy.HighsModelStatus.kOptimal:
+            raise RuntimeError(f"HiGHS: {highs.modelStatusToString(highs.getModelStatus())}")
+        values = np.asarray(highs.getSolution().col_value)
         return values[self.charge[0]] - values[self.discharge[0]], values[self.item[0]]

@@ -404,15 +404,16 @@ def test_a_list_is_not_a_plain_text(key: str, folder: Path, check: Check) -> Non
     refuses(check, [f"scenario.toml: {key} = ", "must be a list: [ … ]"])
 
 
-def test_a_spike_does_not_lift_a_price_out_of_a_power_flow(tmp_path: Path) -> None:
+def test_a_spike_does_not_lift_a_price_out_of_a_power_flow(data: Path, tmp_path: Path) -> None:
     folder = tmp_path / "meshed"
     shutil.copytree(ROOT / "configs/meshed-118", folder)
-    zone = next(iter(load(folder).prices.zones))
+    here = {"data_dir": str(data)}
+    zone = next(iter(load(folder, here).prices.zones))
     incident(
         f'kind = "price-spike"\nzones = ["{zone}"]\nhours = 3\nper_year = 2\nusd_per_mwh = 900'
     )(folder)
     with pytest.raises(ScenarioError) as error:
-        load(folder)
+        load(folder, here)
     (problem,) = error.value.problems
     assert problem.where == "faults.incidents.0.zones"
     assert problem.value == f"'{zone}'"

@@ -126,9 +126,10 @@ def test_luck_of_pools_is_bounded(build: Build) -> None:
         assert sim.bound(scenario, 2).usd >= margin(scenario, "static", 2)
 
 
-def test_no_bound_where_the_fleet_makes_the_price() -> None:
+def test_no_bound_where_the_fleet_makes_the_price(data: Path) -> None:
+    here = {"horizon.days": 1, "data_dir": str(data)}
     with pytest.raises(sim.BoundError, match=r"dc-opf.*allowed: fixed, replay, seasonal-jump"):
-        sim.bound(sim.load(Path(__file__).parents[2] / "configs/meshed-118", {"horizon.days": 1}))
+        sim.bound(sim.load(Path(__file__).parents[2] / "configs/meshed-118", here))
 
 
 def test_the_command(tmp_path: Path) -> None:
