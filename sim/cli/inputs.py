@@ -17,7 +17,11 @@ EXPERIMENTS: Final = ROOT / "experiments"
 ScenarioArgument = Annotated[str, typer.Argument(help="A scenario folder, or one of configs/.")]
 Sets = Annotated[
     list[str] | None,
-    typer.Option("--set", help="KEY=VALUE, e.g. horizon.days=7 or sites.alpha.power_limit_mw=20"),
+    typer.Option(
+        "--set",
+        help="KEY=VALUE, e.g. horizon.days=7, sites.alpha.power_limit_mw=20, asics.alpha#2.count=9 "
+        "(second row of alpha), asics.*.count=9 (all rows).",
+    ),
 ]
 
 

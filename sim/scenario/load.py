@@ -9,6 +9,7 @@ from typing import Any, Final, NamedTuple
 from pydantic import ValidationError
 
 from sim.grid.matpower import Case, CaseError, read_case
+from sim.scenario.cells import Row
 from sim.scenario.checks import check
 from sim.scenario.paths import base_reaches_out, no_folder_name, reaches_out
 from sim.scenario.problems import Problem, ScenarioError, from_validation, shown
@@ -16,7 +17,7 @@ from sim.scenario.quantity import MAX_TEXT, Table
 from sim.scenario.rows import MovedGroup
 from sim.scenario.scenario import Scenario, ScenarioFile
 from sim.scenario.series import Series, SeriesError, read_series
-from sim.scenario.sheets import SHEETS, Row, Sheets, override_cell, placed, read_sheets
+from sim.scenario.sheets import SHEETS, Sheets, override_cell, placed, read_sheets
 from sim.scenario.toml import TomlError, read_toml
 from sim.scenario.warnings import warnings_of
 from sim.serving.traces import Trace, TraceError, read_trace

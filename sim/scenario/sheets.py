@@ -1,24 +1,22 @@
 """The sheets of a scenario folder, CSV files or worksheets, as rows of texts by column.
 
-What people save is read: any delimiter and usual encoding, titles in any case, empty rows and
-columns, numbers as their country writes them. What can be read in two ways is refused.
+A workbook may have any name and holds a worksheet for each sheet; one that is called like a sheet
+may hold that one under any name. No sheet may stand in two places.
 """
 
+import difflib
 import os
 import re
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Iterator
 from pathlib import Path
-from types import UnionType
-from typing import Any, Final, NamedTuple, Union, get_args, get_origin
+from typing import Final, NamedTuple
 
-from pydantic.fields import FieldInfo
-
+from sim.scenario.cells import Row, rows_of, title
 from sim.scenario.deals import Lease
 from sim.scenario.demand import Tenant
-from sim.scenario.numbers import NumberError, excel_error, plain, stands_for_nothing
 from sim.scenario.paths import reaches_out
 from sim.scenario.problems import Problem, shown, suggest
-from sim.scenario.quantity import MAX_SHEET_ROWS, Table
+from sim.scenario.quantity import Table
 from sim.scenario.rows import (
     AsicGroup,
     Battery,
@@ -29,7 +27,7 @@ from sim.scenario.rows import (
     PowerContract,
     Site,
 )
-from sim.scenario.spreadsheet import Cell, Grid, SpreadsheetError, read_csv
+from sim.scenario.spreadsheet import Grid, SpreadsheetError, read_csv, read_workbook
 
 SHEETS: Final[dict[str, type[Table]]] = {
     "sites": Site,
@@ -43,33 +41,21 @@ SHEETS: Final[dict[str, type[Table]]] = {
     "grid_nodes": GridNode,
     "grid_links": GridLink,
 }
-LOOK_ROWS: Final = 20  # among which the header is looked for
+WORKBOOKS: Final = (".xlsx", ".xlsm")
+OTHER_WORKBOOKS: Final = (".xls", ".xlsb", ".ods", ".numbers")
 TABLE_SUFFIXES: Final = (
-    ".csv", ".tsv", ".tab", ".txt", ".xlsx", ".xlsm", ".xls", ".xlsb", ".ods", ".numbers",
-    ".parquet", ".gz", ".m",
+    ".csv", ".tsv", ".tab", ".txt", *WORKBOOKS, *OTHER_WORKBOOKS, ".parquet", ".gz", ".m",
 )  # fmt: skip
-
-
-class Row(NamedTuple):
-    """A row: its texts by column, and where it stands in a file of the planner's."""
-
-    cells: dict[str, str]
-    file: str
-    number: int
-
-    @property
-    def name(self) -> str:
-        """What the row is called in messages and by `--set`."""
-        cells = self.cells
-        return cells.get("name") or cells.get("site") or cells.get("to_node") or ""
-
 
 Sheets = dict[str, list[Row]]
 
 
-def title(text: str) -> str:
-    """A title of a column or sheet as scenarios write it: `Power limit (MW)` → power_limit_mw."""
-    return re.sub(r"\W+", "_", text.casefold().replace("/", " per ")).strip("_")
+class _Found(NamedTuple):
+    """A table of cells that is a sheet, and what its place is called in messages."""
+
+    sheet: str
+    file: str
+    grid: Grid
 
 
 def read_sheets(
@@ -84,204 +70,101 @@ def read_sheets(
     `named` are real paths of files of which scenario.toml makes another use; other tables that are
     no sheet are a problem or a warning. Unless `anywhere`, links must not lead out of the folder.
     """
-    found: Sheets = {}
-    files: dict[str, Path] = {}
-    strangers = []
     try:
         entries = sorted(folder.iterdir())
     except OSError as error:
         problems.append(Problem(str(folder), "", "", f"cannot be read: {error.strerror}"))
         return {}
+    tables: list[_Found] = []
+    strangers: dict[str, str] = {}  # by place: names that are no sheet's
     for entry in entries:
-        name, suffix = _name(entry), entry.suffix.lower()
+        name, suffix = title(entry.stem), entry.suffix.lower()
         if entry.name.startswith((".", "~$")) or os.path.realpath(entry) in named:
             continue
-        if suffix != ".csv" or name not in SHEETS:
-            strangers.append(entry)
+        is_sheet = suffix == ".csv" and name in SHEETS
+        if not is_sheet and (suffix not in WORKBOOKS or entry.is_dir()):
+            if suffix in TABLE_SUFFIXES:
+                strangers[entry.name] = name
         elif not entry.is_file():
             what = "is a folder" if entry.is_dir() else "is no file"
             problems.append(Problem(entry.name, "", "", f"{what}; must be a CSV file"))
-        elif name in files:
-            what = f"stands beside {files[name].name}; keep one of them"
-            problems.append(Problem(entry.name, "", "", what))
         elif not anywhere and (refusal := reaches_out(entry.name, entry, [folder])):
             problems.append(Problem(entry.name, "", "", refusal))
         else:
-            files[name] = entry
-    for name, file in files.items():
-        grid = _grid(file, SHEETS[name], problems, warnings)
-        if grid is not None:
-            found[name] = rows_of(file.name, SHEETS[name], grid, problems, warnings)
-    _unused(strangers, found, problems, warnings)
+            try:
+                if is_sheet:
+                    tables.append(_Found(name, entry.name, _csv(entry, SHEETS[name])))
+                else:
+                    tables += _worksheets(entry, strangers, warnings)
+            except SpreadsheetError as error:
+                problems.append(Problem(entry.name, error.where, "", str(error)))
+            except OSError as error:
+                problems.append(Problem(entry.name, "", "", f"cannot be read: {error.strerror}"))
+    places: dict[str, str] = {}
+    found: Sheets = {}
+    for sheet, file, grid in tables:
+        if sheet in places:
+            what = f"stands beside {places[sheet]}; keep one of them"
+            problems.append(Problem(file, "", "", what))
+            continue
+        places[sheet] = file
+        warnings += [Problem(file, "", "", note) for note in grid.notes]
+        found[sheet] = rows_of(file, SHEETS[sheet], grid, problems, warnings)
+    _unused(strangers, {table.sheet for table in tables}, problems, warnings)
     return found
 
 
-def _name(file: Path) -> str:
-    return title(file.stem)
+def _csv(file: Path, model: type[Table]) -> Grid:
+    return read_csv(file, lambda text: title(text) in model.model_fields)
 
 
-def _grid(
-    file: Path, model: type[Table], problems: list[Problem], warnings: list[Problem]
-) -> Grid | None:
-    try:
-        grid = read_csv(file, lambda text: title(text) in model.model_fields)
-    except SpreadsheetError as error:
-        problems.append(Problem(file.name, error.where, "", str(error)))
-        return None
-    except OSError as error:
-        problems.append(Problem(file.name, "", "", f"cannot be read: {error.strerror}"))
-        return None
-    warnings += [Problem(file.name, "", "", note) for note in grid.notes]
-    return grid
+def _worksheets(file: Path, strangers: dict[str, str], warnings: list[Problem]) -> Iterator[_Found]:
+    """The worksheets of a workbook that are sheets; others join the strangers."""
+    book = read_workbook(file)
+    filled = [name for name, grid in book.items() if grid.rows]
+    own = title(file.stem)
+    only = len(filled) == 1 and own in SHEETS and title(filled[0]) not in SHEETS
+    for name, grid in book.items():
+        place = f"{file.name}, worksheet {name}"
+        sheet = own if only and name == filled[0] else title(name)
+        if sheet in SHEETS and grid.rows:
+            yield _Found(sheet, place, grid)
+        elif sheet in SHEETS:
+            warnings.append(Problem(place, "", "", "is empty; fill it, or leave it out"))
+        elif grid.rows:
+            strangers[place] = sheet
 
 
 def _unused(
-    files: Sequence[Path], found: Sheets, problems: list[Problem], warnings: list[Problem]
+    strangers: dict[str, str],
+    found: Collection[str],
+    problems: list[Problem],
+    warnings: list[Problem],
 ) -> None:
-    """Tables that nothing reads: a problem where one of them is as good as a sheet's name."""
-    for file in files:
-        if file.suffix.lower() not in TABLE_SUFFIXES:
-            continue
-        meant = _meant(_name(file))
+    """Tables that nothing reads: a problem where one is called nearly as a missing sheet."""
+    for place, name in strangers.items():
+        meant = _meant(name)
         if meant and meant not in found:
-            what = f"is read by nothing; did you mean {meant}.csv? sheets are {', '.join(SHEETS)}"
-            problems.append(Problem(file.name, "", "", what))
-        elif meant or file.suffix.lower() != ".txt":
+            what = f"is read by nothing; did you mean {meant}{'' if ',' in place else '.csv'}?"
+            problems.append(Problem(place, "", "", f"{what} sheets are {', '.join(SHEETS)}"))
+        elif meant or not place.endswith(".txt"):
             what = "is read by nothing: it is no sheet, and scenario.toml does not name it"
-            warnings.append(Problem(file.name, "", "", f"{what}; move or delete it"))
+            old = place.lower().endswith(OTHER_WORKBOOKS)
+            advice = "save it as .xlsx if it holds sheets" if old else "move or delete it"
+            warnings.append(Problem(place, "", "", f"{what}; {advice}"))
 
 
 def _meant(name: str) -> str:
     """The sheet whose name is nearest, "" if none is near."""
-    near = re.search(r"did you mean '(\w+)'", suggest(name, SHEETS))
+    near = difflib.get_close_matches(name, SHEETS, n=1, cutoff=0.7)
     if near:
-        return near[1]
-    parts = set(name.split("_"))  # copy_of_asics, asics_1, asics_old
-    return next((sheet for sheet in SHEETS if set(sheet.split("_")) <= parts), "")
-
-
-def rows_of(
-    file: str, model: type[Table], grid: Grid, problems: list[Problem], warnings: list[Problem]
-) -> list[Row]:
-    """The rows below the header of a table of cells, their numbers written plainly."""
-    columns = list(model.model_fields)
-    if not grid.rows:
-        what = f"is empty; its first row must name columns: {', '.join(columns)}"
-        problems.append(Problem(file, "", "", what))
-        return []
-    heads = [
-        sum(title(cell.text) in model.model_fields for cell in row.cells)
-        for row in grid.rows[:LOOK_ROWS]
-    ]
-    at = heads.index(max(heads))
-    header, rows = grid.rows[at], grid.rows[at + 1 :]
-    if at:
-        above = ", ".join(str(row.number) for row in grid.rows[:at])
-        what = f"stand above the header in row {header.number} and are left out"
-        warnings.append(Problem(file, f"rows {above}", "", what))
-    if len(rows) > MAX_SHEET_ROWS:
-        problems.append(Problem(file, "", "", f"must be at most {MAX_SHEET_ROWS:,} rows"))
-        return []
-    names = [title(cell.text) for cell in header.cells]
-    while names and not names[-1]:
-        names.pop()
-    known = len(problems)
-    for name, cell in zip(names, header.cells, strict=False):
-        if name and name not in columns:
-            what = f"unknown column; {suggest(name, columns)}"
-            problems.append(Problem(file, f"column {cell.text!r}", "", what))
-    for name in sorted({n for n in names if n and names.count(n) > 1}):
-        problems.append(Problem(file, f"column {name!r}", "", "stands there more than once"))
-    if len(problems) > known:
-        return []
-    found = []
-    for row in rows:
-        cells = [cell for cell in row.cells[len(names) :] if cell.text]
-        cells += [c for n, c in zip(names, row.cells, strict=False) if c.text and not n]
-        if cells or len(row.cells) < len(names):
-            what = f"has more or fewer cells than the {len(names)} columns of the header"
-            if cells:
-                what += f": {shown(cells[0].text)} stands in none of them"
-            problems.append(Problem(file, f"row {row.number}", "", what))
-            continue
-        filled = {n: c for n, c in zip(names, row.cells, strict=False) if n and c.text}
-        found.append(_row(file, row.number, model, filled, problems))
-    return found
-
-
-def _row(
-    file: str,
-    number: int,
-    model: type[Table],
-    cells: dict[str, Cell],
-    problems: list[Problem],
-) -> Row:
-    row = Row({column: cell.text for column, cell in cells.items()}, file, number)
-    texts = {}
-    for column, cell in cells.items():
-        try:
-            texts[column] = _text(cell, model.model_fields[column])
-        except NumberError as error:
-            where = f"row {number}{f' ({row.name})' if row.name else ''}, {column}"
-            problems.append(Problem(file, where, shown(cell.text), str(error)))
-    return Row({**row.cells, **texts}, file, number)
-
-
-def _text(cell: Cell, field: FieldInfo) -> str:
-    """A cell's text as the models read it. Raises NumberError where it cannot be said."""
-    text, kinds, unit = cell.text, _kinds(field.annotation), _unit(field)
-    if excel_error(text):
-        raise NumberError("is an error of Excel, not a value; mend its formula, or write the value")
-    if str in kinds and unit != "UTC":
-        if cell.kind == "date":
-            raise NumberError("was made a date by Excel; format the column as text")
-        return text
-    if stands_for_nothing(text):
-        raise NumberError(f"is no value; {_instead(field)}")
-    if unit == "UTC":
-        return f"{text}Z" if cell.kind == "date" and "T" in text else text
-    if cell.kind == "date":
-        raise NumberError("was made a date by Excel; format the column as numbers")
-    if cell.kind == "number" or not kinds & {int, float}:
-        return text
-    return plain(text, unit, lambda reading: _fits(reading, field, int in kinds))
-
-
-def _instead(field: FieldInfo) -> str:
-    if field.is_required():
-        unit = _unit(field)
-        return f"one is required{f' [{unit}]' if unit else ''}"
-    default = "none" if field.default is None else f"{field.default}"
-    return f"leave the cell empty for the default, {default}"
-
-
-def _kinds(annotation: Any) -> set[Any]:
-    if get_origin(annotation) in (Union, UnionType):
-        return {kind for argument in get_args(annotation) for kind in _kinds(argument)}
-    return {annotation}
-
-
-def _unit(field: FieldInfo) -> str:
-    extra = field.json_schema_extra
-    return str(extra.get("unit", "")) if isinstance(extra, dict) else ""
-
-
-_BOUNDS: Final[tuple[tuple[str, Callable[[float, float], bool]], ...]] = (
-    ("gt", lambda x, bound: x > bound),
-    ("ge", lambda x, bound: x >= bound),
-    ("lt", lambda x, bound: x < bound),
-    ("le", lambda x, bound: x <= bound),
-)
-
-
-def _fits(reading: str, field: FieldInfo, whole: bool) -> bool:
-    value = float(reading)
-    return (not whole or value.is_integer()) and all(
-        within(value, bound)
-        for limit in field.metadata
-        for key, within in _BOUNDS
-        if (bound := getattr(limit, key, None)) is not None
-    )
+        return near[0]
+    parts = set(name.split("_"))  # copy_of_asics, asics_1, contracts
+    for sheet in SHEETS:
+        whole = set(sheet.split("_"))
+        if whole <= parts or (parts < whole and parts != {"grid"}):
+            return sheet
+    return ""
 
 
 def placed(problem: Problem, sheets: Sheets) -> Problem:

@@ -187,7 +187,14 @@ def _grid(sheet: Any, written: Any) -> Grid:
     if merged:
         where = f"worksheet {sheet.title!r}, cells {', '.join(merged[:5])}"
         raise SpreadsheetError("are merged: write the value into each cell", where)
-    return Grid(tuple(rows))
+    notes = []
+    if sheet.sheet_state != "visible":
+        notes.append("is hidden, and counts")
+    hidden = [row.number for row in rows if sheet.row_dimensions[row.number].hidden]
+    if hidden:
+        some = ", ".join(map(str, hidden[:10])) + (", …" if len(hidden) > 10 else "")
+        notes.append(f"rows {some} are hidden, and count; delete them if they should not")
+    return Grid(tuple(rows), tuple(notes))
 
 
 def _within(cells: str, row: int) -> bool:
@@ -198,7 +205,7 @@ def _within(cells: str, row: int) -> bool:
 def _cell(cell: Any, formula: Any, sheet: str) -> Cell:
     value = cell.value
     if value is None:
-        if formula.data_type == "f":
+        if formula.data_type == "f" and cell.data_type == "n":  # else it is an empty text
             raise SpreadsheetError(
                 "is a formula whose value is not stored: open the workbook, save it, or write the "
                 "value itself",

@@ -1,0 +1,162 @@
+"""Cells of a sheet as the models read them: below which title, and as what number.
+
+Titles may be in any case and carry their unit. A number is written as people of some country do,
+and is refused where it can be read in two ways.
+"""
+
+import re
+from collections.abc import Callable
+from types import UnionType
+from typing import Any, Final, NamedTuple, Union, get_args, get_origin
+
+from pydantic.fields import FieldInfo
+
+from sim.scenario.numbers import NumberError, excel_error, plain, stands_for_nothing
+from sim.scenario.problems import Problem, shown, suggest
+from sim.scenario.quantity import MAX_SHEET_ROWS, Table
+from sim.scenario.spreadsheet import Cell, Grid
+
+LOOK_ROWS: Final = 20  # among which the header is looked for
+
+
+class Row(NamedTuple):
+    """A row: its texts by column, and where it stands in a file of the planner's."""
+
+    cells: dict[str, str]
+    file: str
+    number: int
+
+    @property
+    def name(self) -> str:
+        """What the row is called in messages and by `--set`."""
+        cells = self.cells
+        return cells.get("name") or cells.get("site") or cells.get("to_node") or ""
+
+
+def title(text: str) -> str:
+    """A title of a column or sheet as scenarios write it: `Power limit (MW)` → power_limit_mw."""
+    return re.sub(r"\W+", "_", text.casefold().replace("/", " per ")).strip("_")
+
+
+def rows_of(
+    file: str, model: type[Table], grid: Grid, problems: list[Problem], warnings: list[Problem]
+) -> list[Row]:
+    """The rows below the header of a table of cells, their numbers written plainly."""
+    columns = list(model.model_fields)
+    if not grid.rows:
+        what = f"is empty; its first row must name columns: {', '.join(columns)}"
+        problems.append(Problem(file, "", "", what))
+        return []
+    heads = [
+        sum(title(cell.text) in model.model_fields for cell in row.cells)
+        for row in grid.rows[:LOOK_ROWS]
+    ]
+    at = heads.index(max(heads))
+    header, rows = grid.rows[at], grid.rows[at + 1 :]
+    if at:
+        above = ", ".join(str(row.number) for row in grid.rows[:at])
+        what = f"stand above the header in row {header.number} and are left out"
+        warnings.append(Problem(file, f"rows {above}", "", what))
+    if len(rows) > MAX_SHEET_ROWS:
+        problems.append(Problem(file, "", "", f"must be at most {MAX_SHEET_ROWS:,} rows"))
+        return []
+    names = [title(cell.text) for cell in header.cells]
+    while names and not names[-1]:
+        names.pop()
+    known = len(problems)
+    for name, cell in zip(names, header.cells, strict=False):
+        if name and name not in columns:
+            what = f"unknown column; {suggest(name, columns)}"
+            problems.append(Problem(file, f"column {cell.text!r}", "", what))
+    for name in sorted({n for n in names if n and names.count(n) > 1}):
+        problems.append(Problem(file, f"column {name!r}", "", "stands there more than once"))
+    if len(problems) > known:
+        return []
+    found = []
+    for row in rows:
+        cells = [cell for cell in row.cells[len(names) :] if cell.text]
+        cells += [c for n, c in zip(names, row.cells, strict=False) if c.text and not n]
+        if cells or len(row.cells) < len(names):
+            what = f"has more or fewer cells than the {len(names)} columns of the header"
+            if cells:
+                what += f": {shown(cells[0].text)} stands in none of them"
+            problems.append(Problem(file, f"row {row.number}", "", what))
+            continue
+        filled = {n: c for n, c in zip(names, row.cells, strict=False) if n and c.text}
+        found.append(_row(file, row.number, model, filled, problems))
+    return found
+
+
+def _row(
+    file: str,
+    number: int,
+    model: type[Table],
+    cells: dict[str, Cell],
+    problems: list[Problem],
+) -> Row:
+    row = Row({column: cell.text for column, cell in cells.items()}, file, number)
+    texts = {}
+    for column, cell in cells.items():
+        try:
+            texts[column] = _text(cell, model.model_fields[column])
+        except NumberError as error:
+            where = f"row {number}{f' ({row.name})' if row.name else ''}, {column}"
+            problems.append(Problem(file, where, shown(cell.text), str(error)))
+    return Row({**row.cells, **texts}, file, number)
+
+
+def _text(cell: Cell, field: FieldInfo) -> str:
+    """A cell's text as the models read it. Raises NumberError where it cannot be said."""
+    text, kinds, unit = cell.text, _kinds(field.annotation), _unit(field)
+    if excel_error(text):
+        raise NumberError("is an error of Excel, not a value; mend its formula, or write the value")
+    if str in kinds and unit != "UTC":
+        if cell.kind == "date":
+            raise NumberError("was made a date by Excel; format the column as text")
+        return text
+    if stands_for_nothing(text):
+        raise NumberError(f"is no value; {_instead(field)}")
+    if unit == "UTC":
+        return f"{text}Z" if cell.kind == "date" and "T" in text else text
+    if cell.kind == "date":
+        raise NumberError("was made a date by Excel; format the column as numbers")
+    if cell.kind == "number" or not kinds & {int, float}:
+        return text
+    return plain(text, unit, lambda reading: _fits(reading, field, int in kinds))
+
+
+def _instead(field: FieldInfo) -> str:
+    if field.is_required():
+        unit = _unit(field)
+        return f"one is required{f' [{unit}]' if unit else ''}"
+    default = "none" if field.default is None else f"{field.default}"
+    return f"leave the cell empty for the default, {default}"
+
+
+def _kinds(annotation: Any) -> set[Any]:
+    if get_origin(annotation) in (Union, UnionType):
+        return {kind for argument in get_args(annotation) for kind in _kinds(argument)}
+    return {annotation}
+
+
+def _unit(field: FieldInfo) -> str:
+    extra = field.json_schema_extra
+    return str(extra.get("unit", "")) if isinstance(extra, dict) else ""
+
+
+_BOUNDS: Final[tuple[tuple[str, Callable[[float, float], bool]], ...]] = (
+    ("gt", lambda x, bound: x > bound),
+    ("ge", lambda x, bound: x >= bound),
+    ("lt", lambda x, bound: x < bound),
+    ("le", lambda x, bound: x <= bound),
+)
+
+
+def _fits(reading: str, field: FieldInfo, whole: bool) -> bool:
+    value = float(reading)
+    return (not whole or value.is_integer()) and all(
+        within(value, bound)
+        for limit in field.metadata
+        for key, within in _BOUNDS
+        if (bound := getattr(limit, key, None)) is not None
+    )
