@@ -17,7 +17,7 @@ from sim.scenario.quantity import MAX_TEXT, Table
 from sim.scenario.rows import MovedGroup
 from sim.scenario.scenario import Scenario, ScenarioFile
 from sim.scenario.series import Series, SeriesError, read_series
-from sim.scenario.sheets import SHEETS, Sheets, override_cell, placed, read_sheets
+from sim.scenario.sheets import MORE, SHEETS, Sheets, override_cell, placed, read_sheets
 from sim.scenario.toml import TomlError, read_toml
 from sim.scenario.warnings import warnings_of
 from sim.serving.traces import Trace, TraceError, read_trace
@@ -211,11 +211,16 @@ def _read(
     merged = _merged(below.tables, tables)
     named = {os.path.realpath(folder / file) for file in _files_named(merged)}
     own = read_sheets(folder, named, anywhere, problems, below.warnings)
-    for sheet, rows in own.items():
-        if not rows and not below.sheets[sheet]:  # over rows of a base it says: none of them
+    sheets = dict(below.sheets)
+    for name, rows in own.items():
+        sheet = name.removesuffix(MORE)
+        if not rows and (name != sheet or not below.sheets[sheet]):  # else it says: none of them
             what = "has a header and no row; fill it, or leave it out"
-            below.warnings.append(Problem(f"{sheet}.csv", "", "", what))
-    sheets = {**below.sheets, **own}
+            below.warnings.append(Problem(f"{name}.csv", "", "", what))
+        if name != sheet and base is None:
+            what = f"adds rows to those of a base, and there is none; call it {sheet}"
+            problems.append(Problem(rows[0].file if rows else name, "", "", what))
+        sheets[sheet] = rows if name == sheet else below.sheets[sheet] + rows
     if not seen and not sheets["sites"] and not problems:
         problems.append(Problem("sites.csv", "", "", "is missing or has no row; a site is needed"))
     return _Sources(merged, sheets, below.warnings, (folder, *below.folders))

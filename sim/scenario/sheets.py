@@ -41,6 +41,8 @@ SHEETS: Final[dict[str, type[Table]]] = {
     "grid_nodes": GridNode,
     "grid_links": GridLink,
 }
+MORE: Final = "+"  # behind a sheet's name: its rows come on top of those of the base
+_MODELS: Final = {**SHEETS, **{f"{name}{MORE}": model for name, model in SHEETS.items()}}
 WORKBOOKS: Final = (".xlsx", ".xlsm")
 OTHER_WORKBOOKS: Final = (".xls", ".xlsb", ".ods", ".numbers")
 TABLE_SUFFIXES: Final = (
@@ -65,7 +67,7 @@ def read_sheets(
     problems: list[Problem],
     warnings: list[Problem],
 ) -> Sheets:
-    """The sheets of a folder by name.
+    """The sheets of a folder by name; `sites+` are rows on top of those of the base.
 
     `named` are real paths of files of which scenario.toml makes another use; other tables that are
     no sheet are a problem or a warning. Unless `anywhere`, links must not lead out of the folder.
@@ -78,10 +80,10 @@ def read_sheets(
     tables: list[_Found] = []
     strangers: dict[str, str] = {}  # by place: names that are no sheet's
     for entry in entries:
-        name, suffix = title(entry.stem), entry.suffix.lower()
+        name, suffix = _sheet(entry.stem), entry.suffix.lower()
         if entry.name.startswith((".", "~$")) or os.path.realpath(entry) in named:
             continue
-        is_sheet = suffix == ".csv" and name in SHEETS
+        is_sheet = suffix == ".csv" and name in _MODELS
         if not is_sheet and (suffix not in WORKBOOKS or entry.is_dir()):
             if suffix in TABLE_SUFFIXES:
                 strangers[entry.name] = name
@@ -93,7 +95,7 @@ def read_sheets(
         else:
             try:
                 if is_sheet:
-                    tables.append(_Found(name, entry.name, _csv(entry, SHEETS[name])))
+                    tables.append(_Found(name, entry.name, _csv(entry, _MODELS[name])))
                 else:
                     tables += _worksheets(entry, strangers, warnings)
             except SpreadsheetError as error:
@@ -109,9 +111,18 @@ def read_sheets(
             continue
         places[sheet] = file
         warnings += [Problem(file, "", "", note) for note in grid.notes]
-        found[sheet] = rows_of(file, SHEETS[sheet], grid, problems, warnings)
+        found[sheet] = rows_of(file, _MODELS[sheet], grid, problems, warnings)
+    for sheet in found.keys() & {name.removesuffix(MORE) for name in found if MORE in name}:
+        what = f"stands beside {places[sheet]}, which replaces the base's rows; keep one of them"
+        problems.append(Problem(places[sheet + MORE], "", "", what))
     _unused(strangers, {table.sheet for table in tables}, problems, warnings)
     return found
+
+
+def _sheet(text: str) -> str:
+    """What a file or worksheet is called as a sheet: `Grid links` → grid_links, `sites+` as is."""
+    name = title(text)
+    return f"{name}{MORE}" if name in SHEETS and text.rstrip().endswith(MORE) else name
 
 
 def _csv(file: Path, model: type[Table]) -> Grid:
@@ -122,14 +133,14 @@ def _worksheets(file: Path, strangers: dict[str, str], warnings: list[Problem]) 
     """The worksheets of a workbook that are sheets; others join the strangers."""
     book = read_workbook(file)
     filled = [name for name, grid in book.items() if grid.rows]
-    own = title(file.stem)
-    only = len(filled) == 1 and own in SHEETS and title(filled[0]) not in SHEETS
+    own = _sheet(file.stem)
+    only = len(filled) == 1 and own in _MODELS and _sheet(filled[0]) not in _MODELS
     for name, grid in book.items():
         place = f"{file.name}, worksheet {name}"
-        sheet = own if only and name == filled[0] else title(name)
-        if sheet in SHEETS and grid.rows:
+        sheet = own if only and name == filled[0] else _sheet(name)
+        if sheet in _MODELS and grid.rows:
             yield _Found(sheet, place, grid)
-        elif sheet in SHEETS:
+        elif sheet in _MODELS:
             warnings.append(Problem(place, "", "", "is empty; fill it, or leave it out"))
         elif grid.rows:
             strangers[place] = sheet

@@ -304,6 +304,56 @@ def test_shipped_sheets_read_the_same_in_any_form(tmp_path: Path) -> None:
     assert load(tmp_path / "cango-2026").sha256() == plain.sha256()
 
 
+def child(folder: Path, *files: tuple[str, str]) -> Path:
+    """A scenario that builds on another."""
+    mine = folder.parent / "child"
+    mine.mkdir()
+    (mine / "scenario.toml").write_text('base = "../mine"\n')
+    for name, text in files:
+        (mine / name).write_text(text)
+    return mine
+
+
+MORE_SITES = "name,climate,price_zone,utc_offset_h,power_limit_mw\ncharlie,midland-tx,zone,-6,5\n"
+
+
+def test_a_child_adds_rows_to_its_base(folder: Path) -> None:
+    mine = child(
+        folder, ("sites+.csv", MORE_SITES),
+        ("asics+.csv", "site;model;count\ncharlie;Antminer S21;50\n\nalpha;Antminer S21;1\n"),
+    )  # fmt: skip
+    scenario = load(mine, {"asics.charlie.count": 60})
+    assert [site.name for site in scenario.sites] == ["alpha", "bravo", "charlie"]
+    assert [group.count for group in scenario.asics] == [900, 1200, 60, 1]
+    sheet("asics+.csv", "alpha;Antminer S21", "alpha;Antminer S22")(mine)
+    with pytest.raises(ScenarioError, match=r"asics\+\.csv: row 4 \(alpha\), model"):
+        load(mine)
+    sheet("sites+.csv", "charlie", "alpha")(mine)
+    with pytest.raises(
+        ScenarioError, match=r"sites\.csv: rows 2, 2 of sites\+\.csv, name = 'alpha'"
+    ):
+        load(mine)
+
+
+def test_a_header_alone_takes_the_rows_of_the_base_away(folder: Path) -> None:
+    mine = child(folder, ("asics.csv", "site,model,count\n"), ("gpus.csv", "site,gpu,nodes\n"))
+    scenario = load(mine)
+    assert not scenario.asics
+    assert "gpus.csv: has a header and no row" in "\n".join(map(str, scenario.warnings))
+
+
+def test_rows_are_added_to_something_and_once(folder: Path) -> None:
+    (folder / "gpus+.csv").write_text("site,gpu,nodes\nalpha,h100-sxm,1\n")
+    with pytest.raises(
+        ScenarioError, match=r"gpus\+\.csv: adds rows to those of a base, and there"
+    ):
+        load(folder)
+    (folder / "gpus+.csv").unlink()
+    mine = child(folder, ("sites.csv", MORE_SITES), ("sites+.csv", MORE_SITES))
+    with pytest.raises(ScenarioError, match=r"sites\+\.csv: stands beside sites\.csv"):
+        load(mine)
+
+
 def test_a_row_can_be_named_however_its_site_is_called(folder: Path) -> None:
     for file in ("sites.csv", "asics.csv"):
         sheet(file, "alpha", "st.louis")(folder)
