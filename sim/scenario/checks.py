@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from datetime import datetime
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -15,7 +15,7 @@ from sim.scenario.checks_energy import beyond, energy, energy_references, grid
 from sim.scenario.checks_money import deals, incidents, money, projects
 from sim.scenario.limits import limits
 from sim.scenario.model import ReplayPrice, ReplayWeather, SeasonalJumpPrice, SeasonalWeather
-from sim.scenario.problems import Problem, instant, row_of, shown, unknown
+from sim.scenario.problems import Problem, row_of, shown, unknown
 from sim.scenario.scenario import Scenario
 from sim.scenario.series import Series, SeriesError, listed, utc
 from sim.units import SECONDS_PER_HOUR
@@ -260,16 +260,21 @@ def _series(s: Scenario) -> Iterator[Problem]:
             fill = f"gaps of up to {s.series[name].max_gap_h:g} h are filled (max_gap_h)"
             yield Problem(file, where, "", f"has no value {listed(at)}; {fill}")
             continue
+        rows = series.used(start, start + s.horizon.seconds)
+        begins = series.start_s[rows[series.start_s[rows] >= start]]
+        every = needed if series.kind == "typical-year" else np.union1d(needed, begins)
         for column in columns:
             try:
-                values = series.sample(column, needed)
+                series.sample(column, every)
             except SeriesError as error:
                 yield Problem(file, where, "", str(error))
                 continue
-            wrong = beyond(use, values, s.series[name].price_bound_usd_per_mwh)
-            if wrong is not None:
-                row, what = wrong
-                when = instant(datetime.fromtimestamp(int(needed[row]), UTC))
-                yield Problem(
-                    file, where, "", f"column {column!r} is {values[row]:g} at {when}; {what}"
-                )
+            values = series.column(column)[rows]
+            wrong, what = beyond(use, values, s.series[name].price_bound_usd_per_mwh)
+            if wrong.size:
+                at = [
+                    f"row {series.row_in_file(int(rows[w]))} is {values[w]:g}"
+                    + (f" ({utc(int(series.start_s[rows[w]]))})" if len(begins) else "")
+                    for w in wrong
+                ]
+                yield Problem(file, where, "", f"column {column!r}: {listed(at)}; {what}")

@@ -17,7 +17,7 @@ from sim.scenario.energy import (
 from sim.scenario.model import DcOpfPrice, FixedPrice, ReplayPrice
 from sim.scenario.problems import Problem, instant, row_of, shown, suggest, unknown
 from sim.scenario.scenario import Scenario
-from sim.scenario.series import Values
+from sim.scenario.series import Seconds, Values
 
 TOML = "scenario.toml"
 
@@ -240,20 +240,19 @@ def _calls(name: str, programme: EmergencyProgramme | ReserveProgramme) -> Itera
         over = call.start_utc + timedelta(hours=call.hours)
 
 
-def beyond(key: str, values: Values, bound_usd_per_mwh: float = 10_000.0) -> tuple[int, str] | None:
-    """Where the values of a reference make no sense (row), and what they must be."""
+def beyond(key: str, values: Values, bound_usd_per_mwh: float = 10_000.0) -> tuple[Seconds, str]:
+    """Where the values of a reference make no sense (row,), and what they must be."""
+    wrong, what = np.zeros(len(values), dtype=np.bool_), ""
     if key in ("coincident_peak", "coincident_peak.forecast", "grid.load_series"):
         wrong, what = values <= 0.0, "a system's load is above 0 MW"
     elif key.startswith("generators.csv"):
         wrong, what = (values < -0.1) | (values > 1.1), "a share of the capacity is 0 to 1"
     elif key == "btc_price.series":
-        wrong, what = ~(values > 0.0), "must be a finite number > 0 USD/BTC"
+        wrong, what = values <= 0.0, "must be a finite number > 0 USD/BTC"
     elif key.startswith("prices.zones"):
         wrong = np.abs(values) > bound_usd_per_mwh
         what = f"a price is within {bound_usd_per_mwh:g} USD/MWh (price_bound_usd_per_mwh)"
-    else:
-        return None
-    return (int(np.argmax(wrong)), what) if wrong.any() else None
+    return np.flatnonzero(wrong), what
 
 
 def energy_references(s: Scenario) -> Iterator[tuple[str, str, list[str]]]:

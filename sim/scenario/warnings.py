@@ -90,9 +90,12 @@ def _machines(s: Scenario) -> Iterator[Problem]:
 
 
 def _files(s: Scenario) -> Iterator[Problem]:
-    """What the readers of a grid case and of traces left out or approximated."""
+    """What the readers of a grid case, of series and of traces left out or approximated."""
     for note in s.case.notes if s.case is not None else ():
         yield Problem(TOML, "grid.case", shown(s.grid.case), f"{note}; check that this is meant")
+    for name, series in s.recorded.items():
+        for note in series.notes:
+            yield Problem(TOML, f"series.{name}", "", f"{note}; check that this is meant")
     for name, trace in s.traces.items():
         where, file = f"demand.traces.{name}.file", shown(s.demand.traces[name].file)
         if trace.dropped:

@@ -265,13 +265,15 @@ BROKEN: dict[str, tuple[Change, list[str]]] = {
     "generation in megawatts": (
         both(series(7, 350.0), generator("alpha,solar,5,day,x")),
         [
-            "generators.csv: row 2 (alpha), series (series 'day', day.csv): column 'x' is 350",
-            "at 2026-01-01T00:00:00Z; a share of the capacity is 0 to 1",
+            "generators.csv: row 2 (alpha), series (series 'day', day.csv)",
+            "column 'x': row 2 is 350",
+            "(2026-01-01 00:00 UTC), row 3 is 350",
+            "(168 in all); a share of the capacity is 0 to 1",
         ],
     ),
     "a system without load": (
         both(series(7, 0.0), peaks("")),
-        ["coincident_peak (series 'day', day.csv): column 'x' is 0", "load is above 0 MW"],
+        ["coincident_peak (series 'day', day.csv): column 'x': row 2 is 0", "load is above 0 MW"],
     ),
     "times for loads": (
         both(WEEK, peaks("", column="time_utc")),

@@ -3,10 +3,12 @@
 import gzip
 import json
 import sys
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import openpyxl
 import pytest
 
 from sim.cli import main
@@ -139,6 +141,11 @@ def test_hour_25_is_after_24_and_a_time_that_does_not_exist_is_left_out(tmp_path
 # what is wrong → (content, keys, what the message must say)
 WRONG: dict[str, tuple[str | bytes, dict[str, Any], list[str]]] = {
     "no zone": ("t,v\n2026-01-01 01:00,1\n", {"time_column": "t"}, ["row 2", "say timezone"]),
+    "hours of no zone": (
+        "d,h,v\n01/02/2026,1,5\n",
+        {"time_column": "d", "time_format": "%m/%d/%Y", "hour_ending_column": "h"},
+        ["column 'h' counts hours of a clock", "say timezone"],
+    ),
     "twice": (PLAIN + "2026-01-01T01:00:00Z,3\n", {}, ["row 4 (2026-01-01 01:00 UTC)"]),
     "far": ("time_utc,v\n3026-01-01T00:00:00Z,1\n", {}, ["row 2", "1970 to 2200"]),
     "nul": (PLAIN.encode() + b"\0", {}, ["row 4", "NUL"]),
@@ -159,9 +166,17 @@ def test_one_clear_message(name: str, tmp_path: Path) -> None:
         assert word in str(error.value), str(error.value)
 
 
-@pytest.mark.parametrize(("cell", "word"), [("inf", "row 3"), ("true", "")])
+@pytest.mark.parametrize(
+    ("cell", "word"),
+    [
+        ("inf", "row 3"),
+        ("true", ""),
+        ("12,5", "not a number: row 3 is '12,5'"),
+        ("n.a.", "row 3 is 'n.a.'"),
+    ],
+)
 def test_values_that_are_no_numbers(cell: str, word: str, tmp_path: Path) -> None:
-    series = read(tmp_path, f"time_utc,v\n2026-01-01,1\n2026-01-02,{cell}\n")
+    series = read(tmp_path, f'time_utc,v\n2026-01-01,1\n2026-01-02,"{cell}"\n')
     with pytest.raises(SeriesError, match="column 'v'") as error:
         series.column("v")
     assert word in str(error.value)
@@ -197,3 +212,41 @@ def test_import_series_says_what_it_took_and_writes_it_plain(
     assert about["step_s"] == {"900": 8}
     plain = read_series(out, SeriesSpec(file="plain.csv"))
     assert plain.column("value").tolist() == KNOWN["ercot-rtm"][4]
+
+
+def workbook(file: Path, **sheets: list[list[Any]]) -> bytes:
+    book = openpyxl.Workbook()
+    book.remove(book.active)
+    for title, rows in sheets.items():
+        sheet = book.create_sheet(title)
+        for row in rows:
+            sheet.append(row)
+    book.save(file)
+    return file.read_bytes()
+
+
+HEADER = ["Delivery Date", "Delivery Hour", "Delivery Interval", "Settlement Point Name",
+          "Settlement Point Price"]  # fmt: skip
+
+
+def test_a_workbook_with_a_sheet_for_each_month_is_one_series(tmp_path: Path) -> None:
+    """As an operator gives out a year: dates as text or as cells of the kind date."""
+    june = [[datetime(2026, 6, 30), 24, k, "LZ_WEST", 10 + k] for k in (1, 2, 3, 4)]
+    july = [[datetime(2026, 7, 1), 1, k, "LZ_WEST", 20.5] for k in (1, 2, 3, 4)]
+    book = workbook(
+        tmp_path / "b.xlsx", Jun=[HEADER, *june], Jul=[HEADER, *july, [None] * 5], Notes=[]
+    )
+    series = read(tmp_path, book, "p.xlsx")
+    assert series.column("Settlement Point Price").tolist() == [11, 12, 13, 14] + [20.5] * 4
+    assert series.span() == "2026-07-01 04:00 UTC to 2026-07-01 06:00 UTC"
+
+
+def test_workbooks_that_cannot_be_one_series(tmp_path: Path) -> None:
+    with pytest.raises(SeriesError, match="damaged"):
+        read(tmp_path, b"no zip", "p.xlsx")
+    with pytest.raises(SeriesError, match="old kind"):
+        read(tmp_path, b"", "p.xls")
+    rows = [["time_utc", "v"], ["2026-01-01", 1]]
+    book = workbook(tmp_path / "b.xlsx", One=rows, Two=[["other"], [1]])
+    with pytest.raises(SeriesError, match="'One' and 'Two' have other columns"):
+        read(tmp_path, book, "p.xlsx")

@@ -58,7 +58,8 @@ def test_an_hour_that_ends_at_one_began_at_midnight(tmp_path: Path) -> None:
 @pytest.mark.parametrize("hours", [("1", "2", "24"), ("01:00", "02:00", "24:00")])
 def test_hours_are_numbers_or_times(tmp_path: Path, hours: tuple[str, ...]) -> None:
     rows = "".join(f"2024-01-15,{hour},7\n" for hour in hours)
-    series = read(tmp_path, f"day,hour,x\n{rows}", time_column="day", hour_ending_column="hour")
+    keys = {"time_column": "day", "hour_ending_column": "hour", "timezone": "UTC"}
+    series = read(tmp_path, f"day,hour,x\n{rows}", **keys)
     assert (
         series.start_s.tolist()
         == unix("2024-01-15T00:00", "2024-01-15T01:00", "2024-01-15T23:00").tolist()
@@ -72,6 +73,7 @@ def test_a_day_may_be_a_number(tmp_path: Path) -> None:
         time_column="day",
         time_format="%Y%m%d",
         hour_ending_column="hour",
+        timezone="UTC",
     )
     assert series.start_s.tolist() == unix("2024-01-15T00:00", "2024-01-15T01:00").tolist()
 

@@ -4,15 +4,19 @@ import bz2
 import gzip
 import lzma
 import re
+import zipfile
 import zlib
 from collections import Counter
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+import openpyxl
 import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
+from openpyxl.utils.exceptions import InvalidFileException
 
 from sim.scenario.series.layouts import LAYOUTS, Layout, layout_named
 from sim.scenario.series.recorded import SeriesError
@@ -38,7 +42,7 @@ class Sheet(NamedTuple):
 
 
 def read_sheet(path: Path, time_column: str | None, layout: str | None) -> Sheet:
-    """Read CSV (also compressed) or Parquet. Raises SeriesError with the reason.
+    """Read CSV (also compressed), Parquet or a workbook. Raises SeriesError with the reason.
 
     A header is looked for among the first lines: that of `layout`, one with `time_column`, or one
     of a known layout; lines before it are a preamble.
@@ -47,8 +51,10 @@ def read_sheet(path: Path, time_column: str | None, layout: str | None) -> Sheet
         if path.name.endswith(".parquet"):
             table = pyarrow.parquet.read_table(path)
             return Sheet(table, 1, _layout(list(table.column_names), layout))
-        if path.suffix.lower() in (".xlsx", ".xls"):
-            raise SeriesError("is a workbook: save the sheet as CSV (UTF-8)")
+        if path.suffix.lower() == ".xlsx":
+            return _csv(_workbook(path), time_column, layout)
+        if path.suffix.lower() == ".xls":
+            raise SeriesError("is a workbook of the old kind: save it as .xlsx or CSV")
         text = _text(_bytes(path))
         return _csv(text, time_column, layout)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowKeyError) as error:
@@ -66,6 +72,47 @@ def _bytes(path: Path) -> bytes:
             f"is larger than {MOST_BYTES >> 20} MiB when it is unpacked: cut it to what is needed"
         )
     return bytes(content)
+
+
+def _workbook(path: Path) -> str:
+    """The sheets of a workbook as text with tabs; sheets of one header are one table.
+
+    A year of a market's prices often has a sheet for each month.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            if sum(part.file_size for part in archive.infolist()) > MOST_BYTES:
+                raise SeriesError(
+                    f"is larger than {MOST_BYTES >> 20} MiB when it is unpacked: cut it"
+                )
+        book = openpyxl.load_workbook(path, read_only=True, data_only=True)
+    except (zipfile.BadZipFile, KeyError, ValueError, TypeError, SyntaxError, InvalidFileException):
+        raise SeriesError("is not a workbook (.xlsx), or a damaged one") from None
+    lines: list[str] = []
+    titles: list[str] = []
+    for sheet in book.worksheets:
+        rows = ["\t".join(_cell(cell) for cell in row) for row in sheet.iter_rows(values_only=True)]
+        rows = [row.rstrip("\t") for row in rows]
+        if not any(rows):
+            continue
+        titles.append(sheet.title)
+        if lines and rows[0] != lines[0]:
+            raise SeriesError(
+                f"sheets {titles[0]!r} and {sheet.title!r} have other columns: leave one in the "
+                "file, or save it as CSV"
+            )
+        lines += rows[1:] if lines else rows
+    book.close()
+    return "\n".join(lines)
+
+
+def _cell(value: object) -> str:
+    if isinstance(value, datetime):
+        return value.isoformat(sep=" ", timespec="seconds")
+    if isinstance(value, bool) or value is None:
+        return {None: "", True: "true", False: "false"}[value]
+    text = repr(value) if isinstance(value, float) else str(value)
+    return text.replace("\t", " ").replace("\n", " ").replace("\r", " ")
 
 
 def _text(content: bytes) -> str:

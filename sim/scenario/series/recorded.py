@@ -68,7 +68,7 @@ class Series:
         try:
             values = pc.cast(self.table[name], pa.float64())
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-            raise SeriesError(f"column {name!r} is not a number everywhere: {error}") from None
+            raise SeriesError(self._no_number(name, error)) from None
         found = np.asarray(values.to_numpy(), dtype=np.float64)
         endless = np.flatnonzero(np.isinf(found))
         if endless.size:
@@ -79,9 +79,28 @@ class Series:
             )
         return found * self.scale if self.scale != 1.0 else found
 
+    def _no_number(self, name: str, error: Exception) -> str:
+        """What to say of a column that is not numeric: the first cell that is none."""
+        for row, cell in enumerate(self.table[name].to_pylist()):
+            try:
+                float(cell if cell is not None else "nan")
+            except (TypeError, ValueError):
+                return (
+                    f"column {name!r} is not a number: row {self.row_in_file(row)} is "
+                    f"{str(cell)[:40]!r}; write a point for decimals, nothing for thousands"
+                )
+        return f"column {name!r} is not a number everywhere: {error}"
+
     def row_in_file(self, row: int) -> int:
         """Where a row stands in its file; 1 is the first line."""
         return int(self.file_row[row]) if self.file_row is not None else row + 2
+
+    def used(self, from_s: int, to_s: int) -> Seconds:
+        """Rows that hold somewhere within a span (row,); of a typical year all."""
+        if self.kind == "typical-year":
+            return np.arange(len(self.start_s), dtype=np.int64)
+        first = max(int(np.searchsorted(self.start_s, from_s, side="right")) - 1, 0)
+        return np.arange(first, int(np.searchsorted(self.start_s, to_s)), dtype=np.int64)
 
     def gaps(self, from_s: int, to_s: int) -> list[tuple[int, int, int]]:
         """Holes within a span that nothing fills: the row before, begin and end [Unix s]."""
@@ -143,8 +162,10 @@ class Series:
             row = np.where(row >= 0, held[np.maximum(row, 0)], -1)
         if (row < 0).any():
             first = int(np.asarray(unix_s)[np.argmax(row < 0)])
+            there = int(self.locate(np.array([first]))[0])
+            at = f" (row {self.row_in_file(there)})" if there >= 0 else ""
             raise SeriesError(
-                f"column {name!r} has no value at {utc(first)}; "
+                f"column {name!r} has no value at {utc(first)}{at}; "
                 + (f"the file covers {self.span()}" if self.kind != "typical-year" else "")
                 + f"; gaps of up to {self.max_gap_s / SECONDS_PER_HOUR:g} h are filled (max_gap_h)"
             )

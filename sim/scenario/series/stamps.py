@@ -78,7 +78,8 @@ class Stamps:
         number = pa.types.is_integer(column.type) or pa.types.is_floating(column.type)
         if number and not spec.time_format:
             return self._number(np.asarray(column.to_numpy(), dtype=np.float64))
-        read = pa.types.is_timestamp(column.type) and spec.time_format.startswith("%Y-%m-%d")
+        # what is a time already is ISO 8601 or a workbook's date: only year-day-month looks alike
+        read = pa.types.is_timestamp(column.type) and not spec.time_format.startswith("%Y-%d")
         if spec.time_format and not read:
             text = pc.utf8_trim_whitespace(pc.cast(column, pa.string()))
             column = self._parsed(text, spec.time_format)
@@ -151,6 +152,11 @@ class Stamps:
     def _hours(self, day: pa.ChunkedArray) -> Seconds:
         """Local start of the hour out of its day, the hour that it ends and its interval."""
         spec, zone = self.spec, self._zone()
+        if spec.timezone is None:
+            raise SeriesError(
+                f"column {spec.hour_ending_column!r} counts hours of a clock: say timezone = "
+                '"America/Chicago" or whatever clock that is ("UTC" too)'
+            )
         hour = self._whole(str(spec.hour_ending_column))
         days = _seconds(pc.cast(day, pa.timestamp("s")))
         wrong = (hour < 1) | (hour > 25)
