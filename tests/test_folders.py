@@ -2,12 +2,15 @@
 
 import json
 import os
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from sim.results import folder as room
-from sim.results.folder import FolderBusyError, claim, free_name, ours, settle
+from sim.results.folder import DamagedError, FolderBusyError, claim, free_name, ours, settle
+from sim.results.store import open_results
 
 
 def write(target: Path, text: str, cell: str = "a", names: tuple[str, ...] = ("x", "y")) -> None:
@@ -144,6 +147,101 @@ def test_a_kill_between_any_two_renames_loses_neither_old_nor_new(
     pytest.fail("the loop should have reached a write without a kill")
 
 
+def opened_by_query(out: Path) -> None:
+    open_results(out)
+
+
+def opened_by_default_name(out: Path) -> None:
+    assert free_name(out.parent, out.name, "run", "a") == out
+
+
+def opened_to_be_written(out: Path) -> None:
+    with claim(out, "run", "a"):
+        pass
+
+
+def opened_to_go_on(out: Path) -> None:
+    with claim(out, "run", "b", go_on=True):
+        pass
+
+
+@pytest.mark.parametrize(
+    "opened", [opened_by_query, opened_by_default_name, opened_to_be_written, opened_to_go_on]
+)
+def test_whoever_opens_a_folder_finishes_what_a_kill_has_left(
+    tmp_path: Path, steps: list[int], opened: Callable[[Path], None]
+) -> None:
+    left = 0
+    for kill_after in range(40):
+        out = tmp_path / str(kill_after)
+        write(out, "old")
+        steps[0] = kill_after
+        with suppress(_KilledError):
+            write(out, "new", names=("x",))
+        steps[0] = 10**9
+        half = not (out / "manifest.json").exists()
+        left += half
+        opened(out)
+        if half:
+            assert content(out).keys() == {"manifest.json", "x"}
+            assert content(out)["x"] == "new"
+    assert left
+
+
+def test_a_kill_while_pictures_are_added_leaves_none_that_nobody_owns(
+    tmp_path: Path, steps: list[int]
+) -> None:
+    def drawn(folder: Path) -> None:
+        for name in ("a.png", "b.png"):
+            (folder / name).write_text("whole")
+
+    def run(out: Path) -> str:
+        with claim(out, "run", "a") as claimed:
+            (claimed.draft / "x").write_text("figures")
+            claimed.commit({})
+            return claimed.draw(drawn)
+
+    for kill_after in range(40):
+        out = tmp_path / str(kill_after)
+        steps[0] = kill_after
+        try:
+            run(out)
+        except _KilledError:
+            steps[0] = 10**9
+        else:
+            break
+        assert run(out) == ""
+        assert content(out).keys() == {"manifest.json", "x", "a.png", "b.png"}
+    assert kill_after > 5
+
+
+@pytest.mark.parametrize(
+    "manifest",
+    [
+        '{"kind": "run", "format": 1, "files": ["../../victim.txt"]}',
+        '{"kind": "run", "format": 1}',
+        "{",
+    ],
+)
+@pytest.mark.parametrize("place", ["ready/manifest.json", "replaced.json"])
+def test_what_we_did_not_leave_there_is_not_put_in_place(
+    tmp_path: Path, manifest: str, place: str
+) -> None:
+    out = tmp_path / "sent" / "result"
+    write(out, "old")
+    (out / ".hashwatt" / "ready").mkdir(parents=True)
+    (out / ".hashwatt" / place).write_text(manifest)
+    (out / "victim.txt").write_text("theirs")
+    (tmp_path / "sent" / "victim.txt").write_text("mine")
+    (tmp_path / "victim.txt").write_text("mine")
+    for refused in (lambda: settle(out), lambda: write(out, "new")):
+        with pytest.raises(DamagedError, match="damaged"):
+            refused()
+    assert content(tmp_path / "sent")["victim.txt"] == "mine"
+    assert content(tmp_path)["victim.txt"] == "mine"
+    assert content(out)["x"] == "old"
+
+
 def test_a_folder_in_use_is_told_by_its_owner_and_a_dead_owner_counts_for_nothing(
     tmp_path: Path,
 ) -> None:
@@ -185,6 +283,11 @@ def test_links_stay_links_and_nothing_is_written_through_others(tmp_path: Path) 
     told = "a link to a folder that is not there"
     with pytest.raises(FileExistsError, match=told), claim(tmp_path / "dangling", "run", "a"):
         pass
+    (disk / ".hashwatt").mkdir()
+    (disk / ".hashwatt" / "draft").symlink_to(elsewhere, target_is_directory=True)
+    with pytest.raises(FileExistsError, match="draft is a link"), claim(out, "run", "a"):
+        pass
+    assert list(elsewhere.iterdir()) == []
     assert not ours(elsewhere)
 
 

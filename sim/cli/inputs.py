@@ -138,4 +138,4 @@ def told() -> Iterator[None]:
     except (FileExistsError, DamagedError) as error:
         fail(WRONG_INPUT, str(error))
     except OSError as error:  # a full disk, a folder that cannot be written, one that is busy
-        fail(FAILED, str(error))
+        fail(FAILED, " ".join(str(error).split()))

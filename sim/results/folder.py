@@ -63,17 +63,19 @@ class Folder:
             self._mark(self._stamped({"status": "unfinished", **manifest}, []))
 
     def draw(self, draw: Callable[[Path], None]) -> str:
-        """Add pictures to what was committed; why there are none, if drawing fails."""
+        """Add pictures to what was committed; why there are none, if drawing fails.
+
+        They are named as ours before they are there: a kill leaves none that nobody owns.
+        """
         _emptied(self.draft)
         try:
             draw(self.draft)
             names = _files_in(self.draft)
             _refuse_collisions(self.path, self.draft)
+            manifest = read_manifest(self.path)
+            self._mark({**manifest, "files": sorted({*manifest["files"], *names})})
             for name in names:
                 os.replace(self.draft / name, self.path / name)
-            manifest = read_manifest(self.path)
-            files = sorted({*manifest["files"], *names})
-            self._mark({**manifest, "files": files})
         except Exception as error:  # a picture is not worth a run, whatever it raises
             return f"{type(error).__name__}: {' '.join(str(error).split())}"
         return ""
@@ -132,14 +134,7 @@ def ours(path: Path) -> dict[str, Any]:
         manifest = read_manifest(path)
     except (DamagedError, OSError):
         return {}
-    files = manifest.get("files")
-    sure = (
-        manifest.get("kind") in KINDS
-        and manifest.get("format") == FORMAT
-        and isinstance(files, list)
-        and all(isinstance(f, str) and _is_plain(f) for f in files)
-    )
-    return manifest if sure else {}
+    return manifest if _is_sure(manifest) else {}
 
 
 def read_manifest(path: Path) -> dict[str, Any]:
@@ -165,6 +160,8 @@ def free_name(parent: Path, stem: str, kind: Kind, cell: str, *, changed: bool =
     cell or somebody else has the plain name already: different cells never share a folder.
     """
     plain = parent / stem
+    with suppress(OSError):  # whoever writes there now, or may not
+        settle(plain)
     there = ours(plain)
     free = not _occupied(plain) or (there.get("kind") == kind and there.get("cell") == cell)
     return plain if free and not changed else parent / f"{stem}-{cell[:8]}"
@@ -189,7 +186,7 @@ def _refuse(target: Path, kind: Kind, cell: str, force: bool, go_on: bool) -> No
     if target.is_symlink() and not target.exists():
         raise FileExistsError(f"{target} is a link to a folder that is not there")
     if target.exists() and not target.is_dir():
-        raise FileExistsError(f"{target} exists and is not a folder")
+        raise NotADirectoryError(f"{target} exists and is not a folder")
     if not _occupied(target) or (target / HIDDEN / "ready").is_dir():
         return
     manifest = ours(target)
@@ -220,16 +217,23 @@ def _probe(target: Path) -> None:
     probe = target / HIDDEN / "probe"
     try:
         probe.write_bytes(bytes(PROBE_BYTES))
+    except OSError as error:
+        what = (
+            f"{target} does not take a file of {PROBE_BYTES >> 20} MiB: {error.strerror or error}"
+        )
+        raise type(error)(what) from None
     finally:
-        probe.unlink(missing_ok=True)
+        with suppress(OSError):
+            probe.unlink(missing_ok=True)
 
 
 @contextmanager
 def _locked(target: Path) -> Iterator[None]:
     """Hold the folder's lock. The system takes it from a process that dies."""
     hidden = target / HIDDEN
-    if hidden.is_symlink():
-        raise FileExistsError(f"{hidden} is a link; it must be a folder")
+    for place in (hidden, *(hidden.iterdir() if hidden.is_dir() else ())):
+        if place.is_symlink():
+            raise FileExistsError(f"{place} is a link, which hashwatt never leaves there")
     file, owner = hidden / "lock", hidden / "owner.json"
     for _ in range(TRIES):
         lock = FileLock(file)
@@ -272,11 +276,15 @@ def _holder(owner: Path) -> str:
 
 
 def _recover(target: Path) -> None:
-    if (target / HIDDEN / "ready" / MANIFEST).is_file():
-        _refuse_collisions(target, target / HIDDEN / "ready")
+    ready, replaced = target / HIDDEN / "ready", target / HIDDEN / "replaced.json"
+    for manifest in (ready / MANIFEST, replaced):
+        if manifest.exists() and not _is_sure(read_object(manifest)):
+            raise DamagedError(f"{manifest} is damaged: not what we leave behind")
+    if (ready / MANIFEST).is_file():
+        _refuse_collisions(target, ready)
         _put_in_place(target)
-    shutil.rmtree(target / HIDDEN / "ready", ignore_errors=True)
-    (target / HIDDEN / "replaced.json").unlink(missing_ok=True)
+    shutil.rmtree(ready, ignore_errors=True)
+    replaced.unlink(missing_ok=True)
 
 
 def _put_in_place(target: Path) -> None:
@@ -323,6 +331,17 @@ def _remove(target: Path, name: str) -> None:
             break
         with suppress(OSError):
             parent.rmdir()
+
+
+def _is_sure(manifest: Mapping[str, Any]) -> bool:
+    """Whether a manifest is one of ours, with a list of files that stay in their folder."""
+    files = manifest.get("files")
+    return (
+        manifest.get("kind") in KINDS
+        and manifest.get("format") == FORMAT
+        and isinstance(files, list)
+        and all(isinstance(f, str) and _is_plain(f) for f in files)
+    )
 
 
 def _is_plain(name: str) -> bool:

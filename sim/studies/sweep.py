@@ -99,12 +99,11 @@ def sweep(
     with claim(folder, "sweep", asked, force=force, go_on=True) as claimed:
         _refuse_started(folder, planned.name, resume, force)
         claimed.begin(_manifest(planned))
-        for draft in folder.glob(".cell-*"):  # of a sweep that was killed
-            shutil.rmtree(draft, ignore_errors=True)
         outdated = dict(_outdated(folder, cells)) if resume else {}
         records, reused = run_cells(
-            cells, folder, planned.experiment.keep, workers, scheduler, resume, progress
-        )
+            cells, folder, planned.experiment.keep, workers, scheduler, resume, progress,
+            drafts=claimed.draft,
+        )  # fmt: skip
         table = cells_table(planned.rows, records)
         _finish(claimed, planned, table, records)
         for key in outdated:
@@ -172,8 +171,12 @@ def run_cells(
     scheduler: str | None = None,
     resume: bool = False,
     progress: Progress | None = None,
+    drafts: Path | None = None,
 ) -> tuple[dict[str, Record], int]:
-    """Run cells into `folder/cells/KEY`; how each ended by key, and how many were there already."""
+    """Run cells into `folder/cells/KEY`; how each ended by key, and how many were there already.
+
+    Each is written in `drafts` (default: `folder`) and then renamed.
+    """
     distinct = {cell.key: cell for cell in cells}
     records: dict[str, Record] = {}
     if resume:
@@ -192,7 +195,7 @@ def run_cells(
         progress(reused, len(distinct))
     for cell, outcome, error in execute(_TASKS[keep], waiting, workers, scheduler):
         ended = outcome if outcome is not None else Outcome({}, {}, error, error)
-        _write_cell(folder, cell.expected, ended)
+        _write_cell(folder, cell.expected, ended, drafts or folder)
         records[cell.expected] = Record(ended.kpis, ended.error)
         if progress is not None:
             progress(len(records), len(distinct))
@@ -267,8 +270,11 @@ def write_table(table: pa.Table, file: Path) -> None:
     os.replace(draft, file)
 
 
-def _write_cell(folder: Path, key: str, outcome: Outcome) -> None:
-    """A cell's folder appears whole, or not at all; of a failed one, only the traceback."""
+def _write_cell(folder: Path, key: str, outcome: Outcome, drafts: Path) -> None:
+    """A cell's folder appears whole, or not at all; of a failed one, only the traceback.
+
+    One that is there is moved away whole first: a half of it would pass for a finished one.
+    """
     if outcome.error:
         (folder / "failures").mkdir(parents=True, exist_ok=True)
         trace = f"{outcome.trace}\n".encode()
@@ -276,16 +282,17 @@ def _write_cell(folder: Path, key: str, outcome: Outcome) -> None:
         return
     target = folder / "cells" / key
     target.parent.mkdir(parents=True, exist_ok=True)
-    draft = Path(tempfile.mkdtemp(prefix=".cell-", dir=folder))
+    made = Path(tempfile.mkdtemp(prefix=".cell-", dir=drafts))
+    draft = made / "new"
     try:
-        draft.chmod(0o755)  # mkdtemp makes it for one user alone
+        draft.mkdir()
         for name, content in outcome.files.items():
             (draft / name).write_bytes(content)
         if target.exists():
-            shutil.rmtree(target)
+            os.replace(target, made / "old")
         os.replace(draft, target)
     finally:
-        shutil.rmtree(draft, ignore_errors=True)
+        shutil.rmtree(made, ignore_errors=True)
 
 
 def _folders(folder: Path) -> list[Path]:
