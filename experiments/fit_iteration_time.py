@@ -16,7 +16,8 @@ import numpy as np
 from scipy.optimize import least_squares
 
 from sim.kernels.arrays import Floats
-from sim.scenario.catalogue.serving import ROOFLINE, Measured, roofline, served_models
+from sim.scenario.catalogue import gpus
+from sim.scenario.catalogue.serving import ROOFLINE, Measured, models, roofline, served_models
 
 TABLE = "serving/iteration_time_table.csv"
 GPUS = {"a100_sxm": "a100-sxm", "h100_sxm": "h100-sxm", "h200_sxm": "h200-sxm", "l40s": "l40s"}
@@ -116,7 +117,7 @@ def main() -> None:
     print("roofline: observed over ideal, medians to be written into ROOFLINE", ROOFLINE)
     ratios: dict[str, list[float]] = {}
     for m in served_models():
-        ideal = roofline(m.model, m.gpu, m.tp, None)
+        ideal = roofline(models()[m.model], gpus()[m.gpu], m.tp, None)
         for name in vars(ideal):
             if getattr(ideal, name) > 0.0:
                 share = getattr(m.engine.iteration, name) / getattr(ideal, name)
@@ -124,7 +125,7 @@ def main() -> None:
     for name, values in ratios.items():
         print(f"  {name}: median {np.median(values):.3f} of", " ".join(f"{v:.2f}" for v in values))
     for m in served_models():
-        guess, true = roofline(m.model, m.gpu, m.tp), m.engine.iteration
+        guess, true = roofline(models()[m.model], gpus()[m.gpu], m.tp), m.engine.iteration
         parts = [(b, guess.of(b, b, b * 1000) / true.of(b, b, b * 1000)) for b in (1, 32, 256)]
         parts.append((4096, guess.of(4096, 0, 0, 4096**2 / 2) / true.of(4096, 0, 0, 4096**2 / 2)))
         print(

@@ -52,7 +52,7 @@ class FixedAssets:
         self.lots: list[Lot] = []
         self.owned: list[float] = []  # ASICs of each group that it has neither sold nor lost
         for g, row in enumerate(scenario.asics):
-            ths = catalogue.asics()[row.model].nominal.hashrate_ths
+            ths = catalogue.asics(scenario.asic_models)[row.model].nominal.hashrate_ths
             own = row.count * (1.0 - sold.get((row.site, row.model), 0.0) * (row.owner == "leased"))
             self.owned.append(0.0 if isinstance(row, MovedGroup) else own)
             if not awaited(row):

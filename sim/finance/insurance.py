@@ -58,7 +58,7 @@ class Insurers:
             if policy.asic_usd_per_th is None:
                 return book_usd
             row = self.scenario.asics[change.group]
-            ths = catalogue.asics()[row.model].nominal.hashrate_ths
+            ths = catalogue.asics(self.scenario.asic_models)[row.model].nominal.hashrate_ths
             return machines * ths * policy.asic_usd_per_th
         if policy.gpu_usd_per_gpu is None:
             return book_usd

@@ -70,7 +70,7 @@ def project_flows(
 
 
 def _rows(scenario: Scenario) -> _Rows:
-    asics, gpus = catalogue.asics(), catalogue.gpus()
+    asics, gpus = catalogue.asics(scenario.asic_models), catalogue.gpus(scenario.gpu_models)
     groups = [
         (g, g.count, asics[g.model].nominal)
         for g in scenario.asics

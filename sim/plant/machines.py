@@ -36,7 +36,7 @@ def awaited(group: AsicGroup | GpuGroup) -> bool:
 
 def build_asics(scenario: Scenario, names: list[str]) -> tuple[AsicGroups, AsicState]:
     groups = scenario.asics
-    models = [catalogue.asics()[g.model] for g in groups]
+    models = [catalogue.asics(scenario.asic_models)[g.model] for g in groups]
     count = len(groups)
     modes = max([len(m.modes) for m in models], default=1)
     mode_ths, mode_w, default = (np.zeros((count, modes)) for _ in range(3))
@@ -80,7 +80,7 @@ def build_asics(scenario: Scenario, names: list[str]) -> tuple[AsicGroups, AsicS
 
 def build_nodes(scenario: Scenario, names: list[str]) -> tuple[NodeGroups, NodeState]:
     groups = scenario.gpus
-    gpus = [catalogue.gpus()[g.gpu] for g in groups]
+    gpus = [catalogue.gpus(scenario.gpu_models)[g.gpu] for g in groups]
     count = len(groups)
     worth_usd_per_h = np.array([g.usd_per_gpu_h * g.gpus_per_node for g in groups])
     worth_usd_per_h *= scenario.what_if.gpu_price_factor

@@ -16,6 +16,7 @@ from sim.scenario.problems import Problem, shown, suggest
 from sim.scenario.quantity import MAX_SHEET_ROWS, Table
 from sim.scenario.spreadsheet import Cell, Grid
 
+NAMES: Final = ("name", "site", "to_node", "model", "gpu")  # columns that name a row
 LOOK_ROWS: Final = 20  # among which the header is looked for
 
 
@@ -29,8 +30,7 @@ class Row(NamedTuple):
     @property
     def name(self) -> str:
         """What the row is called in messages and by `--set`."""
-        cells = self.cells
-        return cells.get("name") or cells.get("site") or cells.get("to_node") or ""
+        return next((self.cells[c] for c in NAMES if self.cells.get(c)), "")
 
 
 def title(text: str) -> str:

@@ -12,6 +12,7 @@ from sim.scenario.bitcoin import ReplayBtcPrice, ReplayNetwork
 from sim.scenario.catalogue.serving import served
 from sim.scenario.checks_bitcoin import bitcoin
 from sim.scenario.checks_energy import beyond, energy, energy_references, grid
+from sim.scenario.checks_machines import own_machines
 from sim.scenario.checks_money import deals, incidents, money, projects
 from sim.scenario.limits import limits
 from sim.scenario.model import ReplayPrice, ReplayWeather, SeasonalJumpPrice, SeasonalWeather
@@ -31,10 +32,11 @@ def check(scenario: Scenario, broken: set[str]) -> list[Problem]:
     """
     parts: dict[Callable[[Scenario], Iterator[Problem]], set[str]] = {
         bitcoin: set(),
-        limits: {"sites", "asics", "gpus"},
+        limits: {"sites", "asics", "gpus", "asic_models"},
+        own_machines: {"asic_models", "gpu_models", "serving_models"},
         _sites: {"grid_nodes"},
-        _asics: {"sites"},
-        _gpus: {"sites"},
+        _asics: {"sites", "asic_models"},
+        _gpus: {"sites", "gpu_models", "serving_models"},
         _tenants: {"sites", "gpus"},
         grid: {"grid_nodes", "grid_links", "sites"},
         energy: {"sites", "power_contracts", "batteries", "generators"},
@@ -76,7 +78,7 @@ def _sites(s: Scenario) -> Iterator[Problem]:
 
 
 def _asics(s: Scenario) -> Iterator[Problem]:
-    models = catalogue.asics()
+    models = catalogue.asics(s.asic_models)
     names = [site.name for site in s.sites]
     for i, group in enumerate(s.asics):
         yield from unknown("asics.csv", row_of(i, group.site, "site"), group.site, names)
@@ -96,13 +98,13 @@ def _gpus(s: Scenario) -> Iterator[Problem]:
             "gpus.csv",
             row_of(i, group.site, "gpu"),
             group.gpu,
-            catalogue.gpus(),
+            catalogue.gpus(s.gpu_models),
             "hashwatt list gpus",
         )
-        if group.state != "serving" or group.gpu not in catalogue.gpus():
+        if group.state != "serving" or group.gpu not in catalogue.gpus(s.gpu_models):
             continue
         try:
-            made = served(group.model, group.gpu, group.tp)
+            made = served(group.model, group.gpu, group.tp, s.own)
         except (KeyError, ValueError) as error:
             what = str(error.args[0])
             yield Problem("gpus.csv", row_of(i, group.site, "model"), shown(group.model), what)

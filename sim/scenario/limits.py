@@ -58,7 +58,7 @@ def _network(s: Scenario) -> Iterator[Problem]:
     """The fleet's hashes are part of the network's: it cannot have more of them."""
     if not isinstance(s.network, MinedNetwork):
         return
-    models = catalogue.asics()
+    models = catalogue.asics(s.asic_models)
     known = [group for group in s.asics if group.model in models]
     modes = [models[group.model].modes.get(group.mode) for group in known]
     fleet_ths = sum(

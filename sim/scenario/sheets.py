@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from sim.scenario.catalogue.specs import AsicSpec, GpuSpec, ServingSpec
 from sim.scenario.cells import Row, rows_of, title
 from sim.scenario.deals import Lease
 from sim.scenario.demand import Tenant
@@ -40,6 +41,9 @@ SHEETS: Final[dict[str, type[Table]]] = {
     "generators": Generator,
     "grid_nodes": GridNode,
     "grid_links": GridLink,
+    "asic_models": AsicSpec,
+    "gpu_models": GpuSpec,
+    "serving_models": ServingSpec,
 }
 MORE: Final = "+"  # behind a sheet's name: its rows come on top of those of the base
 _MODELS: Final = {**SHEETS, **{f"{name}{MORE}": model for name, model in SHEETS.items()}}

@@ -8,6 +8,7 @@ import numpy as np
 
 from sim.scenario import catalogue
 from sim.scenario.bitcoin import ConstantBtcPrice
+from sim.scenario.checks_machines import odd_machines
 from sim.scenario.countries import away_km, countries, places
 from sim.scenario.model import FixedPrice, ReplayPrice, ReplayWeather, SeasonalJumpPrice
 from sim.scenario.problems import Problem, row_of, shown, suggest
@@ -34,13 +35,23 @@ SHEETS: Final = (
 
 def warnings_of(scenario: Scenario) -> list[Problem]:
     """Everything odd between the parts of a scenario without problems."""
-    parts = (_machines, _duplicates, _places, _prices, _weather, _repairs, _lengths, _files)
+    parts = (
+        _machines,
+        odd_machines,
+        _duplicates,
+        _places,
+        _prices,
+        _weather,
+        _repairs,
+        _lengths,
+        _files,
+    )
     return [warning for part in parts for warning in part(scenario)]
 
 
 def nameplate_mw(s: Scenario, site: str, *, planned: bool) -> float:
     """Power of the machines at a site [MW]; `planned`: with those that projects bring."""
-    asics, gpus = catalogue.asics(), catalogue.gpus()
+    asics, gpus = catalogue.asics(s.asic_models), catalogue.gpus(s.gpu_models)
     total_w = sum(
         group.count * asics[group.model].nominal.power_w
         for group in s.asics

@@ -226,7 +226,13 @@ def _problems(question: BuildoutQuestion, scenario: Scenario, file: str) -> list
     names = {site.name for site in scenario.sites}
     container = question.container
     problems = [
-        *unknown(file, "container.gpu", container.gpu, catalogue.gpus(), "hashwatt list gpus")
+        *unknown(
+            file,
+            "container.gpu",
+            container.gpu,
+            catalogue.gpus(scenario.gpu_models),
+            "hashwatt list gpus",
+        )
     ]
     ways = {"cash", "btc", *scenario.loans}
     problems += unknown(file, "container.finance", container.finance, ways)

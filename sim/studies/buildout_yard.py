@@ -43,7 +43,7 @@ class Yard:
             under[path[path >= 0], s] = True
         self.room_mw: Floats = topology.capacity_w / W_PER_MW - under @ (taken_mw / passed)
         c = question.container
-        gpu = catalogue.gpus()[c.gpu]
+        gpu = catalogue.gpus(scenario.gpu_models)[c.gpu]
         self.container_mw = c.nodes * c.gpus_per_node * gpu.max_w_per_gpu * c.peak_pue / W_PER_MW
         wanted = question.sites or tuple(names)
         index = np.array([names.index(name) for name in wanted])
@@ -169,10 +169,10 @@ def _taken_mw(asked: Asked, with_asics: bool) -> Floats:
     ordered = {"", *(name for name, p in scenario.projects.items() if p.enabled)}
     for g in scenario.gpus:
         if g.project in ordered:
-            node_w = g.gpus_per_node * catalogue.gpus()[g.gpu].max_w_per_gpu
+            node_w = g.gpus_per_node * catalogue.gpus(scenario.gpu_models)[g.gpu].max_w_per_gpu
             taken[g.site] += g.nodes * node_w * peak_pue / W_PER_MW
     for a in scenario.asics if with_asics else ():
         if a.project in ordered and not isinstance(a, MovedGroup):
-            nominal_w = catalogue.asics()[a.model].nominal.power_w
+            nominal_w = catalogue.asics(scenario.asic_models)[a.model].nominal.power_w
             taken[a.site] += a.count * nominal_w * pue[a.site] / W_PER_MW
     return np.array([taken[site.name] for site in scenario.sites])

@@ -33,7 +33,10 @@ def test_the_roofline_is_a_factor_of_two_at_worst_where_gpus_are_linked_well() -
     linked = [m for m in served_models() if not (m.gpu == "l40s" and m.tp > 1)]
     assert len(linked) >= 12
     for made in linked:
-        guess, true = roofline(made.model, made.gpu, made.tp), made.engine.iteration
+        guess, true = (
+            roofline(models()[made.model], gpus()[made.gpu], made.tp),
+            made.engine.iteration,
+        )
         for batch in (1, 32, 256):
             ratio = guess.of(batch, batch, batch * 1000) / true.of(batch, batch, batch * 1000)
             assert 0.5 < ratio < 2.0, made

@@ -3,11 +3,17 @@
 import csv
 from functools import cache
 from importlib.resources import files
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
+from pydantic import ValidationError
 
 from sim.kernels.arrays import Floats
+from sim.scenario.catalogue.specs import AsicSpec, GpuSpec
+from sim.scenario.problems import ScenarioError, from_validation
+from sim.scenario.quantity import Table
+
+RowT = TypeVar("RowT", bound=Table)
 
 
 class Mode(NamedTuple):
@@ -81,46 +87,55 @@ def rows(name: str) -> list[dict[str, str]]:
     return list(csv.DictReader(text.splitlines()))
 
 
+def described(name: str, model: type[RowT]) -> tuple[RowT, ...]:
+    """The rows of a catalogue file, checked as those of a scenario are.
+
+    Raises:
+        ScenarioError: with file, row and column of each cell that makes no sense.
+    """
+    found, problems = [], []
+    for number, row in enumerate(rows(name), 2):
+        try:
+            found.append(model.model_validate({key: text for key, text in row.items() if text}))
+        except ValidationError as error:
+            problems += from_validation(error, name, model, f"row {number}, ")
+    if problems:
+        raise ScenarioError(name, problems)
+    return tuple(found)
+
+
 @cache
-def asics() -> dict[str, AsicModel]:
-    """ASIC models by name, with their modes in order of power."""
+def asics(own: tuple[AsicSpec, ...] = ()) -> dict[str, AsicModel]:
+    """ASIC models by name, with their modes in order of power; `own` rows go before built-in ones.
+
+    A mode of a machine that has no nameplate is left out: the checks of a scenario find it.
+    """
+    built_in = (*described("asics.csv", AsicSpec), *described("asic_modes.csv", AsicSpec))
     modes: dict[str, dict[str, Mode]] = {}
-    for row in rows("asics.csv"):
-        nominal = Mode(float(row["hashrate_ths"]), float(row["power_w"]), row["source"])
-        modes[row["model"]] = {"normal": nominal}
-    for row in rows("asic_modes.csv"):
-        modes[row["model"]][row["mode"]] = Mode(
-            float(row["hashrate_ths"]), float(row["power_w"]), row["source"]
-        )
+    plates: dict[str, AsicSpec] = {}
+    for rows_ in (built_in, own):
+        for plate in (row for row in rows_ if row.mode == "normal"):
+            plates[plate.model], modes[plate.model] = plate, {}
+        for row in rows_:
+            if row.model in plates:
+                modes[row.model][row.mode] = Mode(row.hashrate_ths, row.power_w, row.source)
     return {
-        row["model"]: AsicModel(
-            row["model"],
-            row["maker"],
-            row["cooling"],
-            dict(sorted(modes[row["model"]].items(), key=lambda item: item[1].power_w)),
-            row["note"],
+        name: AsicModel(
+            name,
+            plate.maker,
+            plate.cooling,
+            dict(sorted(modes[name].items(), key=lambda item: item[1].power_w)),
+            plate.note,
         )
-        for row in rows("asics.csv")
+        for name, plate in plates.items()
     }
 
 
 @cache
-def gpus() -> dict[str, GpuModel]:
-    """GPUs by name."""
-    return {
-        row["gpu"]: GpuModel(
-            name=row["gpu"],
-            maker=row["maker"],
-            memory_gb=float(row["memory_gb"]),
-            tdp_w=float(row["tdp_w"]),
-            idle_w_per_gpu=float(row["idle_w_per_gpu"]),
-            max_w_per_gpu=float(row["max_w_per_gpu"]),
-            bandwidth_tb_s=float(row["bandwidth_tb_s"]),
-            bf16_tflops=float(row["bf16_tflops"]),
-            source=row["source"],
-        )
-        for row in rows("gpus.csv")
-    }
+def gpus(own: tuple[GpuSpec, ...] = ()) -> dict[str, GpuModel]:
+    """GPUs by name; `own` rows go before built-in ones."""
+    built_in = described("gpus.csv", GpuSpec)
+    return {row.gpu: GpuModel(*row.model_dump().values()) for row in (*built_in, *own)}
 
 
 @cache

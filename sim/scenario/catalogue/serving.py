@@ -2,9 +2,10 @@
 
 import math
 from functools import cache
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
-from sim.scenario.catalogue import GpuModel, gpus, rows
+from sim.scenario.catalogue import GpuModel, described, gpus, rows
+from sim.scenario.catalogue.specs import NONE_OWN, Own, ServingSpec
 from sim.serving.engine import Engine, IterationTime, NodePower
 
 MEMORY_SHARE: Final = 0.9  # vLLM's gpu_memory_utilization, its default
@@ -96,15 +97,12 @@ def models() -> dict[str, ModelClass]:
 
 
 @cache
-def measured() -> dict[tuple[str, str, int], Measured]:
-    """Measured iteration times by model, GPU and tensor parallelism."""
-    found = {}
-    for row in rows("serving.csv"):
-        key = (row["model"], row["gpu"], int(row["tp"]))
-        times: dict[str, Any] = {name: float(row[name]) for name in Measured._fields[3:10]}
-        times |= {name: row[name] for name in Measured._fields[10:]}
-        found[key] = Measured(*key, **times)
-    return found
+def measured(own: tuple[ServingSpec, ...] = ()) -> dict[tuple[str, str, int], Measured]:
+    """Measured iteration times by model, GPU and tensor parallelism; `own` rows go first."""
+    return {
+        (row.model, row.gpu, row.tp): Measured(**row.model_dump())
+        for row in (*described("serving.csv", ServingSpec), *own)
+    }
 
 
 def served_models() -> list[ServedModel]:
@@ -117,20 +115,23 @@ def served_models() -> list[ServedModel]:
 
 
 @cache
-def served(model: str, gpu: str, tp: int | None = None) -> ServedModel:
+def served(model: str, gpu: str, tp: int | None = None, own: Own = NONE_OWN) -> ServedModel:
     """An engine of the catalogue; `tp` None: the fewest GPUs that were measured, or that do.
+
+    `own` are a scenario's machines and measurements, which go before those of the catalogue.
 
     Raises:
         ValueError: for a model or GPU that is not in the catalogue, and for weights that do not
             fit, with what is allowed.
     """
-    for name, known in ((model, models()), (gpu, gpus())):
+    cards, times = gpus(own.gpus), measured(own.serving)
+    for name, known in ((model, models()), (gpu, cards)):
         if name not in known:
             raise ValueError(f"{name!r} is not in the catalogue; there are {', '.join(known)}")
-    made, card = models()[model], gpus()[gpu]
+    made, card = models()[model], cards[gpu]
     enough = [n for n in (1, 2, 4, 8, 16) if kv_blocks(made, card, n) >= MIN_BLOCKS]
     if tp is None:
-        known_tp = [n for n in enough if (model, gpu, n) in measured()]
+        known_tp = [n for n in enough if (model, gpu, n) in times]
         tp = next(iter(known_tp or enough), None)
     if tp is None or kv_blocks(made, card, tp) < MIN_BLOCKS:
         raise ValueError(
@@ -138,8 +139,8 @@ def served(model: str, gpu: str, tp: int | None = None) -> ServedModel:
             f"{gpu} of {card.memory_gb:g} GB"
             + (f"; tp must be one of {', '.join(map(str, enough))}" if enough else "")
         )
-    row = measured().get((model, gpu, tp))
-    iteration = IterationTime(*row[3:10]) if row is not None else roofline(model, gpu, tp)
+    row = times.get((model, gpu, tp))
+    iteration = IterationTime(*row[3:10]) if row is not None else roofline(made, card, tp)
     tokens, seqs = next(d[1:] for d in DEFAULTS if card.memory_gb < d[0])
     return ServedModel(
         model=model,
@@ -169,7 +170,7 @@ def kv_blocks(model: ModelClass, gpu: GpuModel, tp: int) -> int:
 
 
 def roofline(
-    model: str, gpu: str, tp: int, factors: dict[str, float] | None = ROOFLINE
+    model: ModelClass, gpu: GpuModel, tp: int, factors: dict[str, float] | None = ROOFLINE
 ) -> IterationTime:
     """Iteration time from published bandwidth, FLOP/s and model size; None: the ideal machine.
 
@@ -177,19 +178,18 @@ def roofline(
     Compute-bound: two FLOPs for each active parameter and token, and 4 x layers x hidden for each
     pair of tokens in attention. A mixture reads all its weights (exact for large batches only).
     """
-    made, card = models()[model], gpus()[gpu]
-    bytes_per_s = card.bandwidth_tb_s * 1e12 * tp
-    flops_per_s = card.bf16_tflops * 1e12 * tp
-    base_s = made.weights_gb * 1e9 / bytes_per_s
-    token_s = 2.0 * made.active_b * 1e9 / flops_per_s
+    bytes_per_s = gpu.bandwidth_tb_s * 1e12 * tp
+    flops_per_s = gpu.bf16_tflops * 1e12 * tp
+    base_s = model.weights_gb * 1e9 / bytes_per_s
+    token_s = 2.0 * model.active_b * 1e9 / flops_per_s
     ideal = {
         "base_s": base_s,
         "token_s": token_s,
         "compute_base_s": base_s,
         "compute_token_s": token_s,
         "decode_seq_s": 0.0,
-        "kv_token_s": made.kv_bytes_per_token / bytes_per_s,
-        "prefill_context_s": 4.0 * made.layers * made.hidden / flops_per_s,
+        "kv_token_s": model.kv_bytes_per_token / bytes_per_s,
+        "prefill_context_s": 4.0 * model.layers * model.hidden / flops_per_s,
     }
     return IterationTime(**{k: v * (factors[k] if factors else 1.0) for k, v in ideal.items()})
 

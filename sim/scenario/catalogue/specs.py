@@ -1,0 +1,100 @@
+"""Rows that describe machines: of the catalogue's own files, and of a scenario's sheets."""
+
+from typing import Literal, NamedTuple
+
+from pydantic import model_validator
+
+from sim.scenario.quantity import REQUIRED, Table, quantity
+
+
+class AsicSpec(Table):
+    """A row of `asic_models.csv`: a machine of one's own, or a firmware mode of any machine.
+
+    A row of mode normal is the nameplate, and replaces a machine of the catalogue of that name with
+    all its modes; rows of other modes are added to the machine.
+    """
+
+    model: str = quantity(REQUIRED, "", "name, as in asics.csv", min_length=1)
+    mode: str = quantity("normal", "", "firmware mode; normal: the nameplate", min_length=1)
+    hashrate_ths: float = quantity(REQUIRED, "TH/s", "of one machine", gt=0, le=100_000)
+    power_w: float = quantity(REQUIRED, "W", "of one machine, at the wall", gt=0, le=1_000_000)
+    cooling: Literal["air", "hydro", "immersion"] = quantity(
+        "air", "", "what takes the heat; of the row of mode normal"
+    )
+    maker: str = quantity("", "", "who makes it")
+    release: str = quantity("", "", "when it came out")
+    note: str = quantity("", "", "what else is known")
+    source: str = quantity("", "", "where the row's figures come from")
+
+    @property
+    def j_per_th(self) -> float:
+        """Efficiency [J/TH]."""
+        return self.power_w / self.hashrate_ths
+
+
+class GpuSpec(Table):
+    """A row of `gpu_models.csv`: a GPU of one's own, or in place of one of the catalogue.
+
+    The server's own power is shared out to its GPUs.
+    """
+
+    gpu: str = quantity(REQUIRED, "", "name, as in gpus.csv", min_length=1)
+    maker: str = quantity("", "", "who makes it")
+    memory_gb: float = quantity(REQUIRED, "GB", "of one GPU", gt=0, le=10_000)
+    tdp_w: float = quantity(REQUIRED, "W", "limit of the GPU alone", gt=0, le=20_000)
+    idle_w_per_gpu: float = quantity(
+        REQUIRED, "W", "idle, with its share of the server", gt=0, le=20_000
+    )
+    max_w_per_gpu: float = quantity(
+        REQUIRED, "W", "at most, with its share of the server", gt=0, le=40_000
+    )
+    bandwidth_tb_s: float = quantity(REQUIRED, "TB/s", "of its memory", gt=0, le=1000)
+    bf16_tflops: float = quantity(REQUIRED, "TFLOP/s", "dense", gt=0, le=1_000_000)
+    source: str = quantity("", "", "where the row's figures come from")
+
+    @model_validator(mode="after")
+    def _more_than_idle(self) -> "GpuSpec":
+        if self.idle_w_per_gpu >= self.max_w_per_gpu:
+            raise ValueError(
+                f"idle_w_per_gpu = {self.idle_w_per_gpu:g}: must be < max_w_per_gpu, "
+                f"{self.max_w_per_gpu:g} W"
+            )
+        return self
+
+
+class ServingSpec(Table):
+    """A row of `serving_models.csv`: measured iteration times of a model on some GPUs.
+
+    The columns are those of `sim.serving.engine.IterationTime`, which says what they mean.
+    """
+
+    model: str = quantity(REQUIRED, "", "model of `hashwatt list models`")
+    gpu: str = quantity(REQUIRED, "", "GPU of the catalogue or of gpu_models.csv")
+    tp: int = quantity(REQUIRED, "GPUs", "tensor parallelism", ge=1, le=16)
+    base_s: float = quantity(REQUIRED, "s", "reading the weights", gt=0, le=100)
+    token_s: float = quantity(REQUIRED, "s", "for a token, where memory limits", ge=0, le=1)
+    compute_base_s: float = quantity(REQUIRED, "s", "where arithmetic limits", ge=-100, le=100)
+    compute_token_s: float = quantity(
+        REQUIRED, "s", "for a token, where arithmetic limits", ge=0, le=1
+    )
+    decode_seq_s: float = quantity(
+        0.0, "s", "for a sequence that decodes", source="assumed: none", ge=0, le=1
+    )
+    kv_token_s: float = quantity(REQUIRED, "s", "for a token of context read", ge=0, le=1)
+    prefill_context_s: float = quantity(
+        REQUIRED, "s", "for a pair of tokens in a prefill's attention", ge=0, le=1
+    )
+    mape_pct: str = quantity("", "", "mean error of the fit in per cent")
+    worst_pct: str = quantity("", "", "worst error of the fit in per cent")
+    source: str = quantity("", "", "where the row's figures come from")
+
+
+class Own(NamedTuple):
+    """What a scenario's sheets add to the catalogue or put in place of it."""
+
+    asics: tuple[AsicSpec, ...] = ()
+    gpus: tuple[GpuSpec, ...] = ()
+    serving: tuple[ServingSpec, ...] = ()
+
+
+NONE_OWN = Own()
