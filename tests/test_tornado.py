@@ -8,7 +8,9 @@ from typer.testing import CliRunner
 
 import sim
 from sim.cli import app
+from sim.report.tornado import draw_tornado
 from sim.scenario import Scenario
+from sim.studies.statistics import t_interval
 from sim.studies.tornado import factors_of, tornado
 from tests.conftest import ROOT, build_scenario
 
@@ -48,6 +50,26 @@ def test_the_scenario_as_written_is_the_base() -> None:
 def test_factors_without_anything_to_act_upon_are_left_out(day: Scenario, tiny: Scenario) -> None:
     assert factors_of(day) == ("btc_price_factor", "network_factor", "energy_price_factor")
     assert "gpu_price_factor" in factors_of(tiny)
+
+
+def test_several_seeds_give_paired_intervals(day: Scenario, tmp_path: Path) -> None:
+    """What is exactly proportional is told from zero under any luck; what does nothing is not."""
+    kpi, factors = "mining_revenue_usd", ("btc_price_factor", "energy_price_factor")
+    table = tornado(day, kpi, "static", seed=2, factors=factors, seeds=3)
+    price, energy = table.to_pylist()
+    each = [sim.run(day, "static", seed).kpis[kpi] or 0.0 for seed in (2, 3, 4)]
+    assert price["seeds"] == 3
+    assert price["kpi_base"] == pytest.approx(sum(each) / 3)
+    low = t_interval([-0.1 * x for x in each])
+    assert (price["low_from"], price["low_to"]) == pytest.approx((low.low, low.high))
+    assert price["told"]
+    assert (energy["span"], energy["told"], energy["high_to"]) == (0.0, False, 0.0)
+    draw_tornado(table, "three seeds", tmp_path / "tornado.png")
+    assert (tmp_path / "tornado.png").stat().st_size > 10_000
+    one = tornado(day, kpi, "static", seed=2, factors=factors).to_pylist()[0]
+    assert (one["told"], one["low_from"]) == (None, None)
+    with pytest.raises(ValueError, match="seeds 0: must be >= 1"):
+        tornado(day, kpi, seeds=0)
 
 
 def test_wrong_questions_are_named(day: Scenario) -> None:

@@ -20,6 +20,8 @@ from sim.cli.inputs import (
 )
 from sim.cli.words import WRONG_INPUT, fail, put, said, say, say_json, say_warnings, undrawn
 
+SIDES = ("from", "to")
+
 
 @app.command(
     epilog=examples(
@@ -32,6 +34,9 @@ def tornado(
     kpi: Annotated[str, typer.Option(help="What is looked at.")] = "equity_usd",
     policy: PolicyOption = None,
     seed: Annotated[int, typer.Option(min=0, help="The luck of all runs.")] = 1,
+    seeds: Annotated[
+        int, typer.Option(min=1, help="So many seeds, from --seed on: means with intervals.")
+    ] = 1,
     days: Annotated[float | None, typer.Option(help="Length of the runs [d].")] = None,
     set_: Sets = None,
     change: Annotated[float, typer.Option(help="Share by which each factor moves.")] = 0.10,
@@ -60,35 +65,49 @@ def tornado(
         policy = decider(policy, loaded, allow_code)
         who = policy or loaded.policy.name
         cell = sha256_of(
-            scenario=loaded.sha256(), policy=who, seed=seed, kpi=kpi, change=change, factors=chosen
+            scenario=loaded.sha256(),
+            policy=who,
+            seed=seed,
+            seeds=seeds,
+            kpi=kpi,
+            change=change,
+            factors=chosen,
         )
         stem = f"{loaded.name}-tornado-{seed}"
         changed = bool(set_) or days is not None
         folder = out or free_name(Path("runs"), stem, "tornado", cell, changed=changed)
         horizon = loaded.horizon
+        luck = f"seed {seed}" if seeds == 1 else f"seeds {seed} to {seed + seeds - 1}"
         title = (
-            f"{loaded.name} · {policy or loaded.policy.name} · seed {seed} · from "
+            f"{loaded.name} · {policy or loaded.policy.name} · {luck} · from "
             f"{horizon.start_utc:%Y-%m-%d}, {horizon.days:g} days: one factor at a time"
         )
         with claim(folder, "tornado", cell, force=force) as claimed:
             try:
-                table = study(loaded, kpi, policy, seed, change, chosen, workers)
+                table = study(loaded, kpi, policy, seed, change, chosen, workers, seeds)
             except ValueError as error:
                 fail(WRONG_INPUT, f"tornado: {error}")
             pq.write_table(table, claimed.draft / "tornado.parquet", compression="zstd")
-            named = {"scenario": loaded.name, "policy": who, "seed": seed}
+            named = {"scenario": loaded.name, "policy": who, "seed": seed, "seeds": seeds}
             claimed.commit({**named, **provenance()})
             problem = claimed.draw(lambda draft: draw_tornado(table, title, draft / "tornado.png"))
     missing = undrawn({"tornado.png": problem})
     say_warnings(missing)
     rows = table.to_pylist()
     if as_json:
-        say_json({"scenario": loaded.name, "seed": seed, "out": str(folder), "rows": rows,
+        say_json({"scenario": loaded.name, "seed": seed, "seeds": seeds, "out": str(folder),
+                  "rows": rows,
                   "warnings": said([*loaded.warnings, *missing])})  # fmt: skip
         return
     put(f"{kpi}, each factor {change:.0%} lower and higher")
-    put(f"  {'factor':24s}{'lower':>18s}{'as written':>18s}{'higher':>18s}{'span':>18s}")
+    put(f"  {'factor':22s}{'lower':>14s}{'as written':>14s}{'higher':>14s}{'span':>14s}")
     for row in rows:
         values = (row[name] for name in ("kpi_low", "kpi_base", "kpi_high", "span"))
-        put(f"  {row['factor']:24s}" + "".join(f"{number(value):>18s}" for value in values))
+        put(f"  {row['factor']:22s}" + "".join(f"{number(value):>14s}" for value in values))
+        if row["told"] is not None:
+            ends = [number(row[f"{end}_{side}"]) for end in ("low", "high") for side in SIDES]
+            unsure = "" if row["told"] else "; not told from zero"
+            put(f"    from the base: {ends[0]} to {ends[1]}, and {ends[2]} to {ends[3]}{unsure}")
+    if seeds > 1:
+        put(f"means of {seeds} seeds; differences from the base: 95 % paired t, each for itself")
     say(f"written: {folder}")

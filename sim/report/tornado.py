@@ -7,7 +7,7 @@ import pyarrow as pa
 from matplotlib.figure import Figure
 
 from sim.report.canvas import save
-from sim.report.summary import BLUE, ORANGE
+from sim.report.summary import BLUE, GREY, ORANGE
 from sim.results.kpis_text import unit_of
 
 SCALES: Final = ((1e9, "billion "), (1e6, "million "), (1e3, "thousand "), (1.0, ""))
@@ -27,7 +27,12 @@ def draw_tornado(table: pa.Table, title: str, file: Path) -> None:
     for y, row in enumerate(reversed(rows)):
         for side, colour in (("kpi_low", ORANGE), ("kpi_high", BLUE)):
             at = (row[side] - base) / scale
-            axes.barh(y, at, 0.6, base / scale, color=colour)
+            known = row["told"] is not False
+            axes.barh(y, at, 0.6, base / scale, color=colour if known else GREY)
+        for ends, at in (("low", y - 0.1), ("high", y + 0.1)):
+            if row[f"{ends}_from"] is not None:
+                reach_to = [(base + row[f"{ends}_{side}"]) / scale for side in ("from", "to")]
+                axes.plot(reach_to, [at, at], color="black", linewidth=1.5)
         lower, higher = sorted((row["kpi_low"], row["kpi_high"]))
         for value, outside, left in (
             (lower, min(lower, base), True),
@@ -45,11 +50,21 @@ def draw_tornado(table: pa.Table, title: str, file: Path) -> None:
         axes.barh([0], [0], color=colour, label=label)
     axes.set_ylim(-0.6, len(rows) - 0.4)
     reached = [row[side] / scale for row in rows for side in ("kpi_low", "kpi_base", "kpi_high")]
+    reached += [
+        (base + row[end]) / scale
+        for row in rows
+        for end in ("low_from", "low_to", "high_from", "high_to")
+        if row[end] is not None
+    ]
     axes.set_xlim(min(reached) - 0.16 * reach, max(reached) + 0.16 * reach)
     axes.set_xlabel(f"{kpi}, {unit} (line: {base / scale:,.2f} as written)")
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(axis="x", alpha=0.25)
     axes.set_axisbelow(True)
+    if rows[0]["seeds"] > 1:
+        title += (
+            f"\nmeans of {rows[0]['seeds']} seeds; lines: 95 % paired t; grey: not told from zero"
+        )
     axes.set_title(title)
     figure.legend(loc="outside lower center", ncols=2, fontsize=10, frameon=False)
     save(figure, file, 90)

@@ -16,11 +16,9 @@ class Point(NamedTuple):
 
 
 def points_of(experiment: Experiment) -> list[Point]:
-    """All points: the full factorial over the axes, or the sampled design."""
-    if experiment.design is not None:
-        return sampled(experiment.design, experiment.changes)
-    axes = experiment.axes
-    return [
+    """All points: the full factorial over the axes, the sampled design, or each with each."""
+    axes, design = experiment.axes, experiment.design
+    corners = [
         Point(
             levels=dict(zip(axes, names, strict=True)),
             changes=experiment.changes
@@ -31,6 +29,14 @@ def points_of(experiment: Experiment) -> list[Point]:
             },
         )
         for names in product(*axes.values())
+    ]
+    if design is None:
+        return corners
+    inner = sampled(design, {})  # the same points at every corner, so that levels are paired
+    return [
+        Point(corner.levels | point.levels, corner.changes | point.changes)
+        for corner in corners
+        for point in inner
     ]
 
 

@@ -17,6 +17,7 @@ MOST_LEVELS: Final = 10_000  # points of a factorial; more is a mistake
 MOST_SEEDS: Final = 100_000
 BUILDOUT_KEYS: Final = frozenset({"container", "budget_usd"})  # no experiment has them
 DEFAULT_KPI: Final = "gross_margin_usd"
+MOST_POINTS: Final = 1_000_000  # as a design alone may have
 Keep = Literal["kpis", "small", "tables"]
 
 
@@ -108,7 +109,7 @@ class Range(Table):
 
 
 class Design(Table):
-    """A sampled design instead of axes."""
+    """A sampled design; with axes, every combination of levels meets every point."""
 
     method: Literal["latin-hypercube", "sobol"] = quantity("latin-hypercube", "", "how to sample")
     points: int = quantity(REQUIRED, "", "number of points", ge=1, le=1_000_000)
@@ -135,7 +136,7 @@ class Experiment(Table):
     axes: dict[str, dict[str, Changes]] = quantity(
         {}, "", "by axis and level: what changes; all combinations are run"
     )
-    design: Design | None = quantity(None, "", "a sampled design instead of axes")
+    design: Design | None = quantity(None, "", "a sampled design, alone or crossed with axes")
     kpis: tuple[KpiName, ...] = quantity((DEFAULT_KPI,), "", "figures of the report")
     pareto: dict[KpiName, Literal["min", "max"]] = quantity(
         {}, "", "two or three KPIs, and which end is good"
@@ -146,8 +147,6 @@ class Experiment(Table):
 
     @model_validator(mode="after")
     def _consistent(self) -> "Experiment":
-        if self.axes and self.design is not None:
-            raise ValueError("axes and design: write one of them")
         if len(set(self.seeds)) < len(self.seeds):
             raise ValueError("seeds: a seed stands there more than once")
         if not self.kpis:
@@ -161,8 +160,8 @@ class Experiment(Table):
 
     @property
     def factors(self) -> list[str]:
-        """Names of the axes, or of the keys of the design."""
-        return list(self.design.ranges if self.design is not None else self.axes)
+        """Names of the axes, then the keys of the design."""
+        return [*self.axes, *(self.design.ranges if self.design is not None else ())]
 
 
 def read_experiment(path: str | Path) -> tuple[Experiment, Path]:
@@ -217,6 +216,10 @@ def _problems(experiment: Experiment, file: str) -> list[Problem]:
             if owners.setdefault(key, axis) != axis:
                 what = f"is changed by axes.{owners[key]} too; a key belongs to one axis"
                 problems.append(Problem(file, f"axes.{axis}", shown(key), what))
+    for key in experiment.design.ranges if experiment.design is not None else ():
+        if key in owners or key in experiment.axes:
+            what = f"is changed by axes.{owners.get(key, key)} too; a key belongs to one of them"
+            problems.append(Problem(file, f"design.ranges.{key}", "", what))
     for factor in experiment.factors:
         if factor in RESERVED or factor in known():
             what = "is a column of the results; choose another name"
@@ -224,6 +227,10 @@ def _problems(experiment: Experiment, file: str) -> list[Problem]:
     count = math.prod(len(levels) for levels in experiment.axes.values())
     if count > MOST_LEVELS:
         what = f"{count} combinations; at most {MOST_LEVELS}: a design samples instead"
+        problems.append(Problem(file, "axes", "", what))
+    points = count * (experiment.design.points if experiment.design is not None else 1)
+    if count > 1 and points > MOST_POINTS:
+        what = f"{points} points with those of the design; at most {MOST_POINTS}"
         problems.append(Problem(file, "axes", "", what))
     return problems
 

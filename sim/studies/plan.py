@@ -125,7 +125,7 @@ class _Problems:
         if design is not None and key in design.ranges:
             return f"design.ranges.{key}"
         for axis, level in point.levels.items():
-            if design is None and key in self.experiment.axes[axis][str(level)]:
+            if key in self.experiment.axes.get(axis, {}).get(str(level), {}):
                 return f"axes.{axis}.{level}.{key}"
         return f"changes.{key}"
 

@@ -59,6 +59,37 @@ def first_order_share(y: npt.ArrayLike, groups: npt.ArrayLike, level: float = 0.
     return Share(value, interval, ESTIMATOR, float(stats.f.sf(f, top, bottom)))
 
 
+def blocked_share(table: Floats, total: float, cells: int = 1, level: float = 0.95) -> Share:
+    """Share of the variance of all cells that the levels of one factor explain.
+
+    `table` (level, block) are means over `cells` cells each; a block holds everything else alike: a
+    seed, or a point of a design. What levels do alike in all blocks is theirs; what they do
+    differently is the error (two-way analysis of variance), so that luck common to all levels
+    counts as luck and not as doubt. `total` is the sum of squares of all cells about their mean.
+    Where levels differ by the same in every block nothing is in doubt.
+
+    Source: H. Scheffe, The Analysis of Variance (1959), section 8.1; interval as above.
+    """
+    levels, blocks = table.shape
+    top, bottom = levels - 1, (levels - 1) * (blocks - 1)
+    unknown = Interval(math.nan, math.nan, level, METHOD)
+    if top < 1 or bottom < 1 or not total > (CONSTANT * np.abs(table).max()) ** 2:
+        return Share(math.nan, unknown, ESTIMATOR, 1.0)
+    mean, by_level, by_block = table.mean(), table.mean(axis=1), table.mean(axis=0)
+    between = cells * blocks * float(((by_level - mean) ** 2).sum())
+    left = table - by_level[:, None] - by_block + mean
+    noise = cells * float((left**2).sum()) / bottom
+    if noise <= CONSTANT * total:
+        exact = min(between / total, 1.0) if between > CONSTANT * total else 0.0
+        return Share(exact, Interval(exact, exact, level, METHOD), ESTIMATOR, float(exact == 0.0))
+    f = between / top / noise
+    value = min(max(between - top * noise, 0.0) / total, 1.0)
+    ends = [_non_centrality(f, top, bottom, 0.5 + side * level / 2) for side in (1.0, -1.0)]
+    low, high = (min(end * noise / total, 1.0) for end in ends)
+    interval = Interval(min(low, value), max(high, value), level, METHOD)
+    return Share(value, interval, ESTIMATOR, float(stats.f.sf(f, top, bottom)))
+
+
 def _non_centrality(f: float, top: int, bottom: int, chance: float) -> float:
     """The non-centrality under which an F statistic is at most `f` with a given chance."""
 

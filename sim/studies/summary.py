@@ -6,8 +6,16 @@ from typing import Any, Final, Literal, NamedTuple
 import numpy as np
 import pyarrow as pa
 
+from sim.studies.contrasts import SEED, Contrast, blocks, contrasts
 from sim.studies.kpis import is_indicator, titled
-from sim.studies.sensitivity import Regression, Share, bins, first_order_share, regression
+from sim.studies.sensitivity import (
+    Regression,
+    Share,
+    bins,
+    blocked_share,
+    first_order_share,
+    regression,
+)
 from sim.studies.statistics import Floats, Interval, pareto_front, t_interval, wilson_interval
 
 QUANTILES: Final = (0.05, 0.25, 0.5, 0.75, 0.95)
@@ -58,6 +66,7 @@ class Summary(NamedTuple):
     kpis: tuple[str, ...]
     groups: tuple[Group, ...]
     effects: tuple[Effect, ...]
+    contrasts: tuple[Contrast, ...]
     pareto: tuple[Candidate, ...]
     senses: dict[str, Sense]
     failed: int
@@ -69,12 +78,16 @@ def summarise(
     """Summarise cells.parquet. Cells that failed, and KPIs without meaning, are left out."""
     rows = [row for row in cells.to_pylist() if row["status"] == "done"]
     varying = [f for f in (*factors, "policy") if len({row[f] for row in rows}) > 1]
+    sampled = [f for f in varying if is_sampled(rows, f)]
+    named = [f for f in varying if f not in sampled]
+    seeds = [SEED] if len({row[SEED] for row in rows}) > 1 else []
     shown = [kpi for kpi in kpis if any(row.get(kpi) is not None for row in rows)]
     return Summary(
         factors=tuple(varying),
         kpis=tuple(shown),
         groups=tuple(g for kpi in shown for g in _groups(rows, factors, kpi)),
-        effects=tuple(e for kpi in shown for e in _effects(rows, varying, kpi)),
+        effects=tuple(e for kpi in shown for e in _effects(rows, [*varying, *seeds], kpi)),
+        contrasts=tuple(c for kpi in shown for c in contrasts(rows, named, sampled, kpi)),
         pareto=tuple(_candidates(rows, factors, pareto)),
         senses=dict(pareto),
         failed=cells.num_rows - len(rows),
@@ -82,8 +95,8 @@ def summarise(
 
 
 def is_sampled(rows: Sequence[Mapping[str, Any]], factor: str) -> bool:
-    """Whether a factor has values (of a design) and not levels."""
-    return any(isinstance(row[factor], int | float) for row in rows)
+    """Whether a factor has values (of a design) and not levels, as seeds are."""
+    return factor != SEED and any(isinstance(row[factor], int | float) for row in rows)
 
 
 def _groups(rows: list[dict[str, Any]], factors: Sequence[str], kpi: str) -> Iterator[Group]:
@@ -108,10 +121,10 @@ def _groups(rows: list[dict[str, Any]], factors: Sequence[str], kpi: str) -> Ite
 
 
 def _effects(rows: list[dict[str, Any]], factors: Sequence[str], kpi: str) -> Iterator[Effect]:
-    """Shares of levels are of the variance of cells; shares of a design's values, of its points.
+    """Shares of levels and seeds are of the variance of cells; of a design's values, of its points.
 
-    All seeds and policies of a point have the same values: as single cells they would look like
-    more points than there are.
+    Levels meet the same seeds, so their shares are judged block by block. All seeds and policies of
+    a point have the same values: as single cells they would look like more points than there are.
     """
     known = [row for row in rows if row[kpi] is not None]
     sampled = [f for f in factors if is_sampled(known, f)]
@@ -129,7 +142,7 @@ def _effects(rows: list[dict[str, Any]], factors: Sequence[str], kpi: str) -> It
         yield Effect(
             kpi=kpi,
             factor=factor,
-            share=first_order_share(y, codes),
+            share=_share(known, factor, sampled, factors, kpi) or first_order_share(y, codes),
             low=names[low],
             low_mean=means[low],
             high=names[high],
@@ -137,6 +150,22 @@ def _effects(rows: list[dict[str, Any]], factors: Sequence[str], kpi: str) -> It
             coefficient=float(fitted.coefficients[sampled.index(factor)]) if fitted else None,
             r_squared=fitted.r_squared if fitted else None,
         )
+
+
+def _share(
+    rows: list[dict[str, Any]],
+    factor: str,
+    sampled: Sequence[str],
+    factors: Sequence[str],
+    kpi: str,
+) -> Share | None:
+    """The share of a factor with levels, from blocks; None where cells are not balanced."""
+    named = [f for f in factors if f not in sampled and f != SEED]
+    found = None if factor in sampled else blocks(rows, factor, named, sampled, kpi)
+    if found is None:
+        return None
+    y = np.array([row[kpi] for row in rows])
+    return blocked_share(found[0], float(((y - y.mean()) ** 2).sum()), found[1])
 
 
 def _point_means(
@@ -162,8 +191,8 @@ def coded(rows: Sequence[Mapping[str, Any]], factor: str) -> tuple[Any, list[str
     """Group number of each row (n,), and the groups' names: levels, or bins of equal count."""
     values = [row[factor] for row in rows]
     if not is_sampled(rows, factor):
-        names = list(dict.fromkeys(values))
-        return np.array([names.index(v) for v in values]), [str(name) for name in names]
+        number = {name: k for k, name in enumerate(dict.fromkeys(values))}
+        return np.array([number[v] for v in values]), [str(name) for name in number]
     x: Floats = np.array(values, dtype=np.float64)
     codes = bins(x)
     inside = [x[codes == i] for i in range(int(codes.max()) + 1)]
@@ -226,6 +255,7 @@ def lines(summary: Summary, name: str, description: str) -> Iterator[str]:
             )
         if effects and effects[0].r_squared is not None:
             yield f"  a linear model explains {100 * effects[0].r_squared:.3g} % (R squared)"
+        yield from _contrast_lines([c for c in summary.contrasts if c.kpi == kpi])
     if summary.effects:
         estimator = summary.effects[0].share.estimator
         yield (
@@ -251,8 +281,28 @@ def document(summary: Summary) -> dict[str, Any]:
     return {
         "groups": [plain(g) for g in summary.groups],
         "effects": [plain(e) for e in summary.effects],
+        "contrasts": [plain(c) for c in summary.contrasts],
         "pareto": [plain(c) for c in summary.pareto],
     }
+
+
+def _contrast_lines(found: list[Contrast]) -> Iterator[str]:
+    """Differences over all else; those within single combinations stand in --json."""
+    overall = [c for c in found if not c.where]
+    if not overall:
+        return
+    many = f", Holm over {len(overall)}" if len(overall) > 1 else ""
+    units = f"{overall[0].estimate.n} {overall[0].unit}s"
+    yield f"  differences under the same luck, {units}: mean, 95 % t of each alone, p{many}"
+    for c in overall[:MOST_SHOWN]:
+        e = c.estimate
+        inside = f"[{_figure(e.t.low)}, {_figure(e.t.high)}]"
+        heed = f"; {c.doubt}" if c.doubt else ""
+        yield f"    {c.factor}: {c.a} - {c.b}"
+        yield f"      {_figure(e.mean)} {inside}, p = {c.p_adjusted:.2g}{heed}"
+    if len(found) > min(len(overall), MOST_SHOWN):
+        rest = len(found) - min(len(overall), MOST_SHOWN)
+        yield f"    … and {rest} more, within each combination of the others: --json has all"
 
 
 def share_text(share: Share) -> str:

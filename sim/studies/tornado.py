@@ -9,12 +9,14 @@ from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from typing import Final
 
+import numpy as np
 import pyarrow as pa
 
 from sim.results.kpis import KPIS
 from sim.runner import run
 from sim.scenario.model import WhatIf
 from sim.scenario.scenario import Scenario
+from sim.studies.statistics import Floats, t_interval
 
 FACTORS: Final = tuple(WhatIf.model_fields)
 Cell = tuple[str, float] | None  # a factor and its value; None: the base
@@ -39,21 +41,25 @@ def tornado(
     change: float = 0.10,
     factors: tuple[str, ...] | None = None,
     workers: int = 1,
+    seeds: int = 1,
 ) -> pa.Table:
-    """Run the base, and each factor `change` lower and higher, all under the luck of `seed`.
+    """Run the base, and each factor `change` lower and higher, all under the same luck.
 
     Args:
         scenario: its own `[what_if]` is the base.
         kpi: a name in `KPIS`.
         policy: a name or "package.module:Class"; default: the scenario's.
-        seed: the luck.
+        seed: the luck, the first of several.
         change: share by which each factor moves, above 0 and below 1.
         factors: names of [what_if]; default: those that find something to act upon.
         workers: processes that run at the same time.
+        seeds: how many seeds each is run with, from `seed` on.
 
     Returns:
         A row per factor, the widest span first: factor, kpi, low and high (values of the factor),
-        kpi_low, kpi_base, kpi_high, span.
+        kpi_low, kpi_base, kpi_high (means over the seeds), span, seeds; of several seeds also
+        low_from and low_to, high_from and high_to (95 % paired t of the difference from the base),
+        and told: whether high less low can be told from zero. Each interval is for itself.
 
     Raises:
         ValueError: for an unknown KPI or factor, a change out of bounds, or a KPI without a meaning
@@ -68,42 +74,60 @@ def tornado(
     if not 0.0 < change < 1.0:
         raise ValueError(f"change {change:g}: must be above 0 and below 1")
     written = scenario.what_if.model_dump()
-    job = partial(_kpi, scenario, kpi, policy, seed)
-    base = job(None)  # first and alone, so that workers find all kernels compiled
+    if seeds < 1:
+        raise ValueError(f"seeds {seeds}: must be >= 1")
+    job = partial(_kpi, scenario, kpi, policy)
+    lucks = range(seed, seed + seeds)
     ends = [written[name] * (1.0 + side) for name in chosen for side in (-change, change)]
     names = [name for name in chosen for _ in range(2)]
-    cells: list[Cell] = list(zip(names, ends, strict=True))
-    values = _all(job, cells, workers)
-    rows = []
+    cells: list[Cell] = [None, *zip(names, ends, strict=True)]
+    jobs = [(luck, cell) for cell in cells for luck in lucks]
+    first = job(jobs[0])  # alone, so that workers find all kernels compiled
+    table = np.array([first, *_all(job, jobs[1:], workers)]).reshape(len(cells), seeds)
+    base, values = table[0], table[1:]
+    rows: list[dict[str, object]] = []
     for k, name in enumerate(chosen):
-        (low, high), (at_low, at_high) = ends[2 * k : 2 * k + 2], values[2 * k : 2 * k + 2]
-        span = max(base, at_low, at_high) - min(base, at_low, at_high)
+        low, high = values[2 * k], values[2 * k + 1]
+        means = [float(x.mean()) for x in (low, base, high)]
         rows.append(
             {
                 "factor": name,
                 "kpi": kpi,
-                "low": low,
-                "high": high,
-                "kpi_low": at_low,
-                "kpi_base": base,
-                "kpi_high": at_high,
-                "span": span,
+                "low": ends[2 * k],
+                "high": ends[2 * k + 1],
+                "kpi_low": means[0],
+                "kpi_base": means[1],
+                "kpi_high": means[2],
+                "span": max(means) - min(means),
+                "seeds": seeds,
+                **(_told(low - base, high - base) if seeds > 1 else {}),
             }
         )
-    rows.sort(key=lambda row: (-row["span"], row["factor"]))
+    rows.sort(key=lambda row: (-float(str(row["span"])), str(row["factor"])))
     return pa.Table.from_pylist(rows, SCHEMA)
 
 
+INTERVALS: Final = ("low_from", "low_to", "high_from", "high_to")
 SCHEMA: Final = pa.schema(
     [
         ("factor", pa.string()),
         ("kpi", pa.string()),
         *((n, pa.float64()) for n in ("low", "high", "kpi_low", "kpi_base", "kpi_high", "span")),
+        ("seeds", pa.int64()),
+        *((n, pa.float64()) for n in INTERVALS),
+        ("told", pa.bool_()),
     ]
 )
 
 
-def _all(job: partial[float], cells: list[Cell], workers: int) -> list[float]:
+def _told(low: Floats, high: Floats) -> dict[str, object]:
+    """Intervals of the differences (seed,) from the base, and whether the two ends differ."""
+    below, above, apart = (t_interval(x) for x in (low, high, high - low))
+    ends = (below.low, below.high, above.low, above.high)
+    return {**dict(zip(INTERVALS, ends, strict=True)), "told": not apart.contains(0.0)}
+
+
+def _all(job: partial[float], cells: list[tuple[int, Cell]], workers: int) -> list[float]:
     """Results in the order of the cells, whoever is first."""
     if workers == 1:
         return [job(cell) for cell in cells]
@@ -111,7 +135,8 @@ def _all(job: partial[float], cells: list[Cell], workers: int) -> list[float]:
         return list(pool.map(job, cells))
 
 
-def _kpi(scenario: Scenario, kpi: str, policy: str | None, seed: int, cell: Cell) -> float:
+def _kpi(scenario: Scenario, kpi: str, policy: str | None, at: tuple[int, Cell]) -> float:
+    seed, cell = at
     if cell is not None:
         what_if = scenario.what_if.model_copy(update=dict([cell]))
         scenario = scenario.model_copy(update={"what_if": what_if})

@@ -87,6 +87,36 @@ def test_designs_fill_their_ranges_evenly(method: str) -> None:
     assert qmc.discrepancy(unit) < qmc.discrepancy(np.random.default_rng(1).random((32, 2)))
 
 
+def test_axes_are_crossed_with_a_design(write: Write) -> None:
+    """Every combination of levels meets the same points, policies and seeds."""
+    found = plan(
+        write(
+            'seeds = 2\npolicies = ["static", "merit-order"]',
+            """
+[axes.feeder.narrow]
+[axes.feeder.wide]
+grid_links.feeder-1.capacity_mw = 30
+[design]
+method = "sobol"
+points = 4
+[design.ranges."mining.restart_s"]
+low = 0
+high = 600
+integer = true
+""",
+        )
+    )
+    assert found.experiment.factors == ["feeder", "mining.restart_s"]
+    assert len(found.rows) == 2 * 4 * 2 * 2
+    points = {
+        level: [r.levels["mining.restart_s"] for r in found.rows if r.levels["feeder"] == level]
+        for level in ("narrow", "wide")
+    }
+    assert points["narrow"] == points["wide"]
+    assert len(set(points["narrow"])) == 4
+    assert len(found.resolved) == 8
+
+
 def test_a_design_becomes_rows(write: Write) -> None:
     tables = """
 [design]
@@ -176,8 +206,8 @@ horizon.dayz = 1
         ),
         (
             "",
-            "[axes.a.x]\n[design]\npoints=2\nranges.k = { low = 1, high = 2 }",
-            "axes and design: write one of them",
+            "[axes.a.x]\nk = 3\n[design]\npoints=2\nranges.k = { low = 1, high = 2 }",
+            "design.ranges.k: is changed by axes.a too; a key belongs to one of them",
         ),
         ("", "[design]\npoints=2\nranges.k = { low = 3, high = 2 }", "must be below high = 2"),
         ("", "[design]\npoints=2\nranges.k = { low = 0, high = 2, log = true }", "must be > 0"),

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from sim.studies.sensitivity import bins, first_order_share, regression
+from sim.studies.sensitivity import bins, blocked_share, first_order_share, regression
 from sim.studies.sequential import Target, doubt, first_look, looks, spent_level, stop, unseen_share
 from sim.studies.statistics import (
     bootstrap_interval,
@@ -272,6 +272,28 @@ def test_intervals_of_shares_cover_them() -> None:
         assert all(s.interval.contains(s.value) for s in found)
     exact = first_order_share(np.repeat([1.0, 2.0], 4), np.repeat([0, 1], 4))
     assert (exact.value, exact.interval.low) == (1.0, 1.0)
+
+
+def test_shares_of_levels_under_the_same_luck() -> None:
+    """A small effect beside great luck is told, an idle one is not, and luck has its share."""
+    random = np.random.default_rng(13)
+    covered, idle, single = [], [], []
+    for _ in range(300):
+        luck = random.normal(0.0, 100.0, 16)
+        table = luck + np.array([[-1.0], [0.0], [1.0]]) + random.normal(0.0, 1.0, (3, 16))
+        total = float(((table - table.mean()) ** 2).sum())
+        share = blocked_share(table, total)
+        covered.append(share.interval.contains(16 * 2.0 / total))
+        assert share.interval.contains(share.value)
+        idle.append(blocked_share(luck + random.normal(0.0, 1.0, (3, 16)), total).told)
+        alone = first_order_share(table.ravel(), np.repeat([0, 1, 2], 16))
+        single.append(alone.told)
+        assert blocked_share(table.T, total).value > 0.98
+    assert 0.92 <= np.mean(covered) <= 0.99
+    assert np.mean(idle) <= 0.05
+    assert np.mean(single) == 0.0  # which is why levels are paired
+    exact = blocked_share(np.array([[1.0, 5.0], [2.0, 6.0]]), 17.0)
+    assert (exact.value, exact.interval.low) == (1 / 17, 1 / 17)
 
 
 def test_bins_are_of_equal_count() -> None:
