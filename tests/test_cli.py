@@ -107,13 +107,15 @@ def test_check_and_list() -> None:
         assert runner.invoke(app, ["list", what]).exit_code == 0
     wrong = runner.invoke(app, ["list", "asic"])
     assert wrong.exit_code == 2
-    assert "allowed: policies, asics" in wrong.stderr
+    assert "did you mean 'asics'? allowed: asics, climates" in wrong.stderr
 
 
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["run", "nowhere"], "no such folder"),
+        (["run", "nowhere"], "no such folder; allowed: cango-2026"),
+        (["check", "tinny"], "did you mean 'tiny'?"),
+        (["sweep", "policies-tyni"], "did you mean 'policies-tiny'?"),
         (["run", TINY, "--set", "horizon.days"], "write KEY=VALUE"),
         (["run", TINY, "--set", "horizon.dayz=3"], "horizon.dayz"),
         (["run", TINY, "--days", "0.01"], "whole number of recording intervals"),

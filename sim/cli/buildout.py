@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from sim.cli.app import app, examples
-from sim.cli.inputs import AllowCode, AllowPath, Force, Json, experiment_file, told
+from sim.cli.inputs import AllowCode, AllowPath, Force, Json, experiment_file, no_experiment, told
 from sim.cli.studies import Workers, _cores
 from sim.cli.words import (
     WRONG_INPUT,
@@ -39,7 +39,7 @@ def buildout(
     """How many containers at which sites under a budget: a plan, judged on held-out seeds."""
     file = experiment_file(experiment)
     if file is None:
-        fail(WRONG_INPUT, f"{experiment}: not a build-out file (.toml) nor one of experiments/")
+        fail(WRONG_INPUT, no_experiment(experiment))
     began = time.perf_counter()
     with told():
         from sim.report.buildout import draw_buildout

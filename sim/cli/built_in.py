@@ -7,9 +7,10 @@ from typing import Annotated, Any, Final
 import typer
 
 from sim.cli.app import app, examples
-from sim.cli.inputs import CONFIGS, Json
+from sim.cli.inputs import Json
 from sim.cli.words import WRONG_INPUT, fail, say_json, say_table
 from sim.scenario.problems import suggest
+from sim.scenario.shipped import CONFIGS, scenarios
 
 KINDS: Final = (
     "policies", "asics", "gpus", "models", "scenarios", "climates", "profiles", "kpis", "layouts",
@@ -99,13 +100,10 @@ def _built_in(what: str) -> list[dict[str, Any]]:
         return _kpis()
     if what == "layouts":
         return _layouts()
-    files = sorted(CONFIGS.glob("*/scenario.toml"))
+    texts = {name: (CONFIGS / name / "scenario.toml").read_text("utf-8") for name in scenarios()}
     return [
-        {
-            "scenario": f.parent.name,
-            "description": tomllib.loads(f.read_text("utf-8")).get("description", ""),
-        }
-        for f in files
+        {"scenario": name, "description": tomllib.loads(text).get("description", "")}
+        for name, text in texts.items()
     ]
 
 

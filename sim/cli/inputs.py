@@ -9,10 +9,8 @@ from typing import Annotated, Any, Final
 import typer
 
 from sim.cli.words import FAILED, WRONG_INPUT, fail, say_warnings
-
-ROOT: Final = Path(__file__).parents[2]
-CONFIGS: Final = ROOT / "configs"
-EXPERIMENTS: Final = ROOT / "experiments"
+from sim.scenario.problems import suggest
+from sim.scenario.shipped import EXPERIMENTS, experiments
 
 ScenarioArgument = Annotated[str, typer.Argument(help="A scenario folder, or one of configs/.")]
 Sets = Annotated[
@@ -68,6 +66,11 @@ def experiment_file(name: str) -> Path | None:
     return shipped if shipped.is_file() and not path.exists() else None
 
 
+def no_experiment(name: str) -> str:
+    """What may stand in place of an experiment that is not there."""
+    return f"{name}: no such experiment; {suggest(name, experiments())}, or a file (.toml)"
+
+
 def load_scenario(
     scenario: str, sets: list[str] | None, days: float | None, allow_path: bool = False
 ) -> Any:
@@ -77,9 +80,6 @@ def load_scenario(
     """
     from sim.scenario import load
 
-    path = Path(scenario)
-    if not path.exists() and (CONFIGS / scenario).is_dir():
-        path = CONFIGS / scenario
     overrides: dict[str, Any] = {}
     for text in sets or []:
         key, equals, value = text.partition("=")
@@ -88,7 +88,7 @@ def load_scenario(
         overrides[key] = value_of(value)
     if days is not None:
         overrides["horizon.days"] = days
-    loaded = load(path, overrides, allow_path=allow_path)
+    loaded = load(scenario, overrides, allow_path=allow_path)
     say_warnings(loaded.warnings)
     return loaded
 

@@ -18,6 +18,7 @@ from sim.cli.inputs import (
     Sets,
     experiment_file,
     load_scenario,
+    no_experiment,
     share_of,
     told,
 )
@@ -64,7 +65,7 @@ def sweep(
     """All cells of an experiment, on local processes or on a running Dask cluster."""
     file = experiment_file(experiment)
     if file is None:
-        fail(WRONG_INPUT, f"{experiment}: not an experiment file (.toml) nor one of experiments/")
+        fail(WRONG_INPUT, no_experiment(experiment))
     began = time.perf_counter()
     with told():
         from sim.report.sweep import draw_sweep

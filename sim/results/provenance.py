@@ -20,7 +20,7 @@ from types import CodeType
 from typing import Any, Final
 
 ROOT: Final = Path(__file__).parents[1]
-SHOWING: Final = ("cli", "report")  # rooms that show results and change none
+ASIDE: Final = ("cli", "report", "shipped")  # what shows results; scenarios, which have digests
 LIBRARIES: Final = (
     "hashwatt", "numpy", "numba", "llvmlite", "scipy", "highspy", "simpy", "networkx", "pyarrow",
     "pydantic",
@@ -44,7 +44,7 @@ def sim_sha256() -> str:
     """Digest of all sources and catalogues of `sim` but those that only show results."""
     files = (f for pattern in ("*.py", "*.csv") for f in ROOT.rglob(pattern))
     named = {f.relative_to(ROOT).as_posix(): f for f in files}
-    return _digest((n, f) for n, f in named.items() if n.split("/")[0] not in SHOWING)
+    return _digest((n, f) for n, f in named.items() if n.split("/")[0] not in ASIDE)
 
 
 def provenance(policy: type | None = None) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from sim.scenario.rows import MovedGroup
 from sim.scenario.scenario import Scenario, ScenarioFile
 from sim.scenario.series import Series, SeriesError, read_series
 from sim.scenario.sheets import MORE, SHEETS, Sheets, override_cell, placed, read_sheets
+from sim.scenario.shipped import not_found, scenario_folder
 from sim.scenario.toml import TomlError, read_toml
 from sim.scenario.warnings import warnings_of
 from sim.serving.traces import Trace, TraceError, read_trace
@@ -64,7 +65,7 @@ def load(
     *,
     allow_path: bool = False,
 ) -> Scenario:
-    """Load a scenario folder.
+    """Load a scenario by its folder, or by its name if it comes with hashwatt (`"tiny"`).
 
     `overrides` change single values: `{"horizon.days": 7, "sites.alpha.power_limit_mw": 20}`; a
     key that begins with the name of a sheet addresses a row by the site's name (`*`: every row).
@@ -74,7 +75,7 @@ def load(
         ScenarioError: with every problem found, each with file, key or row, value, and what is
             allowed.
     """
-    folder = Path(path)
+    folder = scenario_folder(path)
     if folder.name == TOML:
         folder = folder.parent
     problems: list[Problem] = []
@@ -185,7 +186,7 @@ def _read(
     empty = _Sources({}, {sheet: [] for sheet in SHEETS}, [])
     file = folder / TOML
     if not file.is_file():
-        what = "no such folder" if not folder.is_dir() else f"no {TOML} in this folder"
+        what = not_found(folder) if not folder.is_dir() else f"no {TOML} in this folder"
         problems.append(Problem(str(folder), "", "", what))
         return empty
     if not anywhere and (refusal := reaches_out(TOML, file, [folder])):
@@ -202,12 +203,13 @@ def _read(
     base = tables.get("base")
     below = empty
     if isinstance(base, str):
-        refusal = "" if anywhere else base_reaches_out(base, folder / base, folder)
+        origin = scenario_folder(base, folder)
+        refusal = "" if anywhere else base_reaches_out(base, origin, folder)
         if refusal:
             problems.append(Problem(TOML, "base", shown(base), refusal))
             return empty
-        below = _read(folder / base, problems, (*seen, folder.resolve()), anywhere)
-        _rebase(below.tables, folder / base, folder)
+        below = _read(origin, problems, (*seen, folder.resolve()), anywhere)
+        _rebase(below.tables, origin, folder)
     merged = _merged(below.tables, tables)
     named = {os.path.realpath(folder / file) for file in _files_named(merged)}
     own = read_sheets(folder, named, anywhere, problems, below.warnings)
@@ -247,7 +249,11 @@ def _files_named(tables: dict[str, Any]) -> Iterator[str]:
 def _rebase(tables: dict[str, Any], origin: Path, folder: Path) -> None:
     """Let the base's own files be found from the folder that builds on it."""
     for spec, key in _namers(tables):
-        spec[key] = os.path.relpath(origin / spec[key], folder)
+        file = origin / spec[key]
+        try:
+            spec[key] = os.path.relpath(file, folder)
+        except ValueError:  # on another drive of Windows, from which no relative path leads
+            spec[key] = str(file.absolute())
 
 
 def _merged(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:

@@ -11,11 +11,12 @@ from collections.abc import Iterable
 from pathlib import Path, PureWindowsPath
 from typing import Final
 
+from sim.scenario.shipped import CONFIGS
+
 MOST_BYTES: Final = 120  # of a name: what is added to it must fit into the 255 of a file name
 RESERVED: Final = frozenset(
     ("CON", "PRN", "AUX", "NUL", *(f"{port}{n}" for port in ("COM", "LPT") for n in range(10)))
 )  # names of devices on Windows, whatever follows them after a dot
-SHIPPED: Final = Path(__file__).parents[2] / "configs"
 ALLOW: Final = "say --allow-path (in Python: allow_path=True) if it may"
 
 
@@ -46,5 +47,5 @@ def reaches_out(name: str, file: Path, roots: Iterable[Path]) -> str:
 def base_reaches_out(name: str, base: Path, folder: Path) -> str:
     """Why a base may not be read; "" if it lies near `folder`, or is shipped."""
     near = [f for f in folder.resolve().parents[:2] if f != Path(f.anchor)]
-    found = reaches_out(name, base, (folder, *near, SHIPPED))
+    found = reaches_out(name, base, (folder, *near, CONFIGS))
     return found.replace("the scenario's folder and the data folder", "the folders around this one")

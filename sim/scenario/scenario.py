@@ -45,7 +45,9 @@ class ScenarioFile(Table):
 
     name: str = quantity("", "", "name; default: that of the folder")
     description: str = quantity("", "", "what the scenario is about")
-    base: str | None = quantity(None, "", "folder of a scenario that this one changes")
+    base: str | None = quantity(
+        None, "", "folder or shipped name of a scenario that this one changes"
+    )
     data_dir: str | None = quantity(
         None, "", "folder of recorded data; default: the environment variable HASHWATT_DATA"
     )

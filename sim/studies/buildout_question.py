@@ -15,12 +15,12 @@ from sim.scenario.problems import (
     from_validation,
     instant,
     shown,
-    suggest,
     unknown,
 )
 from sim.scenario.quantity import REQUIRED, Instant, Table, quantity
+from sim.scenario.shipped import not_found, scenario_folder
 from sim.scenario.toml import TomlError, read_toml
-from sim.studies.experiment import BUILDOUT_KEYS, SHIPPED, Changes, PolicyChoice
+from sim.studies.experiment import BUILDOUT_KEYS, Changes, PolicyChoice
 from sim.studies.plan import chosen
 
 MOST_CONTAINERS: Final = 10_000
@@ -178,14 +178,9 @@ def read_buildout(
     except ValidationError as error:
         problems = from_validation(error, file.name, BuildoutQuestion)
         raise ScenarioError(str(path), problems) from None
-    folder = file.parent / question.scenario
+    folder = scenario_folder(question.scenario, file.parent)
     if not folder.exists():
-        folder = SHIPPED / question.scenario
-    if not folder.exists():
-        names = [f.parent.name for f in SHIPPED.glob("*/scenario.toml")]
-        what = (
-            f"no such folder beside this file or in configs/; {suggest(question.scenario, names)}"
-        )
+        what = not_found(question.scenario, "beside this file")
         problem = Problem(file.name, "scenario", shown(question.scenario), what)
         raise ScenarioError(str(path), [problem])
     scenario = load(folder, question.changes, allow_path=allow_path)

@@ -10,9 +10,9 @@ from pydantic import AfterValidator, BeforeValidator, ValidationError, model_val
 from sim.policy import PolicyError, policy_spec
 from sim.scenario.problems import Problem, ScenarioError, from_validation, shown, suggest
 from sim.scenario.quantity import REQUIRED, Table, quantity
+from sim.scenario.shipped import not_found, scenario_folder
 from sim.scenario.toml import TomlError, read_toml
 
-SHIPPED: Final = Path(__file__).parents[2] / "configs"
 MOST_LEVELS: Final = 10_000  # points of a factorial; more is a mistake
 MOST_SEEDS: Final = 100_000
 BUILDOUT_KEYS: Final = frozenset({"container", "budget_usd"})  # no experiment has them
@@ -189,14 +189,9 @@ def read_experiment(path: str | Path) -> tuple[Experiment, Path]:
         problems = from_validation(error, file.name, Experiment)
         raise ScenarioError(str(path), problems) from None
     problems = [*_problems(experiment, file.name)]
-    folder = file.parent / experiment.scenario
+    folder = scenario_folder(experiment.scenario, file.parent)
     if not folder.exists():
-        folder = SHIPPED / experiment.scenario
-    if not folder.exists():
-        names = [f.parent.name for f in SHIPPED.glob("*/scenario.toml")]
-        what = (
-            f"no such folder beside this file or in configs/; {suggest(experiment.scenario, names)}"
-        )
+        what = not_found(experiment.scenario, "beside this file")
         problems.append(Problem(file.name, "scenario", shown(experiment.scenario), what))
     if problems:
         raise ScenarioError(str(path), problems)

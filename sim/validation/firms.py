@@ -11,7 +11,6 @@ from sim.runner import run
 from sim.scenario import Scenario, load
 from sim.validation.check import Check
 
-CONFIGS: Final = Path(__file__).parents[2] / "configs"
 NEEDS_DATA: Final = [
     "Cango's production and holdings of 2026 (configs/cango-pivot)",
     "the order of events at NFN8 (configs/nfn8-stress)",
@@ -49,12 +48,12 @@ def checks(data: Path | None) -> Iterator[Check]:
 
 def cango(data: Path, days: float = PATH_DAYS) -> Scenario:
     """The first days of Cango's year."""
-    return load(CONFIGS / "cango-pivot", {"data_dir": str(data), "horizon.days": days})
+    return load("cango-pivot", {"data_dir": str(data), "horizon.days": days})
 
 
 def nfn8(data: Path, changes: dict[str, Any] | None = None) -> Scenario:
     """NFN8's three years in steps of a day, with changes."""
-    return load(CONFIGS / "nfn8-stress", {"data_dir": str(data), **COARSE, **(changes or {})})
+    return load("nfn8-stress", {"data_dir": str(data), **COARSE, **(changes or {})})
 
 
 def months(result: RunResult) -> dict[str, Month]:

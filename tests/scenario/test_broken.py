@@ -372,6 +372,14 @@ def test_a_scenario_says_only_what_differs_from_its_base(tmp_path: Path) -> None
     assert child.sha256() != parent.sha256()
 
 
+def test_a_base_may_be_a_shipped_scenario_by_name(tmp_path: Path) -> None:
+    (tmp_path / "scenario.toml").write_text('base = "tiny"\n', "utf-8")
+    assert load(tmp_path).sites == load("tiny").sites
+    (tmp_path / "scenario.toml").write_text('base = "tinny"\n', "utf-8")
+    with pytest.raises(ScenarioError, match="did you mean 'tiny'"):
+        load(tmp_path)
+
+
 def test_files_beside_the_base_are_found_from_what_builds_on_it(tmp_path: Path) -> None:
     base, child = tmp_path / "base", tmp_path / "children/first"
     shutil.copytree(ROOT / "configs/tiny", base)

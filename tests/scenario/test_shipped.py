@@ -10,6 +10,7 @@ import pytest
 import sim
 from sim.scenario import Scenario, ScenarioError, catalogue
 from sim.scenario.rows import MovedGroup
+from sim.scenario.shipped import experiments, scenarios
 from tests.conftest import ROOT
 
 CONFIGS = ROOT / "configs"
@@ -43,6 +44,18 @@ def demand_mw(scenario: Scenario) -> dict[str, float]:
     for n in scenario.gpus:
         machines_w[n.site] += round(n.nodes * n.gpus_per_node * gpus[n.gpu].max_w_per_gpu)
     return {s.name: machines_w[s.name] / 1e6 * s.pue_base + s.overhead_mw for s in scenario.sites}
+
+
+def test_what_is_shipped_is_found_by_its_name_from_anywhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert sim.load("tiny") == sim.load(CONFIGS / "tiny")
+    assert scenarios() == sorted(f.parent.name for f in CONFIGS.glob("*/scenario.toml"))
+    assert experiments() == sorted(f.stem for f in (ROOT / "experiments").glob("*.toml"))
+    (tmp_path / "tiny").mkdir()
+    with pytest.raises(ScenarioError, match=r"no scenario\.toml in this folder"):
+        sim.load("tiny")  # the folder one stands in comes first
 
 
 def test_tiny_shows_every_kind_of_conflict() -> None:

@@ -253,7 +253,10 @@ def test_the_command_writes_what_it_says(tmp_path: Path) -> None:
         ({"container": 'state = "serving"'}, "container.state = 'serving': allowed: "),
         ({"container": 'finance = "uncle"'}, "container.finance = 'uncle': allowed: btc, cash"),
         ({"search": "bound_seeds = 3"}, "bound_seeds = 3: must be <= seeds = 2"),
-        ({"scenario": "no-such"}, "scenario = 'no-such': no such folder"),
+        (
+            {"scenario": "no-such"},
+            "scenario = 'no-such': no such folder beside this file; allowed: cango-2026",
+        ),
         ({"head": "x"}, "is not TOML"),
     ],
 )

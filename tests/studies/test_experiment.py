@@ -194,7 +194,7 @@ horizon.dayz = 1
         ("seeds = [1, 1]", "", "a seed stands there more than once"),
         ("seeds = [-1]", "", "must be >= 0"),
         ('seeds = "many"', "", "seeds"),
-        ('scenario = "nowhere"', "", "no such folder beside this file or in configs/"),
+        ('scenario = "nowhere"', "", "no such folder beside this file; allowed: cango-2026"),
         ('pareto = { pue = "min" }', "", "two or three are allowed"),
         ('policies = ["static", "static"]', "", "more than once; give a label"),
         ("", "[axes.a]", "axes.a: has no level"),
