@@ -68,7 +68,6 @@ def sweep(
         fail(WRONG_INPUT, no_experiment(experiment))
     began = time.perf_counter()
     with told():
-        from sim.report.sweep import draw_sweep
         from sim.studies.plan import plan
         from sim.studies.summary import document, lines, summarise
         from sim.studies.sweep import sweep as run_sweep
@@ -80,6 +79,8 @@ def sweep(
             return summarise(cells, asked.factors, asked.kpis, asked.pareto)
 
         def draw(cells: Any, folder: Path) -> None:
+            from sim.report.sweep import draw_sweep
+
             draw_sweep(summary_of(cells), cells, planned.name, folder)
 
         with cell_progress(planned.name) as tick:

@@ -67,11 +67,9 @@ def _harmless(text: str) -> str:
 
 
 def _write_workbook(table: pa.Table, file: Path) -> None:
-    try:
-        from openpyxl import Workbook
-        from openpyxl.cell import WriteOnlyCell
-    except ImportError:
-        raise ExportError("a workbook needs openpyxl: pip install openpyxl") from None
+    from openpyxl import Workbook
+    from openpyxl.cell import WriteOnlyCell
+
     from sim.text import visible
 
     if table.num_rows >= MOST_ROWS:

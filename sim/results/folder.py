@@ -146,7 +146,7 @@ def read_object(file: Path) -> dict[str, Any]:
     """A JSON object. Raises DamagedError if the file holds anything else, and OSError."""
     try:
         content = json.loads(file.read_bytes())
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise DamagedError(f"{file} is damaged: not JSON ({type(error).__name__})") from None
     if not isinstance(content, dict):
         raise DamagedError(f"{file} is damaged: not a JSON object")

@@ -116,9 +116,15 @@ def test_the_command_refuses_to_begin_where_something_lies(write: Write, tmp_pat
     again = runner.invoke(app, first)
     assert again.exit_code == 2
     assert "has 2 cells already: say --resume, or another --out" in again.stderr
+    before = {f: f.stat().st_mtime_ns for f in out.rglob("*") if f.is_file()}
     resumed = runner.invoke(app, [*first, "--resume"])
     assert resumed.exit_code == 0
     assert "0 cells run, 2 there already" in resumed.stderr
+    untouched = {f: t for f, t in before.items() if ".hashwatt" not in f.parts}
+    assert {f: f.stat().st_mtime_ns for f in untouched} == untouched  # nothing is left to do
+    (out / "study.png").unlink()
+    assert runner.invoke(app, [*first, "--resume"]).exit_code == 0
+    assert (out / "study.png").is_file()
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine/thesis.txt").write_text("years of work")
     other = runner.invoke(app, ["sweep", str(file), "--out", str(tmp_path / "mine")])
