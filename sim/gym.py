@@ -15,9 +15,11 @@ import gymnasium
 import numpy as np
 from gymnasium import spaces
 
+from sim.arithmetic import strict
 from sim.engine import Engine
 from sim.kernels.agent import Numbers, decode_groups, decode_sites, encode
 from sim.kernels.arrays import Floats
+from sim.kernels.border import as_numbers
 from sim.kernels.jit import specialise
 from sim.plant import Plant
 from sim.policy import Decision, Market, Observation
@@ -99,7 +101,7 @@ class Codec:
         self.size = ends[-1]
         scale = np.array([*FLEET.values(), *AT_SITE.values()])
         self._scale = scale if normalised else np.ones_like(scale)
-        self._encode: Callable[..., None] = encode
+        self.fit(example)
         self._shapes = asic.mode_w.shape, gpu.site.shape, energy.battery_site.shape
         battery = np.array(energy.battery)
         if control == "site":
@@ -120,12 +122,14 @@ class Codec:
         self.low = np.concatenate([np.zeros(machines), np.full(len(battery), -1.0)])
         self.high = np.ones(machines + len(battery))
         empty = tuple(np.empty(shape) for shape in self._shapes)
-        self._decode = specialise(decode, self.low, *fixed, *empty)
+        self._decode = specialise(decode, self.low, *fixed, *empty, out=3)
         self._fixed = fixed
 
     def fit(self, example: Observation) -> None:
         """Observations will have arrays like those of this one: quicker to encode."""
-        self._encode = specialise(encode, *self._seen(example), np.empty(self.size, np.float32))
+        self._encode = specialise(
+            encode, *self._seen(example), np.empty(self.size, np.float32), out=1
+        )
 
     def observe(self, observation: Observation) -> Numbers:
         """The vector (size,) of an observation."""
@@ -140,6 +144,7 @@ class Codec:
 
     def fill(self, decision: Decision, action: Floats) -> None:
         """Put an action into a decision; ValueError where it has another shape."""
+        action = as_numbers("action", action)
         if action.shape != self.low.shape:
             raise ValueError(f"action has shape {action.shape}; allowed: {self.low.shape}")
         battery_w = NOTHING if decision.battery_w is None else decision.battery_w
@@ -240,9 +245,10 @@ class FleetEnv(gymnasium.Env[Numbers, Floats]):
             seed, self._first_seed = self._first_seed, None
         super().reset(seed=seed)
         self._seed = int(self.np_random.integers(2**31)) if seed is None else seed
-        engine = self._engine = Engine(self.scenario, self._told, self._seed, live=True)
-        engine.start()
-        self._over = not engine.until_decision()
+        with strict(lambda: 0):
+            engine = self._engine = Engine(self.scenario, self._told, self._seed, live=True)
+            engine.start()
+            self._over = not engine.until_decision()
         self.codec.fit(engine.observation)
         self._margin_usd = engine.gross_margin_usd
         return self.codec.observe(engine.observation), self._info(engine)
@@ -257,9 +263,10 @@ class FleetEnv(gymnasium.Env[Numbers, Floats]):
         engine = self._engine
         if engine is None or self._over:
             raise gymnasium.error.ResetNeeded("the episode is over or has not begun: call reset")
-        self.codec.fill(self._told.decision, np.asarray(action, dtype=np.float64))
-        engine.proceed()
-        truncated = not engine.until_decision()
+        self.codec.fill(self._told.decision, action)
+        with strict(lambda: engine.now_s):
+            engine.proceed()
+            truncated = not engine.until_decision()
         if truncated:  # nobody decides at the horizon, so nobody has looked there
             engine.observation = engine.observation._replace(t_s=engine.now_s)
         terminated = engine.firm.insolvent_s is not None
@@ -319,7 +326,7 @@ class AgentPolicy:
         if observation.step_s == self._step_s:
             answer = self._predict(self._codec.observe(observation))
             action = answer[0] if isinstance(answer, tuple) else answer
-            self._action = np.asarray(action, dtype=np.float64)
+            self._action = np.array(as_numbers("action", action), dtype=np.float64)
         decision = self._codec.decision()
         self._codec.fill(decision, self._action)
         return decision

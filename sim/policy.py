@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sim.kernels.arrays import Limits
+from sim.kernels.border import LayoutError, as_numbers
 from sim.units import HASHES_PER_TH
 
 Floats = npt.NDArray[np.float64]
@@ -289,7 +290,11 @@ def option_problems(decision: Decision, observation: Observation) -> list[str]:
         given = getattr(decision, name)
         if given is None:
             continue
-        values = np.asarray(given, dtype=np.float64)
+        try:
+            values = as_numbers(name, given)
+        except LayoutError as error:
+            problems.append(str(error))
+            continue
         if values.shape != shape:
             problems.append(f"{name} has shape {values.shape}; it must be {shape}")
             continue

@@ -7,6 +7,7 @@ from typing import Any
 import sim.results.kpis_energy
 import sim.results.kpis_money
 import sim.results.kpis_serving  # noqa: F401
+from sim.arithmetic import strict
 from sim.engine import Engine
 from sim.kernels.arrays import ENERGY_USD
 from sim.policies import BUILTIN
@@ -38,6 +39,7 @@ def run(
 
     Raises:
         PolicyError: if the policy cannot be loaded, or a decision makes no sense.
+        RunError: if numbers overflow, in the run or in its policy, or the ledger refuses one.
     """
     name, parameters = policy_of(scenario, policy)
     if policy is None:
@@ -48,12 +50,15 @@ def run(
         else policy
     )
     began = time.perf_counter()
-    engine = Engine(scenario, decider, seed, keep_requests)
-    built = time.perf_counter()
-    engine.run(progress)
-    ended = time.perf_counter()
-    timing = {"build_s": built - began, "simulate_s": ended - built}
-    return result_of(engine, name, parameters, seed, timing, keep_requests, type(decider))
+    now: list[Engine] = []
+    with strict(lambda: now[0].now_s if now else 0):
+        engine = Engine(scenario, decider, seed, keep_requests)
+        now.append(engine)
+        built = time.perf_counter()
+        engine.run(progress)
+        ended = time.perf_counter()
+        timing = {"build_s": built - began, "simulate_s": ended - built}
+        return result_of(engine, name, parameters, seed, timing, keep_requests, type(decider))
 
 
 def policy_of(scenario: Scenario, policy: str | Policy | None) -> tuple[str, dict[str, Any]]:

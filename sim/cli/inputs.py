@@ -122,6 +122,7 @@ def share_of(text: str, option: str) -> float:
 @contextmanager
 def told() -> Iterator[None]:
     """Wrong input and failures of a run become one message and an exit code."""
+    from sim.arithmetic import RunError
     from sim.policy import PolicyError
     from sim.results.folder import DamagedError
     from sim.scenario import ScenarioError
@@ -133,7 +134,7 @@ def told() -> Iterator[None]:
         fail(WRONG_INPUT, str(error))
     except ExecutorError as error:
         fail(WRONG_INPUT, str(error))
-    except StudyError as error:
+    except (StudyError, RunError) as error:
         fail(FAILED, str(error))
     except (FileExistsError, DamagedError) as error:
         fail(WRONG_INPUT, str(error))

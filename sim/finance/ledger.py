@@ -30,6 +30,12 @@ FLEET: Final = ""  # the site of a transaction that belongs to no site
 DECIMAL: Final = pa.decimal128(28, 8)
 UNITS: Final = {"USD": CENTS_PER_USD, "BTC": SATOSHI_PER_BTC}
 PLACES: Final = {"USD": 10**6, "BTC": 1}  # from smallest unit to the 8 decimals of DECIMAL
+HALF: Final = 0xFFFF_FFFF  # the lower 32 bits
+MOST: Final = 2**53  # units of a posting or a balance: above it floats no longer tell units apart
+
+
+class LedgerError(ArithmeticError):
+    """An amount that cannot be posted: not a number, or more than is exact to the unit."""
 
 
 class Entry(NamedTuple):
@@ -81,7 +87,8 @@ class Ledger:
     ) -> None:
         """One transaction for each site (site,): debit one account, credit another.
 
-        Raises ValueError for a commodity that the ledger does not know.
+        Raises ValueError for a commodity that the ledger does not know, LedgerError for an amount
+        or a balance of more than MOST units, or that is not a number.
         """
         if commodity not in UNITS:
             raise ValueError(f"commodity {commodity!r}; allowed: {', '.join(UNITS)}")
@@ -92,6 +99,11 @@ class Ledger:
             names = self.sites
         else:
             names = [FLEET]
+        if not (np.abs(exact) <= MOST).all():
+            wrong = int(np.argmin(np.abs(exact) <= MOST))
+            size = float(exact.flat[wrong]) / UNITS[commodity]
+            where = f" at {names[wrong]}" if names[wrong] else ""
+            raise LedgerError(_too_much(t_s, debit, credit, f"{size:.6g} {commodity}{where}", memo))
         rounded = np.rint(exact)
         if names is self.sites:
             self._carry[key] = exact - rounded
@@ -105,13 +117,13 @@ class Ledger:
         for account, sign in ((debit, 1), (credit, -1)):
             part = units[used] * sign
             self._batches.append(_Batch(t_s, numbers, account, commodity, part, places, memo))
-            balance = self._balances.get((account, commodity), 0)
-            self._balances[account, commodity] = balance + int(part.sum())
+            self._add(t_s, account, commodity, sum(part.tolist()), memo)
 
     def record(self, t_s: int, entries: Iterable[Entry], memo: str) -> None:
         """One transaction of the fleet with any number of sides, in whole cents and satoshi.
 
-        Sides of zero are left out. Raises ValueError when a commodity does not sum to zero.
+        Sides of zero are left out. Raises ValueError when a commodity does not sum to zero,
+        LedgerError for an amount or a balance of more than MOST units.
         """
         sides = [e for e in entries if e.units]
         for commodity in UNITS:
@@ -120,12 +132,23 @@ class Ledger:
                 raise ValueError(f"{memo}: {commodity} of the transaction sum to {rest}, not to 0")
         if not sides:
             return
+        for account, commodity, units in sides:
+            if abs(units) > MOST:
+                size = f"{units / UNITS[commodity]:.6g} {commodity}"
+                raise LedgerError(_too_much(t_s, account, "others", size, memo))
         number = np.array([self._transactions], dtype=np.int64)
         self._transactions += 1
         for account, commodity, units in sides:
             amount = np.array([units], dtype=np.int64)
             self._batches.append(_Batch(t_s, number, account, commodity, amount, [FLEET], memo))
-            self._balances[account, commodity] = self.units(account, commodity) + units
+            self._add(t_s, account, commodity, units, memo)
+
+    def _add(self, t_s: int, account: str, commodity: str, units: int, memo: str) -> None:
+        balance = self.units(account, commodity) + units
+        if abs(balance) > MOST:
+            size = f"a balance of {balance / UNITS[commodity]:.6g} {commodity}"
+            raise LedgerError(_too_much(t_s, account, "others", size, memo))
+        self._balances[account, commodity] = balance
 
     @property
     def transactions(self) -> int:
@@ -148,9 +171,9 @@ class Ledger:
         """All postings, in order: the columns of `ledger.parquet`."""
         batches = self._batches
         count = [len(b.amount) for b in batches]
-        smallest = np.concatenate(
-            [b.amount * PLACES[b.commodity] for b in batches] or [np.empty(0, dtype=np.int64)]
-        )
+        none = np.empty(0, dtype=np.int64)
+        units = np.concatenate([b.amount for b in batches] or [none])
+        places = np.array([PLACES[b.commodity] for b in batches], dtype=np.int64)
         return pa.table(
             {
                 "t_s": np.repeat(np.array([b.t_s for b in batches], dtype=np.int64), count),
@@ -159,7 +182,7 @@ class Ledger:
                 ),
                 "account": _repeated([b.account for b in batches], count),
                 "commodity": _repeated([b.commodity for b in batches], count),
-                "amount": _decimals(smallest),
+                "amount": _decimals(units, np.repeat(places, count)),
                 "site": pa.array([s for b in batches for s in b.site]).dictionary_encode()
                 if batches
                 else pa.array([], pa.dictionary(pa.int32(), pa.string())),
@@ -194,9 +217,22 @@ def _repeated(names: list[str], count: list[int]) -> pa.DictionaryArray:
     return pa.DictionaryArray.from_arrays(np.repeat(index, count), pa.array(values, pa.string()))
 
 
-def _decimals(smallest: Ints) -> pa.Array:
-    """Exact decimals with 8 places out of integers: 128-bit words, low half and sign."""
-    words = np.empty((len(smallest), 2), dtype=np.int64)
-    words[:, 0] = smallest
-    words[:, 1] = smallest >> 63
-    return pa.Array.from_buffers(DECIMAL, len(smallest), [None, pa.py_buffer(words.tobytes())])
+def _decimals(units: Ints, places: Ints) -> pa.Array:
+    """Exact decimals with 8 places: `units` times `places` (up to 2^20) in 128-bit words.
+
+    Halves of 32 bits, so that no product leaves 64 bits: a billion dollars would.
+    """
+    low = (units & HALF) * places
+    high = (units >> 32) * places + (low >> 32)
+    words = np.empty((len(units), 2), dtype=np.int64)
+    words[:, 0] = (high << 32) | (low & HALF)
+    words[:, 1] = high >> 32
+    return pa.Array.from_buffers(DECIMAL, len(units), [None, pa.py_buffer(words.tobytes())])
+
+
+def _too_much(t_s: int, debit: str, credit: str, what: str, memo: str) -> str:
+    return (
+        f"ledger at t = {t_s} s: {what} from {credit} to {debit} ({memo}) cannot be posted; "
+        f"allowed: numbers up to {MOST / CENTS_PER_USD:.3g} USD "
+        f"and {MOST / SATOSHI_PER_BTC:.3g} BTC"
+    )

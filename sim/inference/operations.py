@@ -371,7 +371,7 @@ class Inference:
     def weigh(self, weight: Floats) -> None:
         """Weights (tenant, site) of an open engine, as the policy wants them."""
         sites = np.array([site for site, _ in self.pools], dtype=np.int64)
-        self.traffic.weight[:] = weight[:, sites]
+        self.traffic.weight[:] = np.asarray(weight)[:, sites]
         sum_weights(self.router, self.traffic)
 
     def _grow(self, code: int) -> None:

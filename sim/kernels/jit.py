@@ -17,6 +17,8 @@ from typing import Any, Final, ParamSpec, TypeVar, cast
 import numba
 from numba.core import config
 
+from sim.kernels.border import Border
+
 P = ParamSpec("P")
 R = TypeVar("R")
 CACHE: Final = "CACHE_DIR"  # the setting that NUMBA_CACHE_DIR fills; read at decoration
@@ -76,7 +78,8 @@ def bind(
     """A kernel bound to its leading arguments; `ints` and then `floats` follow at each call.
 
     Numba looks at the type of every array of every argument at every call: 0.5 µs an array, 20 µs
-    a step. The types never change, so they are looked at once.
+    a step. The types never change, so they are looked at once. The caller owns the arrays: what
+    others hand in goes through `specialise`.
     """
     if not hasattr(function, "compile"):
         return partial(function, *arrays)
@@ -85,8 +88,23 @@ def bind(
     return partial(cast("Callable[..., R]", function.compile(signature)), *arrays)
 
 
-def specialise(function: Callable[..., R], *examples: Any) -> Callable[..., R]:
-    """A kernel for arguments of the same types as the examples: those are not looked at again."""
-    if not hasattr(function, "compile"):
-        return function
-    return cast("Callable[..., R]", function.compile(tuple(numba.typeof(e) for e in examples)))
+def specialise(
+    function: Callable[..., R], *examples: Any, own: int = 0, out: int = 0
+) -> Callable[..., R]:
+    """A kernel for arguments laid out like the examples; others are converted or refused.
+
+    The first `own` arguments belong to the caller: they are bound, like those of `bind`, and not
+    looked at again. The last `out` are written to. Raises LayoutError, as the call does, for an
+    array that cannot be read as what the kernel's annotations say.
+    """
+    border = Border(function, examples[own:], own, out)
+    mine = examples[:own]
+    entry: Callable[..., R] = function
+    if hasattr(function, "compile"):
+        entry = function.compile(tuple(numba.typeof(e) for e in (*mine, *border.examples)))
+    passed = border.passed
+
+    def guarded(*arguments: Any) -> R:
+        return entry(*mine, *passed(arguments))
+
+    return guarded

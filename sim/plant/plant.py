@@ -28,6 +28,7 @@ from sim.kernels.arrays import (
     Sites,
     SiteState,
 )
+from sim.kernels.border import NUMBERS
 from sim.kernels.fleet import (
     advance,
     box,
@@ -171,7 +172,7 @@ class Plant:
                 advance=bind(advance, fleet, floats=1),
                 settle=bind(settle, fleet, floats=1),
                 gross_margin_usd=bind(gross_margin_usd, site.flow),
-                earn=partial(specialise(earn, fleet, site.hashed_th, 0.0, 0.0), fleet),
+                earn=specialise(earn, fleet, site.hashed_th, 0.0, 0.0, own=1),
                 condition=bind(condition, fleet),
                 wrong_share=bind(wrong_share, asic.shares[WISH], node.shares[WISH]),
                 grant=bind(grant_nested, fleet, floats=3),
@@ -241,6 +242,8 @@ class Plant:
             wrong = (
                 decision.asic_share.shape != wish.shape
                 or decision.gpu_share.shape != node_wish.shape
+                or decision.asic_share.dtype.kind not in NUMBERS
+                or decision.gpu_share.dtype.kind not in NUMBERS
             )
             if not wrong:
                 wish[:] = decision.asic_share

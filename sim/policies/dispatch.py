@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sim.kernels.arrays import Limits
+from sim.kernels.border import LayoutError, as_numbers
 from sim.kernels.dispatch import frontier, merit_order, offer_load
 from sim.kernels.jit import specialise
 from sim.policy import Observation
@@ -20,7 +21,8 @@ class Dispatch:
     """Greedy filling of nested limits for one step; keeps the firmware modes' hulls."""
 
     def __init__(self) -> None:
-        self._modes: Any = None  # the mode table that what follows was made for
+        self._made_for: tuple[Any, ...] = (None,) * 4  # the arrays that what follows came from
+        self._at: tuple[Any, ...] = (None,) * 3  # indices that were looked at
         self._fill: Callable[..., None] | None = None
         self.rank_mode: Ints = np.empty((0, 0), dtype=np.int64)  # (group, rank), -1 past the end
         self.rank_ths: Floats = np.empty((0, 0))  # what a mode adds to the one before [TH/s]
@@ -30,15 +32,19 @@ class Dispatch:
     def look(self, observation: Observation) -> None:
         """Find the hulls, once."""
         asic, gpu = observation.asic, observation.gpu
-        if self._modes is asic.mode_ths:
+        made_for = asic.mode_ths, asic.mode_w, gpu.usd_per_h, gpu.credit_usd_per_h
+        if all(a is b for a, b in zip(self._made_for, made_for, strict=True)):
             return
-        self._modes = asic.mode_ths
-        shape = asic.mode_ths.shape
+        ths, watts = (np.array(as_numbers("mode", m), np.float64) for m in made_for[:2])
+        if ths.ndim != 2 or watts.shape != ths.shape:
+            raise LayoutError(f"mode_ths has shape {ths.shape}, mode_w {watts.shape}")
+        shape = ths.shape
         self.rank_mode, self.rank_ths = np.empty(shape, dtype=np.int64), np.empty(shape)
         self.rank_w = np.empty(shape)
-        frontier(asic.mode_ths, asic.mode_w, self.rank_mode, self.rank_ths, self.rank_w)
-        self.node_usd_per_s = (gpu.usd_per_h + gpu.credit_usd_per_h) / SECONDS_PER_HOUR
+        frontier(ths, watts, self.rank_mode, self.rank_ths, self.rank_w)
+        self.node_usd_per_s = np.add(gpu.usd_per_h, gpu.credit_usd_per_h) / SECONDS_PER_HOUR
         self._fill = None
+        self._made_for = made_for
 
     def shares(
         self,
@@ -58,8 +64,8 @@ class Dispatch:
         self.look(observation)
         asic, gpu, energy = observation.asic, observation.gpu, observation.energy
         block_w, block_usd = block or (energy.block_w, energy.block_usd_per_mwh)
-        asic_share = np.empty(asic.mode_ths.shape)
-        gpu_share = np.empty(gpu.available.shape)
+        asic_share = np.empty(self.rank_mode.shape)
+        gpu_share = np.empty(self.node_usd_per_s.shape)
         arguments = (
             self.rank_mode,
             self.rank_ths if rank_ths is None else rank_ths,
@@ -73,18 +79,56 @@ class Dispatch:
             gpu.node_w,
             gpu.meter_factor,
             self.node_usd_per_s if node_usd_per_s is None else node_usd_per_s,
-            price_usd_per_mwh / J_PER_MWH,
+            np.divide(price_usd_per_mwh, J_PER_MWH),
             block_w,
-            block_usd / J_PER_MWH,
+            np.divide(block_usd, J_PER_MWH),
             limits,
             observation.usd_per_th,
             asic_share,
             gpu_share,
         )
         if self._fill is None:
-            self._fill = specialise(merit_order, *arguments)
+            _agree(observation, len(self.rank_mode), len(self.node_usd_per_s))
+            self._fill = specialise(merit_order, *arguments, out=2)
+        at = asic.site, gpu.site, limits.path
+        if any(a is not b for a, b in zip(self._at, at, strict=True)):
+            _in_range(observation, limits)
+            self._at = at
         self._fill(*arguments)
         return asic_share, gpu_share
+
+
+def _agree(observation: Observation, groups: int, nodes: int) -> None:
+    """Raises LayoutError for arrays of one fleet that are not of one length."""
+    asic, gpu, limits = observation.asic, observation.gpu, observation.limits
+    sites = len(limits.path)
+    for count, names, table in (
+        (groups, ("site", "available", "heat", "meter_factor"), asic),
+        (nodes, ("site", "available", "node_w", "meter_factor"), gpu),
+        (sites, ("local_w", "cap_w"), limits),
+        (sites, ("block_w", "block_usd_per_mwh"), observation.energy),
+        (sites, ("price_usd_per_mwh",), observation),
+    ):
+        for name in names:
+            shape = np.shape(getattr(table, name))
+            if shape != (count,):
+                where = f"{type(table).__name__}.{name}"
+                raise LayoutError(f"{where} has shape {shape}; it must be {(count,)}")
+
+
+def _in_range(observation: Observation, limits: Limits) -> None:
+    """Raises LayoutError for an index of a site or a limit that there is not."""
+    sites = len(limits.path)
+    for name, index, least, end in (
+        ("asic.site", observation.asic.site, 0, sites),
+        ("gpu.site", observation.gpu.site, 0, sites),
+        ("limits.path", limits.path, -1, len(limits.room_w)),
+    ):
+        values = as_numbers(name, index, np.int64)
+        if values.size and not least <= values.min() <= values.max() < end:
+            raise LayoutError(
+                f"{name} goes from {values.min()} to {values.max()}; allowed: {least} to {end - 1}"
+            )
 
 
 def prices(observation: Observation, avoid_peaks: bool, reserves: bool) -> Floats:
@@ -120,9 +164,10 @@ def offers(observation: Observation, asic_share: Floats) -> Floats | None:
     asic, paid = observation.asic, observation.energy.reserve_usd_per_mw_h
     if not len(paid):
         return None
+    paid = np.asarray(paid, dtype=np.float64)
     offer_w = np.zeros(paid.shape)
-    offer_load(
-        asic.site, asic.available, asic.heat, asic.meter_factor, asic.mode_w, asic_share,
-        paid, offer_w,
-    )  # fmt: skip
+    seen = (asic.available, asic.heat, asic.meter_factor, asic.mode_w)
+    site = np.asarray(asic.site, dtype=np.int64)
+    available, heat, factor, mode_w = (np.asarray(a, dtype=np.float64) for a in seen)
+    offer_load(site, available, heat, factor, mode_w, asic_share, paid, offer_w)
     return offer_w
