@@ -3,6 +3,7 @@
 # each registers its commands; in this order they stand in `hashwatt --help`
 import sim.cli.run  # isort: skip
 import sim.cli.check  # isort: skip
+import sim.cli.new  # isort: skip
 import sim.cli.studies  # isort: skip
 import sim.cli.money  # isort: skip
 import sim.cli.buildout  # isort: skip

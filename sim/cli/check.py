@@ -6,8 +6,16 @@ from typing import Annotated
 import typer
 
 from sim.cli.app import app, examples
-from sim.cli.inputs import AllowCode, AllowPath, Json, Sets, experiment_file, load_scenario, told
-from sim.cli.words import WRONG_INPUT, fail, put, said, say_json, say_warnings
+from sim.cli.inputs import (
+    AllowCode,
+    AllowPath,
+    Json,
+    Sets,
+    experiment_file,
+    load_scenario,
+    told,
+)
+from sim.cli.words import WRONG_INPUT, fail, put, put_assumed, said, say_json, say_warnings
 
 
 @app.command(
@@ -58,15 +66,23 @@ def check(
         refuse_code(chosen.name, BUILTIN, allowed=allow_code)
         if chosen.name in BUILTIN or ":" not in chosen.name:
             load_policy(chosen.name, chosen.parameters, BUILTIN)
+    from sim.scenario.assumptions import assumptions
+    from sim.scenario.shipped import scenario_folder
+
+    path = scenario_folder(scenario)
+    given = {text.partition("=")[0] for text in set_ or ()}
+    assumed = assumptions(loaded, path.parent if path.is_file() else path, given)
     sites, groups = len(loaded.sites), len(loaded.asics) + len(loaded.gpus)
     if as_json:
         say_json({"scenario": loaded.name, "problems": [],
-               "warnings": said(loaded.warnings), "sha256": loaded.sha256()})  # fmt: skip
+                  "warnings": said(loaded.warnings), "assumed": said(assumed),
+                  "sha256": loaded.sha256()})  # fmt: skip
     else:
         count = len(loaded.warnings)
         heed = f", {count} warning{'s' if count > 1 else ''}" if count else ""
         put(f"{loaded.name}: no problem{heed}; {sites} sites, {groups} groups of machines, "
               f"{loaded.horizon.days:g} days in steps of {loaded.horizon.step_s} s")  # fmt: skip
+        put_assumed(assumed)
 
 
 def check_experiment(file: Path, allow_code: bool, allow_path: bool, as_json: bool) -> None:

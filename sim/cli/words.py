@@ -16,6 +16,7 @@ if TYPE_CHECKING:  # what it leads to takes a second to load
 
 FAILED, WRONG_INPUT, MISSED = 1, 2, 3
 MOST_WARNINGS = 20
+MOST_ASSUMED = 6  # of a file that are named
 
 
 def say(text: str) -> None:
@@ -34,6 +35,19 @@ def say_warnings(warnings: "Sequence[Problem]") -> None:
         say(f"warning: {warning}")
     if len(warnings) > MOST_WARNINGS:
         say(f"… and {len(warnings) - MOST_WARNINGS} warnings more; --json lists all")
+
+
+def put_assumed(assumed: "Sequence[Problem]") -> None:
+    """What nobody knows, by file; all of it with reasons is in --json."""
+    for file in dict.fromkeys(found.file for found in assumed):
+        of_file = [found for found in assumed if found.file == file]
+        rows = sum(found.where.startswith("row ") for found in of_file)
+        named = [f"{rows} row{'s' if rows > 1 else ''} by their source"] if rows else []
+        named += [f"{f.where} = {f.value}" for f in of_file if not f.where.startswith("row ")]
+        more = f"; and {len(named) - MOST_ASSUMED} more" if len(named) > MOST_ASSUMED else ""
+        put(f"assumed in {file}: {'; '.join(named[:MOST_ASSUMED])}{more}")
+    if assumed:
+        put("(--json says why for each, and lists all)")
 
 
 def said(problems: "Iterable[Problem]") -> list[dict[str, str]]:

@@ -211,7 +211,7 @@ def _read(
         below = _read(origin, problems, (*seen, folder.resolve()), anywhere)
         _rebase(below.tables, origin, folder)
     merged = _merged(below.tables, tables)
-    named = {os.path.realpath(folder / file) for file in _files_named(merged)}
+    named = {os.path.realpath(folder / file) for file in files_named(merged)}
     own = read_sheets(folder, named, anywhere, problems, below.warnings)
     sheets = dict(below.sheets)
     for name, rows in own.items():
@@ -240,7 +240,8 @@ def _namers(tables: dict[str, Any]) -> Iterator[tuple[dict[str, Any], str]]:
                 yield spec, key
 
 
-def _files_named(tables: dict[str, Any]) -> Iterator[str]:
+def files_named(tables: dict[str, Any]) -> Iterator[str]:
+    """Files that a scenario names and that are not those of the data folder."""
     for spec, key in _namers(tables):
         if "\0" not in spec[key] and len(spec[key]) <= MAX_TEXT:
             yield spec[key]

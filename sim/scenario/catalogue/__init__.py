@@ -53,6 +53,16 @@ class GpuModel(NamedTuple):
     source: str
 
 
+class ClimatePlace(NamedTuple):
+    """Where the weather was recorded that a climate is fitted to."""
+
+    climate: str
+    country: str  # ISO 3166 code
+    latitude: float
+    longitude: float
+    timezone: str
+
+
 class Cooling(NamedTuple):
     """A way of cooling; its figures mean what `sim.kernels.thermal` says, in the same order.
 
@@ -153,6 +163,21 @@ def cooling() -> dict[str, Cooling]:
 def climate_names() -> frozenset[str]:
     """Names of the fitted climates."""
     return frozenset(row["climate"] for row in rows("climates.csv"))
+
+
+@cache
+def climate_places() -> tuple[ClimatePlace, ...]:
+    """Where the fitted climates are."""
+    return tuple(
+        ClimatePlace(
+            row["climate"],
+            row["country"],
+            float(row["latitude"]),
+            float(row["longitude"]),
+            row["timezone"],
+        )
+        for row in rows("climate_places.csv")
+    )
 
 
 @cache

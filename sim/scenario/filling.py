@@ -1,0 +1,187 @@
+"""From the few columns that a planner has to sheets that run: what is missing is assumed, and said.
+
+Nothing that is given is changed, but for the name of a country, which becomes its code.
+"""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Final, NamedTuple
+
+from sim.scenario import catalogue
+from sim.scenario.countries import countries, distance_km, places
+from sim.scenario.problems import Problem, row_of, shown, suggest
+from sim.scenario.rows import Site
+from sim.units import W_PER_MW
+
+Cells = dict[str, str]  # a row: texts by column
+
+ASIC: Final = (
+    "Antminer S21"  # assumed: among the most sold machines of 2024 and 2025, cooled by air
+)
+PROFILE: Final = "ercot-hub"  # the calibrated prices that are least of one place
+USUAL: Final = {"US": "waco-tx"}  # assumed: Texas, whose market the prices are calibrated on
+REPLACE: Final = "replace it by yours"
+
+
+class Filled(NamedTuple):
+    """Sheets that can be loaded, the price zones that they name, and all that was assumed."""
+
+    sheets: dict[str, list[Cells]]
+    zones: dict[str, float]  # standard time [h] of each, "" for none
+    assumed: list[Problem]
+    problems: list[Problem]
+
+
+class _Place(NamedTuple):
+    latitude: float
+    longitude: float
+    told: str  # where that is
+
+
+def filled(given: Mapping[str, Sequence[Cells]]) -> Filled:
+    """Sheets without gaps: climate, time zone, prices and machines for each site.
+
+    A site needs `name`, `power_limit_mw` and one of `country` and `latitude` with `longitude`.
+    """
+    sheets = {sheet: [dict(row) for row in rows] for sheet, rows in given.items()}
+    result = Filled(sheets, {}, [], [])
+    sites = sheets.setdefault("sites", [])
+    for i, row in enumerate(sites):
+        result.problems.extend(_wanting(i, row))
+    if result.problems:
+        return result
+    for i, row in enumerate(sites):
+        told = _site(row)
+        for column, why in told.items():
+            where = row_of(i, row["name"], column)
+            result.assumed.append(Problem("sites.csv", where, shown(row[column]), why))
+        _sourced(row, list(told))
+        if row["price_zone"] not in result.zones:
+            result.zones[row["price_zone"]] = Site.model_validate(row).offset_h
+    if not sheets.get("asics") and not sheets.get("gpus"):
+        sheets["asics"] = [_machines(row) for row in sites]
+        for i, machines in enumerate(sheets["asics"]):
+            where = row_of(i, machines["site"], "model, count")
+            value = f"{machines['count']} x {machines['model']}"
+            result.assumed.append(Problem("asics.csv", where, value, machines["source"]))
+    return result
+
+
+def _wanting(i: int, row: Cells) -> Iterator[Problem]:
+    """What no one can assume."""
+    for column, what in (("name", "what the site is called"), ("power_limit_mw", "in MW")):
+        if column not in row:
+            where = row_of(i, row.get("name", ""), column)
+            yield Problem("sites.csv", where, "", f"is required: {what}")
+    code, places_given = row.get("country", ""), {"latitude", "longitude"} <= set(row)
+    if code and code not in countries():
+        by_name = {name.casefold(): c for c, name in countries().items()}
+        meant = code.upper() if code.upper() in countries() else by_name.get(code.casefold(), "")
+        if meant:
+            row["country"] = meant
+        else:
+            near = suggest(code, countries().values(), "ISO 3166")
+            what = f"is no country: write the code of two letters, as US or NO; {near}"
+            yield Problem("sites.csv", row_of(i, row.get("name", ""), "country"), shown(code), what)
+    elif not code and not places_given and not {"climate", "timezone"} <= set(row):
+        what = "is required, or latitude and longitude: climate and time zone follow from it"
+        yield Problem("sites.csv", row_of(i, row.get("name", ""), "country"), "", what)
+    for column in ("power_limit_mw", "overhead_mw", "pue_base", "latitude", "longitude"):
+        if column in row and not _is_number(row[column]):
+            where = row_of(i, row.get("name", ""), column)
+            yield Problem("sites.csv", where, shown(row[column]), "must be a number")
+
+
+def _is_number(text: str) -> bool:
+    try:
+        return math.isfinite(float(text))
+    except ValueError:
+        return False
+
+
+def _site(row: Cells) -> dict[str, str]:
+    """Fill a row of sites.csv; why, by column that was filled."""
+    told: dict[str, str] = {}
+    where = _place(row)
+    if "climate" not in row:
+        nearest = min(
+            catalogue.climate_places(),
+            key=lambda p: distance_km((p.latitude, p.longitude), where[:2]),
+        )
+        away = distance_km((nearest.latitude, nearest.longitude), where[:2])
+        row["climate"] = nearest.climate
+        told["climate"] = (
+            f"assumed: the catalogue's nearest climate, {away:,.0f} km from {where.told}; "
+            f"{REPLACE} (hashwatt list climates), or replay a record ([weather])"
+        )
+    if "utc_offset_h" not in row and "timezone" not in row:
+        row["timezone"], city = _timezone(row.get("country", ""), where)
+        told["timezone"] = f"assumed: that of {city}, the nearest place known to {where.told}"
+    if "contract" not in row and "energy_usd_per_mwh" in row:
+        row["contract"] = "fixed"
+        told["contract"] = "assumed, since a price is given; hosted: the all-in price of a host"
+    if "price_zone" not in row:
+        row["price_zone"] = row.get("country", "").lower() or "market"
+        told["price_zone"] = (
+            "assumed: one zone for a country; [prices.zones] of scenario.toml has synthetic "
+            "prices for it"
+            if row.get("contract", "market") == "market"
+            else f"assumed; the site pays its own {row['contract']} price"
+        )
+    return told
+
+
+def _place(row: Cells) -> _Place:
+    """Where a site is, as well as the row tells."""
+    if {"latitude", "longitude"} <= set(row):
+        return _Place(float(row["latitude"]), float(row["longitude"]), "the site")
+    known = {p.climate: p for p in catalogue.climate_places()}
+    country = row.get("country", "")
+    climate = row.get("climate", "") or USUAL.get(country, "")
+    if climate in known:
+        place = known[climate]
+        named = f"{countries()[country]} (Texas is assumed)" if country in USUAL else climate
+        told = climate if "climate" in row else named
+        return _Place(place.latitude, place.longitude, told)
+    if country and places(country):
+        first = places(country)[0]
+        city = first.timezone.rpartition("/")[2].replace("_", " ")
+        return _Place(first.latitude, first.longitude, f"{city}, {countries()[country]}")
+    return _Place(0.0, 0.0, "a place that is not known")
+
+
+def _timezone(country: str, where: _Place) -> tuple[str, str]:
+    """The zone of the nearest place that is known in a country, or anywhere; and that place."""
+    among = [country] if country and places(country) else countries()
+    known = [
+        (p.timezone, p.latitude, p.longitude, p.timezone.rpartition("/")[2].replace("_", " "))
+        for code in among
+        for p in places(code)
+    ]
+    known += [
+        (p.timezone, p.latitude, p.longitude, p.climate)
+        for p in catalogue.climate_places()
+        if p.country in among
+    ]
+    zone, _, _, name = min(known, key=lambda p: distance_km((p[1], p[2]), where[:2]))
+    return zone, name
+
+
+def _machines(site: Cells) -> Cells:
+    """As many machines as a connection carries with its cooling."""
+    pue = float(site.get("pue_base", Site.model_fields["pue_base"].default))
+    free_mw = float(site["power_limit_mw"]) - float(site.get("overhead_mw", 0.0))
+    power_w = catalogue.asics()[ASIC].nominal.power_w
+    count = max(int(free_mw * W_PER_MW / (power_w * pue)), 0)
+    why = (
+        f"assumed: no machines were given; {ASIC} of {power_w:,.0f} W fill {free_mw:g} MW at a PUE "
+        f"of {pue:g}; {REPLACE} (hashwatt list asics)"
+    )
+    return {"site": site["name"], "model": ASIC, "count": str(count), "source": why}
+
+
+def _sourced(row: Cells, columns: list[str]) -> None:
+    """Say in the row's own column which of its cells were assumed."""
+    if columns:
+        own = f"{row['source']}; " if row.get("source") else ""
+        row["source"] = f"{own}assumed: {', '.join(columns)}"

@@ -1,0 +1,261 @@
+"""A scenario of one's own: out of a template, another scenario, or a planner's sheets.
+
+What is written is loaded before it is put in place: a folder that is there can be run.
+"""
+
+import csv
+import io
+import json
+import os
+import re
+import shlex
+import tempfile
+from collections.abc import Mapping, Sequence
+from importlib.resources import files
+from pathlib import Path
+from string import Template
+from typing import Any, Final, NamedTuple
+
+from sim.scenario.assumptions import assumptions
+from sim.scenario.filling import PROFILE, Cells, filled
+from sim.scenario.load import TOML, files_named, load
+from sim.scenario.paths import no_folder_name, reaches_out
+from sim.scenario.problems import Problem, ScenarioError, shown
+from sim.scenario.sheets import SHEETS, rows_of, title
+from sim.scenario.shipped import scenario_folder
+from sim.scenario.spreadsheet import Grid, SpreadsheetError, read_csv
+from sim.scenario.toml import TomlError, read_toml
+from sim.text import visible
+
+TEMPLATES: Final = {
+    "two-sites": "Two sites on a volatile market, Bitcoin machines beside GPU nodes",
+    "hosted": "Bitcoin machines at two hosts, for an all-in price",
+    "hybrid": "One site that mines, rents out GPU nodes and serves tokens",
+}
+MADE: Final = "Made by `hashwatt new`"
+_BARE: Final = re.compile(r"[A-Za-z0-9_-]+")
+NEEDS_DATA: Final = "needs recorded data to run"
+
+
+class Started(NamedTuple):
+    """A folder that was written: its files, what it assumes, and what looks odd."""
+
+    folder: Path
+    files: tuple[str, ...]
+    filled: tuple[Problem, ...]  # what the source lacked
+    assumed: tuple[Problem, ...]  # what else is assumed
+    warnings: tuple[Problem, ...]
+
+
+Texts = dict[str, str | bytes]  # by path within the folder
+
+
+def start(
+    folder: Path, source: Path | None = None, template: str = "two-sites", *, force: bool = False
+) -> Started:
+    """Write a scenario folder that runs.
+
+    `source` is a scenario, which is copied with those it builds on, or sites.csv, of which what is
+    missing is filled; without one the template is written. `force` overwrites the files of a
+    folder that this has made, and no other file.
+
+    Raises:
+        ScenarioError: for a name that cannot be one, a source that cannot be used, or a folder in
+            the way.
+        OSError: when the folder cannot be written.
+    """
+    _allowed(folder)
+    lacking: list[Problem] = []
+    if source is None:
+        texts = _of_template(folder.name, template)
+    elif source.is_dir() or source.name == TOML:
+        texts = _of_scenario(source if source.is_dir() else source.parent)
+    else:
+        texts = _of_sheets(folder.name, source, lacking)
+    _in_the_way(folder, texts, force)
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".new-") as scratch:
+        draft = Path(scratch) / folder.name
+        for name, text in texts.items():
+            file = draft / name
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(text if isinstance(text, bytes) else text.encode())
+        more, warnings = _tried(draft)
+        told = {(found.file, found.where.partition(",")[0]) for found in lacking}
+        assumed = [m for m in more if m.value or (m.file, m.where) not in told]
+        if not folder.exists():
+            os.replace(draft, folder)
+        else:
+            for name in texts:
+                (folder / name).parent.mkdir(parents=True, exist_ok=True)
+                os.replace(draft / name, folder / name)
+    return Started(folder, tuple(texts), tuple(lacking), tuple(assumed), tuple(warnings))
+
+
+def _allowed(folder: Path) -> None:
+    refusal = no_folder_name(folder.name)
+    if not refusal and folder.name.startswith("-"):
+        refusal = "must not begin with -: commands take it for an option"
+    if not refusal and folder.suffix.lower() == ".toml":
+        refusal = "must not end in .toml: that is the name of an experiment"
+    if refusal:
+        raise ScenarioError(str(folder), [Problem("NAME", "", shown(folder.name), refusal)])
+    if not folder.absolute().parent.is_dir():
+        what = f"there is no folder {str(folder.parent)!r} to put it in; make it first"
+        raise ScenarioError(str(folder), [Problem("NAME", "", shown(str(folder)), what)])
+
+
+def _in_the_way(folder: Path, texts: Mapping[str, Any], force: bool) -> None:
+    """Refuse to touch what is not ours to replace."""
+    if not os.path.lexists(folder):
+        return
+    made = False
+    if folder.is_dir() and not folder.is_symlink() and (folder / TOML).is_file():
+        made = MADE.encode() in (folder / TOML).read_bytes()[:2000]
+    if not made:
+        what = "exists, and is no scenario that `hashwatt new` made; choose another name"
+    elif not force:
+        what = "exists; choose another name, or say --force to write its files anew"
+    else:
+        sheets = {f"{sheet}.csv" for sheet in SHEETS}
+        left = sorted(f.name for f in folder.iterdir() if f.name in sheets - set(texts))
+        what = f"holds {', '.join(left)}, which would stay and count; move it away" if left else ""
+    if what:
+        raise ScenarioError(str(folder), [Problem("NAME", "", shown(str(folder)), what)])
+
+
+def _tried(draft: Path) -> tuple[list[Problem], list[Problem]]:
+    """Load what is to be put in place: what it assumes, and its warnings."""
+    try:
+        scenario = load(draft)
+    except ScenarioError as error:
+        if all(p.where == "data_dir" for p in error.problems):
+            asked = [p._replace(message=f"{NEEDS_DATA}: {p.message}") for p in error.problems]
+            return [], [*error.warnings, *asked]
+        raise ScenarioError(draft.name, error.problems, error.warnings) from None
+    return assumptions(scenario, draft), list(scenario.warnings)
+
+
+def _of_template(name: str, template: str) -> Texts:
+    room = files("sim.scenario.templates") / template
+    tables = (room / "tables.toml").read_text(encoding="utf-8")
+    about = TEMPLATES[template]
+    texts: Texts = {TOML: _toml(name, about, tables, market="profile" in tables)}
+    for sheet in SHEETS:
+        if (room / f"{sheet}.csv").is_file():
+            texts[f"{sheet}.csv"] = (room / f"{sheet}.csv").read_text(encoding="utf-8")
+    return texts
+
+
+def _toml(name: str, about: str, tables: str, *, market: bool) -> str:
+    room = files("sim.scenario.templates")
+    if market:
+        market_text = (room / "market.toml").read_text(encoding="utf-8")
+        tables = Template(market_text).substitute(name=shlex.quote(name)) + tables
+    common = Template((room / "common.toml").read_text(encoding="utf-8"))
+    return common.substitute(
+        title=f"{name}: {about}", name=shlex.quote(name), description=_quoted(about), tables=tables
+    )
+
+
+def _quoted(text: str) -> str:
+    """A TOML string."""
+    return json.dumps(text, ensure_ascii=False)
+
+
+def _of_sheets(name: str, source: Path, lacking: list[Problem]) -> Texts:
+    problems: list[Problem] = []
+    given = _read(source, problems, lacking)
+    found = filled(given)
+    problems += [p._replace(file=source.name) for p in found.problems]
+    if not found.sheets["sites"] and not problems:
+        problems.append(Problem(source.name, "", "", "has no row; a site is needed"))
+    if problems:
+        raise ScenarioError(str(source), problems)
+    lacking += found.assumed
+    tables = "".join(
+        f"[prices.zones.{zone if _BARE.fullmatch(zone) else _quoted(zone)}]\n"
+        f"{f'profile = {_quoted(PROFILE)}':42s}# assumed: a mean of Texas; no price was given\n"
+        f"{f'utc_offset_h = {offset_h:g}':42s}# standard time of the zone's first site\n\n"
+        for zone, offset_h in found.zones.items()
+    )
+    about = f"A fleet out of {visible(source.name)}"
+    texts: Texts = {TOML: _toml(name, about, tables, market=True)}
+    for sheet in SHEETS:
+        if found.sheets.get(sheet):
+            texts[f"{sheet}.csv"] = _csv(sheet, found.sheets[sheet])
+    return texts
+
+
+def _read(
+    source: Path, problems: list[Problem], warnings: list[Problem]
+) -> dict[str, Sequence[Cells]]:
+    """The rows of a planner's file by sheet, as far as they are filled."""
+    grids: dict[str, Grid] = {}
+    try:
+        grids["sites"] = read_csv(source, lambda text: title(text) in SHEETS["sites"].model_fields)
+    except SpreadsheetError as error:
+        problems.append(Problem(source.name, error.where, "", str(error)))
+    except OSError as error:
+        problems.append(Problem(str(source), "", "", f"cannot be read: {error.strerror}"))
+    return {
+        sheet: [row.cells for row in rows_of(source.name, SHEETS[sheet], grid, problems, warnings)]
+        for sheet, grid in grids.items()
+    }
+
+
+def _csv(sheet: str, rows: Sequence[Cells]) -> str:
+    columns = [c for c in SHEETS[sheet].model_fields if any(c in row for row in rows)]
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+def _of_scenario(folder: Path) -> Texts:
+    """A copy of a scenario; what it builds on goes into its folder `base`."""
+    load_error = _unloadable(folder)
+    if load_error is not None:
+        raise load_error
+    texts = _copied(folder, "")
+    own = str(texts[TOML])
+    texts[TOML] = (
+        f"# {MADE} as a copy of {folder.resolve().name}; everything is yours to change.\n{own}"
+    )
+    return texts
+
+
+def _unloadable(folder: Path) -> ScenarioError | None:
+    try:
+        load(folder)
+    except ScenarioError as error:
+        if any(p.where != "data_dir" for p in error.problems):
+            return error
+    return None
+
+
+def _copied(folder: Path, into: str) -> Texts:
+    try:
+        tables = read_toml(folder / TOML)
+    except TomlError as error:
+        raise ScenarioError(str(folder), [Problem(TOML, "", "", f"is not TOML: {error}")]) from None
+    text = (folder / TOML).read_text(encoding="utf-8-sig")
+    texts: Texts = {}
+    base = tables.get("base")
+    if isinstance(base, str):
+        text, count = re.subn(r'(?m)^base\s*=\s*(["\']).*?\1', 'base = "base"', text, count=1)
+        if not count:
+            what = 'cannot be found as a line of its own; write base = "…"'
+            raise ScenarioError(str(folder), [Problem(TOML, "base", shown(base), what)])
+    texts[f"{into}{TOML}"] = text
+    for file in sorted(folder.iterdir()):
+        if file.is_file() and (title(file.stem) in SHEETS and file.suffix.lower() == ".csv"):
+            texts[into + file.name] = file.read_bytes()
+    for name in files_named(tables):
+        if reaches_out(name, folder / name, [folder]):
+            what = f"lies outside of {folder.name}, and is not copied; put it into the folder"
+            raise ScenarioError(str(folder), [Problem(TOML, "file", shown(name), what)])
+        texts[into + Path(name).as_posix()] = (folder / name).read_bytes()
+    if isinstance(base, str):
+        texts |= _copied(scenario_folder(base, folder), f"{into}base/")
+    return texts
