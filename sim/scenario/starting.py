@@ -17,11 +17,12 @@ from string import Template
 from typing import Any, Final, NamedTuple
 
 from sim.scenario.assumptions import assumptions
+from sim.scenario.cells import rows_of, title
 from sim.scenario.filling import PROFILE, Cells, filled
 from sim.scenario.load import TOML, files_named, load
 from sim.scenario.paths import no_folder_name, reaches_out
 from sim.scenario.problems import Problem, ScenarioError, shown
-from sim.scenario.sheets import SHEETS, rows_of, title
+from sim.scenario.sheets import SHEETS, WORKBOOKS
 from sim.scenario.shipped import scenario_folder
 from sim.scenario.spreadsheet import Grid, SpreadsheetError, read_csv
 from sim.scenario.toml import TomlError, read_toml
@@ -116,8 +117,13 @@ def _in_the_way(folder: Path, texts: Mapping[str, Any], force: bool) -> None:
     elif not force:
         what = "exists; choose another name, or say --force to write its files anew"
     else:
-        sheets = {f"{sheet}.csv" for sheet in SHEETS}
-        left = sorted(f.name for f in folder.iterdir() if f.name in sheets - set(texts))
+        there = [f for f in folder.iterdir() if f.name not in texts]
+        left = sorted(
+            f.name
+            for f in there
+            if f.suffix.lower() in WORKBOOKS
+            or (f.suffix.lower() == ".csv" and title(f.stem) in SHEETS)
+        )
         what = f"holds {', '.join(left)}, which would stay and count; move it away" if left else ""
     if what:
         raise ScenarioError(str(folder), [Problem("NAME", "", shown(str(folder)), what)])
@@ -249,7 +255,7 @@ def _copied(folder: Path, into: str) -> Texts:
             raise ScenarioError(str(folder), [Problem(TOML, "base", shown(base), what)])
     texts[f"{into}{TOML}"] = text
     for file in sorted(folder.iterdir()):
-        if file.is_file() and (title(file.stem) in SHEETS and file.suffix.lower() == ".csv"):
+        if file.is_file() and file.suffix.lower() in (".csv", *WORKBOOKS):
             texts[into + file.name] = file.read_bytes()
     for name in files_named(tables):
         if reaches_out(name, folder / name, [folder]):
