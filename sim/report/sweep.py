@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 
 from sim.report.canvas import save
 from sim.report.summary import BLUE, GREEN, GREY, ORANGE, PURPLE, RED, SKY, YELLOW
+from sim.studies.contrasts import unit_means
 from sim.studies.kpis import is_indicator, titled
 from sim.studies.statistics import t_interval, wilson_interval
 from sim.studies.summary import Effect, Summary, coded, is_sampled, share_text
@@ -28,6 +29,7 @@ def draw_sweep(summary: Summary, cells: pa.Table, name: str, folder: Path) -> No
         return
     policies = list(dict.fromkeys(row["policy"] for row in rows))
     factors = [f for f in summary.factors if f != "policy"] or ["policy"]
+    sampled = [f for f in factors if is_sampled(rows, f)]
     columns = len(factors) + bool(summary.effects)
     figure = Figure(figsize=(1.5 + 5.0 * columns, 1.2 + 4.2 * len(summary.kpis)))
     panels = figure.subplots(len(summary.kpis), columns, squeeze=False)
@@ -37,8 +39,10 @@ def draw_sweep(summary: Summary, cells: pa.Table, name: str, folder: Path) -> No
     for kpi, line in zip(summary.kpis, panels, strict=True):
         known = [row for row in rows if row[kpi] is not None]
         for factor, axes in zip(factors, line, strict=False):
-            draw = _scatter if is_sampled(rows, factor) else _strips
-            draw(axes, known, factor, kpi, policies)
+            if factor in sampled:
+                _scatter(axes, known, factor, kpi, policies)
+            else:
+                _strips(axes, known, factor, kpi, policies, sampled)
         if summary.effects:
             _tornado(line[-1], [e for e in summary.effects if e.kpi == kpi], kpi, len(known))
     figure.tight_layout(rect=(0, 0, 1, 0.97))
@@ -48,7 +52,12 @@ def draw_sweep(summary: Summary, cells: pa.Table, name: str, folder: Path) -> No
 
 
 def _strips(
-    axes: Axes, rows: list[dict[str, Any]], factor: str, kpi: str, policies: Sequence[str]
+    axes: Axes,
+    rows: list[dict[str, Any]],
+    factor: str,
+    kpi: str,
+    policies: Sequence[str],
+    sampled: Sequence[str],
 ) -> None:
     """Every cell as a dot, quantiles as a box, the mean and its interval; policies side by side."""
     codes, names = coded(rows, factor)
@@ -59,22 +68,25 @@ def _strips(
     counts = []
     for k, kind in enumerate(kinds):
         for i in range(len(names)):
-            y = values[(codes == i) & np.array([h == kind for h in hues])]
+            here = (codes == i) & np.array([h == kind for h in hues])
+            y = values[here]
             if not len(y):
                 continue
+            units = unit_means([row for row, in_it in zip(rows, here, strict=True) if in_it],
+                               sampled, kpi)  # fmt: skip
             counts.append(len(y))
             x = i - 0.4 + width * (k + 0.5)
             colour = COLOURS[(i if factor == "policy" else k) % len(COLOURS)]
             if is_indicator(kpi):
-                _share(axes, x, y, colour)
+                _share(axes, x, y, units, colour)
             else:
-                _box(axes, x, y, 0.8 * width, colour)
+                _box(axes, x, y, units, 0.8 * width, colour)
         if kind and len(kinds) > 1:
             axes.plot([], [], "s", color=COLOURS[k % len(COLOURS)], label=kind)
     axes.set_xticks(range(len(names)), names)
     axes.set_xlim(-0.6, len(names) - 0.4)
     n = f"n = {min(counts)}" + (f" to {max(counts)}" if max(counts) > min(counts) else "")
-    what = "share with Wilson 95 %" if is_indicator(kpi) else "cells, quartiles, p5-p95, mean"
+    what = "share with its 95 %" if is_indicator(kpi) else "cells, quartiles, p5-p95, mean"
     axes.set_title(f"{titled(kpi)} by {factor}\n{what}; {n} each", fontsize=10)
     axes.set_ylabel(titled(kpi))
     if len(kinds) > 1:
@@ -82,7 +94,7 @@ def _strips(
     axes.grid(axis="y", alpha=0.3)
 
 
-def _box(axes: Axes, x: float, y: Any, width: float, colour: str) -> None:
+def _box(axes: Axes, x: float, y: Any, units: Any, width: float, colour: str) -> None:
     p5, p25, p50, p75, p95 = np.quantile(y, (0.05, 0.25, 0.5, 0.75, 0.95))
     spread = np.linspace(-0.35, 0.35, len(y)) * width if len(y) > 1 else np.zeros(1)
     order = np.random.default_rng(0).permutation(len(y))  # a jitter that is always the same
@@ -90,14 +102,15 @@ def _box(axes: Axes, x: float, y: Any, width: float, colour: str) -> None:
     axes.plot([x, x], [p5, p95], color=colour, linewidth=1)
     axes.bar(x, p75 - p25, width, p25, color=colour, alpha=0.25, edgecolor=colour)
     axes.plot([x - width / 2, x + width / 2], [p50, p50], color=colour, linewidth=2)
-    if len(y) > 1:
-        interval = t_interval(y)
+    if len(units) > 1:
+        interval = t_interval(units)
         axes.plot([x, x], [interval.low, interval.high], color="black", linewidth=2.5)
     axes.plot(x, y.mean(), "D", color="white", markeredgecolor="black", markersize=5)
 
 
-def _share(axes: Axes, x: float, y: Any, colour: str) -> None:
-    interval = wilson_interval(int(y.sum()), len(y))
+def _share(axes: Axes, x: float, y: Any, units: Any, colour: str) -> None:
+    alone = len(units) == len(y)
+    interval = wilson_interval(int(y.sum()), len(y)) if alone else t_interval(units)
     axes.plot([x, x], [interval.low, interval.high], color=colour, linewidth=2)
     axes.plot(x, y.mean(), "D", color=colour, markersize=6)
     axes.set_ylim(-0.03, 1.03)
@@ -159,7 +172,7 @@ def _tornado(axes: Axes, effects: list[Effect], kpi: str, n: int) -> None:
     axes.set_xlabel(f"mean of {titled(kpi)}")
     axes.set_title(
         f"What moves {titled(kpi)}: lowest to highest mean\n"
-        f"shares by {ordered[0].share.estimator}, 95 %; grey: not told from zero; n = {n} cells",
+        f"shares by {ordered[0].share.estimator}, 95 %; n = {n} cells\ngrey: not told from zero",
         fontsize=9,
     )
 

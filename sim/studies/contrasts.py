@@ -68,6 +68,15 @@ def unit_of(rows: Rows, sampled: Sequence[str]) -> str:
     return "point" if points > seeds else SEED
 
 
+def unit_means(rows: Rows, sampled: Sequence[str], kpi: str) -> Floats:
+    """Means (unit,) of a KPI: cells of one point or seed are no sample of their own."""
+    unit = unit_of(rows, sampled)
+    of: dict[Any, list[float]] = {}
+    for row in rows:
+        of.setdefault(_unit(row, unit, sampled), []).append(row[kpi])
+    return np.array([np.mean(values) for values in of.values()])
+
+
 def blocks(
     rows: Rows, factor: str, named: Sequence[str], sampled: Sequence[str], kpi: str
 ) -> tuple[Floats, int] | None:

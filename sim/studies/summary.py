@@ -1,12 +1,13 @@
 """What a sweep found: figures by group, which factor matters, which points are not beaten."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from textwrap import wrap
 from typing import Any, Final, Literal, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 
-from sim.studies.contrasts import SEED, Contrast, blocks, contrasts
+from sim.studies.contrasts import SEED, Contrast, blocks, contrasts, unit_means
 from sim.studies.kpis import is_indicator, titled
 from sim.studies.sensitivity import (
     Regression,
@@ -21,6 +22,7 @@ from sim.studies.statistics import Floats, Interval, pareto_front, t_interval, w
 QUANTILES: Final = (0.05, 0.25, 0.5, 0.75, 0.95)
 LINEAR: Final = 0.9  # R squared from which squares of regression coefficients are shares
 MOST_SHOWN: Final = 12  # of a front, on a terminal
+LABEL: Final = 30  # columns that names of groups may take beside figures
 Sense = Literal["min", "max"]
 
 
@@ -32,7 +34,7 @@ class Group(NamedTuple):
     policy: str
     n: int
     mean: float
-    interval: Interval  # Student's t; Wilson where the KPI says yes or no
+    interval: Interval  # Student's t over seeds or points; Wilson where each says yes or no
     quantiles: tuple[float, ...]  # at QUANTILES
 
 
@@ -100,22 +102,23 @@ def is_sampled(rows: Sequence[Mapping[str, Any]], factor: str) -> bool:
 
 
 def _groups(rows: list[dict[str, Any]], factors: Sequence[str], kpi: str) -> Iterator[Group]:
-    named = [f for f in factors if not is_sampled(rows, f)]
-    groups: dict[tuple[str, ...], list[float]] = {}
+    sampled = [f for f in factors if is_sampled(rows, f)]
+    named = [f for f in factors if f not in sampled]
+    groups: dict[tuple[str, ...], list[dict[str, Any]]] = {}
     for row in rows:
         if row[kpi] is not None:
-            key = (*(row[f] for f in named), row["policy"])
-            groups.setdefault(key, []).append(row[kpi])
-    for key, values in groups.items():
-        x = np.array(values)
-        said = is_indicator(kpi)
+            groups.setdefault((*(row[f] for f in named), row["policy"]), []).append(row)
+    for key, inside in groups.items():
+        x = np.array([row[kpi] for row in inside])
+        units = unit_means(inside, sampled, kpi)
+        said = is_indicator(kpi) and len(units) == len(x)
         yield Group(
             kpi=kpi,
             levels=dict(zip(named, key, strict=False)),
             policy=key[-1],
             n=len(x),
             mean=float(x.mean()),
-            interval=wilson_interval(int(x.sum()), len(x)) if said else t_interval(x),
+            interval=wilson_interval(int(x.sum()), len(x)) if said else t_interval(units),
             quantiles=tuple(float(q) for q in np.quantile(x, QUANTILES)),
         )
 
@@ -228,41 +231,42 @@ def lines(summary: Summary, name: str, description: str) -> Iterator[str]:
     yield f"{name}: {description}" if description else name
     for kpi in summary.kpis:
         groups = [g for g in summary.groups if g.kpi == kpi]
-        method = "share, Wilson" if is_indicator(kpi) else "mean, t"
+        method = f"{'share' if is_indicator(kpi) else 'mean'}, {groups[0].interval.method}"
         labels = [" ".join((*g.levels.values(), g.policy)) for g in groups]
         width = max(len(titled(kpi)), *(len(label) for label in labels))
+        apart = width > LABEL  # a long name stands in a line of its own
         yield ""
-        yield (
-            f"{titled(kpi):{width + 2}.{width + 2}s}{'n':>6s}{method:>16s}{'95 %':>27s}"
-            f"{'p5':>15s}{'median':>15s}{'p95':>15s}"
-        )
+        if apart:
+            yield titled(kpi)
+        head = "" if apart else titled(kpi)
+        room = 0 if apart else width
+        yield f"{head:{room}s}{'n':>6s}{method:>15s}{'95 %':>25s}"
+        yield f"{'':{room}s}{'':6s}{'p5':>15s}{'median':>15s}{'p95':>15s}"
         for label, g in zip(labels, groups, strict=True):
+            if apart:
+                yield label
             inside = f"[{_figure(g.interval.low)}, {_figure(g.interval.high)}]"
             p5, _, median, _, p95 = (_figure(q) for q in g.quantiles)
-            yield (
-                f"{label:{width + 2}s}{g.n:6d}{_figure(g.mean):>16s}{inside:>27s}"
-                f"{p5:>15s}{median:>15s}{p95:>15s}"
-            )
+            first = "" if apart else label
+            yield f"{first:{room}s}{g.n:6d}{_figure(g.mean):>15s}{inside:>25s}"
+            yield f"{'':{room}s}{'':6s}{p5:>15s}{median:>15s}{p95:>15s}"
         effects = sorted((e for e in summary.effects if e.kpi == kpi), key=_importance)
         for e in effects:
             slope = "" if e.coefficient is None else f"; regression {e.coefficient:+.2f}"
             if e.coefficient is not None and (e.r_squared or 0.0) >= LINEAR:
                 slope += f" ({100 * e.coefficient**2:.3g} % by its square)"
             told = share_text(e.share)
-            yield (
-                f"  {e.factor}: {told}{slope}; mean from {_figure(e.low_mean)} "
-                f"({e.low}) to {_figure(e.high_mean)} ({e.high})"
+            yield from _wrapped(
+                f"  {e.factor}: {told}{slope}; mean from {_figure(e.low_mean)} ({e.low}) "
+                f"to {_figure(e.high_mean)} ({e.high})"
             )
         if effects and effects[0].r_squared is not None:
             yield f"  a linear model explains {100 * effects[0].r_squared:.3g} % (R squared)"
         yield from _contrast_lines([c for c in summary.contrasts if c.kpi == kpi])
     if summary.effects:
         estimator = summary.effects[0].share.estimator
-        yield (
-            f"shares: first-order Sobol' indices by {estimator}, 95 % intervals by "
-            "noncentral F, each for itself; of "
-            "sampled keys: of the variance of points' means"
-        )
+        yield f"shares: first-order Sobol' indices by {estimator}, 95 % intervals by"
+        yield "noncentral F, each for itself; of sampled keys: of the variance of points' means"
     front = [c for c in summary.pareto if c.on_front]
     if front:
         senses = ", ".join(f"{kpi} {sense}" for kpi, sense in summary.senses.items())
@@ -293,16 +297,21 @@ def _contrast_lines(found: list[Contrast]) -> Iterator[str]:
         return
     many = f", Holm over {len(overall)}" if len(overall) > 1 else ""
     units = f"{overall[0].estimate.n} {overall[0].unit}s"
-    yield f"  differences under the same luck, {units}: mean, 95 % t of each alone, p{many}"
+    yield f"  differences under the same luck, {units}: mean, 95 % t of each alone,"
+    yield f"  p{many}"
     for c in overall[:MOST_SHOWN]:
         e = c.estimate
         inside = f"[{_figure(e.t.low)}, {_figure(e.t.high)}]"
         heed = f"; {c.doubt}" if c.doubt else ""
         yield f"    {c.factor}: {c.a} - {c.b}"
-        yield f"      {_figure(e.mean)} {inside}, p = {c.p_adjusted:.2g}{heed}"
+        yield from _wrapped(f"      {_figure(e.mean)} {inside}, p = {c.p_adjusted:.2g}{heed}")
     if len(found) > min(len(overall), MOST_SHOWN):
         rest = len(found) - min(len(overall), MOST_SHOWN)
         yield f"    … and {rest} more, within each combination of the others: --json has all"
+
+
+def _wrapped(line: str) -> list[str]:
+    return wrap(line, 80, subsequent_indent="    ", break_long_words=False, break_on_hyphens=False)
 
 
 def share_text(share: Share) -> str:

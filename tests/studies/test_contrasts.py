@@ -3,11 +3,12 @@
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from sim.studies.contrasts import contrasts
 from sim.studies.statistics import t_interval
-from sim.studies.summary import summarise
+from sim.studies.summary import lines, summarise
 
 Rows = list[dict[str, Any]]
 
@@ -81,8 +82,6 @@ def test_failed_cells_leave_pairs_out_and_not_the_rest() -> None:
 
 
 def test_a_summary_shows_differences_and_the_share_of_luck() -> None:
-    import pyarrow as pa
-
     random = np.random.default_rng(3)
     luck = random.normal(0.0, 10.0, 8)
     rows = cells(lambda b, p, x, s: 1e6 + luck[s] + 2.0 * (b == "one") + random.normal(0.0, 0.1))
@@ -96,3 +95,26 @@ def test_a_summary_shows_differences_and_the_share_of_luck() -> None:
     assert shares["battery"].told
     assert not shares["policy"].told
     assert sum(share.value for share in shares.values()) <= 1.0
+
+
+def test_cells_of_one_point_are_no_sample_of_their_own() -> None:
+    """Twelve points with five seeds that change nothing are twelve values, not sixty."""
+    x = np.linspace(0.0, 1.0, 12)
+    rows = cells(lambda b, p, x, s: 5.0 * x, seeds=5, x=x)
+    for row in rows:
+        row["gross_margin_usd"] = row.pop("usd")
+    found = summarise(pa.Table.from_pylist(rows), ["battery", "x"], ["gross_margin_usd"], {})
+    group = found.groups[0]
+    assert (group.n, group.mean) == (60, pytest.approx(2.5))
+    assert group.interval == pytest.approx(t_interval(5.0 * x))
+
+
+def test_a_summary_fits_a_terminal() -> None:
+    levels = ("as it stands today", "with one battery of four hours")
+    rows = cells(lambda b, p, x, s: 123_456_789.0 + 1e6 * s + 3.0 * (b == levels[1]), levels)
+    for row in rows:
+        row["gross_margin_usd"] = row.pop("usd")
+    found = summarise(pa.Table.from_pylist(rows), ["battery"], ["gross_margin_usd"], {})
+    text = list(lines(found, "q", ""))
+    assert max(len(line) for line in text) <= 80, max(text, key=len)
+    assert "    battery: as it stands today - with one battery of four hours" in text
