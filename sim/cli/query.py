@@ -48,7 +48,7 @@ def query(
     except OSError as error:
         fail(FAILED, f"query: {error}")
     except duckdb.Error as error:
-        fail(WRONG_INPUT, f"query: {str(error).strip()}")
+        fail(WRONG_INPUT, f"query: {' '.join(str(error).split())}")
     if out is not None:
         say(f"written: {out}")
     elif as_json:

@@ -33,6 +33,8 @@ def export(table: pa.Table, file: Path, *, force: bool = False) -> None:
         raise ExportError(f"{file}: allowed: {', '.join(f'FILE{s}' for s in SUFFIXES)}")
     if (file.exists() or file.is_symlink()) and not force:
         raise FileExistsError(f"{file} exists: choose another name, or say --force")
+    if not file.parent.is_dir():
+        raise ExportError(f"{file}: there is no folder {file.parent}")
     draft = file.with_name(f".{file.name}.draft")
     try:
         if file.suffix.lower() == ".csv":

@@ -183,6 +183,8 @@ def write_json(file: Path, content: object) -> None:
 
 
 def _refuse(target: Path, kind: Kind, cell: str, force: bool, go_on: bool) -> None:
+    if HIDDEN in target.absolute().parts:
+        raise FileExistsError(f"{target} lies within {HIDDEN}, which is kept for drafts")
     if target.is_symlink() and not target.exists():
         raise FileExistsError(f"{target} is a link to a folder that is not there")
     if target.exists() and not target.is_dir():

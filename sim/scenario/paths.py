@@ -7,6 +7,7 @@ scenario's own or the one above that: scenarios can stand beside each other and 
 Everything else needs the user's word.
 """
 
+import unicodedata
 from collections.abc import Iterable
 from pathlib import Path, PureWindowsPath
 from typing import Final
@@ -25,10 +26,16 @@ def no_folder_name(name: str) -> str:
     wrong = sorted({c for c in name if c in '<>:"/\\|?*' or not c.isprintable()})
     if wrong:
         return f"must not contain {' '.join(ascii(c) for c in wrong)}: results are called by it"
-    if not name or name != name.strip(" .") or name.upper().partition(".")[0] in RESERVED:
+    if not name or name != name.strip(" .") or _device(name):
         return "is no name of a folder on every system: blanks or dots at its ends, or reserved"
     size = len(name.encode())
     return f"has {size} bytes; at most {MOST_BYTES} are allowed" if size > MOST_BYTES else ""
+
+
+def _device(name: str) -> bool:
+    """Whether Windows takes it for a device: COM¹ is COM1, "con .txt" is CON."""
+    first = unicodedata.normalize("NFKC", name).partition(".")[0]
+    return first.strip().upper() in RESERVED
 
 
 def reaches_out(name: str, file: Path, roots: Iterable[Path]) -> str:
