@@ -238,6 +238,8 @@ def main() -> None:
         folder = Path(made) if given.keep is None else given.keep
         folder.mkdir(parents=True, exist_ok=True)
         for kind, trials in (("run", given.runs), ("sweep", given.sweeps)):
+            if not trials:
+                continue
             asked, count = question(kind, folder), Counter[str]()
             for number in range(trials):
                 out = folder / f"{kind}-{number}"
