@@ -11,6 +11,7 @@ import argparse
 import faulthandler
 import gzip
 import importlib.util
+import io
 import json
 import sys
 import tempfile
@@ -22,8 +23,14 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 import numpy as np
+from openpyxl import Workbook
+from pydantic import ValidationError
 
 from sim.grid import CaseError, read_case
+from sim.scenario.cells import rows_of, title
+from sim.scenario.problems import Problem, ScenarioError, from_validation
+from sim.scenario.rows import AsicGroup
+from sim.scenario.spreadsheet import SpreadsheetError, read_csv, read_workbook
 from sim.serving.traces import TraceError, read_trace
 
 MEMORY_BYTES: Final = 8 << 30
@@ -66,8 +73,47 @@ class Kind(NamedTuple):
     refusals: tuple[type[Exception], ...]
 
 
+def _book() -> bytes:
+    packed = io.BytesIO()
+    book = Workbook()
+    sheet = book.worksheets[0]
+    for row in (("Site", "Model", "Count", "age_years"), ("a", "Antminer S21", 900, 1.5)):
+        sheet.append(row)
+    book.save(packed)
+    return packed.getvalue()
+
+
+def read_sheet(file: Path) -> object:
+    """A sheet of ASICs, down to its rows' values."""
+    problems: list[Problem] = []
+    if file.suffix == ".xlsx":
+        grids = list(read_workbook(file).values())
+    else:
+        grids = [read_csv(file, lambda text: title(text) in AsicGroup.model_fields)]
+    found = [rows_of(file.name, AsicGroup, grid, problems, []) for grid in grids]
+    for row in [row for rows in found for row in rows]:
+        try:
+            AsicGroup.model_validate(row.cells)
+        except ValidationError as error:
+            problems += from_validation(error, row.file, AsicGroup)
+    if problems:
+        raise ScenarioError(file.name, problems)
+    return found
+
+
+_SHEET: Final = "Site;Model;Count;age_years\na;Antminer S21;900;1,5\nb;Antminer S9;1200;0,5\n"
+
 KINDS: Final[Mapping[str, Kind]] = {
     "cases": Kind({"case.m": _CASE}, read_case, (CaseError,)),
+    "sheets": Kind(
+        {
+            "asics.csv": _SHEET.encode(),
+            "asics-16.csv": _SHEET.encode("utf-16"),
+            "asics.xlsx": _book(),
+        },
+        read_sheet,
+        (SpreadsheetError, ScenarioError),
+    ),
     "traces": Kind(
         {
             "plain.csv": _CSV,

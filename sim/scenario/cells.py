@@ -6,14 +6,13 @@ and is refused where it can be read in two ways.
 
 import re
 from collections.abc import Callable
-from types import UnionType
-from typing import Any, Final, NamedTuple, Union, get_args, get_origin
+from typing import Final, NamedTuple
 
 from pydantic.fields import FieldInfo
 
 from sim.scenario.numbers import NumberError, excel_error, plain, stands_for_nothing
 from sim.scenario.problems import Problem, shown, suggest
-from sim.scenario.quantity import MAX_SHEET_ROWS, Table
+from sim.scenario.quantity import MAX_SHEET_ROWS, Table, kinds
 from sim.scenario.spreadsheet import Cell, Grid
 
 NAMES: Final = ("name", "site", "to_node", "model", "gpu")  # columns that name a row
@@ -107,10 +106,10 @@ def _row(
 
 def _text(cell: Cell, field: FieldInfo) -> str:
     """A cell's text as the models read it. Raises NumberError where it cannot be said."""
-    text, kinds, unit = cell.text, _kinds(field.annotation), _unit(field)
+    text, allowed, unit = cell.text, kinds(field.annotation), _unit(field)
     if excel_error(text):
         raise NumberError("is an error of Excel, not a value; mend its formula, or write the value")
-    if str in kinds and unit != "UTC":
+    if str in allowed and unit != "UTC":
         if cell.kind == "date":
             raise NumberError("was made a date by Excel; format the column as text")
         return text
@@ -120,9 +119,9 @@ def _text(cell: Cell, field: FieldInfo) -> str:
         return f"{text}Z" if cell.kind == "date" and "T" in text else text
     if cell.kind == "date":
         raise NumberError("was made a date by Excel; format the column as numbers")
-    if cell.kind == "number" or not kinds & {int, float}:
+    if cell.kind == "number" or not allowed & {int, float}:
         return text
-    return plain(text, unit, lambda reading: _fits(reading, field, int in kinds))
+    return plain(text, unit, lambda reading: _fits(reading, field, int in allowed))
 
 
 def _instead(field: FieldInfo) -> str:
@@ -131,12 +130,6 @@ def _instead(field: FieldInfo) -> str:
         return f"one is required{f' [{unit}]' if unit else ''}"
     default = "none" if field.default is None else f"{field.default}"
     return f"leave the cell empty for the default, {default}"
-
-
-def _kinds(annotation: Any) -> set[Any]:
-    if get_origin(annotation) in (Union, UnionType):
-        return {kind for argument in get_args(annotation) for kind in _kinds(argument)}
-    return {annotation}
 
 
 def _unit(field: FieldInfo) -> str:

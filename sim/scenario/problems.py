@@ -88,6 +88,7 @@ _WANTED: Final = {
     "model_type": "must be a table",
     "model_attributes_type": "must be a table",
     "string_type": "must be a text in quotes",
+    "instant": "must be an instant, as 2026-01-01T00:00:00Z, not a number",
     "timezone_aware": "must have a timezone, as in 2026-01-01T00:00:00Z",
 }
 

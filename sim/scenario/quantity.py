@@ -1,9 +1,20 @@
 """The one way a key of a scenario is declared: default, unit, meaning, source, limits."""
 
+import re
 from datetime import UTC, datetime
-from typing import Annotated, Any, Final
+from types import UnionType
+from typing import Annotated, Any, Final, Union, get_args, get_origin
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
 
 REQUIRED: Final[Any] = ...
 
@@ -20,8 +31,25 @@ def _in_utc(when: datetime) -> datetime:
     return when.astimezone(UTC)
 
 
+def _no_number(value: Any) -> Any:
+    """Seconds since 1970, days since 1900: a number says nothing of where it is counted from."""
+    if isinstance(value, int | float) or (isinstance(value, str) and _NUMBER.fullmatch(value)):
+        raise PydanticCustomError("instant", "must be an instant, as 2026-01-01T00:00:00Z")
+    return value
+
+
+_NUMBER: Final = re.compile(r"\s*[+-]?[\d_]*[.,]?\d+([eE][+-]?\d+)?\s*")
 # An instant may be written with any offset; whoever reads its hour reads that of UTC.
-Instant = Annotated[AwareDatetime, AfterValidator(_in_utc)]
+Instant = Annotated[AwareDatetime, BeforeValidator(_no_number), AfterValidator(_in_utc)]
+
+
+def kinds(annotation: Any) -> set[Any]:
+    """The types that a value may have: float and NoneType of `float | None`."""
+    if get_origin(annotation) is Annotated:
+        return kinds(get_args(annotation)[0])
+    if get_origin(annotation) in (Union, UnionType):
+        return {kind for argument in get_args(annotation) for kind in kinds(argument)}
+    return {annotation}
 
 
 class Table(BaseModel):
@@ -30,6 +58,23 @@ class Table(BaseModel):
     model_config = ConfigDict(
         extra="forbid", frozen=True, allow_inf_nan=False, str_max_length=MAX_TEXT
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _true_is_no_number(cls, data: Any) -> Any:
+        """`days = true` is a slip, not one day: as a text it is refused where it stands."""
+        if not isinstance(data, dict) or not any(isinstance(v, bool) for v in data.values()):
+            return data
+        return {
+            key: str(value).lower() if isinstance(value, bool) and cls._counts(key) else value
+            for key, value in data.items()
+        }
+
+    @classmethod
+    def _counts(cls, key: str) -> bool:
+        field = cls.model_fields.get(key)
+        allowed = kinds(field.annotation) if field is not None else set()
+        return bool(allowed & {int, float}) and bool not in allowed
 
 
 def quantity(default: Any, unit: str, meaning: str, *, source: str = "", **limits: Any) -> Any:

@@ -94,6 +94,18 @@ def both(*changes: Change) -> Change:
 BROKEN: dict[str, tuple[Change, list[str]]] = {
     "unknown table": (extra("[horizont]\ndays = 3"), ["scenario.toml", "horizont", "'horizon'"]),
     "unknown key": (toml("days = 7", "dayz = 7"), ["horizon.dayz", "unknown key", "'days'"]),
+    "true for a number": (
+        toml("days = 7", "days = true"),
+        ["horizon.days = 'true'", "number in d"],
+    ),
+    "a number for an instant": (
+        toml("start_utc = 2026-01-01T00:00:00Z", "start_utc = 46024"),
+        ["horizon.start_utc = 46024", "an instant"],
+    ),
+    "a number in quotes for an instant": (
+        toml("start_utc = 2026-01-01T00:00:00Z", 'start_utc = "1.7e9"'),
+        ["start_utc = '1.7e9'", "an instant"],
+    ),
     "unit in the value": (
         toml("days = 7", 'days = "7 d"'),
         ["horizon.days", "'7 d'", "number in d"],

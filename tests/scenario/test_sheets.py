@@ -191,6 +191,10 @@ REFUSED: dict[str, tuple[Callable[[Path], None], list[str]]] = {
     "NaN": (sheet("sites.csv", "12.5", "NaN"), ["row 3 (bravo), power_limit_mw = 'NaN'"]),
     "infinity": (sheet("sites.csv", "12.5", "inf"), ["row 3 (bravo), power_limit_mw = 'inf'"]),
     "TRUE": (sheet("asics.csv", "1200", "TRUE"), ["row 3 (bravo), count", "whole number"]),
+    "a day as Excel counts them": (
+        saved("power_contracts.csv", "site,kind,mw,start_utc\nalpha,day-ahead,1,46024\n"),
+        ["power_contracts.csv: row 2 (alpha), start_utc = '46024'", "not a number"],
+    ),
     "a unit in the cell": (sheet("sites.csv", "12.5", "12.5 MW"), ["'12.5 MW'", "without the"]),
     "a percentage that is none": (sheet("sites.csv", "12.5", "12.5 %"), ["row 3", "'12.5 %'"]),
     "two decimal marks": (sheet("sites.csv", "12.5", "1.2.5"), ["row 3", "'1.2.5'"]),
