@@ -49,6 +49,12 @@ def test_results_are_found_whatever_their_folder_is_called(result: Path) -> None
         "EXPORT DATABASE '{folder}/new'",
         "SET enable_external_access = true; SELECT * FROM read_text('{secret}')",
         "INSTALL httpfs",
+        "LOAD httpfs",
+        "SET log_query_path = '{folder}/log'",
+        "PRAGMA enable_profiling; PRAGMA profiling_output = '{folder}/plan'; SELECT 1",
+        "SELECT * FROM sniff_csv('{secret}')",
+        "SELECT * FROM read_blob('{secret}')",
+        "SELECT 1; COPY sites TO '{folder}/new.csv'; SELECT 2",
     ],
 )
 def test_sql_reaches_no_file(result: Path, tmp_path: Path, sql: str) -> None:
