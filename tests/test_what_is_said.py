@@ -107,7 +107,7 @@ def test_machines_that_burn_while_they_are_down_are_down_until_then(build: Build
     down_days, there_days = 2 * 2 + 2 * 4, 4 * 4 + 2 * 27
     assert recorder.availability("gpu") == pytest.approx(1 - down_days / there_days)
     # of the ASICs half burn in good health
-    assert recorder.machine_s["asic"] == (100 * 4 + 50 * 27) * DAY
+    assert recorder.fleet_table()["asics"].to_pylist() == [100.0] * 4 + [50.0] * 27
     assert recorder.availability("asic") == 1.0
 
 
@@ -120,7 +120,7 @@ def test_availability_counts_machines_while_they_are_there() -> None:
     recorder.failed(HOUR, "asic", 0, 1)
     recorder.repaired(3 * HOUR, "asic", 0, 1)
     recorder.failed(20 * HOUR, "asic", 0, 9)
-    recorder.gone(DAY, "asic", 0, 9)
+    recorder.gone(DAY, "asic")
     recorder.failed(40 * HOUR, "asic", 0, 2)  # to the end
     down_h, there_h = 2 + 4 + 8, 10 * 48 - 4 * 24
     assert horizon_s == 48 * HOUR

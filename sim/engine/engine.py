@@ -21,7 +21,7 @@ from sim.results.recorder import Recorder
 from sim.results.serving import ServingRecord
 from sim.scenario.scenario import Scenario
 from sim.streams import Streams
-from sim.units import SECONDS_PER_DAY, SECONDS_PER_HOUR, TH_PER_EH, TH_PER_PH
+from sim.units import J_PER_MWH, SECONDS_PER_DAY, SECONDS_PER_HOUR, TH_PER_EH, TH_PER_PH
 from sim.world.difficulty import btc_per_th
 from sim.world.market import build_market
 from sim.world.outlook import Outlook
@@ -246,6 +246,7 @@ class Engine:
             network_ehs=float(chain.network_ths[(now_s - 1) // SECONDS_PER_DAY]) / TH_PER_EH,
             hashprice_usd_per_ph_day=self.gross_hashprice_btc * self.usd_per_btc,
             usd_per_btc=self.usd_per_btc,
+            stored_mwh=float(self.plant.asset.stored_j.sum()) / J_PER_MWH,
             **self.firm.position(self.usd_per_btc)._asdict(),
         )
 

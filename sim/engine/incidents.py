@@ -91,8 +91,8 @@ def put(engine: "Engine", kind: str, group: int, machines: int) -> Change:
     """Let so many machines of a group stand there; the recorder hears of it."""
     change = engine.plant.presence.put(kind, group, machines)
     engine.recorder.stand(engine.now_s, kind, change.now - change.before)
-    for machine in change.given_up:
-        engine.recorder.gone(engine.now_s, kind, group, machine)
+    for _ in change.given_up:
+        engine.recorder.gone(engine.now_s, kind)
     return change
 
 

@@ -66,6 +66,8 @@ def causes(kpis: Mapping[str, float | None]) -> Iterator[str]:
 
 
 def number(value: float) -> str:
-    """A figure as people read it: thousands apart, no more digits than matter."""
+    """A figure as people read it: thousands apart, three decimals or, of what is small, digits."""
     size = abs(value)
-    return f"{value:,.0f}" if size >= 1000 or value == int(value) else f"{value:,.3f}"
+    if size >= 1000 or value == int(value):
+        return f"{value:,.0f}"
+    return f"{value:,.3f}" if size >= 0.1 else f"{value:.3g}"

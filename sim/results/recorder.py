@@ -17,6 +17,7 @@ from sim.kernels.arrays import (
     DAY_AHEAD_S,
     DEMAND_USD,
     DEPLOYED,
+    DISCHARGED_J,
     ENERGY_USD,
     FATES,
     FUEL_USD,
@@ -40,6 +41,7 @@ from sim.kernels.arrays import (
     PEAK_USD,
     PENALTY_USD,
     POOL_FEE_BTC,
+    POOL_FEE_USD,
     PRICE_S,
     PROGRAMME_USD,
     RESERVED_J,
@@ -73,6 +75,7 @@ MEANS: Final = {
     "loss_mw": (LOSS_J, W_PER_MW),
     "generation_mw": (GENERATION_J, W_PER_MW),
     "battery_mw": (BATTERY_J, W_PER_MW),
+    "discharged_mw": (DISCHARGED_J, W_PER_MW),
     "reserved_mw": (RESERVED_J, W_PER_MW),
     "curtailed_mw": (IDLED_J, W_PER_MW),
     "price_usd_per_mwh": (PRICE_S, 1.0),
@@ -108,6 +111,7 @@ SUMS: Final = {
     "btc": BTC,
     "btc_usd": BTC_USD,
     "pool_fee_btc": POOL_FEE_BTC,
+    "pool_fee_usd": POOL_FEE_USD,
 }
 
 
@@ -125,9 +129,8 @@ class Recorder:
             "asic": [(g.site, g.model, g.count) for g in scenario.asics],
             "gpu": [(g.site, g.gpu, g.nodes) for g in scenario.gpus],
         }
-        self.down_s = {"asic": 0, "gpu": 0}
-        self.machine_s = {"asic": 0, "gpu": 0}
-        self._failed_at: dict[tuple[str, int, int], int] = {}
+        self._there: dict[str, list[tuple[int, int]]] = {"asic": [], "gpu": []}  # t_s, change
+        self._failed: dict[str, list[tuple[int, int]]] = {"asic": [], "gpu": []}
         self._done = 0
         self._closed = 0
         self.step_s = horizon.step_s
@@ -166,29 +169,29 @@ class Recorder:
 
     def stand(self, t_s: int, kind: str, machines: int) -> None:
         """So many machines more (or fewer) stand there from now on."""
-        self.machine_s[kind] += machines * (self.horizon_s - t_s)
+        self._there[kind].append((t_s, machines))
 
-    def gone(self, t_s: int, kind: str, group: int, machine: int) -> None:
+    def gone(self, t_s: int, kind: str) -> None:
         """A machine in repair was destroyed or taken away."""
-        self.down_s[kind] += t_s - self._failed_at.pop((kind, group, machine))
+        self._failed[kind].append((t_s, -1))
 
     def failed(self, t_s: int, kind: str, group: int, machine: int) -> None:
         """A machine failed."""
-        self._failed_at[kind, group, machine] = t_s
+        self._failed[kind].append((t_s, 1))
         self._machine_events.append((t_s, "failure", kind, group, machine))
 
     def repaired(self, t_s: int, kind: str, group: int, machine: int) -> None:
         """A machine is healthy again."""
-        self.down_s[kind] += t_s - self._failed_at.pop((kind, group, machine))
+        self._failed[kind].append((t_s, -1))
         self._machine_events.append((t_s, "repair", kind, group, machine))
 
     def availability(self, kind: str) -> float:
         """Share of machine-time in which machines had not failed; NaN without machines."""
-        machine_s = self.machine_s[kind]
-        still_s = sum(
-            self.horizon_s - t_s for (k, _, _), t_s in self._failed_at.items() if k == kind
+        there_s, failed_s = (
+            sum(change * (self.horizon_s - t_s) for t_s, change in changes)
+            for changes in (self._there[kind], self._failed[kind])
         )
-        return 1.0 - (self.down_s[kind] + still_s) / machine_s if machine_s else float("nan")
+        return 1.0 - failed_s / there_s if there_s else float("nan")
 
     def count(self, event: str, kind: str) -> int:
         """Number of failures or repairs of a kind of machine."""
@@ -257,6 +260,10 @@ class Recorder:
         columns: dict[str, object] = {
             "t_s": np.arange(len(total), dtype=np.int64) * self.record_s,
             **{name: np.array(values) for name, values in self._fleet.items()},
+            "asics": self._mean(self._there["asic"]),
+            "asics_failed": self._mean(self._failed["asic"]),
+            "gpu_nodes": self._mean(self._there["gpu"]),
+            "gpu_nodes_failed": self._mean(self._failed["gpu"]),
             "deployed_ehs": total[:, FATES + DEPLOYED] / (self.record_s * 1e6),
             "operating_ehs": total[:, FATES + HASHED] / (self.record_s * 1e6),
             "meter_mw": total[:, METER_J] / per,
@@ -266,6 +273,15 @@ class Recorder:
             "btc": total[:, BTC],
         }
         return pa.table(columns)
+
+    def _mean(self, changes: list[tuple[int, int]]) -> Floats:
+        """Mean number (interval,) of what comes and goes at the instants of `changes`."""
+        t_s, change = np.array(changes, dtype=np.int64).reshape(-1, 2).T
+        edges_s = np.arange(len(self.flow) + 1) * self.record_s
+        since = np.searchsorted(t_s, edges_s, side="right")
+        there = np.concatenate([[0], np.cumsum(change)])[since]
+        machine_s = there * edges_s - np.concatenate([[0], np.cumsum(change * t_s)])[since]
+        return np.asarray(np.diff(machine_s) / self.record_s, dtype=np.float64)
 
     def events_table(self) -> pa.Table:
         """`events.parquet`, in order of time."""
