@@ -38,10 +38,11 @@ def build_asics(scenario: Scenario, names: list[str]) -> tuple[AsicGroups, AsicS
     groups = scenario.asics
     models = [catalogue.asics(scenario.asic_models)[g.model] for g in groups]
     count = len(groups)
-    modes = max([len(m.modes) for m in models], default=1)
+    known = [m.modes_of(g.firmware) for g, m in zip(groups, models, strict=True)]
+    modes = max([len(m) for m in known], default=1)
     mode_ths, mode_w, default = (np.zeros((count, modes)) for _ in range(3))
-    for g, (group, model) in enumerate(zip(groups, models, strict=True)):
-        for m, (name, mode) in enumerate(model.modes.items()):
+    for g, (group, of_group) in enumerate(zip(groups, known, strict=True)):
+        for m, (name, mode) in enumerate(of_group.items()):
             mode_ths[g, m], mode_w[g, m] = mode.hashrate_ths, mode.power_w
             default[g, m] = float(name == group.mode)
     wet = {site.name: site.cooling == "wet" for site in scenario.sites}

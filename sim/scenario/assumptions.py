@@ -43,7 +43,9 @@ def _rows(s: Scenario) -> Iterator[Problem]:
         for i, row in enumerate(getattr(s, sheet)):
             source = str(getattr(row, "source", ""))
             if type(row) is model and "assumed" in source:  # others were derived from such a row
-                names = (getattr(row, key, None) for key in ("name", "site", "to_node"))
+                names = (
+                    getattr(row, key, None) for key in ("name", "site", "to_node", "model", "gpu")
+                )
                 name = next(name for name in names if name)
                 yield Problem(f"{sheet}.csv", f"row {i + 2} ({name})", "", source)
 

@@ -86,7 +86,7 @@ def _asics(s: Scenario) -> Iterator[Problem]:
             "asics.csv", row_of(i, group.site, "model"), group.model, models, "hashwatt list asics"
         )
         if group.model in models:
-            modes = models[group.model].modes
+            modes = models[group.model].modes_of(group.firmware)
             yield from unknown("asics.csv", row_of(i, group.site, "mode"), group.mode, modes)
 
 

@@ -9,8 +9,11 @@ from typing import Any, Final, NamedTuple
 from pydantic import ValidationError
 
 from sim.grid.matpower import Case, CaseError, read_case
+from sim.scenario.catalogue.specs import Own
 from sim.scenario.cells import Row
 from sim.scenario.checks import check
+from sim.scenario.megawatts import counted
+from sim.scenario.model import FixedPrice
 from sim.scenario.paths import base_reaches_out, no_folder_name, reaches_out
 from sim.scenario.problems import Problem, ScenarioError, from_validation, shown
 from sim.scenario.quantity import MAX_TEXT, Table
@@ -124,7 +127,10 @@ def _assembled(
     except ValidationError as error:
         problems += from_validation(error, TOML, ScenarioFile)
     broken: set[str] = set()
-    for sheet, rows in sources.sheets.items():
+    own = [_validated(SHEETS[f"{kind}_models"], sources.sheets[f"{kind}_models"], [])
+           for kind in ("asic", "gpu", "serving")]  # fmt: skip
+    sheets = counted(sources.sheets, Own(*own), problems)
+    for sheet, rows in sheets.items():
         known = len(problems)
         content[sheet] = _validated(SHEETS[sheet], rows, problems)
         if len(problems) > known:
@@ -147,10 +153,11 @@ def _assembled(
         content["name"] = content["name"] or folder.resolve().name
         if refusal := no_folder_name(content["name"]):
             problems.append(Problem(TOML, "name", shown(content["name"]), refusal))
-        scenario = Scenario.model_construct(**content)
+        written = Scenario.model_construct(**content)
+        scenario = _with_own_prices(written)
         problems += [placed(found, sources.sheets) for found in check(scenario, broken)]
         if not problems:
-            warnings += [placed(found, sources.sheets) for found in warnings_of(scenario)]
+            warnings += [placed(found, sources.sheets) for found in warnings_of(written)]
             return scenario.model_copy(
                 update={
                     "asics": scenario.asics + _moved(scenario),
@@ -158,6 +165,20 @@ def _assembled(
                 }
             )
     raise ScenarioError(path, problems, warnings)
+
+
+def _with_own_prices(scenario: Scenario) -> Scenario:
+    """Sites that name no zone pay a price of their own: a zone of that price stands for it."""
+    zones, sites = dict(scenario.prices.zones), []
+    for site in scenario.sites:
+        if not site.price_zone:
+            zone = site.name if site.name not in zones else f"{site.name} (own price)"
+            zones[zone] = FixedPrice(usd_per_mwh=site.energy_usd_per_mwh or 0.0)
+            sites.append(site.model_copy(update={"price_zone": zone}))
+        else:
+            sites.append(site)
+    prices = scenario.prices.model_copy(update={"zones": zones})
+    return scenario.model_copy(update={"prices": prices, "sites": tuple(sites)})
 
 
 def _moved(scenario: Scenario) -> tuple[MovedGroup, ...]:

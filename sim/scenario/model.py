@@ -128,7 +128,9 @@ Price = Annotated[
 class Prices(Table):
     """Energy price by zone. Keys beside `zones` are defaults for zones of the same model."""
 
-    zones: dict[str, Price] = quantity(REQUIRED, "", "price process of each zone", min_length=1)
+    zones: dict[str, Price] = quantity(
+        {}, "", "price process of each zone; sites with a price of their own need none"
+    )
 
     @model_validator(mode="before")
     @classmethod

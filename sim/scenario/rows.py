@@ -19,9 +19,17 @@ class Site(Table):
     utc_offset_h: float | None = quantity(None, "h", "local standard time", ge=-12, le=14)
     timezone: str | None = quantity(None, "", "IANA name, instead of utc_offset_h")
     climate: str = quantity(REQUIRED, "", "climate of the scenario or of the catalogue")
-    price_zone: str = quantity(REQUIRED, "", "a zone of [prices.zones]")
+    price_zone: str = quantity(
+        "", "", "a zone of [prices.zones]; default: its own price, if the contract is not market"
+    )
     grid_node: str | None = quantity(None, "", "node of grid_nodes.csv the site hangs on")
-    power_limit_mw: float = quantity(REQUIRED, "MW", "interconnect limit", ge=0, le=5000)
+    power_limit_mw: float = quantity(
+        REQUIRED,
+        "MW",
+        "interconnect limit; empty: what its machines draw with cooling and overhead",
+        ge=0,
+        le=5000,
+    )
     overhead_mw: float = quantity(
         0.0, "MW", "power that is always on: network, lighting, offices", source="assumed", ge=0
     )
@@ -104,6 +112,8 @@ class Site(Table):
                 f"energy_usd_per_mwh: contract {self.contract!r} "
                 + ("takes its price from the zone" if self.contract == "market" else "needs it")
             )
+        if self.contract == "market" and not self.price_zone:
+            raise ValueError("price_zone: a site on the market needs a zone of [prices.zones]")
         return self
 
     @property
@@ -122,7 +132,13 @@ class AsicGroup(Table):
     site: str = quantity(REQUIRED, "", "name in sites.csv")
     model: str = quantity(REQUIRED, "", "model of the ASIC catalogue")
     count: int = quantity(REQUIRED, "machines", "machines deployed", ge=0, le=10_000_000)
+    mw: float | None = quantity(
+        None, "MW", "instead of count: at the meter, nameplate times the site's pue_base", gt=0
+    )
     mode: str = quantity("normal", "", "firmware mode of a policy that does not choose")
+    firmware: Literal["any", "stock"] = quantity(
+        "any", "", "stock: the nameplate only, no other firmware mode"
+    )
     age_years: float = quantity(0.0, "y", "age at the start", source="assumed", ge=0, le=30)
     owner: Literal["own", "hosted", "leased"] = quantity(
         "own", "", "own, also where a host houses them; leased: sold and rented back (leases.csv)"
@@ -138,6 +154,9 @@ class GpuGroup(Table):
     gpu: str = quantity(REQUIRED, "", "GPU of the catalogue")
     gpus_per_node: int = quantity(8, "GPUs", "GPUs in a node", source="DGX, HGX", ge=1, le=1024)
     nodes: int = quantity(REQUIRED, "nodes", "nodes deployed", ge=0, le=1_000_000)
+    mw: float | None = quantity(
+        None, "MW", "instead of nodes: at the meter, maximum power times the site's pue_base", gt=0
+    )
     model: str = quantity("", "", "model served, of `hashwatt list models`")
     tp: int | None = quantity(
         None, "GPUs", "tensor parallelism: GPUs of an engine; default: the fewest", ge=1, le=64

@@ -25,7 +25,7 @@ from sim.scenario.model import (
 )
 from sim.scenario.money import Firm, Insurance, Loan, Treasury
 from sim.scenario.problems import Problem
-from sim.scenario.quantity import REQUIRED, Table, quantity
+from sim.scenario.quantity import Table, quantity
 from sim.scenario.rows import (
     AsicGroup,
     Battery,
@@ -55,7 +55,7 @@ class ScenarioFile(Table):
     network: Network = quantity(GrowthNetwork(), "", "the Bitcoin network")
     btc_price: BtcPrice = quantity(ConstantBtcPrice(), "", "price of a bitcoin")
     pool: Pool = quantity(Pool(), "", "how hashes become bitcoin")
-    prices: Prices = quantity(REQUIRED, "", "price of energy by zone")
+    prices: Prices = quantity(Prices(), "", "price of energy by zone")
     weather: Weather = quantity(Weather(), "", "temperature by climate")
     mining: Mining = quantity(Mining(), "", "how ASICs start and stop")
     faults: FaultTables = quantity(FaultTables(), "", "failures and repairs")

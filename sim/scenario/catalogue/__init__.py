@@ -33,6 +33,10 @@ class AsicModel(NamedTuple):
     modes: dict[str, Mode]
     note: str
 
+    def modes_of(self, firmware: str) -> dict[str, Mode]:
+        """Modes that a firmware has: "any" all that are known, "stock" the nameplate."""
+        return {"normal": self.nominal} if firmware == "stock" else self.modes
+
     @property
     def nominal(self) -> Mode:
         """The nameplate."""
