@@ -1,6 +1,7 @@
 """Sweeps: what they write, how they fail, what can be asked of them."""
 
 import json
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -12,12 +13,13 @@ from typer.testing import CliRunner
 import sim
 from sim.cli import app
 from sim.policy import Decision, Observation
+from sim.studies.cells import Outcome
 from sim.studies.executors import execute
 from sim.studies.plan import Plan, plan
 from sim.studies.problems import ExecutorError
 from sim.studies.statistics import wilson_interval
 from sim.studies.summary import lines, summarise
-from sim.studies.sweep import Sweep, cells_table, run_cells, sweep
+from sim.studies.sweep import Sweep, _write_cell, cells_table, run_cells, sweep
 from tests.conftest import ROOT
 from tests.studies.conftest import AXES, Write, digests
 
@@ -297,3 +299,19 @@ def test_pictures_are_the_same_bytes_too(done: Sweep, tmp_path: Path) -> None:
         (tmp_path / name).mkdir()
         draw_sweep(summary, done.cells, "q", tmp_path / name)
     assert digests(tmp_path / "a") == digests(tmp_path / "b")
+
+
+def test_a_cell_that_is_replaced_is_never_half_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(folder: Path, **_: object) -> None:
+        next(f for f in Path(folder).rglob("*") if f.is_file()).unlink()
+        raise KeyboardInterrupt
+
+    names = ("manifest.json", "kpis.json", "fleet.parquet", "events.parquet")
+    for text in (b"old", b"new"):
+        with suppress(KeyboardInterrupt):
+            _write_cell(tmp_path, "k", Outcome(dict.fromkeys(names, text), {}), tmp_path)
+        monkeypatch.setattr("sim.studies.sweep.shutil.rmtree", killed)
+    there = {f.name: f.read_bytes() for f in (tmp_path / "cells" / "k").iterdir()}
+    assert there == dict.fromkeys(names, b"new")
