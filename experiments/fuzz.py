@@ -225,7 +225,7 @@ def main() -> None:
     parser.add_argument("--keep", type=Path, help="folder for the files that failed")
     given = parser.parse_args()
     if importlib.util.find_spec("resource"):
-        import resource
+        import resource  # noqa: TID251  # where there is one
 
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
     failed = False

@@ -224,8 +224,9 @@ def attempt(found: Found, tests: Tests, copy: Path, most_s: float) -> dict[str, 
     begin = time.monotonic()
     try:
         done = subprocess.run(
-            [*command, *quick, *names], cwd=copy, env=environment, capture_output=True, text=True,
-            timeout=300.0 + 10.0 * sum(tests.seconds[n] for n in names), check=False,
+            [*command, *quick, *names], cwd=copy, env=environment, capture_output=True,
+            encoding="utf-8", check=False,
+            timeout=300.0 + 10.0 * sum(tests.seconds[n] for n in names),
         )  # fmt: skip
         what = {0: "survived", 1: "found", 2: "found", 3: "found", 4: "found"}.get(
             done.returncode, "untested" if done.returncode == 5 else "found"

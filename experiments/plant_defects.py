@@ -302,7 +302,7 @@ def main() -> None:
                 cwd=copy,
                 env=environment,
                 capture_output=True,
-                text=True,
+                encoding="utf-8",
                 check=False,
             )
         found = done.returncode == 1

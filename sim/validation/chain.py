@@ -40,7 +40,7 @@ def checks(data: Path | None) -> Iterator[Check]:
             "reference client, pow_tests.cpp",
         )
     if data is not None:
-        with (data / "bitcoin_network/retargets.csv").open(newline="") as file:
+        with (data / "bitcoin_network/retargets.csv").open(newline="", encoding="utf-8") as file:
             rows = list(csv.DictReader(file))
         yield from _retargets(rows)
         yield _gaps(rows)

@@ -18,7 +18,7 @@ def checks(data: Path | None) -> Iterator[Check]:
     """Each case against the baseline's printed digits and against a programme of 200 pieces."""
     if data is None:
         return
-    with (data / "grid/pglib_baseline.csv").open(newline="") as file:
+    with (data / "grid/pglib_baseline.csv").open(newline="", encoding="utf-8") as file:
         for row in csv.DictReader(file):
             yield from _objectives(data / f"grid/{row['case']}.m", row)
 

@@ -3,7 +3,6 @@
 import json
 import multiprocessing
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -121,12 +120,12 @@ def test_a_dask_cluster_that_loses_a_worker_gives_the_same_bytes(
     def kill_one(done: int, _: int) -> None:
         counts.append(done)
         if done == 4:
-            workers[0].send_signal(signal.SIGKILL)
+            workers[0].kill()
 
     spread = sweep(question, tmp_path / "dask", scheduler=address, progress=kill_one)
     with suppress(subprocess.TimeoutExpired):
         workers[0].wait(timeout=5)
-    assert workers[0].poll() == -signal.SIGKILL
+    assert workers[0].poll() not in (None, 0)
     assert counts == list(range(25))
     assert spread.failures == []
     assert digests(spread.folder) == digests(sweep(question, tmp_path / "serial").folder)
