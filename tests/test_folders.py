@@ -312,3 +312,11 @@ def test_a_picture_that_fails_is_told_and_costs_nothing(tmp_path: Path) -> None:
         assert claimed.draw(drawn) == ""
     assert set(content(tmp_path / "out")) == {"manifest.json", "x", "whole.png"}
     assert ours(tmp_path / "out")["files"] == ["whole.png", "x"]
+
+
+def test_the_place_of_drafts_is_no_place_for_a_result(tmp_path: Path) -> None:
+    with (
+        pytest.raises(FileExistsError, match="kept for drafts"),
+        claim(tmp_path / "out/.hashwatt/ready", "run", "a"),
+    ):
+        pass

@@ -172,7 +172,7 @@ def test_a_file_elsewhere_is_read_with_the_users_word(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "name",
     ["../x", "a/b", "a\\b", "/x", "C:x", "x" * 400, "ü" * 100, "a\x1b[31m", "a\nb", "nul", "COM1.x",
-     ".", "..", "a.", " a", "<b>", 'a"b', "a?"],
+     "COM\u00b9",     ".", "..", "a.", " a", "<b>", 'a"b', "a?"],
 )  # fmt: skip
 def test_a_name_that_no_folder_can_have_is_refused(name: str) -> None:
     with pytest.raises(ScenarioError, match="name = ") as refused:
