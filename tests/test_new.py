@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import openpyxl
 import pytest
 from typer.testing import CliRunner
 
@@ -53,6 +54,25 @@ def test_three_columns_of_sites_become_a_fleet_that_runs(here: Path) -> None:
     assert [name for name in ("alpha", "bravo", "charlie") if name in rows] == [
         "alpha", "bravo", "charlie",
     ]  # fmt: skip
+
+
+def test_a_workbook_of_sites_and_machines_becomes_a_fleet(here: Path) -> None:
+    book = openpyxl.Workbook()
+    book.active.title = "Sites"
+    for row in (["Name", "Country", "Power limit MW"], ["one", "US", 5], ["two", "CA", 3.5]):
+        book.active.append(row)
+    machines = book.create_sheet("asics")
+    for row in (["site", "model", "count"], ["one", "Antminer S21", 900]):
+        machines.append(row)
+    book.save(here / "book.xlsx")
+    made = start(here / "mine", here / "book.xlsx")
+    loaded = sim.load(made.folder)
+    assert [(s.name, s.power_limit_mw) for s in loaded.sites] == [("one", 5.0), ("two", 3.5)]
+    assert [(g.site, g.count) for g in loaded.asics] == [("one", 900)]
+    book.create_sheet("Macines").append(["x"])
+    book.save(here / "book.xlsx")
+    with pytest.raises(ScenarioError, match=r"worksheet Macines.*no sheet of a scenario"):
+        start(here / "other", here / "book.xlsx")
 
 
 def test_what_is_filled_is_what_is_nearest(here: Path) -> None:

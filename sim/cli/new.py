@@ -17,13 +17,15 @@ MOST_FILLED: Final = 40
         "new my-fleet",
         "new my-fleet --template hybrid",
         "new my-fleet --from sites.csv    # name, country, power_limit_mw are enough",
+        "new my-fleet --from book.xlsx    # a worksheet for each sheet: sites, asics, gpus, ...",
         "new my-fleet --from cango-2026",
     ),
 )
 def new(
     name: Annotated[str, typer.Argument(help="The folder to make.")],
     from_: Annotated[
-        Path | None, typer.Option("--from", help="A scenario to copy, or sites.csv to fill.")
+        Path | None,
+        typer.Option("--from", help="A scenario to copy; sites.csv or a workbook to fill."),
     ] = None,
     template: Annotated[
         str | None, typer.Option(help="two-sites | hosted | hybrid; default: two-sites")

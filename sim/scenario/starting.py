@@ -21,10 +21,10 @@ from sim.scenario.cells import rows_of, title
 from sim.scenario.filling import PROFILE, Cells, filled
 from sim.scenario.load import TOML, files_named, load
 from sim.scenario.paths import no_folder_name, reaches_out
-from sim.scenario.problems import Problem, ScenarioError, shown
+from sim.scenario.problems import Problem, ScenarioError, shown, suggest
 from sim.scenario.sheets import SHEETS, WORKBOOKS
 from sim.scenario.shipped import scenario_folder
-from sim.scenario.spreadsheet import Grid, SpreadsheetError, read_csv
+from sim.scenario.spreadsheet import Grid, SpreadsheetError, read_csv, read_workbook
 from sim.scenario.toml import TomlError, read_toml
 from sim.text import visible
 
@@ -56,9 +56,9 @@ def start(
 ) -> Started:
     """Write a scenario folder that runs.
 
-    `source` is a scenario, which is copied with those it builds on, or sites.csv, of which what is
-    missing is filled; without one the template is written. `force` overwrites the files of a
-    folder that this has made, and no other file.
+    `source` is a scenario, which is copied with those it builds on, or sites.csv or a workbook
+    with a worksheet for each sheet, of which what is missing is filled; without one the template
+    is written. `force` overwrites the files of a folder that this has made, and no other file.
 
     Raises:
         ScenarioError: for a name that cannot be one, a source that cannot be used, or a folder in
@@ -198,7 +198,11 @@ def _read(
     """The rows of a planner's file by sheet, as far as they are filled."""
     grids: dict[str, Grid] = {}
     try:
-        grids["sites"] = read_csv(source, lambda text: title(text) in SHEETS["sites"].model_fields)
+        if source.suffix.lower() in WORKBOOKS:
+            grids = _worksheets(source, problems)
+        else:
+            known = SHEETS["sites"].model_fields
+            grids["sites"] = read_csv(source, lambda text: title(text) in known)
     except SpreadsheetError as error:
         problems.append(Problem(source.name, error.where, "", str(error)))
     except OSError as error:
@@ -207,6 +211,18 @@ def _read(
         sheet: [row.cells for row in rows_of(source.name, SHEETS[sheet], grid, problems, warnings)]
         for sheet, grid in grids.items()
     }
+
+
+def _worksheets(source: Path, problems: list[Problem]) -> dict[str, Grid]:
+    """The worksheets of a workbook by the sheet that they are; a lone one holds the sites."""
+    book = {name: grid for name, grid in read_workbook(source).items() if grid.rows}
+    if len(book) == 1 and title(next(iter(book))) not in SHEETS:
+        return {"sites": next(iter(book.values()))}
+    for name in book:
+        if title(name) not in SHEETS:
+            what = f"is no sheet of a scenario; {suggest(title(name), SHEETS)}, or take it out"
+            problems.append(Problem(f"{source.name}, worksheet {name}", "", "", what))
+    return {title(name): grid for name, grid in book.items() if title(name) in SHEETS}
 
 
 def _csv(sheet: str, rows: Sequence[Cells]) -> str:
