@@ -377,3 +377,15 @@ def test_kpis_stay_in_their_ranges(stored: dict[str, Stored], kind: str) -> None
 )  # fmt: skip
 def test_figures_as_they_are_printed(value: float, printed: str) -> None:
     assert number(value) == printed
+
+
+@pytest.mark.parametrize("kind", ["exact", "fluid"])
+def test_the_serving_table_says_of_the_fleet_what_the_kpis_say(
+    stored: dict[str, Stored], kind: str
+) -> None:
+    run = stored[kind]
+    row = run.sql.sql("SELECT * FROM serving WHERE scope = 'fleet'").to_arrow_table()
+    said = row.to_pylist()[0]
+    both = {n: said[n] for n in SERVED_TWINS if n in said}
+    assert len(both) >= 15
+    assert both == {n: pytest.approx(run.kpis[n], rel=1e-9) for n in both}
