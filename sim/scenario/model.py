@@ -314,6 +314,7 @@ class SeriesSpec(Table):
         "-",
         "all values times this: 1000 for USD/kWh, 10 for cents/kWh",
         source="1: as written",
+        gt=0,
     )
     currency: str = quantity("USD", "", "currency of prices; another needs usd_per_currency")
     usd_per_currency: float | None = quantity(

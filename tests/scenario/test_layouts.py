@@ -13,7 +13,7 @@ import pytest
 
 from sim.cli import main
 from sim.scenario.model import SeriesSpec
-from sim.scenario.series import Series, SeriesError, read_series
+from sim.scenario.series import Series, SeriesError, layouts, read_series
 
 
 def read(at: Path, text: str | bytes, name: str = "s.csv", **keys: Any) -> Series:
@@ -37,6 +37,27 @@ KNOWN: dict[str, tuple[str, dict[str, Any], str, str, list[float]]] = {
                   for k in (1, 2, 3, 4)),
         {}, "Settlement Point Price", "2026-06-01T05:00", [11, 12, 13, 14, 21, 22, 23, 24],
     ),
+    "ercot-dam-year": (
+        "Delivery Date,Hour Ending,Repeated Hour Flag,Settlement Point,Settlement Point Price\n"
+        "11/01/2026,02:00,N,LZ_WEST,20\n11/01/2026,02:00,Y,LZ_WEST,21\n",
+        {}, "Settlement Point Price", "2026-11-01T06:00", [20.0, 21.0],
+    ),
+    "ercot-rtm-api": (
+        "DeliveryDate,DeliveryHour,DeliveryInterval,SettlementPointName,SettlementPointType,"
+        "SettlementPointPrice,DSTFlag\n06/01/2026,1,1,HB_A,HU,20,N\n06/01/2026,1,2,HB_A,HU,21,N\n",
+        {}, "SettlementPointPrice", "2026-06-01T05:00", [20.0, 21.0],
+    ),
+    "pjm-rt": (
+        "datetime_beginning_utc,datetime_beginning_ept,pnode_id,pnode_name,total_lmp_rt\n"
+        "1/1/2025 4:55:00 AM,12/31/2024 11:55:00 PM,1,X,31\n"
+        "1/1/2025 4:50:00 AM,12/31/2024 11:50:00 PM,1,X,30\n",
+        {}, "total_lmp_rt", "2025-01-01T04:50", [30.0, 31.0],
+    ),
+    "nyiso-rt": (
+        '"Time Stamp","Name","PTID","LBMP ($/MWHr)"\n'
+        '"01/01/2025 00:05:00","WEST",61752,30.5\n"01/01/2025 00:10:00","WEST",61752,31\n',
+        {}, "LBMP ($/MWHr)", "2025-01-01T05:00", [30.5, 31.0],
+    ),
     "pjm-da": (
         "datetime_beginning_utc,datetime_beginning_ept,pnode_name,total_lmp_da\n"
         "1/1/2025 5:00:00 AM,1/1/2025 12:00:00 AM,X,30\n"
@@ -54,6 +75,39 @@ KNOWN: dict[str, tuple[str, dict[str, Any], str, str, list[float]]] = {
         "2025-01-01T09:00:00-00:00,2025-01-01T10:00:00-00:00,2025-01-01,2,N,MCC,1\n"
         "2025-01-01T08:00:00-00:00,2025-01-01T09:00:00-00:00,2025-01-01,1,N,LMP,40\n",
         {}, "MW", "2025-01-01T08:00", [40.0, 41.0],
+    ),
+    "caiso-oasis-rtpd": (
+        "INTERVALSTARTTIME_GMT,INTERVALENDTIME_GMT,OPR_DT,NODE,LMP_TYPE,PRC\n"
+        "2025-01-01T08:15:00-00:00,2025-01-01T08:30:00-00:00,2025-01-01,N,LMP,41\n"
+        "2025-01-01T08:00:00-00:00,2025-01-01T08:15:00-00:00,2025-01-01,N,LMP,40\n"
+        "2025-01-01T08:30:00-00:00,2025-01-01T08:45:00-00:00,2025-01-01,N,LMP,42\n",
+        {}, "PRC", "2025-01-01T08:00", [40.0, 41.0, 42.0],
+    ),
+    "caiso-oasis-value": (
+        "INTERVALSTARTTIME_GMT,INTERVALENDTIME_GMT,NODE,LMP_TYPE,VALUE\n"
+        "2025-01-01T08:00:00-00:00,2025-01-01T08:05:00-00:00,N,LMP,40\n",
+        {}, "VALUE", "2025-01-01T08:00", [40.0],
+    ),
+    "entso-e-time": (
+        '"Time (CET/CEST)","Day-ahead Price [EUR/MWh]"\n'
+        + "".join(f'"26.10.2025 {h:02d}:00 - 26.10.2025 {h + 1:02d}:00","{i}"\n'
+                  for i, h in enumerate((1, 2, 2, 3))),
+        {"currency": "EUR", "usd_per_currency": 1.0},
+        "Day-ahead Price [EUR/MWh]", "2025-10-25T23:00", [0.0, 1.0, 2.0, 3.0],
+    ),
+    "entso-e-utc": (
+        '"MTU (UTC)","Day-ahead Price [EUR/MWh]"\n'
+        '"01.01.2025 00:00 - 01.01.2025 01:00 (UTC)","10"\n'
+        '"01.01.2025 01:00 - 01.01.2025 02:00 (UTC)","20"\n',
+        {"currency": "EUR", "usd_per_currency": 1.0},
+        "Day-ahead Price [EUR/MWh]", "2025-01-01T00:00", [10.0, 20.0],
+    ),
+    "entso-e-new-utc": (
+        "MTU (UTC),Area,Sequence,Day-ahead Price (EUR/MWh)\n"
+        "01/02/2025 00:00:00 - 01/02/2025 00:15:00,BZN|GR,Without Sequence,10\n"
+        "01/02/2025 00:15:00 - 01/02/2025 00:30:00,BZN|GR,Without Sequence,20\n",
+        {"currency": "EUR", "usd_per_currency": 1.0},
+        "Day-ahead Price (EUR/MWh)", "2025-02-01T00:00", [10.0, 20.0],
     ),
     "entso-e": (
         '"MTU (CET/CEST)","Day-ahead Price [EUR/MWh]","Currency"\n'
@@ -73,7 +127,22 @@ KNOWN: dict[str, tuple[str, dict[str, Any], str, str, list[float]]] = {
         "period,respondent,type,value\n2025-01-01T02,ERCO,D,50\n2025-01-01T01,ERCO,D,40\n",
         {}, "value", "2025-01-01T00:00", [40.0, 50.0],
     ),
+    "eia-930": (
+        "Balancing Authority,Data Date,Hour Number,Local Time at End of Hour,"
+        "UTC Time at End of Hour,Demand (MW)\n"
+        'ERCO,01/01/2025,1,01/01/2025 1:00:00 AM,01/01/2025 7:00:00 AM,"45,123"\n'
+        'ERCO,01/01/2025,2,01/01/2025 2:00:00 AM,01/01/2025 8:00:00 AM,999\n',
+        {}, "Demand (MW)", "2025-01-01T06:00", [45_123.0, 999.0],
+    ),
     "nord-pool": (
+        "Delivery Start (CET);Delivery End (CET);SE3 Price (EUR)\n"
+        "02.01.2026 00:00:00;02.01.2026 00:15:00;12,5\n"
+        "02.01.2026 00:15:00;02.01.2026 00:30:00;-3,25\n",
+        {"currency": "EUR", "usd_per_currency": 2.0},
+        "SE3 Price (EUR)", "2026-01-01T23:00", [25.0, -6.5],
+    ),
+    "plain": ("time_utc,value\n2026-01-01,1\n", {}, "value", "2026-01-01T00:00", [1.0]),
+    "nord-pool-utc": (
         "deliveryStart;deliveryEnd;price\n2025-01-01T00:00:00Z;2025-01-01T01:00:00Z;1,5\n"
         "2025-01-01T01:00:00Z;2025-01-01T02:00:00Z;2,5\n",
         {}, "price", "2025-01-01T00:00", [1.5, 2.5],
@@ -89,6 +158,8 @@ KNOWN: dict[str, tuple[str, dict[str, Any], str, str, list[float]]] = {
 @pytest.mark.parametrize("layout", KNOWN)
 def test_a_market_s_own_file_is_recognised(layout: str, tmp_path: Path) -> None:
     text, keys, column, first, values = KNOWN[layout]
+    about = {known["layout"]: known for known in layouts()}
+    assert set(KNOWN) == set(about), "a layout without a sample"
     for named in ({}, {"layout": layout}):
         series = read(tmp_path, text, **keys, **named)
         assert series.column(column).tolist() == values
@@ -153,7 +224,7 @@ WRONG: dict[str, tuple[str | bytes, dict[str, Any], list[str]]] = {
     "other layout": (PLAIN, {"layout": "nyiso"}, ["columns are Time Stamp"]),
     "no such place": (PLAIN, {"where": {"v": "7"}}, ["column 'v' is nowhere '7'; it has 1, 2"]),
     "half a gzip": (gzip.compress(PLAIN.encode() * 99)[:60], {}, ["cannot be read"]),
-    "an endless cell": ("time_utc,v\n" + '"' + "x" * 140_000 + "\n", {}, ["cannot be read: CSV"]),
+    "an endless cell": ("time_utc,v\n" + '"' + "x" * 140_000 + "\n", {}, ["row 2", "1 for 2"]),
 }
 
 
@@ -171,7 +242,7 @@ def test_one_clear_message(name: str, tmp_path: Path) -> None:
     [
         ("inf", "row 3"),
         ("true", ""),
-        ("12,5", "not a number: row 3 is '12,5'"),
+        ("1,234", "row 3 is '1,234': can be read as 1.234 or as 1234"),
         ("n.a.", "row 3 is 'n.a.'"),
     ],
 )

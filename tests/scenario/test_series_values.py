@@ -9,7 +9,7 @@ from sim.scenario import ScenarioError, load
 HOURS = 24
 SCENARIO = """
 [horizon]
-start_utc = 2026-03-01T00:00:00Z
+start_utc = START
 days = 1
 step_s = 3600
 [network]
@@ -35,13 +35,20 @@ def rows(column: str, value: str, every_s: int = 300, **instead: str) -> str:
     return "\n".join(line for line in lines if not line.endswith(",gone")) + "\n"
 
 
-def problems(at: Path, prices: str, btc: str | None = None, keys: str = "") -> str:
+def problems(
+    at: Path,
+    prices: str,
+    btc: str | None = None,
+    keys: str = "",
+    start: str = "2026-03-01T00:00:00Z",
+) -> str:
     (at / "sites.csv").write_text(
         "name,country,price_zone,climate,timezone,power_limit_mw\na,US,z,dallas-tx,America/Chicago,5\n",
         encoding="utf-8",
     )
     (at / "asics.csv").write_text("site,model,count\na,Antminer S21,1000\n", encoding="utf-8")
-    (at / "scenario.toml").write_text((BTC if btc else FIXED) + SCENARIO + keys, encoding="utf-8")
+    text = (BTC if btc else FIXED) + SCENARIO.replace("START", start) + keys
+    (at / "scenario.toml").write_text(text, encoding="utf-8")
     (at / "p.csv").write_text(prices, encoding="utf-8")
     (at / "b.csv").write_text(btc or "", encoding="utf-8")
     try:
@@ -86,3 +93,30 @@ def test_every_gap_within_the_horizon_is_named(tmp_path: Path) -> None:
 def test_a_missing_value_within_a_step_is_refused_by_row(tmp_path: Path) -> None:
     found = problems(tmp_path, rows("usd", "30", row_30=""))
     assert "no value at 2026-03-01 02:20 UTC (row 30)" in found
+
+
+def test_the_hour_that_clocks_repeat_is_named_where_it_is_missing(tmp_path: Path) -> None:
+    hours = [f"2026-11-0{1 + h // 24} {h % 24:02d}:00,30" for h in range(48)]
+    keys = 'time_column = "t"\ntimezone = "America/Chicago"\n'
+    text = "\n".join(["t,usd", "2026-10-31 23:00,30", *hours]) + "\n"
+    found = problems(tmp_path, text, keys=keys, start="2026-11-01T05:00:00Z")
+    assert "after row 4 (2026-11-01 07:00 UTC to 2026-11-01 08:00 UTC" in found
+    assert "clocks in America/Chicago change there" in found
+
+
+def quarters(*days: str) -> str:
+    """A file of an operator in Texas, by its own clock."""
+    rows = [f"{d},{h},{q},N,{h}" for d in days for h in range(1, 25) for q in range(1, 5)]
+    title = "Delivery Date,Delivery Hour,Delivery Interval,Repeated Hour Flag,usd"
+    return "\n".join([title, *rows]) + "\n"
+
+
+def test_a_day_by_the_clock_of_texas_is_not_a_day_in_utc(tmp_path: Path) -> None:
+    """In summer it is that from 05:00 to 05:00 UTC, in winter from 06:00 to 06:00."""
+    six = "2026-06-01T06:00:00Z"
+    found = problems(tmp_path, quarters("06/01/2026"), start=six)
+    assert "covers 2026-06-01 05:00 UTC to 2026-06-02 05:00 UTC" in found
+    assert "the horizon needs 2026-06-01 06:00 UTC and 1 days from there" in found
+    assert problems(tmp_path, quarters("06/01/2026"), start="2026-06-01T05:00:00Z") == ""
+    assert problems(tmp_path, quarters("06/01/2026", "06/02/2026"), start=six) == ""
+    assert problems(tmp_path, quarters("01/05/2026"), start="2026-01-05T06:00:00Z") == ""

@@ -1,6 +1,7 @@
 """From a file to a table of columns: encodings, delimiters, preambles, compression, bounds."""
 
 import bz2
+import contextlib
 import gzip
 import lzma
 import re
@@ -12,8 +13,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+import numpy as np
+import numpy.typing as npt
 import openpyxl
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet
 from openpyxl.utils.exceptions import InvalidFileException
@@ -25,6 +29,9 @@ from sim.text import decoded
 MOST_BYTES: Final = (
     2**29
 )  # assumed: a year of 5-minute prices of 1,000 nodes is 10 GB: filter first
+NOTHING: Final = [
+    "", "#N/A", "N/A", "NA", "NULL", "NaN", "-nan", "n/a", "n/e", "nan", "null", "-", "–",
+]  # fmt: skip
 LOOK_LINES: Final = 60  # assumed: a preamble is shorter
 OPENERS: Final[dict[str, Callable[..., Any]]] = {
     ".gz": gzip.open,
@@ -34,11 +41,12 @@ OPENERS: Final[dict[str, Callable[..., Any]]] = {
 
 
 class Sheet(NamedTuple):
-    """Columns as they stand in a file, and the row of the file that holds the first of them."""
+    """Columns as they stand in a file."""
 
     table: pa.Table
-    first_row: int
+    row: npt.NDArray[np.int64]  # (row,) where each stands in the file; 1 is its first line
     layout: Layout | None
+    units: dict[str, str]  # by column, where a row below the header says them
 
 
 def read_sheet(path: Path, time_column: str | None, layout: str | None) -> Sheet:
@@ -50,28 +58,55 @@ def read_sheet(path: Path, time_column: str | None, layout: str | None) -> Sheet
     try:
         if path.name.endswith(".parquet"):
             table = pyarrow.parquet.read_table(path)
-            return Sheet(table, 1, _layout(list(table.column_names), layout))
+            first = {n: str(table[n][0]) for n in table.column_names} if table.num_rows else {}
+            known = _layout(list(table.column_names), layout, list(first.values()))
+            return Sheet(table, np.arange(table.num_rows, dtype=np.int64) + 1, known, {})
         if path.suffix.lower() == ".xlsx":
-            return _csv(_workbook(path), time_column, layout)
+            return _csv(_workbook(path), time_column, layout, typed=True)
         if path.suffix.lower() == ".xls":
             raise SeriesError("is a workbook of the old kind: save it as .xlsx or CSV")
         text = _text(_bytes(path))
         return _csv(text, time_column, layout)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowKeyError) as error:
         raise SeriesError(f"cannot be read: {error}") from None
-    except (OSError, EOFError, zlib.error, lzma.LZMAError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
+        raise SeriesError(f"is no text: byte {error.start + 1} belongs to no encoding") from None
+    except (OSError, EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile) as error:
         raise SeriesError(f"cannot be read: {error or 'it ends too early'}") from None
 
 
 def _bytes(path: Path) -> bytes:
+    if path.suffix.lower() == ".zip":
+        return _zipped(path)
     opener = OPENERS.get(path.suffix.lower())
     with opener(path, "rb") if opener is not None else path.open("rb") as stream:
         content = stream.read(MOST_BYTES + 1)
+    return _bounded(bytes(content))
+
+
+def _zipped(path: Path) -> bytes:
+    """The one file of an archive, as markets give them out."""
+    with zipfile.ZipFile(path) as archive:
+        files = [x for x in archive.infolist() if not x.is_dir() and "__MACOSX" not in x.filename]
+        if len(files) != 1:
+            names = ", ".join(x.filename for x in files[:5])
+            raise SeriesError(f"holds {len(files)} files ({names}): unpack the one that is meant")
+        if files[0].flag_bits & 1:
+            raise SeriesError("is locked by a password: unpack it")
+        try:
+            with archive.open(files[0]) as stream:
+                content = stream.read(MOST_BYTES + 1)
+        except NotImplementedError as error:
+            raise SeriesError(f"cannot be read: {error}: unpack it") from None
+    return _bounded(content)
+
+
+def _bounded(content: bytes) -> bytes:
     if len(content) > MOST_BYTES:
         raise SeriesError(
             f"is larger than {MOST_BYTES >> 20} MiB when it is unpacked: cut it to what is needed"
         )
-    return bytes(content)
+    return content
 
 
 def _workbook(path: Path) -> str:
@@ -123,7 +158,11 @@ def _text(content: bytes) -> str:
     return text
 
 
-def _csv(text: str, time_column: str | None, layout: str | None) -> Sheet:
+def _csv(text: str, time_column: str | None, layout: str | None, *, typed: bool = False) -> Sheet:
+    """`typed`: numbers are written as Python does, whatever the delimiter."""
+    start = text.lstrip()[:2]
+    if start[:1] in ("<", "{") or start == "[{":
+        raise SeriesError(f"begins with {start[:1]!r}: a web page or JSON, not CSV")
     lines = text.split("\n", LOOK_LINES)[:LOOK_LINES]
     delimiter = _delimiter(lines)
     heads = [[_bare(cell) for cell in line.split(delimiter)] for line in lines]
@@ -138,19 +177,85 @@ def _csv(text: str, time_column: str | None, layout: str | None) -> Sheet:
     if twice:
         raise SeriesError(f"column {twice[0]!r} stands there more than once")
     names = [name or f"unnamed {i + 1}" for i, name in enumerate(names)]
-    skipped = 0
+    skipped, units = 0, dict[str, str]()
     unit = [_bare(cell) for cell in body.split("\n", 1)[0].split(delimiter)]
     if len(unit) == len(names) and not any(re.search(r"\d", cell) for cell in unit):
         body, skipped = body.split("\n", 1)[1] if "\n" in body else "", 1  # a row of units
-    table = pyarrow.csv.read_csv(
-        pa.BufferReader(body.encode()),
-        read_options=pyarrow.csv.ReadOptions(column_names=names, block_size=1 << 24),
-        parse_options=pyarrow.csv.ParseOptions(delimiter=delimiter),
-        convert_options=pyarrow.csv.ConvertOptions(
-            decimal_point="," if _decimal_comma(body, delimiter) else "."
-        ),
+        units = dict(zip(names, unit, strict=True))
+    first = row + 2 + skipped
+    table = _table(body, names, delimiter, first, typed)
+    at = np.arange(table.num_rows, dtype=np.int64)
+    there = _lines(body)
+    at = there if len(there) == len(at) else at  # others if a cell has several lines
+    table, at = _filled(table, at)
+    return Sheet(table, at + first, known, units)
+
+
+def _table(body: str, names: list[str], delimiter: str, first: int, typed: bool) -> pa.Table:
+    """Columns below a header; `first` is the row of the file in which they begin."""
+    comma = not typed and delimiter != "," and _decimal_comma(body)
+    texts = _two_readings(body, names) if delimiter == ";" and not comma and not typed else []
+    convert = pyarrow.csv.ConvertOptions(
+        decimal_point="," if comma else ".",
+        null_values=NOTHING,
+        column_types=dict.fromkeys(texts, pa.string()),
     )
-    return Sheet(table, row + 2 + skipped, known)
+    wrong: list[Any] = []
+
+    def keep(row: Any) -> str:
+        wrong.append(row)
+        return "error"
+
+    def read(threads: bool) -> pa.Table:
+        return pyarrow.csv.read_csv(
+            pa.BufferReader(body.encode()),
+            read_options=pyarrow.csv.ReadOptions(
+                column_names=names, block_size=1 << 24, use_threads=threads
+            ),
+            parse_options=pyarrow.csv.ParseOptions(
+                delimiter=delimiter, invalid_row_handler=None if threads else keep
+            ),
+            convert_options=convert,
+        )
+
+    with contextlib.suppress(pa.ArrowInvalid):
+        return read(threads=True)
+    try:
+        return read(threads=False)  # only one thread counts rows
+    except pa.ArrowInvalid:
+        if not wrong or wrong[0].number is None:
+            raise
+        row, there = wrong[0], _lines(body)
+        at = int(there[row.number - 1]) if row.number <= len(there) else row.number - 1
+        raise SeriesError(
+            f"row {at + first} has another number of cells than the header, "
+            f"{row.actual_columns} for {row.expected_columns}: {row.text[:60]!r}"
+        ) from None
+
+
+def _lines(body: str) -> npt.NDArray[np.int64]:
+    """Lines that hold something, from 0 on: others are no rows but count in a file."""
+    if "\n\n" not in body and not body.startswith("\n"):
+        return np.arange(body.count("\n") + (not body.endswith("\n")), dtype=np.int64)
+    return np.flatnonzero([line != "" for line in body.split("\n")])
+
+
+def _filled(table: pa.Table, at: npt.NDArray[np.int64]) -> tuple[pa.Table, npt.NDArray[np.int64]]:
+    """Without rows that have nothing in any cell, which spreadsheets leave at the end."""
+    bare = np.ones(table.num_rows, dtype=np.bool_)
+    for column in table.columns:
+        if not bare.any():
+            return table, at
+        nothing = column.is_null()
+        if pa.types.is_string(column.type):
+            blank = pc.equal(pc.utf8_trim_whitespace(column), "")
+            nothing = pc.or_(nothing, pc.fill_null(blank, True))
+        bare &= nothing.to_numpy()
+    if not bare.any():
+        return table, at
+    if bare.all():
+        raise SeriesError("has no row")
+    return table.filter(pa.array(~bare)), at[~bare]
 
 
 def _delimiter(lines: list[str]) -> str:
@@ -163,11 +268,23 @@ def _delimiter(lines: list[str]) -> str:
     return best
 
 
-def _decimal_comma(body: str, delimiter: str) -> bool:
-    if delimiter == ",":
-        return False
-    some = body[:20_000]
-    return bool(re.search(r'(^|[;\t|"])-?\d+,\d+($|[;\t|"])', some, re.MULTILINE))
+def _decimal_comma(body: str) -> bool:
+    """Whether some number has a comma that can only part decimals."""
+    some = re.findall(r'(?:^|[;\t|"])\s*-?(\d*,\d+)\s*(?=$|[;\t|"])', body[:20_000], re.MULTILINE)
+    return any(not re.fullmatch(r"[1-9]\d{0,2},\d{3}", number) for number in some)
+
+
+def _two_readings(body: str, names: list[str]) -> list[str]:
+    """Columns of numbers whose points may part thousands, as they do where ; parts cells."""
+    rows = [line.split(";") for line in body.split("\n", 2_000)[:2_000]]
+    found = []
+    for i, name in enumerate(names):
+        marked = [
+            x for cells in rows if len(cells) > i and "." in (x := cells[i].strip().strip('"'))
+        ]
+        if marked and all(re.fullmatch(r"-?[1-9]\d{0,2}\.\d{3}", x) for x in marked):
+            found.append(name)
+    return found
 
 
 def _header(
@@ -176,10 +293,10 @@ def _header(
     """Line of the header (-1: there is none) and its layout."""
     for row, cells in enumerate(heads):
         if time_column is not None and time_column in cells:
-            return row, _layout(cells, layout)
+            return row, _layout(cells, layout, _below(heads, row))
     if time_column is None:
         for row, cells in enumerate(heads):
-            known = _layout(cells, layout)
+            known = _layout(cells, layout, _below(heads, row))
             if known is not None:
                 return row, known
         first = heads[0]
@@ -193,9 +310,23 @@ def _header(
     return 0, None
 
 
-def _layout(columns: list[str], name: str | None) -> Layout | None:
+def _below(heads: list[list[str]], row: int) -> list[str]:
+    """The first cells below a header that hold a digit: not units."""
+    return next((x for x in heads[row + 1 :] if any(re.search(r"\d", cell) for cell in x)), [])
+
+
+def _layout(columns: list[str], name: str | None, first: list[str]) -> Layout | None:
+    """The layout of a file with these columns, and these cells in its first row."""
+    cells = dict(zip(columns, first, strict=False))
     return next(
-        (x for x in LAYOUTS if name in (None, x.name) and set(x.columns) <= set(columns)), None
+        (
+            x
+            for x in LAYOUTS
+            if name in (None, x.name)
+            and set(x.columns) <= set(columns)
+            and re.search(x.looks, cells.get(x.columns[0], ""))
+        ),
+        None,
     )
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+import pyarrow as pa
 
 from sim.scenario.model import SeriesSpec
 from sim.scenario.series.files import read_sheet
@@ -34,12 +35,12 @@ def understood(
             raise SeriesError(f'holds several places: say --where "{known.choose}=NAME"; {some}')
     series = read_series(path, SeriesSpec.model_validate(given))
     value = column or (known.value if known is not None else "")
-    if not value:
-        times = {str(keys.get("time_column", "time_utc"))}
-        numbers = [n for n in series.table.column_names if n not in times]
-        if not numbers:
+    if not column and value not in series.table.column_names:
+        times = {str(keys.get("time_column", "time_utc")), *(known.columns if known else ())}
+        titles = [n for n in series.table.column_names if n not in times]
+        if not titles:
             raise SeriesError("has no column of values")
-        value = numbers[0]
+        value = next((n for n in titles if numeric(series.table[n].type)), titles[0])
     values = series.column(value)
     lengths, counts = np.unique(series.length_s, return_counts=True)
     gaps = series.gaps(*ALL_TIME)
@@ -70,6 +71,11 @@ def understood(
         "notes": list(series.notes),
         "toml": "\n".join(snippet),
     }  # fmt: skip
+
+
+def numeric(kind: pa.DataType) -> bool:
+    """Whether a column holds numbers as it stands."""
+    return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind))
 
 
 def write_plain(series: Series, column: str, out: Path) -> None:

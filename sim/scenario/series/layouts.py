@@ -13,12 +13,14 @@ class Layout:
 
     name: str
     description: str
-    columns: tuple[str, ...]  # a file that has them all is of this layout
+    columns: tuple[str, ...]  # a file that has them all is of this layout; the first is the time
     value: str  # the column that people want
     keys: dict[str, Any]
     choose: str | None = None  # column of the place, if a file holds several
     names: tuple[str, ...] = ()  # of files without a header
     length_s: int | None = None  # what the market says, where its rows last alike
+    looks: str = ""  # what the first time must match, where layouts share their columns
+    thousands: str = ""  # what parts them in this market's numbers
 
 
 US_DAY: Final = "%m/%d/%Y"
@@ -26,10 +28,15 @@ KLINES: Final = (
     "open_time", "open", "high", "low", "close", "volume", "close_time", "quote_volume",
     "count", "taker_buy_volume", "taker_buy_quote_volume", "ignore",
 )  # fmt: skip
-MTU: Final = {"time_format": "%d/%m/%Y %H:%M", "timezone": "Europe/Brussels"}
-# Columns as the operators publish them: ERCOT report types 12331 and 12301, PJM Data Miner 2,
-# NYISO mis.nyiso.com, CAISO OASIS PRC_LMP, ENTSO-E transparency exports, EIA open data v2,
-# Nord Pool market data, Binance public data (klines).
+# Days come before months, with / or . between them; CET/CEST are the clocks of Brussels.
+EUROPE: Final = {"time_format": "%d/%m/%Y %H:%M", "timezone": "Europe/Brussels"}
+WITH_SECONDS: Final = r"^\d\d/\d\d/\d{4} \d\d:\d\d:\d\d$"
+# Columns as the operators publish them: ERCOT NP4-190-CD, NP6-905-CD and their yearly workbooks;
+# PJM Data Miner 2 da_hrl_lmps, rt_hrl_lmps, rt_fivemin_hrl_lmps; NYISO P-2A, P-2B (hours that
+# begin), P-24A, P-24B (5 minutes that end, with seconds in the stamp); CAISO OASIS PRC_LMP,
+# PRC_INTVL_LMP, PRC_RTPD_LMP; ENTSO-E transparency exports until 2024 ([EUR/MWh]) and since;
+# EIA open data v2 and EIA-930 balance files, both by the end of the hour in UTC; Nord Pool data
+# portal; Binance public data (klines; µs since 2025).
 LAYOUTS: Final = (
     Layout(
         "ercot-dam", "ERCOT day-ahead settlement point prices, by hour ending",
@@ -38,6 +45,14 @@ LAYOUTS: Final = (
         {"time_column": "DeliveryDate", "time_format": US_DAY, "hour_ending_column": "HourEnding",
          "repeat_column": "DSTFlag", "timezone": "America/Chicago"},
         "SettlementPoint", length_s=3600,
+    ),
+    Layout(
+        "ercot-dam-year", "ERCOT day-ahead settlement point prices of a year, as workbooks",
+        ("Delivery Date", "Hour Ending", "Settlement Point", "Settlement Point Price"),
+        "Settlement Point Price",
+        {"time_column": "Delivery Date", "time_format": US_DAY, "hour_ending_column": "Hour Ending",
+         "repeat_column": "Repeated Hour Flag", "timezone": "America/Chicago"},
+        "Settlement Point", length_s=3600,
     ),
     Layout(
         "ercot-rtm", "ERCOT real-time settlement point prices, by quarter of an hour",
@@ -70,31 +85,44 @@ LAYOUTS: Final = (
         "pnode_name",
     ),
     Layout(
+        "nyiso-rt", "NYISO real-time zonal or generator LBMPs (5 minutes that end)",
+        ("Time Stamp", "Name", "PTID", "LBMP ($/MWHr)"), "LBMP ($/MWHr)",
+        {"time_column": "Time Stamp", "time_format": "%m/%d/%Y %H:%M:%S",
+         "timezone": "America/New_York", "stamps": "end"},
+        "Name", length_s=300, looks=WITH_SECONDS,
+    ),
+    Layout(
         "nyiso", "NYISO zonal or generator LBMPs (day-ahead; hours that begin)",
         ("Time Stamp", "Name", "PTID", "LBMP ($/MWHr)"), "LBMP ($/MWHr)",
         {"time_column": "Time Stamp", "time_format": "%m/%d/%Y %H:%M",
          "timezone": "America/New_York"},
-        "Name",
+        "Name", looks=f"^(?!{WITH_SECONDS[1:]})",
     ),
-    Layout(
-        "caiso-oasis", "CAISO OASIS locational prices",
-        ("INTERVALSTARTTIME_GMT", "NODE", "LMP_TYPE", "MW"), "MW",
-        {"time_column": "INTERVALSTARTTIME_GMT", "where": {"LMP_TYPE": "LMP"}}, "NODE",
+    *(
+        Layout(
+            name, f"CAISO OASIS locational prices, {what}",
+            ("INTERVALSTARTTIME_GMT", "NODE", "LMP_TYPE", value), value,
+            {"time_column": "INTERVALSTARTTIME_GMT", "where": {"LMP_TYPE": "LMP"}}, "NODE",
+        )
+        for name, what, value in (
+            ("caiso-oasis", "day-ahead and by 5 minutes", "MW"),
+            ("caiso-oasis-rtpd", "by 15 minutes", "PRC"),
+            ("caiso-oasis-value", "by 5 minutes", "VALUE"),
+        )
     ),
-    Layout(
-        "entso-e", "ENTSO-E transparency, day-ahead prices by market time unit",
-        ("MTU (CET/CEST)", "Day-ahead Price [EUR/MWh]"), "Day-ahead Price [EUR/MWh]",
-        {"time_column": "MTU (CET/CEST)", **MTU}, "Area",
-    ),
-    Layout(
-        "entso-e-new", "ENTSO-E transparency, day-ahead prices, exports since 2024",
-        ("MTU (CET/CEST)", "Day-ahead Price (EUR/MWh)"), "Day-ahead Price (EUR/MWh)",
-        {"time_column": "MTU (CET/CEST)", **MTU}, "Area",
-    ),
-    Layout(
-        "entso-e-utc", "ENTSO-E transparency, day-ahead prices in UTC",
-        ("MTU (UTC)", "Day-ahead Price [EUR/MWh]"), "Day-ahead Price [EUR/MWh]",
-        {"time_column": "MTU (UTC)", **MTU, "timezone": "UTC"}, "Area",
+    *(
+        Layout(
+            name, f"ENTSO-E transparency, day-ahead prices, {what}",
+            (clock, f"Day-ahead Price {unit}"), f"Day-ahead Price {unit}",
+            {"time_column": clock, **EUROPE, "timezone": zone}, "Area",
+        )
+        for name, what, clock, unit, zone in (
+            ("entso-e", "until 2024", "MTU (CET/CEST)", "[EUR/MWh]", "Europe/Brussels"),
+            ("entso-e-time", "until 2021", "Time (CET/CEST)", "[EUR/MWh]", "Europe/Brussels"),
+            ("entso-e-utc", "until 2024, in UTC", "MTU (UTC)", "[EUR/MWh]", "UTC"),
+            ("entso-e-new", "since 2024", "MTU (CET/CEST)", "(EUR/MWh)", "Europe/Brussels"),
+            ("entso-e-new-utc", "since 2024, in UTC", "MTU (UTC)", "(EUR/MWh)", "UTC"),
+        )
     ),
     Layout(
         "eia", "EIA open data, hourly grid monitor: period in UTC, hours that end",
@@ -104,7 +132,19 @@ LAYOUTS: Final = (
         "respondent", length_s=3600,
     ),
     Layout(
-        "nord-pool", "Nord Pool day-ahead prices by delivery period",
+        "eia-930", "EIA-930 balance files: hours that end, in UTC",
+        ("UTC Time at End of Hour", "Balancing Authority", "Demand (MW)"), "Demand (MW)",
+        {"time_column": "UTC Time at End of Hour", "time_format": "%m/%d/%Y %I:%M:%S %p",
+         "timezone": "UTC", "stamps": "end"},
+        "Balancing Authority", length_s=3600, thousands=",",
+    ),
+    Layout(
+        "nord-pool", "Nord Pool data portal, day-ahead prices, a column for each area",
+        ("Delivery Start (CET)", "Delivery End (CET)"), "",
+        {"time_column": "Delivery Start (CET)", **EUROPE},
+    ),
+    Layout(
+        "nord-pool-utc", "day-ahead prices by delivery period in UTC",
         ("deliveryStart", "deliveryEnd", "price"), "price",
         {"time_column": "deliveryStart"}, "deliveryArea",
     ),
@@ -120,11 +160,6 @@ LAYOUTS: Final = (
 def layout_named(name: str) -> Layout | None:
     """The layout of a name; None where nobody knows it."""
     return next((x for x in LAYOUTS if x.name == name), None)
-
-
-def recognised(columns: list[str]) -> Layout | None:
-    """The first layout all of whose columns are there."""
-    return next((x for x in LAYOUTS if set(x.columns) <= set(columns)), None)
 
 
 def layouts() -> list[dict[str, str]]:

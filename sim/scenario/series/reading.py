@@ -11,23 +11,23 @@ from sim.scenario.model import SeriesSpec
 from sim.scenario.series.files import Sheet, read_sheet
 from sim.scenario.series.layouts import LAYOUTS, layout_named
 from sim.scenario.series.recorded import Series, SeriesError
-from sim.scenario.series.stamps import Stamps, lengths, listed
+from sim.scenario.series.stamps import Stamps, listed
 from sim.units import SECONDS_PER_HOUR
 
 TYPICAL_YEAR_HOURS: Final = 8760
 
 
 def read_series(path: Path, spec: SeriesSpec) -> Series:
-    """Read a CSV (also compressed) or Parquet file. Raises SeriesError with the reason."""
+    """Read a CSV (also compressed), Parquet or workbook. Raises SeriesError with the reason."""
     if spec.layout is not None and layout_named(spec.layout) is None:
         raise SeriesError(f"layout {spec.layout!r}: allowed: {', '.join(x.name for x in LAYOUTS)}")
     named = "time_column" in spec.model_fields_set
     sheet = read_sheet(path, spec.time_column if named else None, spec.layout)
     spec = _meant(spec, sheet)
-    table = sheet.table
+    table = _joined(sheet.table, sheet.layout.thousands) if sheet.layout else sheet.table
     if table.num_rows == 0:
         raise SeriesError("has no row")
-    row = np.arange(table.num_rows, dtype=np.int64) + sheet.first_row
+    row = sheet.row
     for column, wanted in spec.where.items():
         if column not in table.column_names:
             raise SeriesError(f"no column {column!r}; it has {', '.join(table.column_names)}")
@@ -39,25 +39,31 @@ def read_series(path: Path, spec: SeriesSpec) -> Series:
         table, row = table.filter(pa.array(hit)), row[hit]
     gap_s = round(spec.max_gap_h * SECONDS_PER_HOUR)
     offset_s = round(spec.utc_offset_h * SECONDS_PER_HOUR)
-    scale = spec.scale * (spec.usd_per_currency or 1.0)
+    about: dict[str, Any] = {
+        "scale": spec.scale, "usd_per_currency": spec.usd_per_currency or 1.0,
+        "currency": spec.currency, "units": sheet.units,
+    }  # fmt: skip
     if spec.kind == "typical-year":
         if table.num_rows != TYPICAL_YEAR_HOURS:
             raise SeriesError(f"has {table.num_rows} rows; a typical year has 8760")
         hours = np.arange(TYPICAL_YEAR_HOURS, dtype=np.int64) * SECONDS_PER_HOUR
         lasting = np.full(TYPICAL_YEAR_HOURS, SECONDS_PER_HOUR, dtype=np.int64)
-        return Series(spec.kind, hours, lasting, gap_s, offset_s, table, scale, row,
-                      spec.currency)  # fmt: skip
-    stamps = Stamps(table, spec, row)
-    start_s, order = stamps.starts()
-    if spec.stamps == "end":
-        lasting = lengths(-start_s[::-1])[::-1]
-        start_s = start_s - lasting
-    else:
-        lasting = lengths(start_s)
-    if sheet.layout is not None and sheet.layout.length_s is not None:
-        lasting = np.full(len(start_s), sheet.layout.length_s, dtype=np.int64)
-    return Series(spec.kind, start_s, lasting, gap_s, offset_s, table.take(pa.array(order)), scale,
-                  row[order], spec.currency, tuple(stamps.notes))  # fmt: skip
+        return Series(spec.kind, hours, lasting, gap_s, offset_s, table, file_row=row, **about)
+    stamps = Stamps(table, spec, row, sheet.layout.length_s if sheet.layout else None)
+    start_s, length_s, order = stamps.intervals()
+    return Series(spec.kind, start_s, length_s, gap_s, offset_s, table.take(pa.array(order)),
+                  file_row=row[order], notes=tuple(stamps.notes), **about)  # fmt: skip
+
+
+def _joined(table: pa.Table, thousands: str) -> pa.Table:
+    """Numbers without what parts their thousands, where a market is known to write it."""
+    for i, name in enumerate(table.column_names if thousands else ()):
+        if pa.types.is_string(table[name].type):
+            text = table[name]
+            parted = pc.match_substring_regex(text, rf"^-?\d{{1,3}}({thousands}\d{{3}})+(\.\d+)?$")
+            whole = pc.if_else(parted, pc.replace_substring(text, thousands, ""), text)
+            table = table.set_column(i, name, whole)
+    return table
 
 
 def _meant(spec: SeriesSpec, sheet: Sheet) -> SeriesSpec:

@@ -1,15 +1,15 @@
 """Recorded values over time: what holds at an instant, and what an interval amounts to."""
 
-import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
+from sim.scenario.series.values import ValuesError, numbers, unit_trouble
 from sim.units import SECONDS_PER_HOUR
 
 Seconds = npt.NDArray[np.int64]
@@ -38,6 +38,8 @@ class Series:
     file_row: Seconds | None = None  # (row,) where each stands in its file
     currency: str = "USD"
     notes: tuple[str, ...] = ()  # what was left out, and why
+    usd_per_currency: float = 1.0
+    units: Mapping[str, str] = field(default_factory=dict)  # by column, where a file has a row
 
     @property
     def step_s(self) -> int:
@@ -55,41 +57,24 @@ class Series:
         return f"{utc(int(self.start_s[0]))} to {utc(self.end_s)}"
 
     def column(self, name: str) -> Values:
-        """A column as numbers (row,); missing values are NaN."""
+        """A column as numbers (row,) in USD where it is money; missing values are NaN."""
         if name not in self.table.column_names:
             raise SeriesError(f"no column {name!r}; it has {', '.join(self.table.column_names)}")
-        if pa.types.is_boolean(self.table[name].type):
-            raise SeriesError(f"column {name!r} holds true and false; a number is needed")
-        if self.currency == "USD" and re.search(r"(?i)\beur\b|€|\bgbp\b|£", name):
-            raise SeriesError(
-                f'column {name!r} is in another currency: say currency = "EUR" and '
-                "usd_per_currency, what one is worth in USD"
-            )
+        said = f"{name} {self.units.get(name, '')} {self._currency_column()}"
+        trouble = unit_trouble(said, name, self.currency, self.scale)
+        if trouble:
+            raise SeriesError(trouble)
         try:
-            values = pc.cast(self.table[name], pa.float64())
-        except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-            raise SeriesError(self._no_number(name, error)) from None
-        found = np.asarray(values.to_numpy(), dtype=np.float64)
-        endless = np.flatnonzero(np.isinf(found))
-        if endless.size:
-            where = ", ".join(f"row {self.row_in_file(int(i))}" for i in endless[:5])
-            raise SeriesError(
-                f"column {name!r}: {where} ({endless.size} in all) is inf; "
-                "a finite number is needed"
-            )
-        return found * self.scale if self.scale != 1.0 else found
+            found = numbers(self.table[name], name, self.row_in_file)
+        except ValuesError as error:
+            raise SeriesError(str(error)) from None
+        factor = self.scale * self.usd_per_currency
+        return found * factor if factor != 1.0 else found
 
-    def _no_number(self, name: str, error: Exception) -> str:
-        """What to say of a column that is not numeric: the first cell that is none."""
-        for row, cell in enumerate(self.table[name].to_pylist()):
-            try:
-                float(cell if cell is not None else "nan")
-            except (TypeError, ValueError):
-                return (
-                    f"column {name!r} is not a number: row {self.row_in_file(row)} is "
-                    f"{str(cell)[:40]!r}; write a point for decimals, nothing for thousands"
-                )
-        return f"column {name!r} is not a number everywhere: {error}"
+    def _currency_column(self) -> str:
+        """What stands in a column that says the currency."""
+        called = [name for name in self.table.column_names if name.casefold() == "currency"]
+        return " ".join(str(x) for name in called for x in self.table[name].unique().to_pylist())
 
     def row_in_file(self, row: int) -> int:
         """Where a row stands in its file; 1 is the first line."""

@@ -1,6 +1,7 @@
 """From what a file calls a time to Unix seconds: zones, clock changes, epochs, ends."""
 
 import re
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Final
 from zoneinfo import ZoneInfo
@@ -17,7 +18,10 @@ from sim.units import SECONDS_PER_DAY, SECONDS_PER_HOUR
 Rows = npt.NDArray[np.int64]
 EXCEL_DAY_0: Final = -25_569  # 1899-12-30, days from 1970: serials of workbooks
 LAST_S: Final = 7_258_118_400  # 2200-01-01
+EARLIEST_EPOCH_S: Final = 100_000_000  # 1973-03-03: below are years, hours, numbers of rows
 RUN_ROWS: Final = 12  # assumed: half a day of hours is no accident
+INTERVALS: Final = (1, 2, 4, 6, 12)  # of an hour, in markets' files
+OFFSET: Final = re.compile(r"\d(Z|[+-]\d\d:?\d\d)$")
 SHOWN: Final = 5
 
 
@@ -30,13 +34,29 @@ def listed(what: list[str]) -> str:
 class Stamps:
     """The time column of a table. `row` (row,) is where each row stands in its file."""
 
-    def __init__(self, table: pa.Table, spec: SeriesSpec, row: Rows) -> None:
-        self.table, self.spec, self.row = table, spec, row
+    def __init__(
+        self, table: pa.Table, spec: SeriesSpec, row: Rows, length_s: int | None = None
+    ) -> None:
+        self.table, self.spec, self.row, self.length_s = table, spec, row, length_s
         self.name = spec.time_column
         self.notes: list[str] = []
 
-    def starts(self) -> tuple[Seconds, Rows]:
-        """Start of each row [Unix s] as the stamps say, and the rows kept, in order of time."""
+    def intervals(self) -> tuple[Seconds, Seconds, Rows]:
+        """Start [Unix s] and length [s] of each row, and the rows kept, in order of time."""
+        stamp_s, order = self._instants()
+        ends = self.spec.stamps == "end"
+        if self.length_s is not None:
+            lasting = np.full(len(stamp_s), self.length_s, dtype=np.int64)
+        else:
+            lasting = lengths(-stamp_s[::-1])[::-1] if ends else lengths(stamp_s)
+        if not ends:
+            return stamp_s, lasting, order
+        start_s = stamp_s - lasting  # an interval begins where the one before has ended
+        start_s[1:] = np.maximum(start_s[1:], stamp_s[:-1])
+        return start_s, stamp_s - start_s, order
+
+    def _instants(self) -> tuple[Seconds, Rows]:
+        """What the stamps say [Unix s], and the rows kept, in order of time."""
         column = self._column(self.name)
         if column.null_count:
             where = self.row[column.is_null().to_numpy(zero_copy_only=False)]
@@ -46,17 +66,17 @@ class Stamps:
         try:
             naive = self._naive(column)
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError, OverflowError) as error:
-            written = (
-                f"time_format {self.spec.time_format!r}" if self.spec.time_format else "ISO 8601"
-            )
-            what = f"column {self.name!r} is not a time as {written}"
-            raise SeriesError(f"{what} in timezone {self.spec.timezone!r}: {error}") from None
+            raise SeriesError(f"column {self.name!r} is not a time: {error}") from None
         if isinstance(naive, tuple):
             seconds, keep = naive[0], np.arange(len(self.row))
         else:
             seconds, keep = self._localised(naive)
         order = keep if len(keep) < 2 or seconds[-1] >= seconds[0] else keep[::-1]
         seconds = seconds if order is keep else seconds[::-1]
+        if isinstance(naive, tuple) and (np.diff(seconds) < 0).any():
+            by_time = np.argsort(seconds, kind="stable")
+            seconds, order = seconds[by_time], order[by_time]
+            self.notes.append("rows are not in order of time and have been sorted")
         outside = (seconds < 0) | (seconds > LAST_S)
         if outside.any():
             where = [f"row {r}" for r in self.row[order][outside]]
@@ -88,7 +108,7 @@ class Stamps:
             first = str(text[0].as_py())
             if re.search(r"\d\s+(-|to|–)\s+\d", first) or re.search(r"Z/|\d/\d{4}-", first):
                 text = pc.replace_substring_regex(text, r"\s+(-|to|–)\s+.*$|/.*$", "")
-            column = pc.cast(text, pa.timestamp("s"))
+            column = self._iso(pc.replace_substring_regex(text, r"\s*(UTC|GMT)$", "Z"))
         elif pa.types.is_date(column.type):
             column = pc.cast(column, pa.timestamp("s"))
         elif not pa.types.is_timestamp(column.type):
@@ -105,23 +125,56 @@ class Stamps:
             )
         return _seconds(column)
 
+    def _iso(self, text: pa.ChunkedArray) -> pa.ChunkedArray:
+        kind = pa.timestamp("s", "UTC" if OFFSET.search(str(text[0].as_py())) else None)
+        return self._each(text, lambda part: pc.cast(part, kind), "ISO 8601")
+
     def _parsed(self, text: pa.ChunkedArray, form: str) -> pa.ChunkedArray:
+        written = f"time_format {form!r}"
         if re.search(r"\d\s+(-|–)\s+\d", str(text[0].as_py())):
             text = pc.replace_substring_regex(text, r"\s+(-|–)\s+.*$", "")
-        has, wants = str(text[0].as_py()).count(":"), 2 if "%S" in form else form.count("%M")
-        if has == 2 and wants == 1:
+        first = str(text[0].as_py())
+        if "/" in form and "/" not in first:
+            form = form.replace("/", ".")  # the marks of a date vary, its order does not
+        if first.count(":") == 2 and (2 if "%S" in form else form.count("%M")) == 1:
             form += ":%S"
-        twelve = "%I" in form  # strptime of some platforms has no AM and PM
-        if twelve:
-            parts = (
-                [datetime.strptime(x, form) for x in text.to_pylist()] if _fits(text, form) else []
-            )
-            if parts:
-                return pa.chunked_array([pa.array(parts, pa.timestamp("s"))])
-            return pc.strptime(text, format="%Y-%m-%dT%H:%M:%S", unit="s")
+        if "%I" in form:  # strptime of some platforms has no AM and PM
+
+            def twelve(part: pa.ChunkedArray) -> pa.ChunkedArray:
+                try:
+                    times = [datetime.strptime(x, form) for x in part.to_pylist()]
+                except ValueError as error:
+                    raise pa.ArrowInvalid(str(error)) from None
+                return pa.chunked_array([pa.array(times, pa.timestamp("s"))])
+
+            return self._each(text, twelve, written)
         if "%H" in form and "%M" not in form:
             text, form = pc.binary_join_element_wise(text, ":00", ""), form + ":%M"
-        return pc.strptime(text, format=form, unit="s")
+        return self._each(text, lambda part: pc.strptime(part, format=form, unit="s"), written)
+
+    def _each(
+        self,
+        text: pa.ChunkedArray,
+        parse: Callable[[pa.ChunkedArray], pa.ChunkedArray],
+        written: str,
+    ) -> pa.ChunkedArray:
+        """All cells parsed; the first that cannot be is named."""
+        try:
+            return parse(text)
+        except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+            low, high = 0, len(text)
+        while high - low > 1:
+            middle = (low + high) // 2
+            try:
+                parse(text[low:middle])
+                low = middle
+            except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+                high = middle
+        first, cell = str(text[0].as_py()), str(text[low].as_py())
+        what = f"row {self.row[low]} is {cell[:60]!r}"
+        if written == "ISO 8601" and bool(OFFSET.search(first)) != bool(OFFSET.search(cell)):
+            what += f", where row {self.row[0]} is {first[:60]!r}: all with an offset, or none"
+        raise SeriesError(f"column {self.name!r} is not a time as {written}: {what}")
 
     def _number(self, value: npt.NDArray[np.float64]) -> "Seconds | tuple[Seconds]":
         """Epochs in s, ms, µs or ns by their size; serial days of a workbook."""
@@ -130,12 +183,25 @@ class Stamps:
                 f"column {self.name!r}: row {self.row[~np.isfinite(value)][0]} is no time"
             )
         top = np.abs(value).max()
+        form = _digits(value)
+        if form:
+            raise SeriesError(
+                f"column {self.name!r}: row {self.row[0]} is {value[0]:.0f}, a date without marks: "
+                f"say time_format = {form!r}"
+            )
         if value.min() >= 20_000.0 and top < 80_000.0 and self.spec.kind == "regular":
             if self.spec.timezone is None:
                 raise SeriesError(
                     f"column {self.name!r} holds {value[0]:g}, a workbook's date: say timezone"
                 )
             return np.round((value + EXCEL_DAY_0) * SECONDS_PER_DAY).astype(np.int64)
+        if value.min() < EARLIEST_EPOCH_S:
+            where = int(np.argmax(value < EARLIEST_EPOCH_S))
+            raise SeriesError(
+                f"column {self.name!r}: row {self.row[where]} is {value[where]:.12g}: a number is "
+                "a time as an epoch in s, ms, µs or ns, from 1973 on, or as a workbook's date, "
+                "20000 to 80000"
+            )
         units = [1.0, 1e3, 1e6, 1e9]
         size = np.searchsorted([1e11, 1e14, 1e17], np.abs(value), side="right")
         if top >= 1e11 and np.unique(size).size > 1:
@@ -146,7 +212,8 @@ class Stamps:
             )
         unit = units[int(size[0])]
         if top / unit > 1e11:
-            raise SeriesError(f"column {self.name!r} holds {value[0]:g}: a time is 1970 to 2200")
+            row = self.row[np.argmax(np.abs(value))]
+            raise SeriesError(f"column {self.name!r}: row {row} is {top:g}: a time is 1970 to 2200")
         return (np.round(value / unit).astype(np.int64),)
 
     def _hours(self, day: pa.ChunkedArray) -> Seconds:
@@ -169,10 +236,14 @@ class Stamps:
         within = np.zeros(len(hour), dtype=np.int64)
         if spec.interval_column is not None:
             interval = self._whole(spec.interval_column)
-            count = int(interval.max())
-            if interval.min() < 1 or 60 % count:
+            there = set(interval.tolist())
+            count = SECONDS_PER_HOUR // self.length_s if self.length_s else max(there)
+            whole = self.length_s or there == set(range(1, count + 1))
+            if count not in INTERVALS or not whole or not there <= set(range(1, count + 1)):
+                held = listed([str(x) for x in sorted(there)])
                 raise SeriesError(
-                    f"column {spec.interval_column!r}: intervals of an hour are 1 to 4 or 12"
+                    f"column {spec.interval_column!r} holds {held}; "
+                    "intervals of an hour are 1 to 2, 4, 6 or 12"
                 )
             within = (interval - 1) * (SECONDS_PER_HOUR // count)
         self.elapsed = np.zeros(len(hour), dtype=bool)
@@ -200,11 +271,14 @@ class Stamps:
         return np.asarray(seconds + within, dtype=np.int64)
 
     def _whole(self, name: str) -> Seconds:
-        text = pc.cast(self._column(name), pa.string())
-        try:
-            values = pc.cast(pc.replace_substring_regex(text, r":.*$|\.0$|[*X]$", ""), pa.int64())
-        except pa.ArrowInvalid as error:
-            raise SeriesError(f"column {name!r} is not an hour: {error}") from None
+        text = pc.utf8_trim_whitespace(pc.cast(self._column(name), pa.string()))
+        bare = pc.replace_substring_regex(text, r"^HE\s*|:.*$|\.0$|[*X]$", "")
+        wrong = ~pc.fill_null(pc.match_substring_regex(bare, r"^\d{1,4}$"), True).to_numpy()
+        if wrong.any():
+            where = int(np.argmax(wrong))
+            cell = str(text[where].as_py())[:40]
+            raise SeriesError(f"column {name!r} is not an hour: row {self.row[where]} is {cell!r}")
+        values = pc.cast(bare, pa.int64())
         return np.asarray(pc.fill_null(values, 0).to_numpy(), dtype=np.int64)
 
     def _zone(self) -> ZoneInfo:
@@ -260,13 +334,20 @@ class Stamps:
             )
 
 
-def _fits(text: pa.ChunkedArray, form: str) -> bool:
-    try:
-        for value in text.to_pylist():
-            datetime.strptime(value, form)
-    except ValueError as error:
-        raise pa.ArrowInvalid(str(error)) from None
-    return True
+def _digits(value: npt.NDArray[np.float64]) -> str:
+    """The format of dates that are written as 20260131 or 2026013114; else nothing."""
+    if (value != np.floor(value)).any() or value.min() < 1970_01_01 or value.max() >= 1e15:
+        return ""
+    size = np.floor(np.log10(value)).astype(np.int64) + 1
+    forms = {8: "%Y%m%d", 10: "%Y%m%d%H", 12: "%Y%m%d%H%M", 14: "%Y%m%d%H%M%S"}
+    if np.unique(size).size > 1 or int(size[0]) not in forms:
+        return ""
+    day = value // 10.0 ** (size - 8)
+    year, month, date = day // 10_000, day // 100 % 100, day % 100
+    hour = value // 10.0 ** np.maximum(size - 10, 0) % 100 if size[0] > 8 else np.zeros(1)
+    sound = (year >= 1970) & (year <= 2200) & (month >= 1) & (month <= 12)
+    sound = sound & (date >= 1) & (date <= 31) & (hour <= 24)
+    return forms[int(size[0])] if sound.all() else ""
 
 
 def _seconds(column: pa.ChunkedArray) -> Seconds:
