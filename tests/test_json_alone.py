@@ -61,6 +61,7 @@ COMMANDS = {
                 "--workers", "1"],
     "tornado": ["battery", "--kpi", "gross_margin_usd", "--factor", "energy_price_factor"],
     "buildout": ["buildout.toml", "--workers", "1"],
+    "new": ["mine"],
     "query": ["done", "SELECT count(*) AS n FROM sites"],
     "import-series": ["prices.csv"],
     "serve-trace": ["trace.csv", "--engine", "llama-3.1-8b@h100-sxm"],
