@@ -149,7 +149,7 @@ BROKEN: dict[str, tuple[Change, list[str]]] = {
     ),
     "reactance of nothing": (
         links("ercot,substation-1,30,0,0", RING[1]),
-        ["grid_links.csv: row 2 (ercot), reactance_pu = '0': must be > 0 p.u."],
+        ["grid_links.csv: row 2 (substation-1), reactance_pu = '0': must be > 0 p.u."],
     ),
     "outage of an unknown link": (
         outage('from_node = "ercot"\nto_node = "substation"'),

@@ -133,7 +133,7 @@ def test_the_command_refuses_to_begin_where_something_lies(write: Write, tmp_pat
     assert other.exit_code == 2
     assert "is not a result folder" in other.stderr
     assert [f.name for f in (tmp_path / "mine").iterdir()] == ["thesis.txt"]
-    assert "not an experiment file" in runner.invoke(app, ["sweep", "tiny"]).stderr
+    assert "no such experiment; allowed:" in runner.invoke(app, ["sweep", "tiny"]).stderr
 
 
 def test_a_larger_experiment_takes_over_the_cells_of_a_smaller(
