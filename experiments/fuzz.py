@@ -27,11 +27,15 @@ from openpyxl import Workbook
 from pydantic import ValidationError
 
 from sim.grid import CaseError, read_case
+from sim.scenario import load
 from sim.scenario.cells import rows_of, title
 from sim.scenario.problems import Problem, ScenarioError, from_validation
 from sim.scenario.rows import AsicGroup
+from sim.scenario.series import SeriesError
+from sim.scenario.series.importing import understood
 from sim.scenario.spreadsheet import SpreadsheetError, read_csv, read_workbook
 from sim.serving.traces import TraceError, read_trace
+from sim.studies.plan import plan
 
 MEMORY_BYTES: Final = 8 << 30
 HANG_S: Final = 60
@@ -103,7 +107,87 @@ def read_sheet(file: Path) -> object:
 
 _SHEET: Final = "Site;Model;Count;age_years\na;Antminer S21;900;1,5\nb;Antminer S9;1200;0,5\n"
 
+_SCENARIO: Final = {
+    "scenario.toml": b"""
+[horizon]
+start_utc = 2026-03-01T00:00:00Z
+days = 1
+step_s = 3600
+[network]
+model = "growth"
+[btc_price]
+model = "constant"
+usd_per_btc = 90000
+[prices.zones.z]
+model = "replay"
+series = "p"
+column = "usd"
+[series.p]
+file = "p.csv"
+max_gap_h = 1.0
+[treasury]
+opening_usd = 1e6
+opening_btc = 20
+[loans.bank]
+principal_usd = 1e5
+limit_usd = 2e6
+collateral_btc = 10
+[faults]
+enabled = true
+""",
+    "sites.csv": b"name,country,price_zone,climate,timezone,power_limit_mw\n"
+    b"a,US,z,dallas-tx,America/Chicago,5\nb,US,z,houston-tx,America/Chicago,7.5\n",
+    "asics.csv": b"site,model,count,age_years\na,Antminer S21,900,1.5\nb,Antminer S9,400,6\n",
+    "gpus.csv": b"site,gpu,nodes,usd_per_gpu_h\nb,h100-sxm,3,2.1\n",
+    "batteries.csv": b"site,power_mw,energy_mwh\na,1,2\n",
+    "p.csv": b"time_utc,usd\n"
+    + b"".join(b"2026-03-%02dT%02d:00:00Z,%d\n" % (1 + h // 24, h % 24, h) for h in range(25)),
+}
+
+
+def read_scenario(file: Path) -> object:
+    """A whole folder in which one file is the one given."""
+    folder = file.parent / "scenario"
+    folder.mkdir(exist_ok=True)
+    for name, content in _SCENARIO.items():
+        (folder / name).write_bytes(file.read_bytes() if name == file.name else content)
+    return load(folder)
+
+
+_EXPERIMENT: Final = b"""
+scenario = "tiny"
+policies = ["static", { name = "price-threshold", parameters = { max_usd_per_mwh = 60 } }]
+seeds = 2
+kpis = ["gross_margin_usd"]
+[changes]
+"horizon.days" = 1
+[axes.size.one]
+[axes.size.two]
+"sites.alpha.power_limit_mw" = 20
+"""
+
+
+def read_series_file(file: Path) -> object:
+    """A recorded series with its layout found, and its first column of numbers."""
+    found = understood(file, None, None, {"timezone": "America/Chicago"})
+    return found[0].column(found[1])
+
+
+_SERIES: Final = {
+    "plain.csv": b"time_utc,usd\n2026-03-01T00:00:00Z,1\n2026-03-01T01:00:00Z,2.5\n"
+    b"2026-03-01T02:00:00Z,-3\n",
+    "ercot.csv": b"Delivery Date,Delivery Hour,Delivery Interval,Repeated Hour Flag,"
+    b"Settlement Point Name,Settlement Point Type,Settlement Point Price\n"
+    + b"".join(b"06/01/2026,%d,%d,N,LZ_WEST,LZ,%d\n" % (h, k, h) for h in (1, 2)
+               for k in (1, 2, 3, 4)),
+    "local.csv": b"when;p\n2026-03-08 01:00;1,5\n2026-03-08 03:00;2,25\n",
+    "epochs.csv.gz": gzip.compress(b"open_time,open\n1735689600000,1\n1735693200000,2\n", mtime=0),
+}  # fmt: skip
+
 KINDS: Final[Mapping[str, Kind]] = {
+    "scenarios": Kind(_SCENARIO, read_scenario, (ScenarioError,)),
+    "experiments": Kind({"question.toml": _EXPERIMENT}, plan, (ScenarioError,)),
+    "series": Kind(_SERIES, read_series_file, (SeriesError,)),
     "cases": Kind({"case.m": _CASE}, read_case, (CaseError,)),
     "sheets": Kind(
         {

@@ -8,8 +8,9 @@ from typing import Any, Final
 MAX_BYTES: Final = 1_000_000  # the largest shipped has a hundredth
 MAX_DOTS: Final = 32  # parts of a key: the parser's time and memory grow with their square
 
-_TEXT: Final = re.compile(r"\"(?:[^\"\\\n]|\\.)*\"|'[^'\n]*'")
-_CHAIN: Final = re.compile(rf"(?:[\w-]+[ \t]*\.[ \t]*){{{MAX_DOTS},}}")
+# Each begins where no other can, and takes all that it may: a long line costs its length, no more.
+_TEXT: Final = re.compile(r"\"(?:[^\"\\\n]|\\.)*+(?:\"|$)|'[^'\n]*+(?:'|$)")
+_CHAIN: Final = re.compile(rf"(?<![\w-])(?:[\w-]++[ \t]*+\.[ \t]*+){{{MAX_DOTS},}}")
 _DIGITS: Final = re.compile(r"\b0[xob][0-9A-Fa-f_]{100,}")  # more than Python writes back
 
 
