@@ -305,7 +305,7 @@ class Stored:
         )  # fmt: skip
 
     def value(self, sql: str) -> float | None:
-        row = self.sql.execute(f"SELECT ({sql})::DOUBLE").fetchone()
+        (row,) = self.sql.execute(f"SELECT ({sql})::DOUBLE").fetchall()
         assert row is not None
         return None if row[0] is None else float(row[0])
 

@@ -47,6 +47,8 @@ def understood(
     there = values[~np.isnan(values)]
     if not there.size:
         raise SeriesError(f"column {value!r} has no value")
+    size = max(float(np.abs(there).max()), 1.0)  # of a file with 1e308 no sum may overflow
+    mean = size * float(np.average(there / size, weights=series.length_s[~np.isnan(values)]))
     low, high = int(np.nanargmin(values)), int(np.nanargmax(values))
     snippet = [f"[series.{path.name.split('.')[0]}]", f'file = "{path.name}"']
     snippet += [f'layout = "{known.name}"'] if known is not None else []
@@ -64,7 +66,7 @@ def understood(
         "gaps": [f"{utc(a)} to {utc(b)}" for _, a, b in gaps[:20]],
         "gap_count": len(gaps),
         "missing_values": int(np.isnan(values).sum()),
-        "mean": float(np.average(there, weights=series.length_s[~np.isnan(values)])),
+        "mean": mean,
         "lowest": f"{values[low]:g} at {utc(int(series.start_s[low]))}",
         "highest": f"{values[high]:g} at {utc(int(series.start_s[high]))}",
         "negative_share": float((there < 0.0).mean()),
