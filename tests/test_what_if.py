@@ -20,6 +20,7 @@ FACTORS = (
     "gpu_price_factor",
     "capex_factor",
     "interest_factor",
+    "residual_factor",
 )
 
 
@@ -90,8 +91,9 @@ SCALED = {
         "node_credit_usd_per_h",
         "tokens_usd",
     },
-    "capex_factor": set(),  # read where projects and loans are compiled
+    "capex_factor": set(),  # read where projects, loans and machines are valued
     "interest_factor": set(),
+    "residual_factor": set(),
 }
 
 

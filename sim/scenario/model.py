@@ -273,6 +273,7 @@ class WhatIf(Table):
     )
     capex_factor: float = factor("on capex_usd of projects")
     interest_factor: float = factor("on rate_per_year of loans")
+    residual_factor: float = factor("on what used machines, batteries and works fetch")
 
 
 class PolicySpec(Table):

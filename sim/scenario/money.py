@@ -43,6 +43,13 @@ class Firm(Table):
     building_life_years: float = quantity(
         15.0, "y", "straight-line depreciation of substations", source="assumed", gt=0
     )
+    battery_life_years: float = quantity(
+        15.0,
+        "y",
+        "useful life of batteries; their books follow wear",
+        source="NREL Annual Technology Baseline 2023, utility-scale battery storage",
+        gt=0,
+    )
     distressed_fraction: float = quantity(
         0.3,
         "-",
@@ -62,6 +69,11 @@ class Firm(Table):
         ge=0,
         lt=1,
     )
+
+    @property
+    def machines_on_the_books(self) -> bool:
+        """Whether machines that stand there at the start are worth something."""
+        return self.asic_usd_per_th > 0.0 or self.gpu_usd_per_gpu > 0.0
 
 
 class Sale(Table):

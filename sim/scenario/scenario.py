@@ -37,6 +37,7 @@ from sim.scenario.rows import (
     Site,
 )
 from sim.scenario.series import Series
+from sim.scenario.value import Residuals
 from sim.serving.traces import Trace
 
 
@@ -77,6 +78,7 @@ class ScenarioFile(Table):
     offtakes: dict[str, Offtake] = quantity({}, "", "buyers of reserved GPU nodes, by name")
     projects: dict[str, Project] = quantity({}, "", "what is built, by name")
     insurance: dict[str, Insurance] = quantity({}, "", "policies, by name")
+    residuals: Residuals = quantity(Residuals(), "", "what used machines fetch")
     what_if: WhatIf = quantity(WhatIf(), "", "factors on prices, for questions of the kind what if")
     policy: PolicySpec = quantity(PolicySpec(), "", "who decides")
     series: dict[str, SeriesSpec] = quantity({}, "", "recorded values, by name")

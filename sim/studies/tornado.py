@@ -29,6 +29,7 @@ def factors_of(scenario: Scenario) -> tuple[str, ...]:
         "gpu_price_factor": not any(not g.project or g.project in built for g in scenario.gpus),
         "capex_factor": not built,
         "interest_factor": not scenario.loans,
+        "residual_factor": not (built or scenario.firm.machines_on_the_books),
     }
     return tuple(name for name in FACTORS if not nothing.get(name, False))
 

@@ -12,6 +12,7 @@ from sim.kernels.arrays import Floats
 from sim.scenario.catalogue.specs import AsicSpec, GpuSpec
 from sim.scenario.problems import ScenarioError, from_validation
 from sim.scenario.quantity import Table
+from sim.scenario.value import ResidualSpec
 
 RowT = TypeVar("RowT", bound=Table)
 
@@ -150,6 +151,12 @@ def gpus(own: tuple[GpuSpec, ...] = ()) -> dict[str, GpuModel]:
     """GPUs by name; `own` rows go before built-in ones."""
     built_in = described("gpus.csv", GpuSpec)
     return {row.gpu: GpuModel(*row.model_dump().values()) for row in (*built_in, *own)}
+
+
+@cache
+def residuals() -> tuple[ResidualSpec, ...]:
+    """What used machines fetch: points of a curve for each kind, in order of age."""
+    return described("residuals.csv", ResidualSpec)
 
 
 @cache
