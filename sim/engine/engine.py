@@ -7,9 +7,10 @@ import numpy as np
 import simpy
 from simpy.events import URGENT
 
+from sim.engine.before import ends_before, play_back
 from sim.engine.failures import Workshop
 from sim.engine.grid_events import call, link_changes
-from sim.engine.incidents import host_ends, incident
+from sim.engine.incidents import host_ends, incident, on_the_way
 from sim.engine.projects import project
 from sim.finance.contracts import EnergyTerms
 from sim.finance.firm import Firm
@@ -72,6 +73,9 @@ class Engine:
             self.recorder.stand(0, kind, int(state.deployed.sum()))
         self.market = build_market(scenario, self.plant.topology)
         self.env = simpy.Environment()
+        self.left_before: dict[str, dict[int, int]] = {}  # by host: on their way at the start
+        play_back(self)
+        self.firm.open()
         self.workshop = Workshop(self)
         self.phases: tuple[Callable[[], None], ...] = (
             self.advance,
@@ -258,7 +262,11 @@ class Engine:
         for name, host in scenario.hosts.items():
             if host.ends_utc is not None:
                 end_s = self.firm.calendar.t_s(host.ends_utc, 0.0)
-                env.process(host_ends(self, name, max(round(end_s), 0)))
+                env.process(host_ends(self, name, round(end_s)))
+        before = ends_before(self)
+        for name, left in self.left_before.items():
+            if scenario.hosts[name].move_to is not None:
+                env.process(on_the_way(self, name, left, before[name]))
         for name, spec in scenario.projects.items():
             if spec.enabled:
                 env.process(project(self, name))

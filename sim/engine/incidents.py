@@ -15,12 +15,20 @@ SHUTS: Final = {"outage": True, "network-cut": False, "fire": True}  # whether p
 
 
 def incident(engine: "Engine", what: Misfortune) -> "Process":
-    """Let something go wrong, and let it pass."""
+    """Let something go wrong, and let it pass.
+
+    What began before the run is played back by then (`engine.before`): here its rest passes.
+    """
     begin, end = HANDLERS[what.spec.kind]
     horizon_s = engine.scenario.horizon.seconds
+    if what.start_s < 0 and what.spec.kind == "fire":  # nothing burns again
+        begin = _close
+        if what.end_s <= 0:
+            return
     yield from until(engine, what.start_s)
     names = ", ".join(what.names)
-    engine.recorder.event(what.start_s, what.spec.kind, names, "incident", _words(what))
+    now_s = max(what.start_s, 0)
+    engine.recorder.event(now_s, what.spec.kind, names, "incident", _words(what))
     engine.between(lambda: begin(engine, what))
     if what.end_s <= what.start_s or what.end_s >= horizon_s:
         return
@@ -37,9 +45,11 @@ def until(engine: "Engine", t_s: int) -> "Process":
 
 def _words(what: Misfortune) -> str:
     spec = what.spec
-    parts = [f"{(what.end_s - what.start_s) / SECONDS_PER_HOUR:.1f} h"] * (
-        what.end_s > what.start_s
+    parts = [f"{(what.end_s - max(what.start_s, 0)) / SECONDS_PER_HOUR:.1f} h"] * (
+        what.end_s > max(what.start_s, 0)
     )
+    if what.start_s < 0:
+        parts.append(f"began {-what.start_s / SECONDS_PER_HOUR:.1f} h before the run")
     if spec.kind in ("cooling", "curtailment", "node-failure"):
         parts.append(f"{spec.left_fraction:.0%} left")
     if spec.destroyed_fraction is not None:
@@ -73,10 +83,9 @@ def _burn(engine: "Engine", what: Misfortune) -> None:
     presence = engine.plant.presence
     for site in _sites(engine, what):
         changes = []
-        for kind in (ASIC, GPU):
-            for group in presence.groups(kind, site):
-                there = presence.deployed(kind, group)
-                changes.append(put(engine, kind, group, there - round(there * share)))
+        for kind, group in presence.at(site):
+            there = presence.deployed(kind, group)
+            changes.append(put(engine, kind, group, there - round(there * share)))
         lost = sum(c.before - c.now for c in changes)
         name = engine.plant.site_names[site]
         engine.recorder.event(engine.now_s, "machines destroyed", name, "fire", f"{lost}")
@@ -155,10 +164,10 @@ def _nothing(engine: "Engine", what: Misfortune) -> None:
 
 
 def _terminate(engine: "Engine", what: Misfortune) -> None:
-    """Hosts give notice."""
+    """Hosts give notice; one of before the run has run for a while."""
     for name in what.names:
         days = engine.scenario.hosts[name].notice_days
-        engine.env.process(host_ends(engine, name, engine.now_s + round(days * SECONDS_PER_DAY)))
+        engine.env.process(host_ends(engine, name, what.start_s + round(days * SECONDS_PER_DAY)))
 
 
 def host_ends(engine: "Engine", name: str, end_s: int) -> "Process":
@@ -168,22 +177,27 @@ def host_ends(engine: "Engine", name: str, end_s: int) -> "Process":
     if name in engine.firm.hosting.ended:
         return
     left: dict[int, int] = {}
-    engine.between(lambda: left.update(_leave(engine, host.sites)))
+    engine.between(lambda: left.update(leave(engine, host.sites)))
     machines = sum(left.values())
     detail = f"{machines} machines leave for {host.move_to or 'the store'}"
     engine.recorder.event(engine.now_s, "host ended", ", ".join(host.sites), name, detail)
     engine.firm.host_ended(engine.now_s, name, machines)
-    if host.move_to is None:
-        return
-    yield engine.env.timeout(round(host.downtime_days * SECONDS_PER_DAY))
+    if host.move_to is not None:
+        yield from on_the_way(engine, name, left, end_s)
+
+
+def on_the_way(engine: "Engine", name: str, left: dict[int, int], end_s: int) -> "Process":
+    """ASICs that left a host at `end_s` reach the site that takes them in."""
+    host = engine.scenario.hosts[name]
+    yield from until(engine, end_s + round(host.downtime_days * SECONDS_PER_DAY))
     if engine.firm.insolvent_s is not None:
         return
-    engine.between(lambda: _arrive(engine, name, left))
-    detail = f"{machines} machines from {name}"
-    engine.recorder.event(engine.now_s, "machines moved", host.move_to, name, detail)
+    engine.between(lambda: host_arrives(engine, name, left))
+    detail = f"{sum(left.values())} machines from {name}"
+    engine.recorder.event(engine.now_s, "machines moved", host.move_to or "", name, detail)
 
 
-def _leave(engine: "Engine", names: Iterable[str]) -> dict[int, int]:
+def leave(engine: "Engine", names: Iterable[str]) -> dict[int, int]:
     """All ASICs leave these sites, which stay shut; how many of each group."""
     presence = engine.plant.presence
     left = {}
@@ -196,7 +210,7 @@ def _leave(engine: "Engine", names: Iterable[str]) -> dict[int, int]:
     return left
 
 
-def _arrive(engine: "Engine", name: str, left: dict[int, int]) -> None:
+def host_arrives(engine: "Engine", name: str, left: dict[int, int]) -> None:
     """ASICs of a host stand where they moved, all of them repaired."""
     for group, row in enumerate(engine.scenario.asics):
         if isinstance(row, MovedGroup) and row.host == name and left.get(row.origin):

@@ -1,31 +1,62 @@
 """Projects in time: ordered, delivered late, live, or called off."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from sim.engine.incidents import put, until
 from sim.plant.presence import ASIC, GPU
+from sim.scenario.deals import Project
 from sim.units import SECONDS_PER_DAY
 
 if TYPE_CHECKING:
     from sim.engine.engine import Engine, Process
 
 
+class Times(NamedTuple):
+    """The stages of a project [run seconds, below 0 before the run]."""
+
+    order_s: int
+    delivery_s: int
+    live_s: int
+    cancel_s: int  # not below `delivery_s`: never
+
+    @classmethod
+    def of(cls, engine: "Engine", name: str) -> "Times":
+        """With the luck of a run."""
+        spec, at_s = engine.scenario.projects[name], engine.firm.calendar.t_s
+        order_s = round(at_s(spec.order_utc, 0.0))
+        delivery_s = delivered_s(engine, name, order_s)
+        live_s = delivery_s + round(spec.commissioning_days * SECONDS_PER_DAY)
+        return cls(order_s, delivery_s, live_s, round(at_s(spec.cancel_utc, delivery_s)))
+
+    @property
+    def called_off(self) -> bool:
+        """Whether it is cancelled before it is delivered."""
+        return self.cancel_s < self.delivery_s
+
+    def payments(self, spec: Project) -> tuple[tuple[int, float], ...]:
+        """When its parts fall due, and the shares of the price."""
+        rest = 1.0 - spec.deposit_fraction - spec.delivery_fraction
+        return (
+            (self.order_s, spec.deposit_fraction),
+            (self.delivery_s, spec.delivery_fraction),
+            (self.live_s, rest),
+        )
+
+
 def project(engine: "Engine", name: str) -> "Process":
     """Order, deliver and commission a project; every stage is paid and told of."""
     spec, firm = engine.scenario.projects[name], engine.firm
-    at_s = firm.calendar.t_s
-    order_s = round(at_s(spec.order_utc, 0.0))
-    delivery_s = delivered_s(engine, name, order_s)
-    live_s = delivery_s + round(spec.commissioning_days * SECONDS_PER_DAY)
-    cancel_s = round(at_s(spec.cancel_utc, delivery_s))
+    order_s, delivery_s, live_s, cancel_s = times = Times.of(engine, name)
     if cancel_s < min(delivery_s, 0):  # before the run: paid, refunded and forgotten
+        return
+    if live_s < 0:  # part of the plant and of the books when they are opened
         return
     yield from until(engine, order_s)
     if firm.insolvent_s is not None:
         return
     firm.pay(order_s, name, spec.deposit_fraction, "deposit")
     _tell(engine, "project ordered", name, f"{spec.capex_usd:,.0f} USD")
-    if cancel_s < delivery_s:
+    if times.called_off:
         yield from until(engine, cancel_s)
         if firm.insolvent_s is None:
             firm.projects.cancel(name, engine.now_s)
@@ -43,7 +74,7 @@ def project(engine: "Engine", name: str) -> "Process":
     rest = 1.0 - spec.deposit_fraction - spec.delivery_fraction
     firm.pay(live_s, name, rest, "commissioning")
     firm.projects.go_live(name, engine.now_s)
-    engine.between(lambda: _stand(engine, name))
+    engine.between(lambda: deliver(engine, name))
 
 
 def delivered_s(engine: "Engine", name: str, order_s: int) -> int:
@@ -55,7 +86,7 @@ def delivered_s(engine: "Engine", name: str, order_s: int) -> int:
     return at_s
 
 
-def _stand(engine: "Engine", name: str) -> None:
+def deliver(engine: "Engine", name: str, since: str = "") -> None:
     """What a project delivers becomes part of the plant."""
     spec, plant = engine.scenario.projects[name], engine.plant
     machines = 0
@@ -72,7 +103,7 @@ def _stand(engine: "Engine", name: str) -> None:
     plant.change()
     mw = sum(spec.substations_mw.values())
     built = f", {mw:g} MW of connection" if mw else ""
-    _tell(engine, "project live", name, f"{machines} machines{built}")
+    _tell(engine, "project live", name, f"{machines} machines{built}{since}")
 
 
 def _tell(engine: "Engine", kind: str, name: str, detail: str) -> None:

@@ -35,6 +35,10 @@ class Lot:
         """What it stands in the books for."""
         return self.cost_usd * self.left * (1.0 - self.done)
 
+    def worn(self, t_s: int) -> float:
+        """Share of its life that lies behind it at an instant."""
+        return min(max(t_s - self.from_s, 0) / self.life_s, 1.0)
+
 
 class FixedAssets:
     """All lots of the firm, each at its site's account."""
@@ -69,8 +73,25 @@ class FixedAssets:
     def open(self) -> None:
         """What stands there at the start, against equity."""
         for kind, account in ACCOUNTS.items():
-            usd = self._by_site([(x, x.cost_usd) for x in self.lots if x.kind == kind])
+            usd = self._by_site([(x, x.book_usd) for x in self.lots if x.kind == kind])
             self.ledger.post(0, account, "equity:opening", "USD", usd, "opening book value")
+
+    def stood(self, kind: str, group: int, site: int, usd: float, from_s: int) -> None:
+        """What was bought for `usd` stands there since before the run; `open` posts its value."""
+        lot = Lot(kind, group, site, usd, from_s, self.life_s[kind])
+        lot.done = lot.worn(0)
+        self.lots.append(lot)
+
+    def had_lost(self, t_s: int, change: Change) -> float:
+        """Machines were destroyed before the run: not in its opening balance; their value [USD]."""
+        share = (change.before - change.now) / change.before if change.before else 0.0
+        if change.kind == ASIC:
+            self.owned[change.group] *= 1.0 - share
+        lots = [x for x in self.lots if (x.kind, x.group) == (change.kind, change.group)]
+        usd = sum(x.cost_usd * x.left * (1.0 - x.worn(t_s)) for x in lots) * share
+        for lot in lots:
+            lot.left *= 1.0 - share
+        return usd
 
     def add(self, t_s: int, kind: str, group: int, site: int, usd: float) -> None:
         """A project went live: what was paid for it becomes machines or a building."""
@@ -85,7 +106,7 @@ class FixedAssets:
             worn = []
             for lot in self.lots:
                 if lot.kind == kind:
-                    done = min((t_s - lot.from_s) / lot.life_s, 1.0)
+                    done = lot.worn(t_s)
                     worn.append((lot, lot.cost_usd * lot.left * (done - lot.done)))
                     lot.done = done
             usd = self._by_site(worn)

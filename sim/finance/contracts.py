@@ -79,14 +79,14 @@ def _contracts(scenario: Scenario, world: World, adder: Floats) -> Floats | None
     )
     for contract in scenario.power_contracts:
         s = names.index(contract.site)
-        first, last = _in_force(contract, scenario, steps)
-        when = slice(first, last)
-        power_w = contract.mw * W_PER_MW
+        share = _in_force(contract, scenario, steps)
+        when = share > 0.0
+        power_w = contract.mw * W_PER_MW * share[when]
         if contract.kind == "day-ahead":
             assert world.day_ahead_usd_per_mwh is not None
             paid = world.day_ahead_usd_per_mwh[when, s]
         else:
-            paid = np.full(last - first, contract.strike_usd_per_mwh)
+            paid = np.full(int(when.sum()), contract.strike_usd_per_mwh)
         if contract.kind == "day-ahead" or contract.resell:
             terms[when, position, s] += power_w
             terms[when, usd, s] += power_w * paid / J_PER_MWH
@@ -98,14 +98,16 @@ def _contracts(scenario: Scenario, world: World, adder: Floats) -> Floats | None
     return terms
 
 
-def _in_force(contract: PowerContract, scenario: Scenario, steps: int) -> tuple[int, int]:
-    """First step and the one after the last."""
+def _in_force(contract: PowerContract, scenario: Scenario, steps: int) -> Floats:
+    """Share of each step (step,) in which a contract holds; it may begin within one."""
     begin, step_s = scenario.horizon.start_utc, scenario.horizon.step_s
 
-    def step(when: datetime | None, default: int) -> int:
+    def t_s(when: datetime | None, default: float) -> float:
         if when is None:
             return default
-        return min(max(round((when.astimezone(UTC) - begin).total_seconds()) // step_s, 0), steps)
+        return (when.astimezone(UTC) - begin).total_seconds()
 
-    first = step(contract.start_utc, 0)
-    return first, max(step(contract.end_utc, steps), first)
+    edges_s = np.arange(steps + 1, dtype=np.float64) * step_s
+    held_s = np.clip(t_s(contract.end_utc, edges_s[-1]) - edges_s[:-1], 0.0, step_s)
+    held_s -= np.clip(t_s(contract.start_utc, 0.0) - edges_s[:-1], 0.0, step_s)
+    return np.maximum(held_s, 0.0) / step_s

@@ -79,9 +79,9 @@ class Firm:
         self.usd_per_btc = float(world.usd_per_btc[0])
         self._own = (-1, 0.0)  # transactions so far, and `_own_usd` after them
         self._profit_usd = 0.0  # before tax, since the last year's end; losses carried forward
-        self._open()
 
-    def _open(self) -> None:
+    def open(self) -> None:
+        """The opening balance; what happened before the run has been played back by then."""
         self.treasury.open(self.usd_per_btc)
         self.lending.open(self.usd_per_btc)
         self.bills.open(self.ledger)
@@ -98,7 +98,7 @@ class Firm:
             usd, memo = np.array([deposit.usd]), f"deposit {name}"
             paid_s = self.calendar.t_s(deposit.paid_utc, -NEVER)
             back_s = self.calendar.t_s(deposit.returned_utc, 2.0 * self.calendar.seconds)
-            if back_s < 0.0:
+            if back_s < 0.0 or deposit.host in self.hosting.ended:  # returned, or lost with it
                 continue
             if paid_s < 0.0:
                 self.ledger.post(0, "assets:deposits", "equity:opening", "USD", usd, memo)
@@ -197,6 +197,11 @@ class Firm:
             return
         lost = [(c, self.assets.lose(t_s, c, f"{peril} at {site}")) for c in changes]
         self.insurers.claim(t_s, peril, site, lost, self.fleet_event)
+
+    def had_destroyed(self, t_s: int, peril: str, site: str, changes: list[Change]) -> None:
+        """Machines of a site were lost before the run; the insurer may still owe."""
+        lost = [(c, self.assets.had_lost(t_s, c)) for c in changes]
+        self.insurers.had_claimed(t_s, peril, site, lost)
 
     def pay(self, due_s: int, name: str, fraction: float, memo: str) -> None:
         """Pay a part of a project's price; what fell due before the run was paid then."""

@@ -33,24 +33,45 @@ class Insurers:
         self, t_s: int, peril: str, site: str, lost: list[tuple[Change, float]], event: Event
     ) -> float:
         """Claim what an incident destroyed: changes with their book value [USD]; what is paid."""
+        found = self._covered(peril, site, lost)
+        if found is None:
+            return 0.0
+        name, loss, usd = found
+        self._owe(t_s, t_s, name, usd, "income:insurance")
+        days = self.scenario.insurance[name].delay_days
+        detail = f"loss {loss:,.0f} USD, pays {usd:,.0f} USD in {days:g} days"
+        event(t_s, "insurance claim", name, detail)
+        return usd
+
+    def had_claimed(
+        self, t_s: int, peril: str, site: str, lost: list[tuple[Change, float]]
+    ) -> None:
+        """A claim for what was destroyed before the run (`t_s` below 0), if it is still owed."""
+        found = self._covered(peril, site, lost)
+        if found is None:
+            return
+        name, _, usd = found
+        if t_s + self.scenario.insurance[name].delay_days * SECONDS_PER_DAY > 0:
+            self._owe(0, t_s, name, usd, "equity:opening")
+
+    def _covered(
+        self, peril: str, site: str, lost: list[tuple[Change, float]]
+    ) -> tuple[str, float, float] | None:
+        """The policy that pays, what was insured of the loss and what is paid [USD]."""
         for name, policy in self.scenario.insurance.items():
             if peril not in policy.perils or (policy.sites and site not in policy.sites):
                 continue
             loss = sum(self._insured(policy, change, book_usd) for change, book_usd in lost)
             usd = max(loss - policy.deductible_usd, 0.0)
-            if policy.limit_usd is not None:
-                usd = min(usd, policy.limit_usd)
-            due_s = t_s + policy.delay_days * SECONDS_PER_DAY
-            part = np.array([usd])
-            self.ledger.post(
-                t_s, "assets:insurance-claims", "income:insurance", "USD", part, f"{name}: claim"
-            )
-            memo = f"{name}: claim paid"
-            self.payments.later(due_s, "assets:cash", "assets:insurance-claims", part, memo)
-            detail = f"loss {loss:,.0f} USD, pays {usd:,.0f} USD in {policy.delay_days:g} days"
-            event(t_s, "insurance claim", name, detail)
-            return usd
-        return 0.0
+            return name, loss, usd if policy.limit_usd is None else min(usd, policy.limit_usd)
+        return None
+
+    def _owe(self, t_s: int, since_s: int, name: str, usd: float, credit: str) -> None:
+        """Post a claim at `t_s`; it is paid so many days after the loss."""
+        due_s = since_s + self.scenario.insurance[name].delay_days * SECONDS_PER_DAY
+        part, claims = np.array([usd]), "assets:insurance-claims"
+        self.ledger.post(t_s, claims, credit, "USD", part, f"{name}: claim")
+        self.payments.later(due_s, "assets:cash", claims, part, f"{name}: claim paid")
 
     def _insured(self, policy: Spec, change: Change, book_usd: float) -> float:
         machines = change.before - change.now

@@ -60,6 +60,19 @@ class Projects:
         parts = self._by_site(name, usd)
         self.ledger.post(0, "assets:projects", "equity:opening", "USD", parts, memo)
 
+    def stood(self, name: str, payments: tuple[tuple[int, float], ...]) -> None:
+        """Paid, delivered and live before the run: when, and in which shares of the price.
+
+        Its machines are in the opening balance, at what their age leaves of the price.
+        """
+        for t_s, share in payments:
+            self._pay(name, t_s, self.specs[name].capex_usd * self.factor * share)
+        live_s = payments[-1][0]
+        self.plans[name] = self.plans[name]._replace(live_s=float(live_s))
+        paid_usd = self.plans[name].paid_usd
+        for kind, group, site, weight in self.parts[name]:
+            self.assets.stood(kind, group, site, paid_usd * weight, live_s)
+
     def _pay(self, name: str, t_s: int, usd: float) -> None:
         plan = self.plans[name]
         self.plans[name] = plan._replace(paid=(*plan.paid, (float(t_s), usd)))

@@ -107,6 +107,10 @@ class Presence:
         """Groups at a site."""
         return [int(g) for g in np.flatnonzero(self.places[kind] == site)]
 
+    def at(self, site: int) -> list[tuple[str, int]]:
+        """Kind and group of all machines of a site."""
+        return [(kind, group) for kind in (ASIC, GPU) for group in self.groups(kind, site)]
+
     def close(self, site: int, dark: bool) -> None:
         """Something shuts a site; `dark`: it takes the power, too."""
         self.shut[site] += 1

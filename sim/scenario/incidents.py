@@ -43,6 +43,9 @@ class Incident(Table):
     shut for `hours`. curtailment: the grid leaves `left_fraction` of the connection. pool-outage:
     hashes are not paid. price-spike: zones' prices at least `usd_per_mwh`. termination: hosts give
     notice. delivery-delay: projects not yet delivered come `days` later.
+
+    What is dated before the run reaches into it: its rest passes, a notice runs on, a delayed
+    project comes later, and what burnt is not there (sheets say what was set up before it burnt).
     """
 
     kind: Kind = quantity(REQUIRED, "", "what happens")

@@ -1,6 +1,7 @@
 """Misfortunes of a run: by date or at random, the same whatever anybody decides."""
 
-from typing import NamedTuple
+from itertools import pairwise
+from typing import Final, NamedTuple
 
 import numpy as np
 
@@ -10,11 +11,14 @@ from sim.scenario.scenario import Scenario
 from sim.streams import Streams
 from sim.units import SECONDS_PER_DAY, SECONDS_PER_HOUR, SECONDS_PER_YEAR
 
+# What they do outlasts them: machines are gone, a notice runs, a delivery comes later.
+LASTING: Final = ("fire", "termination", "delivery-delay")
+
 
 class Misfortune(NamedTuple):
     """One thing that goes wrong: from `start_s` on, until `end_s` where it passes."""
 
-    start_s: int
+    start_s: int  # below 0: before the run, into which it reaches
     end_s: int  # start_s for what has no length: a notice, a delay
     spec: Incident
     names: tuple[str, ...]  # sites, zones, hosts or projects that it strikes; none: the pool
@@ -33,8 +37,8 @@ def misfortunes(scenario: Scenario, streams: Streams) -> tuple[Misfortune, ...]:
         if spec.start_utc is not None:
             start_s = round((spec.start_utc - scenario.horizon.start_utc).total_seconds())
             length_s = round((spec.hours or 0.0) * SECONDS_PER_HOUR)
-            if start_s + max(length_s, 1) > 0:
-                found.append(Misfortune(max(start_s, 0), start_s + length_s, spec, names))
+            if spec.kind in LASTING or start_s + max(length_s, 1) > 0:
+                found.append(Misfortune(start_s, start_s + length_s, spec, names))
             continue
         for name in names or ("",):
             rank = seen[spec.kind + name] = seen.get(spec.kind + name, -1) + 1
@@ -68,13 +72,33 @@ def _strikes(
 def spiked(
     scenario: Scenario, happened: tuple[Misfortune, ...], usd_per_mwh: Floats, step_s: int
 ) -> None:
-    """Lift zone prices (step, site) to those of spikes, in every step that one touches."""
-    for m in happened:
-        if m.spec.kind != "price-spike" or m.spec.usd_per_mwh is None:
-            continue
-        sites = [i for i, s in enumerate(scenario.sites) if s.price_zone in m.names]
-        steps = slice(m.start_s // step_s, -(-m.end_s // step_s))
-        usd_per_mwh[steps, sites] = np.maximum(usd_per_mwh[steps, sites], m.spec.usd_per_mwh)
+    """Lift zone prices (step, site) to those of spikes, for as long as they last.
+
+    A step's price is the mean over it: a spike counts by the part of the step that it covers, and
+    of several at once the highest. The last row, the end of the run, repeats the last step.
+    """
+    spikes = [m for m in happened if m.spec.kind == "price-spike"]
+    last = len(usd_per_mwh) - 1
+    for zone in dict.fromkeys(name for m in spikes for name in m.names):
+        here = [m for m in spikes if zone in m.names]
+        sites = [i for i, s in enumerate(scenario.sites) if s.price_zone == zone]
+        touched = {
+            step
+            for m in here
+            for step in range(max(m.start_s, 0) // step_s, min(-(-m.end_s // step_s), last))
+        }
+        for step in sorted(touched) if sites else ():
+            begin, end = step * step_s, (step + 1) * step_s
+            edges = {t for m in here for t in (m.start_s, m.end_s) if begin < t < end}
+            cuts = sorted({begin, *edges, end})
+            base = usd_per_mwh[step, sites]
+            mean = np.zeros(len(sites))
+            for a, b in pairwise(cuts):
+                lifted = [m.spec.usd_per_mwh or 0.0 for m in here if m.start_s <= a < m.end_s]
+                mean += np.maximum(base, max(lifted, default=-np.inf)) * (b - a)
+            usd_per_mwh[step, sites] = mean / step_s
+        if last - 1 in touched:
+            usd_per_mwh[last, sites] = usd_per_mwh[last - 1, sites]
 
 
 def lead_times_s(scenario: Scenario, streams: Streams) -> dict[str, int]:
