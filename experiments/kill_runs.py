@@ -34,7 +34,8 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from sim.cli import app
-from sim.results.folder import HIDDEN, MANIFEST
+from sim.results.folder import HIDDEN
+from sim.results.manifest import MANIFEST
 from sim.results.store import open_results
 
 ROOT: Final = Path(__file__).resolve().parents[1]

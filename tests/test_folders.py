@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from sim.results import folder as room
-from sim.results.folder import DamagedError, FolderBusyError, claim, free_name, ours, settle
+from sim.results.folder import FolderBusyError, claim, free_name, settle
+from sim.results.manifest import DamagedError, ours
 from sim.results.store import open_results
 
 
@@ -289,6 +290,42 @@ def test_links_stay_links_and_nothing_is_written_through_others(tmp_path: Path) 
         pass
     assert list(elsewhere.iterdir()) == []
     assert not ours(elsewhere)
+
+
+def test_what_is_renamed_to_its_place_is_on_the_disk_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flushed: dict[tuple[int, int], int] = {}  # sizes by file, as they were flushed
+    renamed = []
+
+    def identity(status: os.stat_result) -> tuple[int, int]:
+        return status.st_dev, status.st_ino
+
+    def fsync(opened: int) -> None:
+        status = os.fstat(opened)
+        flushed[identity(status)] = status.st_size
+
+    def replace(source: Path, target: Path) -> None:
+        for file in [source] if source.is_file() else source.rglob("*"):
+            status = file.stat()
+            if file.is_file():
+                renamed.append(file.name)
+                assert flushed.get(identity(status)) == status.st_size, file
+        rename(source, target)
+
+    rename = os.replace
+    monkeypatch.setattr(os, "fsync", fsync)
+    monkeypatch.setattr(os, "replace", replace)
+    with claim(tmp_path / "out", "run", "a") as claimed:
+        (claimed.draft / "cells/k").mkdir(parents=True)
+        for name in ("x", "cells/k/y"):
+            (claimed.draft / name).write_text(name)
+        claimed.commit({})
+        assert claimed.draw(lambda folder: (folder / "z.png").write_text("z")) == ""  # type: ignore[arg-type,return-value]  # how much was written
+    assert {"x", "y", "z.png", "manifest.json"} <= set(renamed)
+    if os.name != "nt":
+        folders = (tmp_path / "out", tmp_path / "out/cells/k")
+        assert all(identity(folder.stat()) in flushed for folder in folders)
 
 
 def test_a_failed_block_leaves_no_trace(tmp_path: Path) -> None:

@@ -102,16 +102,74 @@ def test_a_workbook_holds_numbers_and_text_but_no_formula(tmp_path: Path) -> Non
         ("kpis.json", "{"),
         ("kpis.json", "[1]"),
         ("kpis.json", '{"pue": "high"}'),
+        ("kpis.json", '{"pue": NaN}'),
+        ("kpis.json", '{"pue": 1.1, "x": -Infinity}'),
+        ("kpis.json", '{"pue": 1e999}'),
+        ("kpis.json", f'{{"pue": 1{"0" * 400}}}'),
+        ("kpis.json", f'{{"pue": 1{"0" * 9000}}}'),
+        ("kpis.json", '{"pue": true}'),
+        ("kpis.json", '{"pue": [1]}'),
+        ("kpis.json", f'{{"{"long" * 99}": {{}}}}'),
+        ("kpis.json", '{"pue": 1, "pue": 2}'),
+        ("kpis.json", "{}"),
+        ("kpis.json", "[" * 99_999),
+        ("kpis.json", None),
         ("manifest.json", "{"),
         ("manifest.json", '{"status": "complete"}'),
         ("manifest.json", "\x00"),
+        ("manifest.json", '{"status": "complete", "policy": {"a": 1}}'),
+        ("manifest.json", '{"status": "complete", "policy": "static", "seed": []}'),
+        ("manifest.json", '{"status": "complete", "policy": "static", "seed": true}'),
+        ("manifest.json", '{"status": "complete", "policy": "static", "seed": 1.5}'),
+        ("manifest.json", '{"status": "complete", "scenario_sha256": 1}'),
+        ("manifest.json", '{"status": "complete", "kind": "folder"}'),
+        ("manifest.json", '{"status": "complete", "kind": ["run"]}'),
+        ("manifest.json", '{"status": ["complete"]}'),
+        ("manifest.json", '{"status": "complete", "kind": "sweep", "seed": NaN}'),
         ("sites.parquet", "PAR1"),
     ],
 )
-def test_a_damaged_file_is_named_in_one_line(result: Path, name: str, content: str) -> None:
-    (result / name).write_text(content)
+def test_a_damaged_file_is_named_in_one_line(result: Path, name: str, content: str | None) -> None:
+    (result / name).unlink() if content is None else (result / name).write_text(content)
     sql = "SELECT * FROM cells, kpis, sites"
+    told(result, sql, name)
+
+
+@pytest.mark.parametrize("kind", ["sweep", "comparison"])
+@pytest.mark.parametrize("table", ["cells", "kpis", "fleet", "ledger"])
+def test_a_damaged_table_of_a_study_is_told_in_one_line(
+    result: Path, kind: str, table: str
+) -> None:
+    (result / "manifest.json").write_text(json.dumps({"kind": kind, "status": "complete"}))
+    cell = result / "cells" / ("0" * 64)
+    cell.mkdir(parents=True)
+    for name in ("cells", "fleet", "cells/" + "0" * 64 + "/ledger"):
+        (result / f"{name}.parquet").write_bytes(b"PAR1 and no more")
+    told(result, f"SELECT * FROM {table}", "damaged")
+    pq.write_table(pa.table({"a": [1]}), result / "cells.parquet")
+    if table == "kpis":
+        told(result, "SELECT * FROM kpis", "cells.parquet is damaged: not a table of cells")
+
+
+def told(result: Path, sql: str, what: str) -> None:
+    """A query fails, and says in a line what is wrong."""
     done = runner.invoke(app, ["query", str(result), sql])
-    assert done.exit_code == 2
-    assert name in done.stderr
+    assert done.exit_code == 2, done.output
+    assert what in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
+    assert len(done.stderr) < 1000
+
+
+def test_a_folder_of_another_format_or_kind_says_so(result: Path) -> None:
+    (result / "manifest.json").write_text('{"kind": "run", "format": 99, "status": "complete"}')
+    told(result, "SELECT 1", "format 99; this version reads 1")
+    (result / "manifest.json").write_text('{"kind": "tornado", "status": "complete"}')
+    told(result, "SELECT * FROM kpis", "kpis does not exist")
+
+
+def test_an_answer_is_json_whatever_its_numbers(result: Path) -> None:
+    sql = "SELECT 'nan'::DOUBLE AS a, '-inf'::DOUBLE AS b, mw FROM sites ORDER BY mw LIMIT 1"
+    done = runner.invoke(app, ["query", str(result), sql, "--json"])
+    assert json.loads(done.stdout, parse_constant=pytest.fail) == [
+        {"a": None, "b": None, "mw": -1.5}
+    ]

@@ -124,7 +124,7 @@ def told() -> Iterator[None]:
     """Wrong input and failures of a run become one message and an exit code."""
     from sim.arithmetic import RunError
     from sim.policy import PolicyError
-    from sim.results.folder import DamagedError
+    from sim.results.manifest import DamagedError
     from sim.scenario import ScenarioError
     from sim.studies.problems import ExecutorError, StudyError
 

@@ -31,7 +31,7 @@ def query(
     import pyarrow as pa
 
     from sim.results.export import ExportError, export
-    from sim.results.folder import DamagedError
+    from sim.results.manifest import DamagedError
     from sim.results.store import connect
 
     *folders, sql = arguments

@@ -149,7 +149,8 @@ def compare(
     with told():
         loaded = load_scenario(scenario, set_, None, allow_path)
         from sim.report.comparison import draw_comparison
-        from sim.results.folder import DamagedError, claim, free_name
+        from sim.results.folder import claim, free_name
+        from sim.results.manifest import DamagedError
         from sim.studies.compare import CLAIRVOYANT, bound_exists, question_of
         from sim.studies.compare import compare as run_comparison
         from sim.studies.verdicts import document, lines, save

@@ -73,8 +73,9 @@ def fail(code: int, text: str) -> NoReturn:
 
 
 def say_json(document: object) -> None:
-    """One JSON document on stdout."""
-    print(json.dumps(document, indent=2, default=str))
+    """One JSON document on stdout; numbers that JSON has no word for (NaN, infinity) as null."""
+    text = json.dumps(document, default=str)
+    print(json.dumps(json.loads(text, parse_constant=lambda _: None), indent=2))
 
 
 def spin(text: str) -> None:

@@ -7,33 +7,37 @@ then on nothing of it can be lost. Its files are then renamed to their places, t
 kill in between leaves a folder without a manifest, which whoever opens it next puts in order.
 """
 
-import json
 import os
 import shutil
 import socket
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
-from pathlib import Path, PurePosixPath, PureWindowsPath
-from typing import Any, Final, Literal
+from pathlib import Path
+from typing import Any, Final
 
 from filelock import FileLock, Timeout
 
-MANIFEST: Final = "manifest.json"
-FORMAT: Final = 1  # of result folders; raised when what stands in them changes its meaning
+from sim.results.disk import flush_names, flush_tree, write_json
+from sim.results.manifest import (
+    FORMAT,
+    MANIFEST,
+    DamagedError,
+    Kind,
+    is_plain,
+    is_sure,
+    ours,
+    read_manifest,
+    read_object,
+)  # fmt: skip
+
 HIDDEN: Final = ".hashwatt"
 PROBE_BYTES: Final = 4 << 20  # about what a small run writes
 TRIES: Final = 10  # to lock a folder whose last owner is just leaving it
-Kind = Literal["run", "sweep", "comparison", "buildout", "tornado", "bound"]
-KINDS: Final = ("run", "sweep", "comparison", "buildout", "tornado", "bound")
 
 
 class FolderBusyError(OSError):
     """Another process writes into the folder."""
-
-
-class DamagedError(ValueError):
-    """A file of a result folder does not hold what it should."""
 
 
 class Folder:
@@ -53,7 +57,9 @@ class Folder:
         """
         write_json(self.draft / MANIFEST, self._stamped(manifest, _files_in(self.draft)))
         _refuse_collisions(self.path, self.draft)
+        flush_tree(self.draft)
         os.replace(self.draft, self.path / HIDDEN / "ready")
+        flush_names(self.path / HIDDEN)
         _put_in_place(self.path)
         self.draft.mkdir()
 
@@ -70,6 +76,7 @@ class Folder:
         _emptied(self.draft)
         try:
             draw(self.draft)
+            flush_tree(self.draft)
             names = _files_in(self.draft)
             _refuse_collisions(self.path, self.draft)
             manifest = read_manifest(self.path)
@@ -128,31 +135,6 @@ def claim(
                 target.rmdir()  # only where nothing was written
 
 
-def ours(path: Path) -> dict[str, Any]:
-    """The manifest of a folder that is surely ours; empty for any other."""
-    try:
-        manifest = read_manifest(path)
-    except (DamagedError, OSError):
-        return {}
-    return manifest if _is_sure(manifest) else {}
-
-
-def read_manifest(path: Path) -> dict[str, Any]:
-    """The manifest of a folder. Raises DamagedError or OSError."""
-    return read_object(path / MANIFEST)
-
-
-def read_object(file: Path) -> dict[str, Any]:
-    """A JSON object. Raises DamagedError if the file holds anything else, and OSError."""
-    try:
-        content = json.loads(file.read_bytes())
-    except (ValueError, RecursionError) as error:
-        raise DamagedError(f"{file} is damaged: not JSON ({type(error).__name__})") from None
-    if not isinstance(content, dict):
-        raise DamagedError(f"{file} is damaged: not a JSON object")
-    return content
-
-
 def free_name(parent: Path, stem: str, kind: Kind, cell: str, *, changed: bool = False) -> Path:
     """A folder for a cell that names none: `stem`, or with eight digits of the cell's hash.
 
@@ -172,14 +154,6 @@ def settle(path: Path) -> None:
     if (path / HIDDEN / "ready").is_dir() or (path / HIDDEN / "replaced.json").is_file():
         with _locked(path):
             _recover(path)
-
-
-def write_json(file: Path, content: object) -> None:
-    """Write a JSON file whole or not at all."""
-    draft = file.with_name(f".{file.name}")
-    text = json.dumps(content, indent=2, default=str) + "\n"
-    draft.write_bytes(text.encode())
-    os.replace(draft, file)
 
 
 def _refuse(target: Path, kind: Kind, cell: str, force: bool, go_on: bool) -> None:
@@ -280,7 +254,7 @@ def _holder(owner: Path) -> str:
 def _recover(target: Path) -> None:
     ready, replaced = target / HIDDEN / "ready", target / HIDDEN / "replaced.json"
     for manifest in (ready / MANIFEST, replaced):
-        if manifest.exists() and not _is_sure(read_object(manifest)):
+        if manifest.exists() and not is_sure(read_object(manifest)):
             raise DamagedError(f"{manifest} is damaged: not what we leave behind")
     if (ready / MANIFEST).is_file():
         _refuse_collisions(target, ready)
@@ -303,6 +277,8 @@ def _put_in_place(target: Path) -> None:
     for name in sorted(set(old) - set(new)):
         _remove(target, name)
     os.replace(ready / MANIFEST, target / MANIFEST)
+    for place in {target, *((target / name).parent for name in new)}:
+        flush_names(place)
     shutil.rmtree(ready, ignore_errors=True)
     replaced.unlink(missing_ok=True)
 
@@ -324,7 +300,7 @@ def _refuse_collisions(target: Path, source: Path) -> None:
 def _remove(target: Path, name: str) -> None:
     """Remove a file of ours, and the folders within `target` that it leaves empty."""
     place = target / name
-    if not _is_plain(name) or not place.parent.resolve().is_relative_to(target.resolve()):
+    if not is_plain(name) or not place.parent.resolve().is_relative_to(target.resolve()):
         return
     with suppress(FileNotFoundError, IsADirectoryError, NotADirectoryError):
         place.unlink()
@@ -333,26 +309,6 @@ def _remove(target: Path, name: str) -> None:
             break
         with suppress(OSError):
             parent.rmdir()
-
-
-def _is_sure(manifest: Mapping[str, Any]) -> bool:
-    """Whether a manifest is one of ours, with a list of files that stay in their folder."""
-    files = manifest.get("files")
-    return (
-        manifest.get("kind") in KINDS
-        and manifest.get("format") == FORMAT
-        and isinstance(files, list)
-        and all(isinstance(f, str) and _is_plain(f) for f in files)
-    )
-
-
-def _is_plain(name: str) -> bool:
-    """Whether a name stays within the folder that it is relative to, on every system."""
-    posix, windows = PurePosixPath(name), PureWindowsPath(name)
-    parts = windows.parts
-    return bool(
-        name and not posix.root and not windows.root and not windows.drive and ".." not in parts
-    )
 
 
 def _files_in(folder: Path) -> list[str]:

@@ -17,7 +17,8 @@ from sim.finance import solvency
 from sim.finance.firm import Firm
 from sim.finance.ledger import Ledger
 from sim.finance.statements import statements
-from sim.results.folder import Folder, claim, write_json
+from sim.results.disk import write_json
+from sim.results.folder import Folder, claim
 from sim.results.provenance import asked_sha256, provenance, sha256_of
 from sim.results.recorder import Recorder
 from sim.results.warnings import warnings_of_run, warnings_table

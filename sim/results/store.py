@@ -9,7 +9,8 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from sim.results.folder import DamagedError, read_manifest, read_object, settle
+from sim.results.folder import settle
+from sim.results.manifest import CELL, FORMAT, KPI_FILE, DamagedError, read_kpis, read_manifest
 
 TABLES: Final = (
     "sites", "fleet", "limits", "ledger", "statements", "valuation", "events", "creditors",
@@ -41,15 +42,15 @@ def connect(folders: list[Path], sql: str | None = None) -> duckdb.DuckDBPyConne
     for table in (*TABLES, "cells", "kpis"):
         if sql is not None and not re.search(rf"\b{table}\b", sql, re.IGNORECASE):
             continue
-        parts = [part for results in found if (part := results.select(table))]
-        if parts:
-            union = " UNION ALL BY NAME ".join(f"({part})" for part in parts)
-            try:
+        try:
+            parts = [part for results in found if (part := results.select(table))]
+            if parts:
+                union = " UNION ALL BY NAME ".join(f"({part})" for part in parts)
                 connection.execute(f"CREATE TABLE {table} AS {union}")
-            except (duckdb.IOException, duckdb.InvalidInputException) as error:
-                told = " ".join(str(error).split())
-                where = ", ".join(str(results.folder) for results in found)
-                raise DamagedError(f"{where}: table {table} is damaged: {told}") from None
+        except (duckdb.Error, pa.ArrowException) as error:
+            told = " ".join(str(error).split())
+            where = ", ".join(str(results.folder) for results in found)
+            raise DamagedError(f"{where}: table {table} is damaged: {told}") from None
     connection.execute("SET TimeZone = 'UTC'")
     connection.execute("SET enable_external_access = false")
     connection.execute("SET lock_configuration = true")
@@ -65,6 +66,11 @@ class Results:
         settle(self.folder)
         there = (self.folder / "manifest.json").is_file()
         self.manifest = read_manifest(self.folder) if there else {}
+        if self.manifest.get("format", FORMAT) != FORMAT:
+            what = (
+                f"a result folder of format {self.manifest['format']}; this version reads {FORMAT}"
+            )
+            raise FileNotFoundError(f"{folder}: {what}")
         self.is_study = self.manifest.get("kind") in STUDIES
         if self.is_study:
             if not (self.folder / "cells.parquet").is_file():
@@ -99,10 +105,10 @@ class Results:
 
     def select(self, table: str) -> str | None:
         """The statement that reads a table; None where the folder has none."""
-        if table == "cells":
-            return self._cells()
-        if table == "kpis":
-            return self._kpis()
+        if table in ("cells", "kpis"):
+            if self.manifest.get("kind", "run") not in ("run", CELL, *STUDIES):
+                return None
+            return self._cells() if table == "cells" else self._kpis()
         if not self.is_study:
             file = self.folder / f"{table}.parquet"
             return f"SELECT {self._run} AS run, * FROM {_file(file)}" if file.is_file() else None
@@ -124,30 +130,27 @@ class Results:
             file = self.folder / "manifest.json"
             raise DamagedError(f"{file} is damaged: {missing[0]} is missing")
         constants = ", ".join(f"{_literal(self.manifest[k])} AS {k}" for k in CELL_COLUMNS)
-        kpis = ", ".join(f"{_literal(v)}::DOUBLE AS {_named(k)}" for k, v in self._values().items())
-        return f"SELECT {self._run} AS run, {constants}, 'done' AS status, {kpis}"
+        values = read_kpis(self.folder).items()
+        kpis = "".join(f", {_literal(value)}::DOUBLE AS {_named(name)}" for name, value in values)
+        return f"SELECT {self._run} AS run, {constants}, 'done' AS status{kpis}"
 
     def _kpis(self) -> str | None:
         if not self.is_study:
-            values = self._values().items()
+            values = read_kpis(self.folder).items()
+            if not values:
+                raise DamagedError(f"{self.folder / KPI_FILE} is damaged: it holds no KPI")
             rows = ", ".join(f"({_literal(k)}, {_literal(v)}::DOUBLE)" for k, v in values)
             return f"SELECT {self._run} AS run, kpi, value FROM (VALUES {rows}) AS t(kpi, value)"
         file = _file(self.folder / "cells.parquet")
         names = pq.read_schema(self.folder / "cells.parquet").names
+        if LAST_BEFORE_KPIS not in names:
+            raise DamagedError(f"{self.folder / 'cells.parquet'} is damaged: not a table of cells")
         kpis = ", ".join(_named(name) for name in names[names.index(LAST_BEFORE_KPIS) + 1 :])
         if not kpis:  # every cell failed
             return None
         cells = f"SELECT DISTINCT key AS cell, {kpis} FROM {file}"
         long = f"({cells}) UNPIVOT INCLUDE NULLS (value FOR kpi IN ({kpis}))"
         return f"SELECT {self._run} AS run, cell, kpi, value FROM {long}"
-
-    def _values(self) -> dict[str, float | None]:
-        file = self.folder / "kpis.json"
-        values: dict[str, float | None] = read_object(file)
-        for name, value in values.items():
-            if not isinstance(value, int | float | None):
-                raise DamagedError(f"{file} is damaged: {name} = {value!r} is no number")
-        return values
 
 
 def gathered(table: str, cells: Path, known: Path) -> str | None:

@@ -36,7 +36,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from sim.kernels.arrays import Floats, Ints
-from sim.results.folder import Folder, write_json
+from sim.results.disk import write_json
+from sim.results.folder import Folder
 from sim.results.provenance import provenance
 from sim.scenario.scenario import Scenario
 from sim.studies.bound_lp import Piece, Worth, nothing, solve

@@ -15,7 +15,8 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from sim.results.folder import Folder, write_json
+from sim.results.disk import write_json
+from sim.results.folder import Folder
 from sim.results.provenance import provenance
 from sim.studies.buildout_question import Asked, read_buildout
 from sim.studies.buildout_search import (

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 
 from sim.policies import BUILTIN
 from sim.policy import Policy, PolicyError, load_policy, policy_class
-from sim.results.folder import FORMAT
+from sim.results.manifest import CELL, FORMAT
 from sim.results.provenance import asked_sha256, differences, provenance, sha256_of
 from sim.results.result import RunResult, with_utc
 from sim.runner import run
@@ -116,7 +116,7 @@ class Cell:
     def manifest(self, name: str) -> dict[str, Any]:
         """What made this cell's result; the resolved scenario stands in scenarios.parquet."""
         return {
-            "kind": "cell",
+            "kind": CELL,
             "format": FORMAT,
             "status": "complete",
             "cell": self.asked,

@@ -15,7 +15,9 @@ from typing import Any, Final, NamedTuple
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from sim.results.folder import DamagedError, Folder, claim, read_manifest, read_object
+from sim.results.disk import flush_file, flush_names, flush_tree
+from sim.results.folder import Folder, claim
+from sim.results.manifest import DamagedError, read_kpis, read_manifest
 from sim.results.provenance import provenance, sha256_of
 from sim.results.store import consolidate
 from sim.studies.cells import Cell, Outcome, run_cell
@@ -246,7 +248,7 @@ def finished(folder: Path, cell: Cell, keep: Keep = "kpis") -> Record | None:
     """What a finished cell found; None if there is none, or of other code, or fewer tables."""
     try:
         manifest = read_manifest(folder)
-        kpis = read_object(folder / "kpis.json")
+        kpis = read_kpis(folder)
     except (OSError, DamagedError):
         return None
     wanted = {"status": "complete", "key": cell.key, **cell.made}
@@ -280,6 +282,7 @@ def write_table(table: pa.Table, file: Path) -> None:
     """Write a Parquet file whole or not at all."""
     draft = file.with_name(f".{file.name}")
     pq.write_table(table, draft, compression="zstd")
+    flush_file(draft)
     os.replace(draft, file)
 
 
@@ -301,9 +304,11 @@ def _write_cell(folder: Path, key: str, outcome: Outcome, drafts: Path) -> None:
         draft.mkdir()
         for name, content in outcome.files.items():
             (draft / name).write_bytes(content)
+        flush_tree(draft)
         if target.exists():
             os.replace(target, made / "old")
         os.replace(draft, target)
+        flush_names(target.parent)
     finally:
         shutil.rmtree(made, ignore_errors=True)
 

@@ -4,7 +4,8 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
-from sim.results.folder import Folder, write_json
+from sim.results.disk import write_json
+from sim.results.folder import Folder
 from sim.results.kpis_text import unit_of
 from sim.results.provenance import provenance
 from sim.results.store import consolidate
