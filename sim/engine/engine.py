@@ -109,6 +109,11 @@ class Engine:
         """Gross margin since the start, up to the last settlement [USD]."""
         return self._recorded_usd + self.plant.gross_margin_usd()
 
+    @property
+    def usd_per_btc_now(self) -> float:
+        """Price at this instant [USD/BTC]: `usd_per_btc` is that of the interval that ends."""
+        return self.world.usd_per_btc.item(self.now_s // self.step_s)
+
     def run(self, progress: Callable[[int], None] | None = None) -> Recorder:
         """Run to the horizon; `progress` is called once a simulated day with the day's number.
 
@@ -145,6 +150,8 @@ class Engine:
         if self.step == self.steps:
             self.advance()
             self.settle()
+            self._look_at_btc_price()  # books are closed at the price of this instant
+            self.look_at_chain()
             self.record()
             return False
         for phase in self.phases[:DECIDE]:
@@ -279,8 +286,7 @@ class Engine:
         """Every hour, or every control step where that is longer, lenders look at the price."""
         step_s = self.scenario.horizon.step_s
         while self.now_s < self.scenario.horizon.seconds:
-            price = float(self.world.usd_per_btc[self.now_s // step_s])
-            self.firm.check_loans(self.now_s, price)
+            self.firm.check_loans(self.now_s, self.usd_per_btc_now)
             yield self.env.timeout(max(SECONDS_PER_HOUR, step_s))
 
     def _stop(self) -> None:
@@ -311,7 +317,8 @@ class Engine:
                 detail = f"height {height}: difficulty {self.difficulty:.6g} ({change:+.2%})"
             else:
                 detail = (
-                    f"height {height}: subsidy {chain.reward_btc(self.now_s):.6g} BTC with fees"
+                    f"height {height}: subsidy {chain.known_reward_btc(self.now_s):.6g} BTC "
+                    "with fees of the day before"
                 )
             self.recorder.event(self.now_s, kind, "", "network", detail)
 
@@ -339,10 +346,11 @@ class Engine:
         self.terms.learn(self.step, self.market.lmp_usd_per_mwh)
 
     def _look_at_btc_price(self) -> None:
-        self.usd_per_btc = self.world.usd_per_btc.item(self.step)
+        self.usd_per_btc = self.usd_per_btc_now
 
     def look_at_chain(self) -> None:
         chain, now_s = self.world.chain, self.now_s
         self.difficulty = float(chain.epoch_difficulty[chain.epoch_at(now_s)])
-        self.btc_per_th = btc_per_th(self.difficulty, chain.reward_btc(now_s))
-        self.gross_hashprice_btc = self.btc_per_th * TH_PER_PH * SECONDS_PER_DAY
+        self.btc_per_th = btc_per_th(self.difficulty, chain.reward_btc(now_s))  # paid
+        seen = btc_per_th(self.difficulty, chain.known_reward_btc(now_s))
+        self.gross_hashprice_btc = seen * TH_PER_PH * SECONDS_PER_DAY

@@ -54,7 +54,7 @@ def project(engine: "Engine", name: str) -> "Process":
     yield from until(engine, order_s)
     if firm.insolvent_s is not None:
         return
-    firm.pay(order_s, name, spec.deposit_fraction, "deposit")
+    _pay(engine, order_s, name, spec.deposit_fraction, "deposit")
     _tell(engine, "project ordered", name, f"{spec.capex_usd:,.0f} USD")
     if times.called_off:
         yield from until(engine, cancel_s)
@@ -65,14 +65,14 @@ def project(engine: "Engine", name: str) -> "Process":
     yield from until(engine, delivery_s)
     if firm.insolvent_s is not None:
         return
-    firm.pay(delivery_s, name, spec.delivery_fraction, "delivery")
+    _pay(engine, delivery_s, name, spec.delivery_fraction, "delivery")
     late_days = (delivery_s - order_s) / SECONDS_PER_DAY - spec.lead_days
     _tell(engine, "project delivered", name, f"{late_days:+.1f} days against the plan")
     yield from until(engine, live_s)
     if firm.insolvent_s is not None:
         return
     rest = 1.0 - spec.deposit_fraction - spec.delivery_fraction
-    firm.pay(live_s, name, rest, "commissioning")
+    _pay(engine, live_s, name, rest, "commissioning")
     firm.projects.go_live(name, engine.now_s)
     engine.between(lambda: deliver(engine, name))
 
@@ -104,6 +104,11 @@ def deliver(engine: "Engine", name: str, since: str = "") -> None:
     mw = sum(spec.substations_mw.values())
     built = f", {mw:g} MW of connection" if mw else ""
     _tell(engine, "project live", name, f"{machines} machines{built}{since}")
+
+
+def _pay(engine: "Engine", due_s: int, name: str, fraction: float, memo: str) -> None:
+    """A part of the price, at the bitcoin price of this instant."""
+    engine.firm.pay(due_s, name, fraction, engine.usd_per_btc_now, memo)
 
 
 def _tell(engine: "Engine", kind: str, name: str, detail: str) -> None:

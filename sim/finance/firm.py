@@ -203,12 +203,12 @@ class Firm:
         lost = [(c, self.assets.had_lost(t_s, c)) for c in changes]
         self.insurers.had_claimed(t_s, peril, site, lost)
 
-    def pay(self, due_s: int, name: str, fraction: float, memo: str) -> None:
+    def pay(self, due_s: int, name: str, fraction: float, usd_per_btc: float, memo: str) -> None:
         """Pay a part of a project's price; what fell due before the run was paid then."""
         if due_s < 0:
             self.projects.bring_in(name, fraction)
         elif self.insolvent_s is None:
-            self.projects.pay(name, due_s, fraction, self.usd_per_btc, memo)
+            self.projects.pay(name, due_s, fraction, usd_per_btc, memo)
 
     def host_ended(self, t_s: int, name: str, machines: int) -> None:
         """A host's contract is over: machines move, deposits with it are lost."""

@@ -4,7 +4,13 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from sim.scenario.bitcoin import BootstrapBtcPrice, BootstrapNetwork, MinedNetwork, RecordedDays
+from sim.scenario.bitcoin import (
+    BootstrapBtcPrice,
+    BootstrapNetwork,
+    MinedNetwork,
+    RecordedDays,
+    ReplayBtcPrice,
+)
 from sim.scenario.problems import Problem, instant, shown, unknown
 from sim.scenario.scenario import Scenario
 from sim.scenario.series import Series, SeriesError
@@ -24,6 +30,14 @@ def bitcoin(s: Scenario) -> Iterator[Problem]:
                 instant(network.epoch_start_utc),
                 f"must not be after horizon.start_utc, {instant(s.horizon.start_utc)}",
             )
+    if isinstance(price, ReplayBtcPrice) and price.series in s.recorded:
+        kind = s.recorded[price.series].kind
+        if price.value_at == "end" and kind != "regular":
+            what = f"rows of a series of kind {kind!r} hold from their instant: must be 'start'"
+            yield Problem(TOML, "btc_price.value_at", "'end'", what)
+        elif price.intraday == "bridge" and kind == "typical-year":
+            what = "a typical year has no calendar to bridge; allowed: 'hold'"
+            yield Problem(TOML, "btc_price.intraday", "'bridge'", what)
     if isinstance(price, BootstrapBtcPrice):
         yield from _days(s, "btc_price", price, [price.column], [])
     if isinstance(network, BootstrapNetwork):

@@ -7,15 +7,15 @@ from typing import Final
 import numpy as np
 
 from sim.scenario import catalogue
-from sim.scenario.bitcoin import ConstantBtcPrice
+from sim.scenario.bitcoin import ConstantBtcPrice, ReplayBtcPrice, ReplayNetwork
 from sim.scenario.checks_machines import odd_machines
 from sim.scenario.countries import away_km, countries, places
 from sim.scenario.model import FixedPrice, ReplayPrice, ReplayWeather, SeasonalJumpPrice
 from sim.scenario.problems import Problem, row_of, shown, suggest
 from sim.scenario.rows import Site
 from sim.scenario.scenario import Scenario
-from sim.scenario.series import SeriesError
-from sim.units import W_PER_MW
+from sim.scenario.series import SeriesError, utc
+from sim.units import SECONDS_PER_DAY, W_PER_MW
 
 TOML: Final = "scenario.toml"
 # Thresholds, all assumed: chosen so that what is common in practice passes.
@@ -41,6 +41,7 @@ def warnings_of(scenario: Scenario) -> list[Problem]:
         _duplicates,
         _places,
         _prices,
+        _known,
         _weather,
         _repairs,
         _lengths,
@@ -204,6 +205,29 @@ def _prices(s: Scenario) -> Iterator[Problem]:
     if isinstance(s.btc_price, ConstantBtcPrice) and s.btc_price.usd_per_btc < CHEAP_USD_PER_BTC:
         what = "a bitcoin below 1,000 USD was last seen in 2017; write USD for a whole bitcoin"
         yield Problem(TOML, "btc_price.usd_per_btc", f"{s.btc_price.usd_per_btc:g}", what)
+
+
+def _known(s: Scenario) -> Iterator[Problem]:
+    """What a run needs to know at its start and a record does not say."""
+    start = round(s.horizon.start_utc.timestamp())
+    price, network = s.btc_price, s.network
+    if isinstance(price, ReplayBtcPrice) and price.at_end and price.series in s.recorded:
+        series = s.recorded[price.series]
+        first_s = int(series.start_s[0] + series.length_s[0])
+        if series.kind == "regular" and first_s > start:
+            what = (
+                f"its first close is that of {utc(first_s)}, and holds from the start: nobody knew "
+                "it then; give a row before the start, or value_at = 'start' if a row's price is "
+                "that of its first instant"
+            )
+            yield Problem(TOML, "btc_price.series", shown(price.series), what)
+    if isinstance(network, ReplayNetwork) and network.daily in s.recorded:
+        if start - SECONDS_PER_DAY < s.recorded[network.daily].start_s[0]:
+            what = (
+                "has no fees of the day before the start: those of the first day stand in for "
+                "them; give a row more"
+            )
+            yield Problem(TOML, "network.daily", shown(network.daily), what)
 
 
 def _price(file: str, where: str, mean: float | None) -> Iterator[Problem]:

@@ -24,8 +24,8 @@ from sim.units import SECONDS_PER_DAY
 from sim.validation.check import Check
 from sim.validation.month import MACHINE, one_site
 from sim.world.bitcoin import build_chain
+from sim.world.btc_price import btc_signal
 from sim.world.difficulty import EPOCH_BLOCKS, hashprice_usd_per_ph_day
-from sim.world.signals import btc_signal
 
 NEEDS_DATA: Final = ["shock of February 2026 (bitcoin_network/btc_network_daily.csv.gz)"]
 

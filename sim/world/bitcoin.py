@@ -11,6 +11,7 @@ from sim.scenario.bitcoin import (
     SupplyCurveNetwork,
 )
 from sim.scenario.scenario import Scenario
+from sim.scenario.series import Series
 from sim.streams import Streams
 from sim.units import (
     DAYS_PER_YEAR,
@@ -39,22 +40,22 @@ def build_chain(scenario: Scenario, streams: Streams, usd_per_btc: Signal) -> Ch
     days = -(-scenario.horizon.seconds // SECONDS_PER_DAY) + 1 + 60  # the last epoch's end
     if isinstance(network, BootstrapNetwork):
         recorded = scenario.recorded[network.series]
-        growth, fees_btc = drawn_hashrate(network, recorded, days, streams)
-        return _mined(
-            scenario, network, network.hashrate_ehs * TH_PER_EH * growth, fees_btc, streams
-        )
-    fees_btc = np.full(days, network.fees_btc_per_block)
-    return _mined(scenario, network, _growth_ths(network, days, streams), fees_btc, streams)
+        drawn = drawn_hashrate(network, recorded, days, streams)
+        ths = network.hashrate_ehs * TH_PER_EH * drawn.growth
+        chain = _mined(scenario, network, ths, streams)
+        return chain.chain(drawn.fees_btc, drawn.fees_before_btc)
+    chain = _mined(scenario, network, _growth_ths(network, days, streams), streams)
+    return chain.chain(np.full(days, network.fees_btc_per_block), network.fees_btc_per_block)
 
 
 def _mined(
-    scenario: Scenario, network: MinedNetwork, ths: Floats, fees_btc: Floats, streams: Streams
-) -> Chain:
+    scenario: Scenario, network: MinedNetwork, ths: Floats, streams: Streams
+) -> ForwardChain:
     """A chain whose hashrate (day,) [TH/s] is known beforehand; the last holds on."""
     chain = ForwardChain(network, scenario.horizon, streams)
     while not chain.complete:
         chain.mine(float(ths[min(len(chain.network_ths), len(ths) - 1)]))
-    return chain.chain(fees_btc)
+    return chain
 
 
 def _growth_ths(network: GrowthNetwork, days: int, streams: Streams) -> Floats:
@@ -101,8 +102,10 @@ def _replay(scenario: Scenario, network: ReplayNetwork, streams: Streams) -> Cha
     day_s = start + np.arange(-(-scenario.horizon.seconds // SECONDS_PER_DAY) + 1) * SECONDS_PER_DAY
     inside_s = np.minimum(day_s, end - SECONDS_PER_HOUR)
     daily = scenario.recorded[network.daily]
-    fees = daily.sample(network.fees_column, inside_s)
-    per_block = fees / np.maximum(daily.sample(network.blocks_column, inside_s), 1.0)
+    per_block = _fees_per_block(network, daily, inside_s)
+    before = per_block[0]  # where the record begins with the run
+    if daily.start_s[0] <= start - SECONDS_PER_DAY:
+        before = _fees_per_block(network, daily, np.array([start - SECONDS_PER_DAY]))[0]
     rate_row = np.searchsorted([r[0] for r in rates], day_s, side="right") - 1
     return Chain(
         epoch_s=times[first:last] - start,
@@ -113,5 +116,13 @@ def _replay(scenario: Scenario, network: ReplayNetwork, streams: Streams) -> Cha
         first_height=int(heights[first] + np.argmax(from_start)),
         luck=np.concatenate(luck)[from_start],
         fees_btc=per_block,
+        fees_before_btc=float(before),
         network_ths=np.array([rates[r][1] for r in rate_row]),
     )
+
+
+def _fees_per_block(network: ReplayNetwork, daily: Series, unix_s: Ints) -> Floats:
+    """Mean fees of a block of the rows in force (instant,) [BTC]."""
+    fees_btc = daily.sample(network.fees_column, unix_s)
+    blocks = daily.sample(network.blocks_column, unix_s)
+    return np.asarray(fees_btc / np.maximum(blocks, 1.0), dtype=np.float64)

@@ -10,26 +10,9 @@ from typing import NamedTuple
 import numpy as np
 
 from sim.kernels.arrays import Floats, Ints
-from sim.scenario.bitcoin import BootstrapBtcPrice, BootstrapNetwork, RecordedDays
+from sim.scenario.bitcoin import BootstrapNetwork, RecordedDays
 from sim.scenario.series import Series
 from sim.streams import Streams
-from sim.units import SECONDS_PER_DAY
-
-
-class BootstrapPrice:
-    """Returns of the days drawn, from the price at the start; constant within the UTC day."""
-
-    def __init__(
-        self, price: BootstrapBtcPrice, series: Series, horizon_s: int, streams: Streams
-    ) -> None:
-        first, last = price.rows(series.start_s)
-        usd = series.column(price.column)[first - 1 : last]
-        days = drawn_days(price, series, horizon_s // SECONDS_PER_DAY + 1, streams)
-        self.usd = price.usd_per_btc * _path(np.log(usd), days)
-
-    def at(self, t_s: Ints) -> Floats:
-        """Price [USD/BTC]."""
-        return np.asarray(self.usd[t_s // SECONDS_PER_DAY], dtype=np.float64)
 
 
 class DrawnHashrate(NamedTuple):
@@ -37,6 +20,7 @@ class DrawnHashrate(NamedTuple):
 
     growth: Floats  # (day,) hashrate, as a multiple of that of the first day
     fees_btc: Floats  # (day,) mean fees of a block
+    fees_before_btc: float  # those of the day before the first
 
 
 def drawn_hashrate(
@@ -48,7 +32,9 @@ def drawn_hashrate(
     blocks, level, fees_btc = (series.column(name)[first - 1 : last] for name in names)
     hashrate = centred_mean(blocks * level, network.smooth_days)
     days = drawn_days(network, series, count, streams)
-    return DrawnHashrate(_path(np.log(hashrate), days), (fees_btc / blocks)[days])
+    per_block = fees_btc / blocks
+    growth = growth_path(np.log(hashrate), days)
+    return DrawnHashrate(growth, per_block[days], float(per_block[days[0] - 1]))
 
 
 def drawn_days(days: RecordedDays, series: Series, count: int, streams: Streams) -> Ints:
@@ -70,7 +56,7 @@ def centred_mean(values: Floats, width: int) -> Floats:
     return np.asarray((total[high] - total[low]) / (high - low), dtype=np.float64)
 
 
-def _path(logarithm: Floats, days: Ints) -> Floats:
+def growth_path(logarithm: Floats, days: Ints) -> Floats:
     """Growth since the first day (day,): each day after it grows as its recorded day did."""
     steps = logarithm[days] - logarithm[days - 1]
     return np.asarray(np.exp(np.cumsum(steps) - steps[0]), dtype=np.float64)

@@ -36,7 +36,8 @@ class Chain:
     block_s: Ints  # (block,) time of each block from the start on
     first_height: int  # of block_s[0]
     luck: Floats  # (block,) uniform: decides whose block it is
-    fees_btc: Floats  # (day,) mean fees of a block
+    fees_btc: Floats  # (day,) mean fees of a block, known when the day is over
+    fees_before_btc: float  # those of the day before the run
     network_ths: Floats  # (day,) network hashrate
 
     def height_at(self, t_s: int) -> int:
@@ -48,8 +49,14 @@ class Chain:
         return int(np.searchsorted(self.epoch_s, t_s, side="right")) - 1
 
     def reward_btc(self, t_s: int) -> float:
-        """Subsidy of the next block and mean fees of the day [BTC]."""
+        """Subsidy of the next block and mean fees of the day [BTC]: what pools pay by."""
         return subsidy_btc(self.height_at(t_s) + 1) + float(self.fees_btc[t_s // SECONDS_PER_DAY])
+
+    def known_reward_btc(self, t_s: int) -> float:
+        """Subsidy of the next block and mean fees of the day before [BTC]: what one may know."""
+        day = t_s // SECONDS_PER_DAY
+        fees_btc = float(self.fees_btc[day - 1]) if day else self.fees_before_btc
+        return subsidy_btc(self.height_at(t_s) + 1) + fees_btc
 
     def changes_s(self) -> list[tuple[int, str]]:
         """Retargets and halvings after the start, in order of time."""
@@ -137,8 +144,8 @@ class ForwardChain:
         self.luck.append(draw.random(EPOCH_BLOCKS)[skip:])
         self.found = 0
 
-    def chain(self, fees_btc: Floats) -> Chain:
-        """The chain as mined so far; `fees_btc` (day,) are the mean fees of a block."""
+    def chain(self, fees_btc: Floats, fees_before_btc: float) -> Chain:
+        """The chain as mined so far, with the mean fees of a block (day,) and of the day before."""
         block_s = np.concatenate(self.blocks)
         return Chain(
             epoch_s=np.array([e[0] for e in self.epochs], dtype=np.int64),
@@ -149,5 +156,6 @@ class ForwardChain:
             first_height=self.first_height,
             luck=np.concatenate(self.luck)[: len(block_s)],
             fees_btc=fees_btc,
+            fees_before_btc=fees_before_btc,
             network_ths=np.array(self.network_ths),
         )

@@ -118,7 +118,8 @@ def supply_chain(
             owners.decide(usd_per_th)
         left = storm_left(network.storms, horizon.start_utc + timedelta(days=day))
         chain.mine(max(owners.running_ths * left, LEAST_THS))
-    return chain.chain(np.full(len(chain.network_ths), network.fees_btc_per_block))
+    fees_btc = network.fees_btc_per_block
+    return chain.chain(np.full(len(chain.network_ths), fees_btc), fees_btc)
 
 
 def storm_left(storms: tuple[Storm, ...], day_utc: datetime) -> float:

@@ -9,6 +9,7 @@ from sim.kernels.arrays import Floats
 from sim.scenario.scenario import Scenario
 from sim.streams import Streams
 from sim.world.bitcoin import Chain, build_chain
+from sim.world.btc_price import btc_signal
 from sim.world.calls import ProgrammeCall, programme_calls
 from sim.world.demand import Requests
 from sim.world.energy import (
@@ -21,7 +22,7 @@ from sim.world.energy import (
 from sim.world.incidents import Misfortune, lead_times_s, misfortunes, spiked
 from sim.world.outages import LinkChange, MachineFailures, link_changes
 from sim.world.peaks import Peaks
-from sim.world.signals import btc_signal, price_signal, weather
+from sim.world.signals import price_signal, weather
 from sim.world.wan import latency_s
 
 
@@ -29,7 +30,7 @@ class World(NamedTuple):
     """Shapes: `step` control steps and the end of the run, `site`."""
 
     chain: Chain
-    usd_per_btc: Floats  # (step,)
+    usd_per_btc: Floats  # (step,) at its first instant; the last is that of the run's end
     zone_usd_per_mwh: Floats  # (step, site) price of each site's zone
     ambient_c: Floats  # (step, site)
     wet_bulb_c: Floats  # (step, site)
@@ -51,9 +52,10 @@ class World(NamedTuple):
 def build_world(scenario: Scenario, streams: Streams) -> World:
     """Draw or replay everything that does not depend on decisions."""
     horizon = scenario.horizon
-    # the end of the run repeats the last interval: no decision is taken there
-    t_s = np.minimum(np.arange(horizon.steps + 1), horizon.steps - 1) * horizon.step_s
-    t_s = t_s.astype(np.int64)
+    # the end of the run repeats the last interval: no decision is taken there, but books are
+    # closed, and bitcoin is worth what it is at that instant
+    steps = np.arange(horizon.steps + 1, dtype=np.int64)
+    t_s = np.minimum(steps, horizon.steps - 1) * horizon.step_s
     zones = {
         zone: price_signal(scenario, zone, streams).mean(t_s, horizon.step_s)
         for zone in dict.fromkeys(site.price_zone for site in scenario.sites)
@@ -73,7 +75,7 @@ def build_world(scenario: Scenario, streams: Streams) -> World:
     usd_per_btc = btc_signal(scenario, streams)
     return World(
         chain=_harder(build_chain(scenario, streams, usd_per_btc), what_if.network_factor),
-        usd_per_btc=usd_per_btc.at(t_s) * what_if.btc_price_factor,
+        usd_per_btc=usd_per_btc.at(steps * horizon.step_s) * what_if.btc_price_factor,
         zone_usd_per_mwh=zone_usd_per_mwh,
         ambient_c=np.stack([ambient for ambient, _ in at], axis=1),
         wet_bulb_c=np.stack([wet for _, wet in at], axis=1),

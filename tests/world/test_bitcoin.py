@@ -11,6 +11,7 @@ from sim.streams import Streams
 from sim.validation.chain import VECTORS
 from sim.validation.month import fleet_of
 from sim.world.bitcoin import Chain, build_chain
+from sim.world.btc_price import btc_signal
 from sim.world.difficulty import (
     EPOCH_BLOCKS,
     POW_LIMIT,
@@ -22,7 +23,6 @@ from sim.world.difficulty import (
     subsidy_btc,
     target_from_bits,
 )
-from sim.world.signals import btc_signal
 from tests.conftest import build_scenario
 
 

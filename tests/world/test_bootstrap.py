@@ -13,9 +13,9 @@ from sim.scenario.series import Series, read_series
 from sim.streams import Streams
 from sim.units import SECONDS_PER_DAY
 from sim.world.bitcoin import build_chain
-from sim.world.bootstrap import BootstrapPrice, centred_mean, drawn_days, drawn_hashrate
+from sim.world.bootstrap import centred_mean, drawn_days, drawn_hashrate
+from sim.world.btc_price import bootstrap_price, btc_signal
 from sim.world.difficulty import next_bits
-from sim.world.signals import btc_signal
 from tests.conftest import build_scenario
 
 DAYS = 400
@@ -39,22 +39,21 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Series:
 def price_of(recorded: Series, days: int, seed: int, **keys: Any) -> np.ndarray:
     """Price of each day (day,)."""
     table = BootstrapBtcPrice(series="days", usd_per_btc=1.0, **keys)
-    path = BootstrapPrice(table, recorded, days * SECONDS_PER_DAY, Streams(seed))
+    path = bootstrap_price(table, recorded, days * SECONDS_PER_DAY, Streams(seed))
     return path.at(np.arange(days, dtype=np.int64) * SECONDS_PER_DAY)
 
 
 def test_price_and_network_live_the_same_days(recorded: Series) -> None:
-    usd = price_of(recorded, 900, 5)
+    usd = price_of(recorded, 901, 5)  # what a day returns is there when it is over
     network = BootstrapNetwork(series="days", smooth_days=1)
-    growth, fees_btc = drawn_hashrate(network, recorded, 900, Streams(5))
-    np.testing.assert_allclose(growth, usd**TIE, rtol=1e-9)
+    growth, fees_btc, before_btc = drawn_hashrate(network, recorded, 900, Streams(5))
+    np.testing.assert_allclose(growth, (usd[1:] / usd[1]) ** TIE, rtol=1e-9)
     drawn = np.rint(fees_btc).astype(int)  # fees of the record count its days
+    assert round(before_btc) == drawn[0] - 1
     whole = np.log(recorded.column("price_usd"))
-    np.testing.assert_allclose(
-        np.diff(np.log(usd)), (whole[drawn] - whole[drawn - 1])[1:], atol=1e-9
-    )
+    np.testing.assert_allclose(np.diff(np.log(usd)), whole[drawn] - whole[drawn - 1], atol=1e-9)
     other = drawn_hashrate(network, recorded, 900, Streams(6)).growth
-    assert abs(np.corrcoef(np.diff(np.log(other)), np.diff(np.log(usd)))[0, 1]) < 0.15
+    assert abs(np.corrcoef(np.diff(np.log(other)), np.diff(np.log(usd))[1:])[0, 1]) < 0.15
 
 
 def test_days_within_a_block_follow_each_other_in_a_circle(recorded: Series) -> None:
@@ -98,7 +97,7 @@ def test_only_the_days_asked_for_are_drawn(recorded: Series) -> None:
         }
     )
     whole = np.diff(np.log(recorded.column("price_usd")))
-    path = BootstrapPrice(table, recorded, 300 * SECONDS_PER_DAY, Streams(1))
+    path = bootstrap_price(table, recorded, 300 * SECONDS_PER_DAY, Streams(1))
     steps = np.diff(np.log(path.at(np.arange(300, dtype=np.int64) * SECONDS_PER_DAY)))
     assert set(np.round(steps, 9)) == set(np.round(whole[59:69], 9))
 

@@ -6,7 +6,7 @@ import pytest
 from sim.scenario.bitcoin import GbmBtcPrice, JumpDiffusionBtcPrice
 from sim.streams import Streams
 from sim.units import SECONDS_PER_DAY
-from sim.world.signals import DiffusionPrice
+from sim.world.btc_price import DiffusionPrice
 
 Diffusion = GbmBtcPrice | JumpDiffusionBtcPrice
 
