@@ -140,7 +140,10 @@ def test_validate_without_data_says_what_it_leaves_out(monkeypatch: pytest.Monke
     monkeypatch.delenv("HASHWATT_DATA", raising=False)
     done = runner.invoke(app, ["validate"])
     assert done.exit_code == 0, done.output
-    assert "left out, needs --data" in done.stdout
+    assert (
+        "left out: retargets of the main chain (bitcoin_network/retargets.csv): needs --data"
+        in done.stdout
+    )
     assert "18 of 18 checks hold" in done.stdout
 
 

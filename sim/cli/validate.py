@@ -2,13 +2,26 @@
 
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
 from sim.cli.app import app, examples
 from sim.cli.inputs import Json, told
-from sim.cli.words import MISSED, WRONG_INPUT, fail, put, say_json, spin, validation_table
+from sim.cli.words import (
+    MISSED,
+    WRONG_INPUT,
+    fail,
+    put,
+    say,
+    say_json,
+    spin,
+    validation_table,
+)
+
+TOPICS_OF_DATA: Final = (
+    "bitcoin_network", "miner_reports", "grid", "asic_specs", "weather", "serving",
+)  # fmt: skip
 
 
 @app.command(
@@ -25,20 +38,21 @@ def validate(
     data = data or (Path(os.environ["HASHWATT_DATA"]) if "HASHWATT_DATA" in os.environ else None)
     if data is not None and not data.is_dir():
         fail(WRONG_INPUT, f"--data {str(data)!r}: not a folder")
+    if data is not None and not any((data / topic).is_dir() for topic in TOPICS_OF_DATA):
+        needed = ", ".join(TOPICS_OF_DATA)
+        fail(WRONG_INPUT, f"--data {str(data)!r}: holds none of the folders {needed}")
     from sim.validation import validate as all_checks
 
-    try:
-        with told():
-            made, left_out = all_checks(data, lambda check: spin(check.check))
-    except (FileNotFoundError, KeyError) as error:
-        fail(WRONG_INPUT, f"--data {str(data)!r}: {error}")
+    with told():
+        made, left_out = all_checks(data, lambda check: spin(check.check))
     missed = [c for c in made if not c.ok]
     if as_json:
         say_json([c._asdict() for c in made])
     else:
         validation_table(made)
-        for what in left_out:
-            put(f"left out, needs --data: {what}")
+    for what, why in left_out:  # beside a JSON document, which lists checks, it is a message
+        (say if as_json else put)(f"left out: {what}: {why}")
+    if not as_json:
         put(f"{len(made) - len(missed)} of {len(made)} checks hold")
     if missed:
         raise typer.Exit(MISSED)

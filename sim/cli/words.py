@@ -159,20 +159,27 @@ def _width() -> int:
 
 
 def validation_table(checks: list[Any]) -> None:
-    """Expected beside simulated; a long row of exact checks in one line, misses always shown."""
+    """Expected beside simulated, each row with its tolerance where a group's differ.
+
+    A long group of exact checks is one line; what was missed is always shown, and why a row that
+    is out of its tolerance holds all the same.
+    """
     groups: dict[str, list[Any]] = {}
     for check_ in checks:
         groups.setdefault(check_.check, []).append(check_)
     put(f"{'':44s}{'expected':>12s}{'simulated':>12s}")
     for name, group in groups.items():
         held = sum(c.ok for c in group)
-        put(f"{name}: {held} of {len(group)} hold; {group[0].tolerance.split(';')[0]}")
+        within = {c: c.tolerance.split(";")[0] for c in group}
+        common = len(set(within.values())) == 1
+        put(f"{name}: {held} of {len(group)} hold; {within[group[0]] if common else 'each within'}")
         for c in group if len(group) <= 60 else [c for c in group if not c.ok]:
             values = "".join(
                 f"{f'{v:,.6g}' if isinstance(v, float) else v:>12s}"
                 for v in (c.expected, c.simulated)
             )
-            put(f"  {c.item:42.42s}{values} {c.unit}{'' if c.ok else '   MISSED'}")
+            own = "" if common else f" ({within[c]})"
+            put(f"  {c.item:42.42s}{values} {c.unit}{own}{'' if c.ok else '   MISSED'}")
             if "explained" in c.tolerance or not c.ok:
                 put(f"      {c.tolerance} ({c.source})")
 

@@ -1,18 +1,21 @@
 """Bitcoin's consensus arithmetic against the chain itself, and hashprice against reports."""
 
-import csv
 import math
 from collections.abc import Iterator
+from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import Final
 
 from sim.runner import run
-from sim.validation.check import Check
+from sim.validation.check import Check, Found, guarded
 from sim.validation.month import fleet_of
-from sim.world.difficulty import BLOCK_S, next_bits
+from sim.validation.recordings import Recorded, recorded
+from sim.world.difficulty import BLOCK_S, EPOCH_BLOCKS, next_bits
 
+RETARGETS: Final = "bitcoin_network/retargets.csv"
 NEEDS_DATA: Final = [
-    "retargets of the main chain (bitcoin_network/retargets.csv)",
+    f"retargets of the main chain ({RETARGETS})",
     "hashprice of February 2026 (bitcoin_network/btc_network_daily.csv.gz)",
 ]
 VECTORS: Final = (
@@ -25,7 +28,7 @@ VECTORS: Final = (
 SPAN_TOLERANCE_S: Final = 2
 
 
-def checks(data: Path | None) -> Iterator[Check]:
+def checks(data: Path | None) -> Iterator[Found]:
     """Reference vectors, every retarget, the gaps between epochs, hashprice."""
     for first_s, last_s, bits, wanted in VECTORS:
         got = next_bits(bits, first_s, last_s)
@@ -40,46 +43,58 @@ def checks(data: Path | None) -> Iterator[Check]:
             "reference client, pow_tests.cpp",
         )
     if data is not None:
-        with (data / "bitcoin_network/retargets.csv").open(newline="", encoding="utf-8") as file:
-            rows = list(csv.DictReader(file))
-        yield from _retargets(rows)
-        yield _gaps(rows)
-        yield from _hashprice(data)
+        yield from guarded("retargets of the main chain", partial(_recorded_retargets, data))
+        yield from guarded("hashprice of February 2026", partial(_hashprice, data))
 
 
-def _retargets(rows: list[dict[str, str]]) -> Iterator[Check]:
-    for before, row in zip(rows, rows[1:], strict=False):
-        if not (before["bits"] and row["bits"] and row["prev_epoch_span_s"]):
-            continue
-        bits, wanted = int(before["bits"], 16), int(row["bits"], 16)
-        span = float(row["prev_epoch_span_s"])
-        spans = range(math.ceil(span - SPAN_TOLERANCE_S), math.floor(span + SPAN_TOLERANCE_S) + 1)
-        given = {s: next_bits(bits, 0, s) for s in spans}
-        exact = [s for s, b in given.items() if b == wanted]
-        got = wanted if exact else given[min(spans, key=lambda s: abs(s - span))]
-        yield Check(
-            "retargets of the main chain",
-            f"height {row['height']}, span {span:.1f} s",
-            row["bits"],
-            f"{got:#010x}",
-            "",
-            f"exact, for a whole-second span within {SPAN_TOLERANCE_S} s of the recorded",
-            bool(exact),
-            "bitcoin_network/retargets.csv",
-        )
+def _recorded_retargets(data: Path) -> Iterator[Found]:
+    columns = ("height", "first_block_time_unix", "time_kind", "bits", "prev_epoch_span_s")
+    rows = recorded(data, RETARGETS, *columns)
+    for before, row in pairwise(rows):
+        what = f"retarget, row {row.row}"
+        yield from guarded(what, partial(_retarget, before, row))
+    yield from guarded("gaps between epochs", partial(_gaps, rows))
 
 
-def _gaps(rows: list[dict[str, str]]) -> Check:
+def _retarget(before: Recorded, row: Recorded) -> Iterator[Found]:
+    if not (before.text("bits") and row.text("bits") and row.text("prev_epoch_span_s")):
+        return  # nobody has recorded it
+    apart = row.number("height") - before.number("height")
+    if apart != EPOCH_BLOCKS:
+        raise ValueError(f"{apart:g} blocks after the row before it, not {EPOCH_BLOCKS:,}")
+    bits, wanted = before.hexadecimal("bits"), row.hexadecimal("bits")
+    span = row.positive("prev_epoch_span_s")
+    spans = range(math.ceil(span - SPAN_TOLERANCE_S), math.floor(span + SPAN_TOLERANCE_S) + 1)
+    given = {s: next_bits(bits, 0, s) for s in spans}
+    exact = [s for s, b in given.items() if b == wanted]
+    got = wanted if exact else given[min(spans, key=lambda s: abs(s - span))]
+    yield Check(
+        "retargets of the main chain",
+        f"height {row.text('height')}, span {span:.1f} s",
+        row.text("bits"),
+        f"{got:#010x}",
+        "",
+        f"exact, for a whole-second span within {SPAN_TOLERANCE_S} s of the recorded",
+        bool(exact),
+        RETARGETS,
+    )
+
+
+def _gaps(rows: list[Recorded]) -> Iterator[Found]:
     """First-to-first time of two epochs less the span of the first: one block gap."""
     gaps = [
-        int(row["first_block_time_unix"]) - int(before["first_block_time_unix"])
-        - float(row["prev_epoch_span_s"])
-        for before, row in zip(rows, rows[1:], strict=False)
-        if before["time_kind"].startswith("exact") and row["time_kind"].startswith("exact")
+        row.number("first_block_time_unix") - before.number("first_block_time_unix")
+        - row.number("prev_epoch_span_s")
+        for before, row in pairwise(rows)
+        if before.text("time_kind").startswith("exact")
+        and row.text("time_kind").startswith("exact")
+        and row.number("height") - before.number("height") == EPOCH_BLOCKS
     ]  # fmt: skip
+    if not gaps:
+        raise ValueError(f"{RETARGETS}: no two neighbours with time_kind exact")
     mean_s = sum(gaps) / len(gaps)
     within_s = 3 * BLOCK_S / math.sqrt(len(gaps))
-    return Check(
+    yield Check(
         "gaps between epochs",
         f"mean of {len(gaps)} gaps, {sum(g < 0 for g in gaps)} of them negative",
         float(BLOCK_S),
@@ -87,17 +102,19 @@ def _gaps(rows: list[dict[str, str]]) -> Check:
         "s",
         f"± {within_s:.0f} s (3 standard errors of an exponential mean)",
         abs(mean_s - BLOCK_S) <= within_s,
-        "bitcoin_network/retargets.csv, rows with exact header times",
+        f"{RETARGETS}, rows with exact header times",
     )
 
 
-def _hashprice(data: Path) -> Iterator[Check]:
+def _hashprice(data: Path) -> Iterator[Found]:
     """Before and after the retarget of -11.16 % on 2026-02-07, at the prices of those days."""
     scenario = fleet_of(1.0, "2026-02", data, record_s=86_400)
     table = run(scenario, "static").table("fleet")
     price = table["hashprice_usd_per_ph_day"].to_pylist()
     level = table["difficulty"].to_pylist()
     epochs = list(dict.fromkeys(level))
+    if len(epochs) < 2:
+        raise ValueError(f"{RETARGETS}: no retarget within 2026-02")
     old = [p for p, d in zip(price, level, strict=True) if d == epochs[0]]
     new = [p for p, d in zip(price, level, strict=True) if d == epochs[1]]
     for item, expected, got, how in (

@@ -1,9 +1,16 @@
-"""A check, and the list of all of them."""
+"""A check, what could not be checked and why, and the list of all topics."""
 
-from collections.abc import Callable, Iterator
+import csv
+import zlib
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Final, NamedTuple
+
+from pyarrow import ArrowException
+
+from sim.scenario import ScenarioError
 
 
 class Check(NamedTuple):
@@ -19,23 +26,57 @@ class Check(NamedTuple):
     source: str
 
 
+class LeftOut(NamedTuple):
+    """What was not checked, and why."""
+
+    what: str
+    why: str
+
+
+Found = Check | LeftOut
+
 # Modules of this room with `checks(data)`; `data` is None without a data folder.
 TOPICS: Final = ("chain", "shock", "miners", "firms", "grid", "thermal", "serving", "theory")
+# What a folder that is not ours may make of reading and running: no defect of the program.
+UNFIT: Final = (
+    ScenarioError, OSError, EOFError, ValueError, LookupError, ArithmeticError, csv.Error,
+    zlib.error, ArrowException,
+)  # fmt: skip
+
+
+def guarded(what: str, make: Callable[[], Iterable[Found]]) -> Iterator[Found]:
+    """What `make` finds; where recorded data do not serve, that `what` was left out and why."""
+    try:
+        yield from make()
+    except UNFIT as error:
+        yield LeftOut(what, _said(error))
 
 
 def validate(
     data: Path | None, progress: Callable[[Check], None] | None = None
-) -> tuple[list[Check], list[str]]:
-    """All checks that can be made, and what was left out for want of data."""
+) -> tuple[list[Check], list[LeftOut]]:
+    """All checks that can be made, and what was left out, each with its reason."""
     made: list[Check] = []
-    left_out: list[str] = []
+    left_out: list[LeftOut] = []
     for topic in TOPICS:
         module = import_module(f"sim.validation.{topic}")
         if data is None:
-            left_out += module.NEEDS_DATA
-        found: Iterator[Check] = module.checks(data)
-        for check in found:
-            made.append(check)
+            left_out += [LeftOut(what, "needs --data") for what in module.NEEDS_DATA]
+        for found in guarded(topic, partial(module.checks, data)):
+            if isinstance(found, LeftOut):
+                left_out.append(found)
+                continue
+            made.append(found)
             if progress is not None:
-                progress(check)
+                progress(found)
     return made, left_out
+
+
+def _said(error: BaseException) -> str:
+    """One line: what is wrong."""
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror}"
+    text = "; ".join(line.strip() for line in str(error).splitlines() if line.strip())
+    if isinstance(error, LookupError):
+        return f"nothing called {text}"
+    return text or type(error).__name__

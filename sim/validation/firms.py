@@ -1,15 +1,16 @@
 """Two firms as shipped scenarios: Cango's bitcoin month by month, and the order of NFN8's end."""
 
-import csv
 from collections.abc import Iterator
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from sim.results.result import RunResult
 from sim.runner import run
 from sim.scenario import Scenario, load
-from sim.validation.check import Check
+from sim.validation.check import Check, Found, guarded
+from sim.validation.recordings import Recorded, recorded
 
 NEEDS_DATA: Final = [
     "Cango's production and holdings of 2026 (configs/cango-pivot)",
@@ -17,6 +18,7 @@ NEEDS_DATA: Final = [
 ]
 MONTHLY: Final = "miner_reports/miner_monthly.csv"
 QUARTERLY: Final = "miner_reports/miner_quarterly.csv"
+SET_HASHRATE: Final = 0.005  # EH/s, given the storm's depth
 GIVEN_HASHRATE: Final = 0.015
 BY_POLICY: Final = 0.05
 ROUNDING_BTC: Final = 8.0  # 1.5 % of January's production
@@ -25,6 +27,8 @@ HELD: Final = {  # BTC at month ends that the file of monthly reports does not h
     "2026-02": (3313.4, "company's update of 2026-02, configs/cango-pivot"),
     "2026-03": (1025.69, QUARTERLY),
 }
+FILED_UTC: Final = datetime(2026, 2, 2, tzinfo=UTC)  # chapter 11
+FILED_WITHIN_DAYS: Final = 14.0
 HALVING_HEIGHT: Final = 840_000
 # Prices of power never change there, so a day is one decision; single failures do not matter.
 COARSE: Final[dict[str, Any]] = {"horizon.step_s": 86_400, "faults.enabled": False}
@@ -38,12 +42,12 @@ class Month(NamedTuple):
     operating_ehs: float  # mean
 
 
-def checks(data: Path | None) -> Iterator[Check]:
+def checks(data: Path | None) -> Iterator[Found]:
     """Both firms; the scenarios say what is published and what is assumed."""
     if data is None:
         return
-    yield from _cango(data)
-    yield from _nfn8(data)
+    yield from guarded("Cango 2026 (configs/cango-pivot)", partial(_cango, data))
+    yield from guarded("NFN8 (configs/nfn8-stress)", partial(_nfn8, data))
 
 
 def cango(data: Path, days: float = PATH_DAYS) -> Scenario:
@@ -86,11 +90,37 @@ def first_events(result: RunResult) -> dict[str, datetime]:
     return found
 
 
-def _cango(data: Path) -> Iterator[Check]:
-    simulated = months(run(cango(data)))
-    january = _row(data / MONTHLY, "month", "2026-01")
-    yield _produced(january, simulated["2026-01"])
-    quarter = float(_row(data / QUARTERLY, "quarter", "2026Q1")["btc_produced"])
+def _cango(data: Path) -> Iterator[Found]:
+    result = run(cango(data))
+    simulated = months(result)
+    yield from guarded("Cango 2026-01", partial(_january, data, simulated["2026-01"]))
+    yield from guarded("Cango 2026Q1", partial(_quarter, data, simulated))
+    yield from guarded("Cango's holdings", partial(_holdings, data, result))
+
+
+def _january(data: Path, simulated: Month) -> Iterator[Check]:
+    """Given the hashrate: the storm's depth is set so that its mean is the published one."""
+    row = _row(data, MONTHLY, "month", "2026-01")
+    btc = row.positive("btc_produced")
+    published_ehs = row.positive("avg_operating_ehs")
+    for item, expected, got, unit, within in (
+        ("2026-01, operating", published_ehs, simulated.operating_ehs, "EH/s", SET_HASHRATE),
+        ("2026-01", btc, simulated.produced_btc, "BTC", GIVEN_HASHRATE),
+    ):
+        yield Check(
+            "Cango 2026, production",
+            item,
+            expected,
+            round(got, 2),
+            unit,
+            f"{within:.1%}; the mean hashrate is set, production follows",
+            abs(got / expected - 1.0) <= within,
+            row.text("source"),
+        )
+
+
+def _quarter(data: Path, simulated: dict[str, Month]) -> Iterator[Check]:
+    quarter = _row(data, QUARTERLY, "quarter", "2026Q1").positive("btc_produced")
     total = sum(m.produced_btc for m in simulated.values())
     yield Check(
         "Cango 2026, production of the quarter",
@@ -102,58 +132,86 @@ def _cango(data: Path) -> Iterator[Check]:
         abs(total / quarter - 1.0) <= BY_POLICY,
         QUARTERLY,
     )
-    held = {"2026-01": (float(january["btc_held"]), MONTHLY), **HELD}
-    mined = 0.0
-    for name, (published, source) in held.items():
-        mined += simulated[name].produced_btc if name > "2026-01" else 0.0
-        yield _holding(name, published, source, simulated[name].held_btc, mined)
 
 
-def _produced(published: dict[str, str], simulated: Month) -> Check:
-    """Given the hashrate: the storm's depth is set so that its mean is the published one."""
-    btc = float(published["btc_produced"])
-    return Check(
-        "Cango 2026, production",
-        f"2026-01 at {simulated.operating_ehs:.2f} EH/s "
-        f"({float(published['avg_operating_ehs']):.2f} published)",
-        btc,
-        round(simulated.produced_btc, 1),
-        "BTC",
-        f"{GIVEN_HASHRATE:.1%}; the mean hashrate is set, production follows",
-        abs(simulated.produced_btc / btc - 1.0) <= GIVEN_HASHRATE,
-        published["source"],
-    )
+def _holdings(data: Path, result: RunResult) -> Iterator[Check]:
+    """Bitcoin at month ends, once the sales are made that the published figures leave.
 
-
-def _holding(month: str, published: float, source: str, held_btc: float, mined_btc: float) -> Check:
-    """Announced sales are in the scenario; others can only have been of what was mined since.
-
-    From February on the company sold bitcoin for its operating expenses, amounts not published.
+    Announced sales are in the scenario. From February on the company sold bitcoin for its operating
+    expenses; it published no amounts, but they are what its own figures leave: held at first,
+    produced, less announced sales, less held. Within a quarter production is taken as even by day.
     """
-    gap = held_btc - published
-    return Check(
-        "Cango 2026, bitcoin held",
-        f"end of {month}",
-        published,
-        round(held_btc, 1),
-        "BTC",
-        f"{ROUNDING_BTC:g} BTC, and at most the {mined_btc:.0f} BTC mined since January; other "
-        f"sales of {gap:.0f} BTC explain the rest",
-        -ROUNDING_BTC <= gap <= mined_btc + ROUNDING_BTC,
-        source,
+    january = _row(data, MONTHLY, "month", "2026-01")
+    quarter_btc = _row(data, QUARTERLY, "quarter", "2026Q1").positive("btc_produced")
+    january_btc = january.positive("btc_produced")
+    rest_btc = quarter_btc - january_btc
+    produced = {
+        "2026-01": january_btc,
+        "2026-02": january_btc + rest_btc * 28 / 59,
+        "2026-03": quarter_btc,
+    }
+    held = {"2026-01": (january.positive("btc_held"), MONTHLY), **HELD}
+    ends = months(result)
+    announced_btc = announced(result.scenario)
+    for name, (published, source) in held.items():
+        other = result.scenario.treasury.opening_btc + produced[name]
+        other -= announced_btc[name] + published
+        own = _unannounced(result, name)
+        got = ends[name].held_btc + own - other
+        within = ROUNDING_BTC + BY_POLICY * produced[name]
+        yield Check(
+            "Cango 2026, bitcoin held",
+            f"end of {name}, run {ends[name].held_btc:,.1f}, other sales made",
+            published,
+            round(got, 1),
+            "BTC",
+            f"± {within:.0f} BTC; {other:.1f} BTC sold beside what was announced, by the "
+            f"published figures; the run sold {own:.1f} of them",
+            abs(got - published) <= within,
+            source,
+        )
+
+
+def announced(scenario: Scenario) -> dict[str, float]:
+    """BTC of planned sales by the end of each month, from the scenario's dates."""
+    found = {}
+    for name in ("2026-01", "2026-02", "2026-03"):
+        year, month = (int(part) for part in name.split("-"))
+        end = datetime(year, month + 1, 1, tzinfo=UTC)
+        found[name] = sum(
+            (sale.btc or 0.0) * min(max((end - sale.start_utc).days / sale.days, 0.0), 1.0)
+            for sale in scenario.treasury.sales
+        )
+    return found
+
+
+def _unannounced(result: RunResult, month: str) -> float:
+    """BTC that the run sold by a month's end beside planned sales, from its ledger."""
+    start = result.scenario.horizon.start_utc
+    year, number = (int(part) for part in month.split("-"))
+    end_s = (datetime(year, number + 1, 1, tzinfo=UTC) - start).total_seconds()
+    ledger = result.table("ledger").to_pylist()
+    return float(
+        sum(
+            row["amount"]
+            for row in ledger
+            if row["account"] == "equity:exchange"
+            and row["commodity"] == "BTC"
+            and row["memo"] != "planned sale"
+            and row["t_s"] <= end_s
+        )
     )
 
 
-def _row(file: Path, column: str, value: str) -> dict[str, str]:
+def _row(data: Path, file: str, column: str, value: str) -> Recorded:
     """Cango's row of a month or a quarter."""
-    with file.open(newline="", encoding="utf-8") as lines:
-        for row in csv.DictReader(lines):
-            if row["company"] == "Cango" and row[column] == value:
-                return row
+    for row in recorded(data, file, "company", column, "btc_produced"):
+        if row.text("company") == "Cango" and row.text(column) == value:
+            return row
     raise ValueError(f"{file}: no row of Cango with {column} {value!r}")
 
 
-def _nfn8(data: Path) -> Iterator[Check]:
+def _nfn8(data: Path) -> Iterator[Found]:
     events = first_events(run(nfn8(data)))
     order = ("termination", "halving", "fire", "insolvency")
     known = [name for name in order if name in events]
@@ -166,5 +224,18 @@ def _nfn8(data: Path) -> Iterator[Check]:
         "",
         "the same order",
         tuple(simulated) == order,
+        "theminermag.com, 2026-02-09",
+    )
+    if "insolvency" not in events:
+        return
+    late_days = (events["insolvency"] - FILED_UTC) / timedelta(days=1)
+    yield Check(
+        "NFN8, day without money",
+        "after the filing of 2026-02-02; cash at the start is set so",
+        0.0,
+        round(late_days, 1),
+        "d",
+        f"± {FILED_WITHIN_DAYS:g} d; half a million USD more or no fire give a month",
+        abs(late_days) <= FILED_WITHIN_DAYS,
         "theminermag.com, 2026-02-09",
     )

@@ -11,6 +11,7 @@ import json
 import math
 from collections import deque
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -19,7 +20,7 @@ from scipy.optimize import nnls
 
 from sim.kernels.arrays import Floats, Ints
 from sim.serving import Engine, IterationTime, Served, serve
-from sim.validation.check import Check
+from sim.validation.check import Check, Found, guarded
 
 VLLM: Final = "serving/vllm019_rtx4090_llama31_8b_requests.jsonl.gz"
 NEEDS_DATA: Final = [f"a recorded vLLM server ({VLLM})", "recorded Vidur runs (serving/vidur_*)"]
@@ -99,13 +100,13 @@ RUNS: Final = {
 }
 
 
-def checks(data: Path | None) -> Iterator[Check]:
+def checks(data: Path | None) -> Iterator[Found]:
     """The real server first, then each Vidur run."""
     if data is None:
         return
-    yield from _vllm(data)
+    yield from guarded("real vLLM", partial(_vllm, data))
     for name in RUNS:
-        yield from _vidur(data, name)
+        yield from guarded(f"Vidur, {name}", partial(_vidur, data, name))
 
 
 def vllm_trace(path: Path, clock: str = "queued_ts") -> Trace:

@@ -27,7 +27,8 @@ from sim.world.bitcoin import build_chain
 from sim.world.btc_price import btc_signal
 from sim.world.difficulty import EPOCH_BLOCKS, hashprice_usd_per_ph_day
 
-NEEDS_DATA: Final = ["shock of February 2026 (bitcoin_network/btc_network_daily.csv.gz)"]
+NETWORK: Final = "bitcoin_network/btc_network_daily.csv.gz"
+NEEDS_DATA: Final = [f"shock of February 2026 ({NETWORK})"]
 
 SEEDS: Final = 40
 SHOCK_HEIGHT: Final = 935_424  # 2026-02-07, closes the epoch of the storm
@@ -99,12 +100,15 @@ def checks(data: Path | None) -> Iterator[Check]:
 
 def inferred(data: Path) -> tuple[Storm, ...]:
     """Shortfall of the recorded hashrate of the storm's days against the two weeks before."""
-    table = pyarrow.csv.read_csv(data / "bitcoin_network/btc_network_daily.csv.gz")
+    table = pyarrow.csv.read_csv(data / NETWORK)
     day = np.array(table["date"].to_numpy(), dtype="datetime64[D]")
     rate = np.asarray(table["hashrate_ehs"].to_numpy(), dtype=np.float64)
 
     def mean(first: str, until: str) -> float:
-        return float(rate[(day >= np.datetime64(first)) & (day < np.datetime64(until))].mean())
+        found = rate[(day >= np.datetime64(first)) & (day < np.datetime64(until))]
+        if not (found.size and np.isfinite(found).all()):
+            raise ValueError(f"{NETWORK}: no hashrate_ehs on each day from {first} to {until}")
+        return float(found.mean())
 
     return tuple(
         Storm(

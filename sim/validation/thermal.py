@@ -4,10 +4,10 @@ Published PUE of mines are claims of makers or wide ranges; the tower's design p
 points were fitted to what they are checked against here, so these checks guard, not prove.
 """
 
-import csv
 import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -19,11 +19,13 @@ from sim.kernels.thermal import cooling_share, derating, wet_bulb_c, wet_bulbs_c
 from sim.scenario import catalogue
 from sim.streams import Streams
 from sim.units import SECONDS_PER_HOUR
-from sim.validation.check import Check
+from sim.validation.check import Check, Found, guarded
+from sim.validation.recordings import recorded
 from sim.world.weather import SeasonalTemperature, load_climates
 
+MODES: Final = "asic_specs/asic_power_modes.csv"
 NEEDS_DATA: Final = [
-    "derating of the S21 (asic_specs/asic_power_modes.csv)",
+    f"derating of the S21 ({MODES})",
     "synthetic dew points against typical years (weather/*.csv.gz)",
 ]
 STULL: Final = "Stull 2011, J. Appl. Meteorol. Climatol. 50, 2267"
@@ -66,13 +68,13 @@ DEW_POINT_K: Final = 1.5
 YEAR_H: Final = 8760
 
 
-def checks(data: Path | None) -> Iterator[Check]:
+def checks(data: Path | None) -> Iterator[Found]:
     """Wet bulbs and PUE always; the S21 and dew points with data."""
     yield from _wet_bulbs()
     yield from _pue()
     if data is not None:
-        yield from _s21(data)
-        yield from _dew_points(data)
+        yield from guarded("derating of the S21", partial(_s21, data))
+        yield from guarded("synthetic against typical years", partial(_dew_points, data))
 
 
 def _wet_bulbs() -> Iterator[Check]:
@@ -123,14 +125,19 @@ def _pue() -> Iterator[Check]:
 
 def _s21(data: Path) -> Iterator[Check]:
     """Factors around the temperatures that the source names, read out of its row."""
-    with (data / "asic_specs/asic_power_modes.csv").open(newline="", encoding="utf-8") as file:
-        mode = next(row for row in csv.DictReader(file) if row["model"] == "Antminer S21")
+    rows = recorded(data, MODES, "model", "frequency_mhz", "note")
+    mode = next((row for row in rows if row.text("model") == "Antminer S21"), None)
+    if mode is None:
+        raise ValueError(f"{MODES}: no row of the Antminer S21")
     found = re.search(
         r"above (\d+) C ambient the frequency falls from (\d+) to (\d+) MHz; above (\d+) C it",
-        mode["note"],
+        mode.text("note"),
     )
-    if found is None or found[2] != mode["frequency_mhz"]:
-        raise ValueError(f"asic_power_modes.csv, Antminer S21, note: {mode['note']!r}")
+    if found is None or float(found[2]) != mode.number("frequency_mhz"):
+        raise ValueError(
+            f"{MODES}, row {mode.row}, column note is {mode.text('note')!r}; must tell of two "
+            "ambient temperatures, and of the row's frequency and a lower one"
+        )
     start_c, full_mhz, low_mhz, trip_c = (float(figure) for figure in found.groups())
     low = low_mhz / full_mhz
     row = catalogue.cooling()[catalogue.asics()["Antminer S21"].cooling].row()
@@ -145,24 +152,31 @@ def _s21(data: Path) -> Iterator[Check]:
             "",
             "± 0.001",
             abs(got - factor) <= 0.001,
-            "asic_specs/asic_power_modes.csv",
+            MODES,
         )
 
 
-def _dew_points(data: Path) -> Iterator[Check]:
-    with (data / "weather/stations.csv").open(newline="", encoding="utf-8") as file:
-        names = sorted(row["file"] for row in csv.DictReader(file))
-    for name in names:
-        table = pyarrow.csv.read_csv(data / "weather" / name)
-        dry_c, dew_c = (
-            table[column].to_numpy().astype(np.float64) for column in ("dry_bulb_c", "dew_point_c")
-        )
-        weather, t_s = _year(name.removesuffix(".csv.gz").replace("_", "-"))
-        for what, real, made in (
-            ("dew point", dew_c, weather.dew_point_at(t_s)),
-            ("wet bulb", wet_bulbs_c(dry_c, dew_c), weather.wet_bulb_at(t_s)),
-        ):
-            yield _mean(what, name, real, made)
+def _dew_points(data: Path) -> Iterator[Found]:
+    for name in sorted(row.text("file") for row in recorded(data, "weather/stations.csv", "file")):
+        yield from guarded(f"synthetic against typical year, {name!r}", partial(_place, data, name))
+
+
+def _place(data: Path, name: str) -> Iterator[Check]:
+    climate = name.removesuffix(".csv.gz").replace("_", "-")
+    if climate not in load_climates():
+        raise ValueError(f"weather/stations.csv: no climate {climate!r} (hashwatt list climates)")
+    table = pyarrow.csv.read_csv(data / "weather" / name)
+    dry_c, dew_c = (
+        table[column].to_numpy().astype(np.float64) for column in ("dry_bulb_c", "dew_point_c")
+    )
+    if not (np.isfinite(dry_c).all() and np.isfinite(dew_c).all() and len(dry_c)):
+        raise ValueError(f"weather/{name}: an empty cell, or no row at all")
+    weather, t_s = _year(climate)
+    for what, real, made in (
+        ("dew point", dew_c, weather.dew_point_at(t_s)),
+        ("wet bulb", wet_bulbs_c(dry_c, dew_c), weather.wet_bulb_at(t_s)),
+    ):
+        yield _mean(what, name, real, made)
 
 
 def _mean(what: str, name: str, real: Floats, made: Floats) -> Check:
