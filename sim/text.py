@@ -11,6 +11,7 @@ _MARKS: Final = (
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
 GUESSED: Final = "windows-1252"
+LOOK_LINES: Final = 60  # by which a table is judged
 
 
 class Decoded(NamedTuple):
@@ -39,6 +40,29 @@ def decoded(raw: bytes) -> Decoded:
         encoding = GUESSED
         text = raw.decode(encoding)
     return Decoded(text.replace("\r\n", "\n").replace("\r", "\n"), encoding or "utf-8")
+
+
+def unwrapped(text: str) -> str:
+    """A table whose rows stand in quotes as a whole, each of them one cell, as the rows they hold.
+
+    So do spreadsheets save a CSV file that they have taken for a single column, and some markets
+    their exports: `"2026-01-01,""a, b"",3"`.
+    """
+    lines = text.split("\n")
+    head = [line for line in lines[:LOOK_LINES] if line]
+    if 2 * sum(map(_wrapped, head)) <= len(head):
+        return text
+    return "\n".join(
+        line.strip()[1:-1].replace('""', '"') if _wrapped(line) else line for line in lines
+    )
+
+
+def _wrapped(line: str) -> bool:
+    """Whether a line is one quoted cell that holds several."""
+    bare = line.strip()
+    inner = bare[1:-1].replace('""', "")
+    whole = len(bare) > 2 and bare[0] == bare[-1] == '"' and '"' not in inner
+    return whole and any(mark in inner for mark in ",;\t")
 
 
 def visible(text: str) -> str:

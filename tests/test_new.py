@@ -44,7 +44,7 @@ def test_three_columns_of_sites_become_a_fleet_that_runs(here: Path) -> None:
     (here / "sites.csv").write_text(FEW, encoding="utf-8")
     told = said("new", "mine", "--from", "sites.csv")
     assert "row 3 (bravo), climate = 'asuncion-py': assumed: the catalogue's nearest" in told
-    assert "5442 x Antminer S21" in told
+    assert "row 3 (bravo), model, mw, firmware = 20 MW of Antminer S21: assumed" in told
     checked = said("check", "mine")
     assert "mine: no problem; 3 sites" in checked
     assert "assumed in scenario.toml: horizon.start_utc" in checked
@@ -112,7 +112,32 @@ def test_machines_fill_the_connection_with_its_cooling(here: Path) -> None:
     (here / "s.csv").write_text(text, encoding="utf-8")
     start(here / "mine", here / "s.csv")
     (group,) = sim.load(here / "mine").asics
+    assert (group.mw, group.firmware) == (9.5, "stock")
     assert group.count == int(9.5e6 / (3500 * 1.2))
+
+
+def test_a_connection_may_follow_from_machines_and_a_price_needs_no_zone(here: Path) -> None:
+    book = openpyxl.Workbook()
+    book.active.title = "sites"
+    for row in (["name", "country", "energy_usd_per_mwh"], ["one", "US", 41.5], ["two", "CA", 50]):
+        book.active.append(row)
+    machines = book.create_sheet("gpus")
+    for row in (["site", "gpu", "mw"], ["one", "h100-sxm", 2], ["two", "h100-sxm", 1]):
+        machines.append(row)
+    book.save(here / "book.xlsx")
+    start(here / "mine", here / "book.xlsx")
+    loaded = sim.load(here / "mine")
+    assert [g.nodes for g in loaded.gpus] == [186, 93]  # of 8 x 1,275 W at a PUE of 1.05
+    assert [s.power_limit_mw for s in loaded.sites] == [1.993, 0.997]
+    assert [s.energy_usd_per_mwh for s in loaded.sites] == [41.5, 50.0]
+    assert "[prices.zones" not in (here / "mine/scenario.toml").read_text(encoding="utf-8")
+
+
+def test_a_bad_cell_of_a_source_is_a_problem(here: Path) -> None:
+    text = "name,country,power_limit_mw,technicians\na,US,3,many\n"
+    (here / "s.csv").write_text(text, encoding="utf-8")
+    told = said("new", "mine", "--from", "s.csv", code=2)
+    assert "row 2 (a), technicians = 'many': must be a whole number" in told
 
 
 def test_what_is_given_is_kept(here: Path) -> None:
@@ -130,7 +155,7 @@ def test_what_is_given_is_kept(here: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("name,country\na,US\n", "row 2 (a), power_limit_mw: is required"),
+        ("name,country\na,US\n", "row 2 (a), power_limit_mw: is required: in MW; it follows"),
         ("name,power_limit_mw\na,3\n", "row 2 (a), country: is required, or latitude"),
         ("name,country,power_limit_mw\na,Narnia,3\n", "country = 'Narnia': is no country"),
         ("name,country,power_limit_mw\na,US,lots\n", "power_limit_mw = 'lots': must be a number"),

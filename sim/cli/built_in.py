@@ -2,15 +2,19 @@
 
 import inspect
 import tomllib
-from typing import Annotated, Any, Final
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
 from sim.cli.app import app, examples
-from sim.cli.inputs import Json
+from sim.cli.inputs import Json, load_scenario, told
 from sim.cli.words import WRONG_INPUT, fail, say_json, say_table
 from sim.scenario.problems import suggest
 from sim.scenario.shipped import CONFIGS, scenarios
+
+if TYPE_CHECKING:  # what it leads to takes a second to load
+    from sim.scenario.catalogue.specs import Own
 
 KINDS: Final = (
     "policies", "asics", "gpus", "models", "scenarios", "climates", "profiles", "kpis", "layouts",
@@ -20,19 +24,28 @@ AT_LENGTH: Final = ("source", "class", "note")  # of each row; printed only wher
 
 @app.command(
     "list",
-    epilog=examples("list scenarios", "list asics --sources", "list kpis --json"),
+    epilog=examples(
+        "list scenarios", "list asics --sources", "list gpus my-fleet", "list kpis --json"
+    ),
 )
 def list_(
     what: Annotated[str, typer.Argument(help=" | ".join(KINDS))],
+    scenario: Annotated[
+        str | None, typer.Argument(help="asics, gpus, models: with a scenario's own machines.")
+    ] = None,
     sources: Annotated[
         bool, typer.Option("--sources", help="Where each row comes from, instead of its figures.")
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """What is built in."""
+    """What is built in; asics, gpus and models of a scenario too."""
     if what not in KINDS:
         fail(WRONG_INPUT, f"list {what!r}: {suggest(what, KINDS)}")
-    rows = _built_in(what)
+    if scenario is not None and what not in MACHINES:
+        fail(WRONG_INPUT, f"list {what} {scenario}: of a scenario there are {', '.join(MACHINES)}")
+    with told():
+        own = load_scenario(scenario, None, None).own if scenario is not None else None
+    rows = MACHINES[what](own) if what in MACHINES else _built_in(what)
     if as_json:
         say_json(rows)
         return
@@ -51,35 +64,6 @@ def _built_in(what: str) -> list[dict[str, Any]]:
 
     if what == "policies":
         return _policies()
-    if what == "asics":
-        return [
-            {
-                "model": a.name,
-                "TH/s": a.nominal.hashrate_ths,
-                "W": a.nominal.power_w,
-                "J/TH": round(a.nominal.power_w / a.nominal.hashrate_ths, 1),
-                "cooling": a.cooling,
-                "modes": ", ".join(a.modes),
-                "source": a.nominal.source,
-            }
-            for a in catalogue.asics().values()
-        ]
-    if what == "gpus":
-        return [
-            {
-                "gpu": g.name,
-                "memory GB": g.memory_gb,
-                "TDP W": g.tdp_w,
-                "idle W": g.idle_w_per_gpu,
-                "max W": g.max_w_per_gpu,
-                "TB/s": g.bandwidth_tb_s,
-                "bf16 TFLOPS": g.bf16_tflops,
-                "source": g.source,
-            }
-            for g in catalogue.gpus().values()
-        ]
-    if what == "models":
-        return _served_models()
     if what == "climates":
         return [
             {
@@ -154,20 +138,70 @@ def _layouts() -> list[dict[str, Any]]:
     return layouts() + traces
 
 
-def _served_models() -> list[dict[str, Any]]:
+def _asics(own: "Own | None") -> list[dict[str, Any]]:
+    """Every ASIC with its nameplate and firmware modes."""
+    from sim.scenario import catalogue
+
+    rows = own.asics if own else ()
+    return [
+        {
+            "model": a.name,
+            "TH/s": a.nominal.hashrate_ths,
+            "W": a.nominal.power_w,
+            "J/TH": round(a.nominal.power_w / a.nominal.hashrate_ths, 1),
+            "cooling": a.cooling,
+            "modes": ", ".join(a.modes),
+            "source": a.nominal.source,
+            **_whose(own, any(row.model == a.name for row in rows)),
+        }
+        for a in catalogue.asics(rows).values()
+    ]
+
+
+def _gpus(own: "Own | None") -> list[dict[str, Any]]:
+    """Every GPU with its share of the server."""
+    from sim.scenario import catalogue
+
+    rows = own.gpus if own else ()
+    return [
+        {
+            "gpu": g.name,
+            "memory GB": g.memory_gb,
+            "TDP W": g.tdp_w,
+            "idle W": g.idle_w_per_gpu,
+            "max W": g.max_w_per_gpu,
+            "TB/s": g.bandwidth_tb_s,
+            "bf16 TFLOPS": g.bf16_tflops,
+            "source": g.source,
+            **_whose(own, any(row.gpu == g.name for row in rows)),
+        }
+        for g in catalogue.gpus(rows).values()
+    ]
+
+
+def _whose(own: "Own | None", is_own: bool) -> dict[str, str]:
+    """Who says so, where a scenario was asked too."""
+    return {} if own is None else {"of": "scenario" if is_own else "catalogue"}
+
+
+def _served_models(own: "Own | None") -> list[dict[str, Any]]:
     """Every measured engine, then the fewest GPUs of each kind for which a roofline stands in."""
     from sim.scenario.catalogue import gpus
     from sim.scenario.catalogue.serving import models, served, served_models
+    from sim.scenario.catalogue.specs import NONE_OWN
 
-    engines = served_models()
+    added = own or NONE_OWN
+    engines = served_models(added)
     known = {(m.model, m.gpu) for m in engines}
-    for model in models():
-        for gpu in gpus():
+    for model in models(added.models):
+        for gpu in gpus(added.gpus):
             if (model, gpu) not in known:
                 try:
-                    engines.append(served(model, gpu))
+                    engines.append(served(model, gpu, None, added))
                 except ValueError:
                     continue  # it does not fit
+    mine = {row.model for row in added.models} | {row.gpu for row in added.gpus}
+    timed = {(row.model, row.gpu, row.tp) for row in added.serving}
     return [
         {
             "model": m.model,
@@ -178,6 +212,15 @@ def _served_models() -> list[dict[str, Any]]:
             "KV ktoken": m.engine.kv_blocks * m.engine.block_tokens // 1000,
             "load s": round(m.load_s),
             "source": m.source,
+            **_whose(own, bool({m.model, m.gpu} & mine) or (m.model, m.gpu, m.tp) in timed),
         }
         for m in engines
     ]
+
+
+# What a scenario may add to, by who lists it with the scenario's own.
+MACHINES: Final[dict[str, Callable[["Own | None"], list[dict[str, Any]]]]] = {
+    "asics": _asics,
+    "gpus": _gpus,
+    "models": _served_models,
+}

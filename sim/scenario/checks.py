@@ -33,10 +33,10 @@ def check(scenario: Scenario, broken: set[str]) -> list[Problem]:
     parts: dict[Callable[[Scenario], Iterator[Problem]], set[str]] = {
         bitcoin: set(),
         limits: {"sites", "asics", "gpus", "asic_models"},
-        own_machines: {"asic_models", "gpu_models", "serving_models"},
+        own_machines: {"asic_models", "gpu_models", "models", "serving_models"},
         _sites: {"grid_nodes"},
         _asics: {"sites", "asic_models"},
-        _gpus: {"sites", "gpu_models", "serving_models"},
+        _gpus: {"sites", "gpu_models", "models", "serving_models"},
         _tenants: {"sites", "gpus"},
         grid: {"grid_nodes", "grid_links", "sites"},
         energy: {"sites", "power_contracts", "batteries", "generators"},

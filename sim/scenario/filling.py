@@ -7,11 +7,12 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
 
+from pydantic import ValidationError
+
 from sim.scenario import catalogue
 from sim.scenario.countries import countries, distance_km, places
 from sim.scenario.problems import Problem, row_of, shown, suggest
 from sim.scenario.rows import Site
-from sim.units import W_PER_MW
 
 Cells = dict[str, str]  # a row: texts by column
 
@@ -41,13 +42,15 @@ class _Place(NamedTuple):
 def filled(given: Mapping[str, Sequence[Cells]]) -> Filled:
     """Sheets without gaps: climate, time zone, prices and machines for each site.
 
-    A site needs `name`, `power_limit_mw` and one of `country` and `latitude` with `longitude`.
+    A site needs `name` and one of `country` and `latitude` with `longitude`; and `power_limit_mw`,
+    from which its machines follow, or machines, from which it follows.
     """
     sheets = {sheet: [dict(row) for row in rows] for sheet, rows in given.items()}
     result = Filled(sheets, {}, [], [])
     sites = sheets.setdefault("sites", [])
+    machines = [row.get("site", "") for s in ("asics", "gpus") for row in sheets.get(s, [])]
     for i, row in enumerate(sites):
-        result.problems.extend(_wanting(i, row))
+        result.problems.extend(_wanting(i, row, row.get("name", "") in machines))
     if result.problems:
         return result
     for i, row in enumerate(sites):
@@ -56,20 +59,23 @@ def filled(given: Mapping[str, Sequence[Cells]]) -> Filled:
             where = row_of(i, row["name"], column)
             result.assumed.append(Problem("sites.csv", where, shown(row[column]), why))
         _sourced(row, list(told))
-        if row["price_zone"] not in result.zones:
-            result.zones[row["price_zone"]] = Site.model_validate(row).offset_h
-    if not sheets.get("asics") and not sheets.get("gpus"):
-        sheets["asics"] = [_machines(row) for row in sites]
-        for i, machines in enumerate(sheets["asics"]):
-            where = row_of(i, machines["site"], "model, count")
-            value = f"{machines['count']} x {machines['model']}"
-            result.assumed.append(Problem("asics.csv", where, value, machines["source"]))
+        if row.get("price_zone", "") not in ("", *result.zones):
+            result.zones[row["price_zone"]] = _offset_h(row)
+    if not machines:
+        sheets["asics"] = [_machines(row) for row in sites if _free_mw(row) > 0.0]
+        for i, group in enumerate(sheets["asics"]):
+            where = row_of(i, group["site"], "model, mw, firmware")
+            value = f"{group['mw']} MW of {group['model']}"
+            result.assumed.append(Problem("asics.csv", where, value, group["source"]))
     return result
 
 
-def _wanting(i: int, row: Cells) -> Iterator[Problem]:
+def _wanting(i: int, row: Cells, has_machines: bool) -> Iterator[Problem]:
     """What no one can assume."""
-    for column, what in (("name", "what the site is called"), ("power_limit_mw", "in MW")):
+    needed = {"name": "what the site is called"}
+    if not has_machines:
+        needed["power_limit_mw"] = "in MW; it follows from a site's machines, and it has none"
+    for column, what in needed.items():
         if column not in row:
             where = row_of(i, row.get("name", ""), column)
             yield Problem("sites.csv", where, "", f"is required: {what}")
@@ -120,13 +126,11 @@ def _site(row: Cells) -> dict[str, str]:
     if "contract" not in row and "energy_usd_per_mwh" in row:
         row["contract"] = "fixed"
         told["contract"] = "assumed, since a price is given; hosted: the all-in price of a host"
-    if "price_zone" not in row:
+    if "price_zone" not in row and row.get("contract", "market") == "market":
         row["price_zone"] = row.get("country", "").lower() or "market"
         told["price_zone"] = (
             "assumed: one zone for a country; [prices.zones] of scenario.toml has synthetic "
             "prices for it"
-            if row.get("contract", "market") == "market"
-            else f"assumed; the site pays its own {row['contract']} price"
         )
     return told
 
@@ -167,17 +171,29 @@ def _timezone(country: str, where: _Place) -> tuple[str, str]:
     return zone, name
 
 
+def _offset_h(row: Cells) -> float:
+    """Standard time of a filled row [h]; 0 for one that is refused when it is loaded."""
+    kept = ("name", "climate", "price_zone", "timezone", "utc_offset_h")
+    try:
+        site = Site.model_validate({"power_limit_mw": 0, **{k: row[k] for k in kept if k in row}})
+    except ValidationError:
+        return 0.0
+    return site.offset_h
+
+
+def _free_mw(site: Cells) -> float:
+    """What a connection leaves to machines and their cooling [MW]."""
+    return float(site["power_limit_mw"]) - float(site.get("overhead_mw", 0.0))
+
+
 def _machines(site: Cells) -> Cells:
     """As many machines as a connection carries with its cooling."""
-    pue = float(site.get("pue_base", Site.model_fields["pue_base"].default))
-    free_mw = float(site["power_limit_mw"]) - float(site.get("overhead_mw", 0.0))
-    power_w = catalogue.asics()[ASIC].nominal.power_w
-    count = max(int(free_mw * W_PER_MW / (power_w * pue)), 0)
     why = (
-        f"assumed: no machines were given; {ASIC} of {power_w:,.0f} W fill {free_mw:g} MW at a PUE "
-        f"of {pue:g}; {REPLACE} (hashwatt list asics)"
+        f"assumed: no machines were given; {ASIC} with the maker's firmware fill what the "
+        f"connection leaves; {REPLACE} (hashwatt list asics)"
     )
-    return {"site": site["name"], "model": ASIC, "count": str(count), "source": why}
+    mw = f"{_free_mw(site):.6g}"
+    return {"site": site["name"], "model": ASIC, "mw": mw, "firmware": "stock", "source": why}
 
 
 def _sourced(row: Cells, columns: list[str]) -> None:

@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path, PureWindowsPath
 from typing import Any, Final, NamedTuple
 
@@ -14,13 +14,14 @@ from sim.scenario.cells import Row
 from sim.scenario.checks import check
 from sim.scenario.megawatts import counted
 from sim.scenario.model import FixedPrice
+from sim.scenario.named_files import files_named, nested, real_paths, rebase
 from sim.scenario.paths import base_reaches_out, no_folder_name, reaches_out
 from sim.scenario.problems import Problem, ScenarioError, from_validation, shown
-from sim.scenario.quantity import MAX_TEXT, Table
+from sim.scenario.quantity import Table
 from sim.scenario.rows import MovedGroup
 from sim.scenario.scenario import Scenario, ScenarioFile
 from sim.scenario.series import Series, SeriesError, read_series
-from sim.scenario.sheets import MORE, SHEETS, Sheets, override_cell, placed, read_sheets
+from sim.scenario.sheets import MORE, OWN, SHEETS, Sheets, override_cell, placed, read_sheets
 from sim.scenario.shipped import not_found, scenario_folder
 from sim.scenario.toml import TomlError, read_toml
 from sim.scenario.warnings import warnings_of
@@ -82,7 +83,8 @@ def load(
     if folder.name == TOML:
         folder = folder.parent
     problems: list[Problem] = []
-    sources = _read(folder, problems, (), allow_path)
+    given_files = files_named(nested(overrides or {}))
+    sources = _read(folder, problems, (), allow_path, real_paths(folder, given_files))
     given = sources.tables.get("data_dir")
     if isinstance(given, str) and not allow_path and not {"data_dir"} & set(overrides or ()):
         refusal = reaches_out(given, Path(given), sources.folders)
@@ -127,9 +129,8 @@ def _assembled(
     except ValidationError as error:
         problems += from_validation(error, TOML, ScenarioFile)
     broken: set[str] = set()
-    own = [_validated(SHEETS[f"{kind}_models"], sources.sheets[f"{kind}_models"], [])
-           for kind in ("asic", "gpu", "serving")]  # fmt: skip
-    sheets = counted(sources.sheets, Own(*own), problems)
+    own = Own(*(_validated(SHEETS[name], sources.sheets[name], []) for name in OWN))
+    sheets = counted(sources.sheets, own, problems)
     for sheet, rows in sheets.items():
         known = len(problems)
         content[sheet] = _validated(SHEETS[sheet], rows, problems)
@@ -201,9 +202,13 @@ def _moved(scenario: Scenario) -> tuple[MovedGroup, ...]:
 
 
 def _read(
-    folder: Path, problems: list[Problem], seen: tuple[Path, ...], anywhere: bool
+    folder: Path,
+    problems: list[Problem],
+    seen: tuple[Path, ...],
+    anywhere: bool,
+    used: frozenset[str],
 ) -> _Sources:
-    """Read a folder on top of its base."""
+    """Read a folder on top of its base; `used` are real paths of files that others name."""
     empty = _Sources({}, {sheet: [] for sheet in SHEETS}, [])
     file = folder / TOML
     if not file.is_file():
@@ -229,10 +234,11 @@ def _read(
         if refusal:
             problems.append(Problem(TOML, "base", shown(base), refusal))
             return empty
-        below = _read(origin, problems, (*seen, folder.resolve()), anywhere)
-        _rebase(below.tables, origin, folder)
+        used |= real_paths(folder, files_named(tables))
+        below = _read(origin, problems, (*seen, folder.resolve()), anywhere, used)
+        rebase(below.tables, origin, folder)
     merged = _merged(below.tables, tables)
-    named = {os.path.realpath(folder / file) for file in files_named(merged)}
+    named = used | real_paths(folder, files_named(merged))
     own = read_sheets(folder, named, anywhere, problems, below.warnings)
     sheets = dict(below.sheets)
     for name, rows in own.items():
@@ -247,35 +253,6 @@ def _read(
     if not seen and not sheets["sites"] and not problems:
         problems.append(Problem("sites.csv", "", "", "is missing or has no row; a site is needed"))
     return _Sources(merged, sheets, below.warnings, (folder, *below.folders))
-
-
-def _namers(tables: dict[str, Any]) -> Iterator[tuple[dict[str, Any], str]]:
-    """The tables of a scenario that name a file of its own, each with the key that does."""
-    demand = tables.get("demand")
-    traces = demand.get("traces") if isinstance(demand, dict) else None
-    holders = [holder for holder in (tables.get("series"), traces) if isinstance(holder, dict)]
-    named = [(spec, "file") for holder in holders for spec in holder.values()]
-    for spec, key in [*named, (tables.get("grid"), "case")]:
-        if isinstance(spec, dict) and isinstance(spec.get(key), str):
-            if not spec[key].startswith("{data_dir}"):
-                yield spec, key
-
-
-def files_named(tables: dict[str, Any]) -> Iterator[str]:
-    """Files that a scenario names and that are not those of the data folder."""
-    for spec, key in _namers(tables):
-        if "\0" not in spec[key] and len(spec[key]) <= MAX_TEXT:
-            yield spec[key]
-
-
-def _rebase(tables: dict[str, Any], origin: Path, folder: Path) -> None:
-    """Let the base's own files be found from the folder that builds on it."""
-    for spec, key in _namers(tables):
-        file = origin / spec[key]
-        try:
-            spec[key] = os.path.relpath(file, folder)
-        except ValueError:  # on another drive of Windows, from which no relative path leads
-            spec[key] = str(file.absolute())
 
 
 def _merged(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:

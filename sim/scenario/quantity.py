@@ -52,6 +52,23 @@ def kinds(annotation: Any) -> set[Any]:
     return {annotation}
 
 
+def _as_text(value: Any, annotation: Any) -> Any:
+    """A value in which true and false are texts where numbers are wanted, also within lists."""
+    if not isinstance(value, bool | dict | list | tuple):
+        return value
+    allowed = kinds(annotation)
+    if isinstance(value, bool):
+        counts = bool(allowed & {int, float}) and not allowed & {bool, Any}
+        return str(value).lower() if counts else value
+    lists = [get_args(kind) for kind in allowed if get_origin(kind) in (dict, tuple, list)]
+    inner = next((args[-1] if args[-1] is not ... else args[0] for args in lists if args), None)
+    if inner is None:
+        return value
+    if isinstance(value, dict):
+        return {key: _as_text(entry, inner) for key, entry in value.items()}
+    return [_as_text(entry, inner) for entry in value]
+
+
 class Table(BaseModel):
     """A table of a scenario: frozen, and unknown keys are errors."""
 
@@ -63,18 +80,14 @@ class Table(BaseModel):
     @classmethod
     def _true_is_no_number(cls, data: Any) -> Any:
         """`days = true` is a slip, not one day: as a text it is refused where it stands."""
-        if not isinstance(data, dict) or not any(isinstance(v, bool) for v in data.values()):
+        if not isinstance(data, dict):
             return data
         return {
-            key: str(value).lower() if isinstance(value, bool) and cls._counts(key) else value
+            key: _as_text(value, cls.model_fields[key].annotation)
+            if key in cls.model_fields
+            else value
             for key, value in data.items()
         }
-
-    @classmethod
-    def _counts(cls, key: str) -> bool:
-        field = cls.model_fields.get(key)
-        allowed = kinds(field.annotation) if field is not None else set()
-        return bool(allowed & {int, float}) and bool not in allowed
 
 
 def quantity(default: Any, unit: str, meaning: str, *, source: str = "", **limits: Any) -> Any:

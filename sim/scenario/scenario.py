@@ -8,7 +8,7 @@ from pydantic import Field
 
 from sim.grid.matpower import Case
 from sim.scenario.bitcoin import BtcPrice, ConstantBtcPrice, GrowthNetwork, Network, Pool
-from sim.scenario.catalogue.specs import AsicSpec, GpuSpec, Own, ServingSpec
+from sim.scenario.catalogue.specs import AsicSpec, GpuSpec, ModelSpec, Own, ServingSpec
 from sim.scenario.deals import Deposit, Host, Lease, Offtake, Project
 from sim.scenario.demand import Demand, Tenant
 from sim.scenario.energy import AnyProgramme, Carbon, CoincidentPeak, Grid
@@ -99,6 +99,7 @@ class Scenario(ScenarioFile, arbitrary_types_allowed=True):
     grid_links: tuple[GridLink, ...] = ()
     asic_models: tuple[AsicSpec, ...] = ()
     gpu_models: tuple[GpuSpec, ...] = ()
+    models: tuple[ModelSpec, ...] = ()
     serving_models: tuple[ServingSpec, ...] = ()
     recorded: dict[str, Series] = Field(default_factory=dict, exclude=True)
     traces: dict[str, Trace] = Field(default_factory=dict, exclude=True)
@@ -110,7 +111,7 @@ class Scenario(ScenarioFile, arbitrary_types_allowed=True):
     @property
     def own(self) -> Own:
         """Machines and measurements that go before those of the catalogue."""
-        return Own(self.asic_models, self.gpu_models, self.serving_models)
+        return Own(self.asic_models, self.gpu_models, self.models, self.serving_models)
 
     def resolved(self) -> dict[str, Any]:
         """Everything that determines a run, as plain JSON values (where the data lie excepted)."""

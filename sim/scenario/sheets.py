@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from sim.scenario.catalogue.specs import AsicSpec, GpuSpec, ServingSpec
+from sim.scenario.catalogue.specs import AsicSpec, GpuSpec, ModelSpec, ServingSpec
 from sim.scenario.cells import Row, rows_of, title
 from sim.scenario.deals import Lease
 from sim.scenario.demand import Tenant
@@ -43,8 +43,10 @@ SHEETS: Final[dict[str, type[Table]]] = {
     "grid_links": GridLink,
     "asic_models": AsicSpec,
     "gpu_models": GpuSpec,
+    "models": ModelSpec,
     "serving_models": ServingSpec,
 }
+OWN: Final = ("asic_models", "gpu_models", "models", "serving_models")  # in the order of Own
 MORE: Final = "+"  # behind a sheet's name: its rows come on top of those of the base
 _MODELS: Final = {**SHEETS, **{f"{name}{MORE}": model for name, model in SHEETS.items()}}
 WORKBOOKS: Final = (".xlsx", ".xlsm")

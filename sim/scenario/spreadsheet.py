@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Final, Literal, NamedTuple
 from xml.etree.ElementTree import ParseError
 
-from sim.text import GUESSED, decoded
+from sim.text import GUESSED, decoded, unwrapped
 
 MAX_BYTES: Final = 32_000_000  # of a file, and of a workbook when unpacked
 MAX_ROWS: Final = 100_000  # of which a table may use fewer
@@ -68,6 +68,7 @@ def read_csv(file: Path, known: Callable[[str], bool]) -> Grid:
         OSError: when it cannot be read.
     """
     text, notes = _decoded(_bounded(file))
+    text = unwrapped(text)
     delimiter = ""
     if (told := re.match(r"sep=(.)\n", text)) is not None:
         delimiter, text = told[1], text[told.end() :]

@@ -19,7 +19,8 @@ from typing import Any, Final, NamedTuple
 from sim.scenario.assumptions import assumptions
 from sim.scenario.cells import rows_of, title
 from sim.scenario.filling import PROFILE, Cells, filled
-from sim.scenario.load import TOML, files_named, load
+from sim.scenario.load import TOML, load
+from sim.scenario.named_files import files_named
 from sim.scenario.paths import no_folder_name, reaches_out
 from sim.scenario.problems import Problem, ScenarioError, shown, suggest
 from sim.scenario.sheets import SHEETS, WORKBOOKS
@@ -185,7 +186,7 @@ def _of_sheets(name: str, source: Path, lacking: list[Problem]) -> Texts:
         for zone, offset_h in found.zones.items()
     )
     about = f"A fleet out of {visible(source.name)}"
-    texts: Texts = {TOML: _toml(name, about, tables, market=True)}
+    texts: Texts = {TOML: _toml(name, about, tables, market=bool(found.zones))}
     for sheet in SHEETS:
         if found.sheets.get(sheet):
             texts[f"{sheet}.csv"] = _csv(sheet, found.sheets[sheet])

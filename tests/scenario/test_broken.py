@@ -98,6 +98,14 @@ BROKEN: dict[str, tuple[Change, list[str]]] = {
         toml("days = 7", "days = true"),
         ["horizon.days = 'true'", "number in d"],
     ),
+    "true in a list of numbers": (
+        extra("[coincident_peak]\nmonths = [6, true]"),
+        ["coincident_peak.months.1 = 'true'", "must be a whole number"],
+    ),
+    "true in a table of numbers": (
+        extra("[projects.p.substations_mw]\nx = true"),
+        ["projects.p.substations_mw.x = 'true'", "must be a number"],
+    ),
     "a number for an instant": (
         toml("start_utc = 2026-01-01T00:00:00Z", "start_utc = 46024"),
         ["horizon.start_utc = 46024", "an instant"],

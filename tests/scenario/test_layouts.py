@@ -47,6 +47,12 @@ KNOWN: dict[str, tuple[str, dict[str, Any], str, str, list[float]]] = {
         "SettlementPointPrice,DSTFlag\n06/01/2026,1,1,HB_A,HU,20,N\n06/01/2026,1,2,HB_A,HU,21,N\n",
         {}, "SettlementPointPrice", "2026-06-01T05:00", [20.0, 21.0],
     ),
+    "ercot-rtm-public-api": (
+        "deliveryDate,deliveryHour,deliveryInterval,settlementPoint,settlementPointType,"
+        "settlementPointPrice,DSTFlag\n"
+        "2026-06-01,1,1,HB_A,HU,20,false\n2026-06-01,1,2,HB_A,HU,21,false\n",
+        {}, "settlementPointPrice", "2026-06-01T05:00", [20.0, 21.0],
+    ),
     "pjm-rt": (
         "datetime_beginning_utc,datetime_beginning_ept,pnode_id,pnode_name,total_lmp_rt\n"
         "1/1/2025 4:55:00 AM,12/31/2024 11:55:00 PM,1,X,31\n"
@@ -164,6 +170,41 @@ def test_a_market_s_own_file_is_recognised(layout: str, tmp_path: Path) -> None:
         series = read(tmp_path, text, **keys, **named)
         assert series.column(column).tolist() == values
         assert str(np.datetime64(int(series.start_s[0]), "s"))[:16] == first
+
+
+def as_one_column(text: str) -> str:
+    """As a spreadsheet saves a table that it has taken for one column."""
+    return "".join('"' + line.replace('"', '""') + '"\n' for line in text.splitlines())
+
+
+# the same files in other spellings: layout → (text, how it is called now)
+SPELT: dict[str, tuple[str, str]] = {
+    "ercot-dam": (
+        KNOWN["ercot-dam"][0]
+        .replace("DeliveryDate,HourEnding,SettlementPoint,SettlementPointPrice",
+                 "deliveryDate,hourEnding,SettlementPoint,settlementPointPrice")
+        .replace("06/01/2026", "2026-06-01"),
+        "settlementPointPrice",
+    ),
+    "entso-e": (as_one_column(KNOWN["entso-e"][0]), "Day-ahead Price [EUR/MWh]"),
+    "ercot-rtm": (as_one_column(KNOWN["ercot-rtm"][0]), "Settlement Point Price"),
+    "nyiso": (KNOWN["nyiso"][0].replace("Time Stamp", "time_stamp"), "LBMP ($/MWHr)"),
+    "binance-klines": (
+        "Open time,Open,High,Low,Close,Volume\n"
+        "1735689600000,1,2,0.5,1.5,9\n1735693200000,3,4,0.5,3.5,9\n",
+        "Open",
+    ),
+    "plain": ("Time (UTC),value\n2026-01-01 00:00,1\n", "value"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("layout", SPELT)
+def test_columns_may_be_spelt_in_other_ways(layout: str, tmp_path: Path) -> None:
+    text, column = SPELT[layout]
+    _, keys, _, first, values = KNOWN[layout]
+    series = read(tmp_path, text, **keys)
+    assert series.column(column).tolist() == values
+    assert str(np.datetime64(int(series.start_s[0]), "s"))[:16] == first
 
 
 def preambled(text: str) -> bytes:

@@ -1,11 +1,14 @@
 """Machines of one's own beside those of the catalogue, checked as carefully."""
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
 import sim
+from sim.cli import app
 from sim.plant.machines import build_nodes
 from sim.scenario import Scenario, ScenarioError, catalogue, load
 from sim.scenario.catalogue.serving import served
@@ -65,6 +68,54 @@ def test_an_own_gpu_serves_as_measured_or_by_the_roofline() -> None:
     assert nodes.node_w.tolist() == [8 * 800]
 
 
+SMALL = {
+    "model": "ours-7b", "parameters_b": 7.2, "layers": 32, "hidden": 4096, "kv_heads": 8,
+    "head_dim": 128,
+}  # fmt: skip
+
+
+def test_an_own_language_model_is_served_by_the_roofline_or_as_measured() -> None:
+    gpus = [
+        {"site": "alpha", "gpu": "h100-sxm", "nodes": 1, "state": "serving", "model": "ours-7b"}
+    ]
+    plain = fleet(asics=[], gpus=gpus, models=[SMALL])
+    made = served("ours-7b", "h100-sxm", own=plain.own)
+    assert not made.measured
+    assert made.weights_gb == pytest.approx(14.4)  # bf16
+    assert made.kv_bytes_per_token == 2 * 32 * 8 * 128 * 2
+    timed = {**TIMES, "model": "ours-7b", "gpu": "h100-sxm"}
+    with_times = fleet(asics=[], gpus=gpus, models=[SMALL], serving_models=[timed])
+    assert served("ours-7b", "h100-sxm", own=with_times.own).engine.iteration.base_s == 0.01
+    fp8 = fleet(asics=[], gpus=gpus, models=[{**SMALL, "bytes_per_parameter": 1}])
+    assert served("ours-7b", "h100-sxm", own=fp8.own).engine.kv_blocks > made.engine.kv_blocks
+    assert plain.sha256() != fp8.sha256()
+
+
+def test_a_row_stands_in_for_a_language_model_of_the_catalogue() -> None:
+    other = {**SMALL, "model": "llama-3.1-8b", "parameters_b": 9, "active_b": 8}
+    own = fleet(asic_models=[X1], models=[other]).own
+    assert served("llama-3.1-8b", "h100-sxm", own=own).weights_gb == 18
+    assert served("llama-3.1-8b", "h100-sxm").weights_gb == pytest.approx(16.06)
+
+
+def test_lists_show_a_scenario_s_own(tmp_path: Path) -> None:
+    for sheet, row in (("asic_models", X1), ("gpu_models", CARD), ("models", SMALL)):
+        text = f"{','.join(row)}\n{','.join(map(str, row.values()))}\n"
+        (tmp_path / f"{sheet}.csv").write_text(text, encoding="utf-8")
+    (tmp_path / "scenario.toml").write_text(f'base = "{(ROOT / "configs/tiny").as_posix()}"')
+    for kind, column, name in (
+        ("asics", "model", "X1"), ("gpus", "gpu", "mine"), ("models", "model", "ours-7b"),
+    ):  # fmt: skip
+        done = CliRunner().invoke(app, ["list", kind, str(tmp_path), "--json"])
+        assert done.exit_code == 0, done.output
+        rows = json.loads(done.stdout)
+        assert {row[column] for row in rows if row["of"] == "scenario"} >= {name}
+        assert [row for row in rows if row["of"] == "catalogue"]
+    done = CliRunner().invoke(app, ["list", "kpis", str(tmp_path)])
+    assert done.exit_code == 2
+    assert "asics, gpus, models" in done.output
+
+
 def test_own_machines_are_part_of_what_is_hashed() -> None:
     one, other = fleet(asic_models=[X1]), fleet(asic_models=[{**X1, "power_w": 4001}])
     assert one.sha256() != other.sha256()
@@ -101,6 +152,18 @@ REFUSED: dict[str, tuple[dict[str, Any], list[str]]] = {
         {"asic_models": [X1], "gpu_models": [CARD], "serving_models": [{**TIMES, "model": "gpt"}]},
         ["serving_models.csv: row 2 (gpt), model = 'gpt'"],
     ),
+    "more active than there are": (
+        {"asic_models": [X1], "models": [{**SMALL, "active_b": 8}]},
+        ["models.csv: row 2 (ours-7b)", "active_b = 8: must be <= parameters_b, 7.2"],
+    ),
+    "half a layer": (
+        {"asic_models": [X1], "models": [{**SMALL, "layers": 0.5}]},
+        ["models.csv: row 2 (ours-7b), layers = '0.5': must be a whole number"],
+    ),
+    "a language model twice": (
+        {"asic_models": [X1], "models": [SMALL, SMALL]},
+        ["models.csv: rows 2 and 3 = 'ours-7b'", "once"],
+    ),
     "a machine that is not there": ({}, ["asics.csv: row 2 (alpha), model = 'X1'"]),
 }  # fmt: skip
 
@@ -125,6 +188,10 @@ def test_a_bad_cell_is_refused_where_it_stands(what: str) -> None:
         (
             {"asic_models": [X1], "gpu_models": [{**CARD, "bandwidth_tb_s": 900}]},
             ["gpu_models.csv: row 2 (mine), bandwidth_tb_s = 900", "TB/s"],
+        ),
+        (
+            {"asic_models": [X1], "models": [{**SMALL, "parameters_b": 7200}]},
+            ["models.csv: row 2 (ours-7b), parameters_b = 7200", "check all three"],
         ),
         (
             {"asic_models": [X1], "gpu_models": [{**CARD, "max_w_per_gpu": 500}]},

@@ -74,6 +74,9 @@ SAVED: dict[str, Write] = {
         "sites.csv", SITES.replace("power_limit_mw", "Power limit (MW)"), "utf-8",
     ),
     "all in quotes": ("sites.csv", re.sub(r"[^,\n]+", r'"\g<0>"', SITES), "utf-8"),
+    "a table taken for one column": (
+        "sites.csv", re.sub(r"(?m)^(.+)$", r'"\1"', SITES), "utf-8",
+    ),
     "no-break spaces": ("sites.csv", SITES.replace(",zone", ",\u00a0zone\u00a0"), "utf-8"),
     "thousands by blanks": ("asics.csv", ASICS.replace("1200", "1 200"), "utf-8"),
     "thousands by no-break spaces": ("asics.csv", ASICS.replace("1200", "1\u202f200"), "utf-8"),
@@ -283,6 +286,15 @@ def test_files_that_the_scenario_names_are_no_strangers(folder: Path) -> None:
     (folder / "README.md").write_text("my fleet")
     (folder / "~$fleet.xlsx").write_bytes(b"a lock of Excel")
     assert not load(folder).warnings
+
+
+def test_files_named_by_a_change_alone_are_no_strangers(folder: Path) -> None:
+    (folder / "p.csv").write_text("time_utc,usd\n2026-01-01T00:00:00Z,1\n2026-01-01T01:00:00Z,2\n")
+    assert "p.csv: is read by nothing" in str(load(folder).warnings[0])
+    changes = {"series.p.file": "p.csv", "series.p.max_gap_h": 1}
+    assert not load(folder, changes).warnings
+    above = child(folder)
+    assert not load(above, {"series.p.file": f"../{folder.name}/p.csv"}).warnings
 
 
 def test_the_same_sheet_twice_is_refused(folder: Path) -> None:

@@ -4,8 +4,8 @@ import math
 from functools import cache
 from typing import Final, NamedTuple
 
-from sim.scenario.catalogue import GpuModel, described, gpus, rows
-from sim.scenario.catalogue.specs import NONE_OWN, Own, ServingSpec
+from sim.scenario.catalogue import GpuModel, described, gpus
+from sim.scenario.catalogue.specs import NONE_OWN, ModelSpec, Own, ServingSpec
 from sim.serving.engine import Engine, IterationTime, NodePower
 
 MEMORY_SHARE: Final = 0.9  # vLLM's gpu_memory_utilization, its default
@@ -82,18 +82,21 @@ class ServedModel(NamedTuple):
 
 
 @cache
-def models() -> dict[str, ModelClass]:
-    """Model classes by name."""
-    found = {}
-    for row in rows("models.csv"):
-        size, bytes_ = float(row["parameters_b"]), float(row["bytes_per_parameter"])
-        layers = int(row["layers"])
-        kv = 2.0 * layers * int(row["kv_heads"]) * int(row["head_dim"]) * 2.0  # K and V, bf16
-        found[row["model"]] = ModelClass(
-            row["model"], size, float(row["active_b"]), layers, int(row["hidden"]), kv,
-            size * bytes_, row["source"],
-        )  # fmt: skip
-    return found
+def models(own: tuple[ModelSpec, ...] = ()) -> dict[str, ModelClass]:
+    """Model classes by name; `own` rows go before built-in ones."""
+    return {
+        row.model: ModelClass(
+            name=row.model,
+            parameters_b=row.parameters_b,
+            active_b=row.parameters_b if row.active_b is None else row.active_b,
+            layers=row.layers,
+            hidden=row.hidden,
+            kv_bytes_per_token=2.0 * row.layers * row.kv_heads * row.head_dim * 2.0,  # K, V in bf16
+            weights_gb=row.parameters_b * row.bytes_per_parameter,
+            source=row.source,
+        )
+        for row in (*described("models.csv", ModelSpec), *own)
+    }
 
 
 @cache
@@ -105,12 +108,13 @@ def measured(own: tuple[ServingSpec, ...] = ()) -> dict[tuple[str, str, int], Me
     }
 
 
-def served_models() -> list[ServedModel]:
+def served_models(own: Own = NONE_OWN) -> list[ServedModel]:
     """Every measured combination whose weights fit."""
+    known, cards = models(own.models), gpus(own.gpus)
     return [
-        served(*key)
-        for key in measured()
-        if kv_blocks(models()[key[0]], gpus()[key[1]], key[2]) >= MIN_BLOCKS
+        served(*key, own)
+        for key in measured(own.serving)
+        if kv_blocks(known[key[0]], cards[key[1]], key[2]) >= MIN_BLOCKS
     ]
 
 
@@ -124,11 +128,11 @@ def served(model: str, gpu: str, tp: int | None = None, own: Own = NONE_OWN) -> 
         ValueError: for a model or GPU that is not in the catalogue, and for weights that do not
             fit, with what is allowed.
     """
-    cards, times = gpus(own.gpus), measured(own.serving)
-    for name, known in ((model, models()), (gpu, cards)):
+    known_models, cards, times = models(own.models), gpus(own.gpus), measured(own.serving)
+    for name, known in ((model, known_models), (gpu, cards)):
         if name not in known:
             raise ValueError(f"{name!r} is not in the catalogue; there are {', '.join(known)}")
-    made, card = models()[model], cards[gpu]
+    made, card = known_models[model], cards[gpu]
     enough = [n for n in (1, 2, 4, 8, 16) if kv_blocks(made, card, n) >= MIN_BLOCKS]
     if tp is None:
         known_tp = [n for n in enough if (model, gpu, n) in times]

@@ -62,13 +62,43 @@ class GpuSpec(Table):
         return self
 
 
+class ModelSpec(Table):
+    """A row of `models.csv`: a language model of one's own, or in place of one of the catalogue.
+
+    The figures are those of its `config.json` and model card. Where it has no row in
+    serving_models.csv, a roofline says how long it takes.
+    """
+
+    model: str = quantity(REQUIRED, "", "name, as in gpus.csv and tenants.csv", min_length=1)
+    parameters_b: float = quantity(REQUIRED, "1e9", "parameters", gt=0, le=100_000)
+    active_b: float | None = quantity(
+        None, "1e9", "parameters that a token uses; default: all, as a dense model does", gt=0
+    )
+    layers: int = quantity(REQUIRED, "layers", "num_hidden_layers", ge=1, le=10_000)
+    hidden: int = quantity(REQUIRED, "-", "hidden_size", ge=1, le=1_000_000)
+    kv_heads: int = quantity(REQUIRED, "heads", "num_key_value_heads", ge=1, le=10_000)
+    head_dim: int = quantity(REQUIRED, "-", "head_dim", ge=1, le=10_000)
+    bytes_per_parameter: float = quantity(
+        2.0, "B", "of the weights as they are served: 2 in bf16, 1 in fp8", gt=0, le=8
+    )
+    source: str = quantity("", "", "where the row's figures come from")
+
+    @model_validator(mode="after")
+    def _no_more_than_all(self) -> "ModelSpec":
+        if self.active_b is not None and self.active_b > self.parameters_b:
+            raise ValueError(
+                f"active_b = {self.active_b:g}: must be <= parameters_b, {self.parameters_b:g}"
+            )
+        return self
+
+
 class ServingSpec(Table):
     """A row of `serving_models.csv`: measured iteration times of a model on some GPUs.
 
     The columns are those of `sim.serving.engine.IterationTime`, which says what they mean.
     """
 
-    model: str = quantity(REQUIRED, "", "model of `hashwatt list models`")
+    model: str = quantity(REQUIRED, "", "model of `hashwatt list models` or of models.csv")
     gpu: str = quantity(REQUIRED, "", "GPU of the catalogue or of gpu_models.csv")
     tp: int = quantity(REQUIRED, "GPUs", "tensor parallelism", ge=1, le=16)
     base_s: float = quantity(REQUIRED, "s", "reading the weights", gt=0, le=100)
@@ -94,6 +124,7 @@ class Own(NamedTuple):
 
     asics: tuple[AsicSpec, ...] = ()
     gpus: tuple[GpuSpec, ...] = ()
+    models: tuple[ModelSpec, ...] = ()
     serving: tuple[ServingSpec, ...] = ()
 
 

@@ -24,7 +24,7 @@ from openpyxl.utils.exceptions import InvalidFileException
 
 from sim.scenario.series.layouts import LAYOUTS, Layout, layout_named
 from sim.scenario.series.recorded import SeriesError
-from sim.text import decoded
+from sim.text import decoded, unwrapped
 
 MOST_BYTES: Final = (
     2**29
@@ -163,6 +163,7 @@ def _csv(text: str, time_column: str | None, layout: str | None, *, typed: bool 
     start = text.lstrip()[:2]
     if start[:1] in ("<", "{") or start == "[{":
         raise SeriesError(f"begins with {start[:1]!r}: a web page or JSON, not CSV")
+    text = unwrapped(text)
     lines = text.split("\n", LOOK_LINES)[:LOOK_LINES]
     delimiter = _delimiter(lines)
     heads = [[_bare(cell) for cell in line.split(delimiter)] for line in lines]
@@ -316,15 +317,18 @@ def _below(heads: list[list[str]], row: int) -> list[str]:
 
 
 def _layout(columns: list[str], name: str | None, first: list[str]) -> Layout | None:
-    """The layout of a file with these columns, and these cells in its first row."""
+    """The layout of a file with these columns, and these cells in its first row.
+
+    Columns that a layout writes alike go before those with other blanks, marks or letters.
+    """
     cells = dict(zip(columns, first, strict=False))
+    known = [x for x in LAYOUTS if name in (None, x.name)]
+    spelt = [called for x in known if (called := x.spelt(columns)) is not None]
     return next(
         (
             x
-            for x in LAYOUTS
-            if name in (None, x.name)
-            and set(x.columns) <= set(columns)
-            and re.search(x.looks, cells.get(x.columns[0], ""))
+            for x in (*(x for x in known if set(x.columns) <= set(columns)), *spelt)
+            if re.search(x.looks, cells.get(x.columns[0], ""))
         ),
         None,
     )

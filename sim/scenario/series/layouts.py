@@ -3,7 +3,9 @@
 A new market is a new entry of LAYOUTS and needs nothing else.
 """
 
-from dataclasses import dataclass
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 
@@ -21,6 +23,33 @@ class Layout:
     length_s: int | None = None  # what the market says, where its rows last alike
     looks: str = ""  # what the first time must match, where layouts share their columns
     thousands: str = ""  # what parts them in this market's numbers
+
+    def spelt(self, columns: Sequence[str]) -> "Layout | None":
+        """This layout as a file spells its columns: deliveryDate for Delivery Date."""
+        there = {_bare(name): name for name in reversed(columns)}
+        if not all(_bare(name) in there for name in self.columns):
+            return None
+
+        def named(name: str) -> str:
+            return there.get(_bare(name), name)
+
+        keys: dict[str, Any] = {
+            key: named(value) if key.endswith("_column") else value
+            for key, value in self.keys.items()
+        }
+        if "where" in keys:
+            keys["where"] = {named(column): value for column, value in keys["where"].items()}
+        return replace(
+            self,
+            columns=tuple(named(name) for name in self.columns),
+            value=named(self.value),
+            keys=keys,
+            choose=named(self.choose) if self.choose else None,
+        )
+
+
+def _bare(name: str) -> str:
+    return re.sub(r"[\W_]+", "", name.casefold())
 
 
 US_DAY: Final = "%m/%d/%Y"
@@ -65,12 +94,21 @@ LAYOUTS: Final = (
     ),
     Layout(
         "ercot-rtm-api", "ERCOT real-time prices as its reports write them",
-        ("DeliveryDate", "DeliveryHour", "DeliveryInterval"),
+        ("DeliveryDate", "DeliveryHour", "DeliveryInterval", "SettlementPointName"),
         "SettlementPointPrice",
         {"time_column": "DeliveryDate", "time_format": US_DAY,
          "hour_ending_column": "DeliveryHour", "interval_column": "DeliveryInterval",
          "repeat_column": "DSTFlag", "timezone": "America/Chicago"},
         "SettlementPointName", length_s=900,
+    ),
+    Layout(
+        "ercot-rtm-public-api", "ERCOT real-time prices as its public API names them",
+        ("deliveryDate", "deliveryHour", "deliveryInterval", "settlementPoint"),
+        "settlementPointPrice",
+        {"time_column": "deliveryDate", "time_format": US_DAY,
+         "hour_ending_column": "deliveryHour", "interval_column": "deliveryInterval",
+         "repeat_column": "DSTFlag", "timezone": "America/Chicago"},
+        "settlementPoint", length_s=900,
     ),
     Layout(
         "pjm-da", "PJM Data Miner, day-ahead hourly LMPs",
@@ -153,7 +191,9 @@ LAYOUTS: Final = (
         ("open_time", "open", "high", "low", "close", "volume"), "open",
         {"time_column": "open_time"}, names=KLINES,
     ),
-    Layout("plain", "time_utc and columns of values", ("time_utc",), "", {}),
+    Layout(
+        "plain", "time_utc and columns of values", ("time_utc",), "", {"time_column": "time_utc"}
+    ),
 )  # fmt: skip
 
 

@@ -99,7 +99,8 @@ class Stamps:
         if number and not spec.time_format:
             return self._number(np.asarray(column.to_numpy(), dtype=np.float64))
         # what is a time already is ISO 8601 or a workbook's date: only year-day-month looks alike
-        read = pa.types.is_timestamp(column.type) and not spec.time_format.startswith("%Y-%d")
+        dated = pa.types.is_timestamp(column.type) or pa.types.is_date(column.type)
+        read = dated and not spec.time_format.startswith("%Y-%d")
         if spec.time_format and not read:
             text = pc.utf8_trim_whitespace(pc.cast(column, pa.string()))
             column = self._parsed(text, spec.time_format)
