@@ -245,7 +245,7 @@ class Engine:
         if day_ends:
             self.plant.close_day()
         self._recorded_usd += self.plant.gross_margin_usd()
-        self.recorder.interval(now_s, self.plant.site.flow)
+        self.recorder.interval(now_s, self.plant.site.flow, self.plant.used())
         if day_ends:
             flow = self.recorder.day_flow()
             if not self.firm.close_day(now_s, flow, self.usd_per_btc):

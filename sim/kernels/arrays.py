@@ -36,11 +36,31 @@ DEPLOYED: Final = 8
 ASIC_J: Final = 9
 ASIC_FLOWS: Final = 10
 
+# Rows of `AsicState.used`, since the last record: what each firmware mode came to.
+USED_J: Final = 0  # machines
+USED_COOLING_J: Final = 1
+USED_TH: Final = 2  # hashes
+USED_THERE_S: Final = 3  # machine-seconds deployed, whether on or off
+USED_ROWS: Final = 4
+
 # Rows of `NodeState.flow`, since the last settlement.
 NODE_ON_S: Final = 0
 NODE_MISSED_S: Final = 1
 NODE_J: Final = 2
 NODE_FLOWS: Final = 3
+
+# Rows of `NodeState.used`, since the last record: what each way of earning came to.
+NODE_USED_ON_S: Final = 0
+NODE_USED_MISSED_S: Final = 1
+NODE_USED_J: Final = 2
+NODE_USED_COOLING_J: Final = 3
+NODE_USED_USD: Final = 4  # of node-hours; tokens are paid to lanes
+NODE_USED_CREDIT_USD: Final = 5
+NODE_USED_ROWS: Final = 6
+RESERVED: Final = 0  # ways in which a node earns
+BY_THE_HOUR: Final = 1
+BY_THE_TOKEN: Final = 2
+NODE_WAYS: Final = 3
 
 
 class AsicGroups(NamedTuple):
@@ -72,6 +92,7 @@ class AsicState(NamedTuple):
     lowered_s: Floats  # (group,) when the share was last lowered
     last_s: Floats  # (group,) to which instant `flow` has been summed
     flow: Floats  # (ASIC_FLOWS, group) since the last settlement
+    used: Floats  # (USED_ROWS, group, mode) since the last record
 
 
 class NodeGroups(NamedTuple):
@@ -98,6 +119,7 @@ class NodeState(NamedTuple):
     shares: Floats  # (3, node) of the running nodes: WISH, READY (= WISH), GRANTED
     last_s: Floats  # (node,)
     flow: Floats  # (NODE_FLOWS, node) since the last settlement
+    used: Floats  # (NODE_USED_ROWS, node, NODE_WAYS) since the last record
 
 
 class Limits(NamedTuple):
@@ -174,7 +196,11 @@ CARBON_KG: Final = 42
 DAY_AHEAD_S: Final = 43  # day-ahead price times seconds
 WET_BULB_S: Final = 44
 RESERVED_J: Final = 45  # awarded reserve times seconds
-SITE_FLOWS: Final = 46
+EXPORT_J: Final = 46  # flowed back into the grid
+EXPORT_USD: Final = 47  # at the price of the site (taken off the energy bill)
+RESOLD_J: Final = 48  # bought before and not used
+RESOLD_COST_USD: Final = 49  # what of the blocks' price was paid for it
+SITE_FLOWS: Final = 50
 
 # Rows of `SiteState.terms`: what is in force at a site now, and what a billing month has seen.
 ZONE_PRICE: Final = 0  # real-time price of the zone [USD/MWh]

@@ -10,6 +10,8 @@ from sim.kernels.arrays import (
     CONTRACT_USD,
     ENERGY_USD,
     ENERGY_USD_PER_J,
+    EXPORT_J,
+    EXPORT_USD,
     GRANTED,
     IDLE,
     LAST_W,
@@ -23,6 +25,8 @@ from sim.kernels.arrays import (
     POWERED,
     PROGRAMME_USD,
     RESERVED_J,
+    RESOLD_COST_USD,
+    RESOLD_J,
     RESOLD_USD,
     SOON_W,
     STANDING,
@@ -58,6 +62,9 @@ def bill(site: SiteState, programmes: Programmes, programme: ProgrammeState, dt:
         block_w = min(max(meter_w, 0.0), terms[BLOCK_W, s])
         usd_per_s = block_w * terms[BLOCK_PRICE, s] + (meter_w - block_w) * site.price[s]
         flow[ENERGY_USD, s] += usd_per_s / J_PER_MWH * dt
+        back_j = max(-meter_w, 0.0) * dt
+        flow[EXPORT_J, s] += back_j
+        flow[EXPORT_USD, s] += back_j * site.price[s] / J_PER_MWH
         terms[MONTH_BLOCK_J, s] += block_w * dt
         terms[MONTH_OFFER_J, s] += terms[BLOCK_W, s] * dt
         terms[MONTH_PEAK_W, s] = max(terms[MONTH_PEAK_W, s], meter_w)
@@ -65,7 +72,12 @@ def bill(site: SiteState, programmes: Programmes, programme: ProgrammeState, dt:
             zone = terms[ZONE_PRICE, s] / J_PER_MWH
             at_zone = terms[POSITION_W, s] * zone
             flow[CONTRACT_USD, s] += (terms[POSITION_USD_PER_S, s] - at_zone) * dt
-            flow[RESOLD_USD, s] += max(terms[POSITION_W, s] - meter_w, 0.0) * zone * dt
+            # What flows back is sold as such, not out of the position.
+            left_w = max(terms[POSITION_W, s] - max(meter_w, 0.0), 0.0)
+            flow[RESOLD_USD, s] += left_w * zone * dt
+            flow[RESOLD_J, s] += left_w * dt
+            of_price = left_w / terms[POSITION_W, s]
+            flow[RESOLD_COST_USD, s] += of_price * terms[POSITION_USD_PER_S, s] * dt
     for p in range(programmes.enrolled.shape[0]):
         for s in range(programmes.enrolled.shape[1]):
             if programmes.enrolled[p, s] == 0.0:

@@ -11,6 +11,8 @@ from sim.kernels.arrays import (
     BLOCK_W,
     BTC,
     BTC_USD,
+    BY_THE_HOUR,
+    BY_THE_TOKEN,
     CARBON_KG,
     CARBON_KG_PER_J,
     CONTRACT_USD,
@@ -20,12 +22,14 @@ from sim.kernels.arrays import (
     DAY_AHEAD_PRICE,
     DAY_AHEAD_S,
     DEMAND_USD,
+    DEPLOYED,
     DISCHARGED_J,
     ENERGY_USD,
     FATES,
     FUEL_USD,
     GENERATION_J,
     GPU_USD,
+    GRANTED,
     GRANTED_J,
     HASHED,
     IDLED_J,
@@ -36,6 +40,12 @@ from sim.kernels.arrays import (
     NODE_J,
     NODE_MISSED_S,
     NODE_ON_S,
+    NODE_USED_COOLING_J,
+    NODE_USED_CREDIT_USD,
+    NODE_USED_J,
+    NODE_USED_MISSED_S,
+    NODE_USED_ON_S,
+    NODE_USED_USD,
     NODES_ON_S,
     NODES_S,
     OPEN,
@@ -47,10 +57,15 @@ from sim.kernels.arrays import (
     POWERED,
     PRICE_S,
     PROGRAMME_USD,
+    RESERVED,
     SITE_ASIC_J,
     SITE_GPU_J,
     STEP_J,
     TOKEN_USD,
+    USED_COOLING_J,
+    USED_J,
+    USED_TH,
+    USED_THERE_S,
     WEAR_USD,
     WET_BULB_S,
     WISH_J,
@@ -202,19 +217,49 @@ def _gather(
         cooling_j = asic.flow[ASIC_J, g] * asic.cooling[g]
         flow[COOLING_J, s] += cooling_j
         at_site_j[s] += asic.flow[ASIC_J, g] + cooling_j
+        on = 0.0  # controls hold from one settlement to the next: modes share what came of them
+        on_w = 0.0
+        on_ths = 0.0
+        for m in range(asics.mode_w.shape[1]):
+            on += asic.shares[GRANTED, g, m]
+            on_w += asic.shares[GRANTED, g, m] * asics.mode_w[g, m]
+            on_ths += asic.shares[GRANTED, g, m] * asics.mode_ths[g, m]
+        there_s = asic.flow[DEPLOYED, g] / asics.nominal_ths[g]
+        for m in range(asics.mode_w.shape[1]):
+            share = asic.shares[GRANTED, g, m]
+            if on_w > 0.0:
+                of_power = share * asics.mode_w[g, m] / on_w
+                asic.used[USED_J, g, m] += asic.flow[ASIC_J, g] * of_power
+                asic.used[USED_COOLING_J, g, m] += cooling_j * of_power
+            if on_ths > 0.0:
+                of_hashes = share * asics.mode_ths[g, m] / on_ths
+                asic.used[USED_TH, g, m] += asic.flow[HASHED, g] * of_hashes
+            of_time = share / on if on > 0.0 else asics.default_share[g, m]
+            asic.used[USED_THERE_S, g, m] += there_s * of_time
         for row in range(ASIC_FLOWS):
             asic.flow[row, g] = 0.0
     for n in range(nodes.site.shape[0]):
         s = nodes.site[n]
         on_s = node.flow[NODE_ON_S, n]
         missed_s = node.flow[NODE_MISSED_S, n]
-        flow[GPU_USD, s] += on_s * nodes.usd_per_h[n] / 3600.0
-        flow[CREDIT_USD, s] += missed_s * nodes.credit_usd_per_h[n] / 3600.0
+        way = RESERVED
+        if nodes.contracted[n] < 1.0:
+            way = BY_THE_TOKEN if nodes.contracted[n] > 0.0 else BY_THE_HOUR
+        usd = on_s * nodes.usd_per_h[n] / 3600.0
+        credit_usd = missed_s * nodes.credit_usd_per_h[n] / 3600.0
+        flow[GPU_USD, s] += usd
+        flow[CREDIT_USD, s] += credit_usd
+        node.used[NODE_USED_USD, n, way] += usd
+        node.used[NODE_USED_CREDIT_USD, n, way] += credit_usd
+        node.used[NODE_USED_ON_S, n, way] += on_s
+        node.used[NODE_USED_MISSED_S, n, way] += missed_s
         flow[NODES_ON_S, s] += on_s
         flow[NODES_S, s] += on_s + missed_s
         flow[SITE_GPU_J, s] += node.flow[NODE_J, n]
         cooling_j = node.flow[NODE_J, n] * node.cooling[n]
         flow[COOLING_J, s] += cooling_j
+        node.used[NODE_USED_J, n, way] += node.flow[NODE_J, n]
+        node.used[NODE_USED_COOLING_J, n, way] += cooling_j
         at_site_j[s] += node.flow[NODE_J, n] + cooling_j
         for row in range(NODE_FLOWS):
             node.flow[row, n] = 0.0

@@ -7,6 +7,9 @@ import numpy as np
 from sim.kernels.arrays import (
     ASIC_FLOWS,
     NODE_FLOWS,
+    NODE_USED_ROWS,
+    NODE_WAYS,
+    USED_ROWS,
     AsicGroups,
     AsicState,
     Floats,
@@ -75,6 +78,7 @@ def build_asics(scenario: Scenario, names: list[str]) -> tuple[AsicGroups, AsicS
         lowered_s=np.full(count, NEVER_S),
         last_s=np.zeros(count),
         flow=np.zeros((ASIC_FLOWS, count)),
+        used=np.zeros((USED_ROWS, count, modes)),
     )
     return asics, state
 
@@ -118,5 +122,6 @@ def build_nodes(scenario: Scenario, names: list[str]) -> tuple[NodeGroups, NodeS
         shares=np.ones((3, count)),
         last_s=np.zeros(count),
         flow=np.zeros((NODE_FLOWS, count)),
+        used=np.zeros((NODE_USED_ROWS, count, NODE_WAYS)),
     )
     return nodes, state

@@ -102,6 +102,7 @@ class Plant:
     items: Items
     desk: Desk
     views: Views
+    lane_usd: Floats  # (2, lane) earned by tokens, credits; since the last record
     wishes: tuple[Floats, Floats]  # the WISH rows of ASICs and nodes
     site_names: tuple[str, ...]
     inference: Inference | None
@@ -157,6 +158,7 @@ class Plant:
             limits=limits,
             items=items,
             desk=desk,
+            lane_usd=np.zeros((2, len(inference.lanes) if inference is not None else 0)),
             views=Views(
                 (asics, asic, nodes, node), (sites, site), (assets, asset), limits, desk, inference
             ),
@@ -194,13 +196,21 @@ class Plant:
     def settle(self, t_s: int) -> Floats:
         """Gather the interval that ends at `t_s`; the hashes of each site (site,) [TH]."""
         if self.inference is not None:
-            self._to_sites(TOKEN_USD, self.inference.revenue_usd())
+            self._to_sites(TOKEN_USD, 0, self.inference.revenue_usd())
         self._calls.settle(t_s)
         return self.site.hashed_th
 
     def earn(self, btc: Floats, usd_per_btc: float, fee: float) -> None:
         """What the pool paid (site,) [BTC], of which it keeps the share `fee`."""
         self._calls.earn(btc, usd_per_btc, fee)
+
+    def used(self) -> tuple[Floats, Floats, Floats]:
+        """What uses of power came to since the last record; whoever keeps it clears it.
+
+        By firmware mode (USED_ROWS, group, mode), by way of earning (NODE_USED_ROWS, node,
+        NODE_WAYS), by lane of requests (2, lane) [USD]: tokens, credits.
+        """
+        return self.asic.used, self.node.used, self.lane_usd
 
     def gross_margin_usd(self) -> float:
         """Of the flows since the last record [USD]."""
@@ -210,7 +220,7 @@ class Plant:
         """At the end of a day: reserves by performance, credits where the SLO was missed."""
         self.desk.close_day()
         if self.inference is not None:
-            self._to_sites(CREDIT_USD, self.inference.credits_usd())
+            self._to_sites(CREDIT_USD, 1, self.inference.credits_usd())
 
     def _serve(self, t_s: int) -> None:
         if self.inference is not None:
@@ -218,8 +228,9 @@ class Plant:
             self.node.flow[NODE_J] += spent_j
             np.add.at(self.site.flow[TOKEN_J], self.nodes.site, spent_j)
 
-    def _to_sites(self, row: int, lane_usd: Floats) -> None:
+    def _to_sites(self, row: int, kind: int, lane_usd: Floats) -> None:
         if self.inference is not None:
+            self.lane_usd[kind] += lane_usd
             sites = len(self.site_names)
             self.site.flow[row] += np.bincount(self.inference.lane_site, lane_usd, sites)
 

@@ -19,6 +19,8 @@ from sim.kernels.arrays import (
     DEPLOYED,
     DISCHARGED_J,
     ENERGY_USD,
+    EXPORT_J,
+    EXPORT_USD,
     FATES,
     FUEL_USD,
     GENERATION_J,
@@ -45,6 +47,8 @@ from sim.kernels.arrays import (
     PRICE_S,
     PROGRAMME_USD,
     RESERVED_J,
+    RESOLD_COST_USD,
+    RESOLD_J,
     RESOLD_USD,
     SITE_ASIC_J,
     SITE_FLOWS,
@@ -58,6 +62,7 @@ from sim.kernels.arrays import (
     Ints,
 )
 from sim.results.serving import ServingRecord
+from sim.results.uses import UseRecord
 from sim.scenario.scenario import Scenario
 from sim.units import TH_PER_PH, W_PER_MW
 
@@ -77,6 +82,8 @@ MEANS: Final = {
     "battery_mw": (BATTERY_J, W_PER_MW),
     "discharged_mw": (DISCHARGED_J, W_PER_MW),
     "reserved_mw": (RESERVED_J, W_PER_MW),
+    "exported_mw": (EXPORT_J, W_PER_MW),
+    "resold_mw": (RESOLD_J, W_PER_MW),
     "curtailed_mw": (IDLED_J, W_PER_MW),
     "price_usd_per_mwh": (PRICE_S, 1.0),
     "day_ahead_usd_per_mwh": (DAY_AHEAD_S, 1.0),
@@ -98,6 +105,8 @@ SUMS: Final = {
     "energy_usd": ENERGY_USD,
     "contract_usd": CONTRACT_USD,
     "resold_usd": RESOLD_USD,
+    "resold_cost_usd": RESOLD_COST_USD,
+    "exported_usd": EXPORT_USD,
     "demand_usd": DEMAND_USD,
     "peak_usd": PEAK_USD,
     "fuel_usd": FUEL_USD,
@@ -124,7 +133,10 @@ class Recorder:
         self.record_s = horizon.record_s
         self.sites = [s.name for s in scenario.sites]
         self.horizon_s = horizon.seconds
-        self.flow = np.zeros((horizon.seconds // horizon.record_s, SITE_FLOWS, len(self.sites)))
+        intervals = horizon.seconds // horizon.record_s
+        self.flow = np.zeros((intervals, SITE_FLOWS, len(self.sites)))
+        lanes = serving.inference.lanes if serving is not None else []
+        self.uses = UseRecord(scenario, [(x.site, x.model) for x in lanes], intervals)
         self.machines = {
             "asic": [(g.site, g.model, g.count) for g in scenario.asics],
             "gpu": [(g.site, g.gpu, g.nodes) for g in scenario.gpus],
@@ -144,10 +156,11 @@ class Recorder:
         """The limit (site,) that had no room left in a control step; -1 none, -2 a call."""
         self.binding[step] = binding
 
-    def interval(self, end_s: int, flow: Floats) -> None:
-        """Keep the flows (SITE_FLOWS, site) since the last record, and clear them."""
+    def interval(self, end_s: int, flow: Floats, used: tuple[Floats, Floats, Floats]) -> None:
+        """Keep the flows (SITE_FLOWS, site) and uses since the last record, and clear them."""
         self._done = end_s // self.record_s
         self.flow[self._done - 1] = flow
+        self.uses.interval(self._done - 1, used)
         if self.serving is not None:
             self.serving.interval(end_s - self.record_s)
         flow[:] = 0.0

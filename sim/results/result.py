@@ -46,7 +46,7 @@ class RunResult:
 
     @cached_property
     def tables(self) -> dict[str, pa.Table]:
-        """sites, fleet, limits, ledger, statements, valuation, events, warnings.
+        """sites, fleet, limits, uses, ledger, statements, valuation, events, warnings.
 
         With serving nodes also serving, tenants, requests; after an insolvency creditors.
         """
@@ -56,6 +56,7 @@ class RunResult:
             "sites": self.recorder.sites_table(),
             "fleet": self.recorder.fleet_table(),
             "limits": self.recorder.limits_table(),
+            "uses": self.recorder.uses.table(),
             "ledger": firm.ledger.table(),
             "statements": statements(firm.ledger, horizon.start_utc, horizon.seconds),
             "valuation": self._valuation(),

@@ -310,14 +310,6 @@ class Stored:
         return None if row[0] is None else float(row[0])
 
 
-@pytest.fixture(scope="module")
-def stored(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Stored]:
-    folder = tmp_path_factory.mktemp("twin")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("HASHWATT_CACHE", str(folder / "cache"))
-        return {kind: Stored(made(kind, folder)) for kind in RUNS}
-
-
 def test_no_kpi_is_left_out(stored: dict[str, Stored]) -> None:
     assert set(TWINS) == set(KPIS)
     for run in stored.values():

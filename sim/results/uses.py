@@ -1,0 +1,147 @@
+"""What each use of power came to, interval by interval: the table `uses`.
+
+A use is mining with a model in a firmware mode, GPU nodes that are reserved or sold by the hour, or
+tokens of a model. What is sold back to the grid and what waits stands in the sites' columns
+`exported_mw`, `resold_mw` and `curtailed_mw`.
+"""
+
+from typing import Final, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+
+from sim.kernels.arrays import (
+    BY_THE_HOUR,
+    BY_THE_TOKEN,
+    NODE_USED_COOLING_J,
+    NODE_USED_CREDIT_USD,
+    NODE_USED_J,
+    NODE_USED_MISSED_S,
+    NODE_USED_ON_S,
+    NODE_USED_USD,
+    NODE_WAYS,
+    RESERVED,
+    USED_COOLING_J,
+    USED_J,
+    USED_TH,
+    USED_THERE_S,
+    Floats,
+    Ints,
+)
+from sim.scenario import catalogue
+from sim.scenario.scenario import Scenario
+from sim.units import J_PER_MWH, SECONDS_PER_DAY, SECONDS_PER_HOUR, TH_PER_PH
+
+MINING, RENTED, TOKENS = "mining", "GPU hours", "tokens"
+WAYS: Final = {RESERVED: "reserved", BY_THE_HOUR: "by the hour"}
+
+# Rows of `UseRecord.flow`.
+MACHINE_J, COOLING_J, HASHES_TH, THERE_S, ON_S, USD, CREDIT_USD = range(7)
+ROWS: Final = 7
+# Column of the table: row and divisor.
+COLUMNS: Final = {
+    "machine_mwh": (MACHINE_J, J_PER_MWH),
+    "cooling_mwh": (COOLING_J, J_PER_MWH),
+    "ph_days": (HASHES_TH, TH_PER_PH * SECONDS_PER_DAY),
+    "machine_h": (THERE_S, SECONDS_PER_HOUR),
+    "on_h": (ON_S, SECONDS_PER_HOUR),
+    "revenue_usd": (USD, 1.0),
+    "credit_usd": (CREDIT_USD, 1.0),
+}
+
+
+class Use(NamedTuple):
+    """A use of power at a site."""
+
+    site: int
+    kind: str  # MINING, RENTED or TOKENS
+    name: str  # machine model or language model
+    how: str  # firmware mode, way of selling; of tokens ""
+
+    @property
+    def title(self) -> str:
+        """As people read it; the same at all sites."""
+        return " ".join(part for part in (self.kind, self.name, self.how) if part)
+
+
+class UseRecord:
+    """Filled by the engine at the end of each recording interval. Shapes: `interval`, `use`."""
+
+    def __init__(self, scenario: Scenario, lanes: list[tuple[int, str]], intervals: int) -> None:
+        """`lanes` are site and model of each lane of requests."""
+        names = [s.name for s in scenario.sites]
+        asics = catalogue.asics(scenario.asic_models)
+        self.uses: list[Use] = []
+        modes = [list(asics[g.model].modes_of(g.firmware)) for g in scenario.asics]
+        most = max([len(m) for m in modes], default=1)
+        self.of_mode: Ints = np.zeros((len(modes), most), dtype=np.int64)
+        for g, (row, known) in enumerate(zip(scenario.asics, modes, strict=True)):
+            for m in range(most):  # padded modes have neither power nor hashes
+                how = known[min(m, len(known) - 1)]
+                self.of_mode[g, m] = self._of(Use(names.index(row.site), MINING, row.model, how))
+        self.of_way: Ints = np.zeros((len(scenario.gpus), NODE_WAYS), dtype=np.int64)
+        for n, node in enumerate(scenario.gpus):
+            site = names.index(node.site)
+            for way, how in WAYS.items():
+                self.of_way[n, way] = self._of(Use(site, RENTED, node.gpu, how))
+            self.of_way[n, BY_THE_TOKEN] = self._of(Use(site, TOKENS, node.model, ""))
+        self.of_lane: Ints = np.array(
+            [self._of(Use(site, TOKENS, model, "")) for site, model in lanes], dtype=np.int64
+        )
+        self.sites = names
+        self.record_s = scenario.horizon.record_s
+        self.flow: Floats = np.zeros((intervals, ROWS, len(self.uses)))
+
+    def _of(self, use: Use) -> int:
+        if use not in self.uses:
+            self.uses.append(use)
+        return self.uses.index(use)
+
+    def interval(self, number: int, used: tuple[Floats, Floats, Floats]) -> None:
+        """Keep what the plant's uses came to since the last call, and clear it."""
+        asic, node, lane = used
+        flow = self.flow[number]
+        for row, of_asic in (
+            (MACHINE_J, USED_J), (COOLING_J, USED_COOLING_J), (HASHES_TH, USED_TH),
+            (THERE_S, USED_THERE_S),
+        ):  # fmt: skip
+            flow[row] += self._sums(self.of_mode, asic[of_asic])
+        for row, of_node in (
+            (MACHINE_J, NODE_USED_J), (COOLING_J, NODE_USED_COOLING_J), (ON_S, NODE_USED_ON_S),
+            (USD, NODE_USED_USD), (CREDIT_USD, NODE_USED_CREDIT_USD), (THERE_S, NODE_USED_ON_S),
+            (THERE_S, NODE_USED_MISSED_S),
+        ):  # fmt: skip
+            flow[row] += self._sums(self.of_way, node[of_node])
+        flow[USD] += self._sums(self.of_lane, lane[0])
+        flow[CREDIT_USD] += self._sums(self.of_lane, lane[1])
+        for array in used:
+            array[:] = 0.0
+
+    def _sums(self, of: Ints, amount: Floats) -> Floats:
+        sums = np.bincount(of.ravel(), amount.ravel(), len(self.uses))
+        return np.asarray(sums, dtype=np.float64)
+
+    @property
+    def site(self) -> Ints:
+        """Where each use is (use,)."""
+        return np.array([u.site for u in self.uses], dtype=np.int64)
+
+    def table(self) -> pa.Table:
+        """`uses.parquet`: a row per interval and use that was there; `t_s` is its start."""
+        interval, use = np.nonzero(self.flow.any(axis=1))
+        index = pa.array(use.astype(np.int32))
+        columns: dict[str, object] = {
+            "t_s": interval.astype(np.int64) * self.record_s,
+            "site": pa.DictionaryArray.from_arrays(
+                self.site[use].astype(np.int32), pa.array(self.sites, pa.string())
+            ),
+            "use": pa.DictionaryArray.from_arrays(
+                index, pa.array([u.title for u in self.uses], pa.string())
+            ),
+            "kind": pa.DictionaryArray.from_arrays(
+                index, pa.array([u.kind for u in self.uses], pa.string())
+            ),
+        }
+        for name, (row, divisor) in COLUMNS.items():
+            columns[name] = self.flow[interval, row, use] / divisor
+        return pa.table(columns)
