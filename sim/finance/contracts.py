@@ -12,9 +12,11 @@ from sim.kernels.arrays import (
     Course,
     Floats,
 )
+from sim.scenario.model import FixedPrice
 from sim.scenario.rows import PowerContract
 from sim.scenario.scenario import Scenario
 from sim.units import J_PER_MWH, W_PER_MW
+from sim.world.signals import fixed_price
 from sim.world.world import World
 
 
@@ -30,7 +32,7 @@ class EnergyTerms:
         self.price = energy_price(scenario, world.zone_usd_per_mwh)
         self.factor = scenario.what_if.energy_price_factor
         self.adder = np.array([s.adder_usd_per_mwh for s in scenario.sites])
-        self.market = np.array([s.energy_usd_per_mwh is None for s in scenario.sites])
+        self.market = np.array([s.contract == "market" for s in scenario.sites])
         sites = len(scenario.sites)
         self.course = Course(
             self.price,
@@ -59,11 +61,14 @@ def _or_nothing(values: Floats | None, *shape: int) -> Floats:
 def energy_price(scenario: Scenario, zone_usd_per_mwh: Floats) -> Floats:
     """Price at each site's meter (step, site) [USD/MWh], blocks and positions left aside."""
     price = zone_usd_per_mwh.copy()
+    t_s = np.arange(len(price), dtype=np.int64) * scenario.horizon.step_s
     for i, site in enumerate(scenario.sites):
-        if site.energy_usd_per_mwh is None:
+        if site.contract == "market":
             price[:, i] += site.adder_usd_per_mwh
         else:
-            price[:, i] = site.energy_usd_per_mwh * scenario.what_if.energy_price_factor
+            own = FixedPrice(usd_per_mwh=site.energy_usd_per_mwh, tariff=site.tariff)
+            usd = fixed_price(scenario, own).mean(t_s, scenario.horizon.step_s)
+            price[:, i] = usd * scenario.what_if.energy_price_factor
     return np.ascontiguousarray(price)
 
 

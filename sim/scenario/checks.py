@@ -15,7 +15,13 @@ from sim.scenario.checks_energy import beyond, energy, energy_references, grid
 from sim.scenario.checks_machines import own_machines
 from sim.scenario.checks_money import deals, incidents, money, projects
 from sim.scenario.limits import limits
-from sim.scenario.model import ReplayPrice, ReplayWeather, SeasonalJumpPrice, SeasonalWeather
+from sim.scenario.model import (
+    FixedPrice,
+    ReplayPrice,
+    ReplayWeather,
+    SeasonalJumpPrice,
+    SeasonalWeather,
+)
 from sim.scenario.problems import Problem, row_of, shown, unknown
 from sim.scenario.scenario import Scenario
 from sim.scenario.series import Series, SeriesError, listed, utc
@@ -64,6 +70,9 @@ def _sites(s: Scenario) -> Iterator[Problem]:
     for i, site in enumerate(s.sites):
         zone = row_of(i, site.name, "price_zone")
         yield from unknown("sites.csv", zone, site.price_zone, s.prices.zones)
+        if site.tariff is not None:
+            tariff = row_of(i, site.name, "tariff")
+            yield from unknown("sites.csv", tariff, site.tariff, s.tariffs)
         yield from unknown(
             "sites.csv",
             row_of(i, site.name, "climate"),
@@ -178,6 +187,8 @@ def _climates(s: Scenario) -> Iterator[Problem]:
 
 def _zones(s: Scenario) -> Iterator[Problem]:
     for name, zone in s.prices.zones.items():
+        if isinstance(zone, FixedPrice) and zone.tariff is not None:
+            yield from unknown(TOML, f"prices.zones.{name}.tariff", zone.tariff, s.tariffs)
         if isinstance(zone, SeasonalJumpPrice):
             where = f"prices.zones.{name}.profile"
             yield from unknown(

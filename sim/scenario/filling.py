@@ -123,7 +123,7 @@ def _site(row: Cells) -> dict[str, str]:
     if "utc_offset_h" not in row and "timezone" not in row:
         row["timezone"], city = _timezone(row.get("country", ""), where)
         told["timezone"] = f"assumed: that of {city}, the nearest place known to {where.told}"
-    if "contract" not in row and "energy_usd_per_mwh" in row:
+    if "contract" not in row and ("energy_usd_per_mwh" in row or "tariff" in row):
         row["contract"] = "fixed"
         told["contract"] = "assumed, since a price is given; hosted: the all-in price of a host"
     if "price_zone" not in row and row.get("contract", "market") == "market":

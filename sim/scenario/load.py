@@ -174,7 +174,7 @@ def _with_own_prices(scenario: Scenario) -> Scenario:
     for site in scenario.sites:
         if not site.price_zone:
             zone = site.name if site.name not in zones else f"{site.name} (own price)"
-            zones[zone] = FixedPrice(usd_per_mwh=site.energy_usd_per_mwh or 0.0)
+            zones[zone] = FixedPrice(usd_per_mwh=site.energy_usd_per_mwh, tariff=site.tariff)
             sites.append(site.model_copy(update={"price_zone": zone}))
         else:
             sites.append(site)

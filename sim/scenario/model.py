@@ -67,10 +67,19 @@ class Horizon(Table):
 
 
 class FixedPrice(Table):
-    """One price for all hours."""
+    """One price for all hours, or a tariff."""
 
     model: Literal["fixed"] = "fixed"
-    usd_per_mwh: float = quantity(REQUIRED, "USD/MWh", "price of energy", ge=-1000, le=10_000)
+    usd_per_mwh: float | None = quantity(
+        None, "USD/MWh", "price of energy; or tariff", ge=-1000, le=10_000
+    )
+    tariff: str | None = quantity(None, "", "a name of [tariffs], instead of usd_per_mwh")
+
+    @model_validator(mode="after")
+    def _one_price(self) -> "FixedPrice":
+        if (self.usd_per_mwh is None) == (self.tariff is None):
+            raise ValueError("give one of usd_per_mwh and tariff")
+        return self
 
 
 class ReplayPrice(Table):

@@ -56,6 +56,9 @@ class Site(Table):
     energy_usd_per_mwh: float | None = quantity(
         None, "USD/MWh", "price of a fixed or hosted contract", ge=0, le=1000
     )
+    tariff: str | None = quantity(
+        None, "", "a name of [tariffs]: a fixed or hosted price by date and hour instead"
+    )
     adder_usd_per_mwh: float = quantity(
         0.0,
         "USD/MWh",
@@ -107,11 +110,13 @@ class Site(Table):
             )
         if (self.utc_offset_h is None) == (self.timezone is None):
             raise ValueError("give one of utc_offset_h and timezone")
-        if (self.contract == "market") != (self.energy_usd_per_mwh is None):
-            raise ValueError(
-                f"energy_usd_per_mwh: contract {self.contract!r} "
-                + ("takes its price from the zone" if self.contract == "market" else "needs it")
-            )
+        given = [self.energy_usd_per_mwh, self.tariff]
+        if self.contract == "market" and given != [None, None]:
+            key = "energy_usd_per_mwh" if self.tariff is None else "tariff"
+            raise ValueError(f"{key}: contract 'market' takes its price from the zone")
+        if self.contract != "market" and given.count(None) != 1:
+            both = "not both" if self.tariff is not None else "or a tariff"
+            raise ValueError(f"energy_usd_per_mwh: contract {self.contract!r} needs it, {both}")
         if self.contract == "market" and not self.price_zone:
             raise ValueError("price_zone: a site on the market needs a zone of [prices.zones]")
         return self

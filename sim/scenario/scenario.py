@@ -37,6 +37,7 @@ from sim.scenario.rows import (
     Site,
 )
 from sim.scenario.series import Series
+from sim.scenario.tariffs import Tariff
 from sim.scenario.value import Residuals
 from sim.serving.traces import Trace
 
@@ -57,6 +58,7 @@ class ScenarioFile(Table):
     btc_price: BtcPrice = quantity(ConstantBtcPrice(), "", "price of a bitcoin")
     pool: Pool = quantity(Pool(), "", "how hashes become bitcoin")
     prices: Prices = quantity(Prices(), "", "price of energy by zone")
+    tariffs: dict[str, Tariff] = quantity({}, "", "prices by date and by hour of the day, by name")
     weather: Weather = quantity(Weather(), "", "temperature by climate")
     mining: Mining = quantity(Mining(), "", "how ASICs start and stop")
     faults: FaultTables = quantity(FaultTables(), "", "failures and repairs")

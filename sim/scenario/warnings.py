@@ -193,12 +193,15 @@ def _prices(s: Scenario) -> Iterator[Problem]:
     for name, zone in s.prices.zones.items():
         where, mean = f"prices.zones.{name}", None
         if isinstance(zone, FixedPrice):
-            where, mean = f"{where}.usd_per_mwh", zone.usd_per_mwh
+            where, mean = f"{where}.usd_per_mwh", zone.usd_per_mwh  # of a tariff: below
         elif isinstance(zone, SeasonalJumpPrice):
             where, mean = f"{where}.mean_usd_per_mwh", zone.mean_usd_per_mwh
         elif isinstance(zone, ReplayPrice):
             where, mean = f"{where}.column", _mean(s, zone.series, zone.column)
         yield from _price(TOML, where, mean)
+    for name, tariff in s.tariffs.items():
+        for k, price in enumerate(tariff.prices):
+            yield from _price(TOML, f"tariffs.{name}.prices.{k}.usd_per_mwh", price.usd_per_mwh)
     for i, site in enumerate(s.sites):
         where = row_of(i, site.name, "energy_usd_per_mwh")
         yield from _price("sites.csv", where, site.energy_usd_per_mwh)

@@ -16,6 +16,7 @@ from sim.scenario.rows import Site
 from sim.scenario.scenario import Scenario
 from sim.units import SECONDS_PER_DAY, SECONDS_PER_HOUR, W_PER_MW
 from sim.world.peaks import Peaks, find_peaks
+from sim.world.signals import fixed_price
 
 TILT_DEG: Final = 23.45  # declination of the sun at the solstice
 
@@ -26,7 +27,7 @@ def day_ahead(scenario: Scenario, t_s: Ints) -> Floats | None:
     step_s = scenario.horizon.step_s
     for zone, price in scenario.prices.zones.items():
         if isinstance(price, FixedPrice):
-            known[zone] = np.full(len(t_s), price.usd_per_mwh)
+            known[zone] = fixed_price(scenario, price).mean(t_s, step_s)
         elif isinstance(price, ReplayPrice) and price.day_ahead_column is not None:
             series = scenario.recorded[price.day_ahead_series or price.series]
             known[zone] = series.mean(price.day_ahead_column, t_s + _start(scenario), step_s)

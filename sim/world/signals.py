@@ -16,6 +16,7 @@ from sim.scenario.scenario import Scenario
 from sim.scenario.series import Series
 from sim.streams import Streams
 from sim.world.prices import SeasonalJumpPrice, load_price_profiles
+from sim.world.tariffs import TariffPath
 from sim.world.weather import SeasonalTemperature, load_climates
 
 
@@ -67,11 +68,19 @@ class Replay:
         return self.series.mean(self.column, t_s + self.start_unix_s, step_s)
 
 
+def fixed_price(scenario: Scenario, price: FixedPrice) -> Flow:
+    """One price, or that of a tariff [USD/MWh]."""
+    if price.tariff is not None:
+        return TariffPath(scenario.tariffs[price.tariff], scenario.horizon.start_utc)
+    assert price.usd_per_mwh is not None  # one of the two: checked by the table
+    return Constant(price.usd_per_mwh)
+
+
 def price_signal(scenario: Scenario, zone: str, streams: Streams) -> Flow:
     """The energy price of a zone [USD/MWh]."""
     price = scenario.prices.zones[zone]
     if isinstance(price, FixedPrice):
-        return Constant(price.usd_per_mwh)
+        return fixed_price(scenario, price)
     if isinstance(price, ReplayPrice):
         return Replay(scenario.recorded[price.series], price.column, _start(scenario))
     if isinstance(price, DcOpfPrice):

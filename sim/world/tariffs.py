@@ -1,0 +1,79 @@
+"""The price of a tariff at every instant, and its mean over control steps."""
+
+from datetime import datetime
+from math import gcd
+from typing import Final
+from zoneinfo import ZoneInfo
+
+import numpy as np
+
+from sim.kernels.arrays import Bools, Floats, Ints
+from sim.scenario.tariffs import PIECE_S, Tariff, TariffPrice
+from sim.units import SECONDS_PER_DAY, SECONDS_PER_HOUR
+
+MONDAY_SHIFT: Final = 3  # 1970-01-01 was a Thursday
+WEEKEND: Final = 5  # Saturday, counted from Monday as 0
+
+
+class TariffPath:
+    """A tariff as a signal of run seconds [USD/MWh]."""
+
+    def __init__(self, tariff: Tariff, start_utc: datetime) -> None:
+        self.tariff = tariff
+        self.start_unix_s = round(start_utc.timestamp())
+
+    def at(self, t_s: Ints) -> Floats:
+        """Prices in force (instant,)."""
+        unix_s = np.asarray(t_s, dtype=np.int64) + self.start_unix_s
+        local_s = unix_s + self._offset_s(unix_s)
+        usd = np.empty(len(unix_s))
+        for price in self.tariff.prices:
+            holds = _in_hours(price, local_s)
+            if price.start_utc is not None:
+                holds &= unix_s >= price.start_utc.timestamp()
+            usd[holds] = price.usd_per_mwh
+        return usd
+
+    def mean(self, t_s: Ints, step_s: int) -> Floats:
+        """Time-weighted means over steps of equal length (step,), exact."""
+        piece_s = gcd(step_s, PIECE_S, self.start_unix_s % PIECE_S or PIECE_S)
+        within = np.arange(0, step_s, piece_s)
+        pieces = (np.asarray(t_s)[:, None] + within).ravel()
+        return np.asarray(self.at(pieces).reshape(len(t_s), -1).mean(axis=1), dtype=np.float64)
+
+    def _offset_s(self, unix_s: Ints) -> Ints:
+        """Local time less UTC (instant,) [s]."""
+        if self.tariff.timezone is None:
+            offset_h = self.tariff.utc_offset_h or 0.0
+            return np.full(len(unix_s), round(offset_h * SECONDS_PER_HOUR), dtype=np.int64)
+        zone = ZoneInfo(self.tariff.timezone)
+        # Clocks change at quarters of an hour of UTC at most.
+        quarter, of = np.unique(unix_s // PIECE_S, return_inverse=True)
+        offsets = [
+            (datetime.fromtimestamp(q * PIECE_S, zone).utcoffset() or _NONE).total_seconds()
+            for q in quarter.tolist()
+        ]
+        return np.array(offsets, dtype=np.int64)[of]
+
+
+_NONE: Final = datetime.min - datetime.min
+
+
+def _in_hours(price: TariffPrice, local_s: Ints) -> Bools:
+    """When a price holds (instant,); hours over midnight belong to the day on which they begin."""
+    hour = local_s % SECONDS_PER_DAY / SECONDS_PER_HOUR
+    if price.to_hour > price.from_hour:
+        holds = (hour >= price.from_hour) & (hour < price.to_hour)
+        begun_s = local_s
+    else:
+        late = hour < price.to_hour  # began yesterday
+        holds = (hour >= price.from_hour) | late
+        begun_s = local_s - late * SECONDS_PER_DAY
+    day = begun_s // SECONDS_PER_DAY
+    if price.days != "all":
+        weekend = (day + MONDAY_SHIFT) % 7 >= WEEKEND
+        holds &= weekend if price.days == "weekend" else ~weekend
+    if price.months:
+        month = day.astype("datetime64[D]").astype("datetime64[M]").astype(np.int64) % 12 + 1
+        holds &= np.isin(month, price.months)
+    return np.asarray(holds, dtype=np.bool_)
