@@ -69,6 +69,14 @@ def test_a_workbook_of_sites_and_machines_becomes_a_fleet(here: Path) -> None:
     loaded = sim.load(made.folder)
     assert [(s.name, s.power_limit_mw) for s in loaded.sites] == [("one", 5.0), ("two", 3.5)]
     assert [(g.site, g.count) for g in loaded.asics] == [("one", 900)]
+    book["Sites"].insert_rows(1, 2)  # a title above, and a unit where the column has none
+    book["Sites"]["A1"] = "Fleet plan"
+    book["Sites"].merge_cells("A1:C1")
+    book["Sites"]["D3"], book["Sites"]["D4"] = "Latitude (deg)", 91
+    book.save(here / "book.xlsx")
+    where = r"book.xlsx, worksheet Sites: row 4 \(one\), latitude = '91': must be <= 90"
+    with pytest.raises(ScenarioError, match=where):
+        start(here / "other", here / "book.xlsx")
     book.create_sheet("Macines").append(["x"])
     book.save(here / "book.xlsx")
     with pytest.raises(ScenarioError, match=r"worksheet Macines.*no sheet of a scenario"):

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from sim.cli.app import app, examples
 from sim.cli.inputs import Json
-from sim.cli.words import WRONG_INPUT, fail, say_json
+from sim.cli.words import WRONG_INPUT, fail, put, say_json
 
 
 @app.command(
@@ -71,6 +71,7 @@ def import_series(
         say_json(about)
         return
     for key, found in about.items():
-        if key != "toml":
-            print(f"{key:16s} {found}")
-    print(f"\nin scenario.toml:\n\n{about['toml']}")
+        if key != "toml" and found not in (None, [], {}, ""):
+            pairs = found.items() if isinstance(found, dict) else ()
+            put(f"{key:16s} {', '.join(f'{k}: {v}' for k, v in pairs) or found}")
+    put(f"\nin scenario.toml, with the file beside it:\n\n{about['toml']}")

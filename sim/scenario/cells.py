@@ -37,6 +37,25 @@ def title(text: str) -> str:
     return re.sub(r"\W+", "_", text.casefold().replace("/", " per ")).strip("_")
 
 
+_WITH_UNIT: Final = re.compile(r"(.+?)\s*[(\[]\s*([^()\[\]]+?)\s*[)\]]\s*")
+_DEGREES: Final = ("°", "degrees", "degree")
+
+
+def column_of(text: str, model: type[Table]) -> str:
+    """The column that a title means: with its unit in brackets it may lack that of the name."""
+    name, told = title(text), _WITH_UNIT.fullmatch(text)
+    if name in model.model_fields or told is None:
+        return name
+    bare, unit = title(told[1]), told[2].casefold()
+    meant = [
+        column
+        for column, field in model.model_fields.items()
+        if _unit(field).casefold() == ("deg" if unit in _DEGREES else unit)
+        and (column == bare or column.startswith(f"{bare}_"))
+    ]
+    return meant[0] if len(meant) == 1 else name
+
+
 def rows_of(
     file: str, model: type[Table], grid: Grid, problems: list[Problem], warnings: list[Problem]
 ) -> list[Row]:
@@ -47,7 +66,7 @@ def rows_of(
         problems.append(Problem(file, "", "", what))
         return []
     heads = [
-        sum(title(cell.text) in model.model_fields for cell in row.cells)
+        sum(column_of(cell.text, model) in model.model_fields for cell in row.cells)
         for row in grid.rows[:LOOK_ROWS]
     ]
     at = heads.index(max(heads))
@@ -59,7 +78,7 @@ def rows_of(
     if len(rows) > MAX_SHEET_ROWS:
         problems.append(Problem(file, "", "", f"must be at most {MAX_SHEET_ROWS:,} rows"))
         return []
-    names = [title(cell.text) for cell in header.cells]
+    names = [column_of(cell.text, model) for cell in header.cells]
     while names and not names[-1]:
         names.pop()
     known = len(problems)

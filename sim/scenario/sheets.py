@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from sim.scenario.catalogue.specs import AsicSpec, GpuSpec, ModelSpec, ServingSpec
-from sim.scenario.cells import Row, rows_of, title
+from sim.scenario.cells import Row, column_of, rows_of, title
 from sim.scenario.deals import Lease
 from sim.scenario.demand import Tenant
 from sim.scenario.paths import reaches_out
@@ -132,7 +132,7 @@ def _sheet(text: str) -> str:
 
 
 def _csv(file: Path, model: type[Table]) -> Grid:
-    return read_csv(file, lambda text: title(text) in model.model_fields)
+    return read_csv(file, lambda text: column_of(text, model) in model.model_fields)
 
 
 def _worksheets(file: Path, strangers: dict[str, str], warnings: list[Problem]) -> Iterator[_Found]:

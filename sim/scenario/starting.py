@@ -17,13 +17,13 @@ from string import Template
 from typing import Any, Final, NamedTuple
 
 from sim.scenario.assumptions import assumptions
-from sim.scenario.cells import rows_of, title
+from sim.scenario.cells import column_of, rows_of, title
 from sim.scenario.filling import PROFILE, Cells, filled
 from sim.scenario.load import TOML, load
 from sim.scenario.named_files import files_named
 from sim.scenario.paths import no_folder_name, reaches_out
 from sim.scenario.problems import Problem, ScenarioError, shown, suggest
-from sim.scenario.sheets import SHEETS, WORKBOOKS
+from sim.scenario.sheets import SHEETS, WORKBOOKS, Sheets, placed
 from sim.scenario.shipped import scenario_folder
 from sim.scenario.spreadsheet import Grid, SpreadsheetError, read_csv, read_workbook
 from sim.scenario.toml import TomlError, read_toml
@@ -68,12 +68,14 @@ def start(
     """
     _allowed(folder)
     lacking: list[Problem] = []
+    rows: Sheets = {}
     if source is None:
         texts = _of_template(folder.name, template)
     elif source.is_dir() or source.name == TOML:
         texts = _of_scenario(source if source.is_dir() else source.parent)
     else:
-        texts = _of_sheets(folder.name, source, lacking)
+        rows = _rows(source, lacking)
+        texts = _of_sheets(folder.name, source, rows, lacking)
     _in_the_way(folder, texts, force)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".new-") as scratch:
         draft = Path(scratch) / folder.name
@@ -81,7 +83,11 @@ def start(
             file = draft / name
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_bytes(text if isinstance(text, bytes) else text.encode())
-        more, warnings = _tried(draft)
+        try:
+            more, warnings = _tried(draft)
+        except ScenarioError as error:
+            found = [placed(p, rows) for p in error.problems]
+            raise ScenarioError(error.path, found, error.warnings) from None
         told = {(found.file, found.where.partition(",")[0]) for found in lacking}
         assumed = [m for m in more if m.value or (m.file, m.where) not in told]
         if not folder.exists():
@@ -169,15 +175,13 @@ def _quoted(text: str) -> str:
     return json.dumps(text, ensure_ascii=False)
 
 
-def _of_sheets(name: str, source: Path, lacking: list[Problem]) -> Texts:
-    problems: list[Problem] = []
-    given = _read(source, problems, lacking)
-    found = filled(given)
-    problems += [p._replace(file=source.name) for p in found.problems]
-    if not found.sheets["sites"] and not problems:
-        problems.append(Problem(source.name, "", "", "has no row; a site is needed"))
-    if problems:
-        raise ScenarioError(str(source), problems)
+def _of_sheets(name: str, source: Path, rows: Sheets, lacking: list[Problem]) -> Texts:
+    found = filled({sheet: [row.cells for row in of_sheet] for sheet, of_sheet in rows.items()})
+    if found.problems:
+        raise ScenarioError(str(source), [placed(p, rows) for p in found.problems])
+    if not found.sheets["sites"]:
+        what = "has no row of sites; a site is needed"
+        raise ScenarioError(str(source), [Problem(source.name, "", "", what)])
     lacking += found.assumed
     tables = "".join(
         f"[prices.zones.{zone if _BARE.fullmatch(zone) else _quoted(zone)}]\n"
@@ -193,37 +197,46 @@ def _of_sheets(name: str, source: Path, lacking: list[Problem]) -> Texts:
     return texts
 
 
-def _read(
-    source: Path, problems: list[Problem], warnings: list[Problem]
-) -> dict[str, Sequence[Cells]]:
+def _rows(source: Path, warnings: list[Problem]) -> Sheets:
     """The rows of a planner's file by sheet, as far as they are filled."""
-    grids: dict[str, Grid] = {}
+    problems: list[Problem] = []
+    grids: dict[str, tuple[str, Grid]] = {}
     try:
         if source.suffix.lower() in WORKBOOKS:
             grids = _worksheets(source, problems)
         else:
-            known = SHEETS["sites"].model_fields
-            grids["sites"] = read_csv(source, lambda text: title(text) in known)
+            model = SHEETS["sites"]
+            grid = read_csv(source, lambda text: column_of(text, model) in model.model_fields)
+            grids["sites"] = source.name, grid
     except SpreadsheetError as error:
         problems.append(Problem(source.name, error.where, "", str(error)))
     except OSError as error:
         problems.append(Problem(str(source), "", "", f"cannot be read: {error.strerror}"))
-    return {
-        sheet: [row.cells for row in rows_of(source.name, SHEETS[sheet], grid, problems, warnings)]
-        for sheet, grid in grids.items()
+    rows = {
+        sheet: rows_of(place, SHEETS[sheet], grid, problems, warnings)
+        for sheet, (place, grid) in grids.items()
     }
+    if problems:
+        raise ScenarioError(str(source), problems)
+    return rows
 
 
-def _worksheets(source: Path, problems: list[Problem]) -> dict[str, Grid]:
-    """The worksheets of a workbook by the sheet that they are; a lone one holds the sites."""
+def _worksheets(source: Path, problems: list[Problem]) -> dict[str, tuple[str, Grid]]:
+    """The worksheets of a workbook, each with its place; a lone one holds the sites."""
     book = {name: grid for name, grid in read_workbook(source).items() if grid.rows}
-    if len(book) == 1 and title(next(iter(book))) not in SHEETS:
-        return {"sites": next(iter(book.values()))}
-    for name in book:
-        if title(name) not in SHEETS:
-            what = f"is no sheet of a scenario; {suggest(title(name), SHEETS)}, or take it out"
-            problems.append(Problem(f"{source.name}, worksheet {name}", "", "", what))
-    return {title(name): grid for name, grid in book.items() if title(name) in SHEETS}
+    lone = len(book) == 1 and title(next(iter(book))) not in SHEETS
+    found: dict[str, tuple[str, Grid]] = {}
+    for name, grid in book.items():
+        place, sheet = f"{source.name}, worksheet {name}", "sites" if lone else title(name)
+        if sheet not in SHEETS:
+            what = f"is no sheet of a scenario; {suggest(sheet, SHEETS)}, or take it out"
+            problems.append(Problem(place, "", "", what))
+        elif sheet in found:
+            what = f"stands beside {found[sheet][0]}; keep one of them"
+            problems.append(Problem(place, "", "", what))
+        else:
+            found[sheet] = place, grid
+    return found
 
 
 def _csv(sheet: str, rows: Sequence[Cells]) -> str:

@@ -214,9 +214,11 @@ def test_own_machines_out_of_a_folder(tmp_path: Path) -> None:
         (base / name).write_bytes((ROOT / "configs/tiny" / name).read_bytes())
     (base / "asics.csv").write_text("site,model,count\nalpha,X1,10\n")
     (base / "asic_models.csv").write_text("Model;Hashrate (TH/s);Power W\nX1;400;4 000\n")
-    with pytest.raises(ScenarioError, match=r"column 'Hashrate \(TH/s\)': unknown column"):
+    assert load(base).asic_models[0].hashrate_ths == 400
+    (base / "asic_models.csv").write_text("Model;Hashrate (PH/s);Power W\nX1;400;4 000\n")
+    with pytest.raises(ScenarioError, match=r"column 'Hashrate \(PH/s\)': unknown column"):
         load(base)
-    (base / "asic_models.csv").write_text("Model;Hashrate (THS);Power W\nX1;400;4 000\n")
+    (base / "asic_models.csv").write_text("Model;Hashrate (TH/s);Power W\nX1;400;4 000\n")
     (mine / "scenario.toml").write_text('base = "../base"\n')
     (mine / "asic_models+.csv").write_text("model,hashrate_ths,power_w\nX2,200,3000\n")
     (mine / "asics+.csv").write_text("site,model,count\nbravo,X2,5\n")

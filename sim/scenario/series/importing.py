@@ -50,9 +50,13 @@ def understood(
     size = max(float(np.abs(there).max()), 1.0)  # of a file with 1e308 no sum may overflow
     mean = size * float(np.average(there / size, weights=series.length_s[~np.isnan(values)]))
     low, high = int(np.nanargmin(values)), int(np.nanargmax(values))
-    snippet = [f"[series.{path.name.split('.')[0]}]", f'file = "{path.name}"']
+    name = path.name.split(".")[0]
+    snippet = [f"[series.{name}]", f'file = "{path.name}"']
     snippet += [f'layout = "{known.name}"'] if known is not None else []
     snippet += [f"{key} = {_toml(x)}" for key, x in keys.items()]
+    snippet += ["", "# and if it is the price of a zone that sites.csv names:"]
+    snippet += ["[prices.zones.ZONE]", 'model = "replay"', f'series = "{name}"']
+    snippet += [f"column = {_toml(value)}"]
     return series, value, {
         "file": path.name,
         "layout": known.name if known is not None else "",
