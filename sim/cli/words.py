@@ -136,6 +136,15 @@ def kpi_table(result: Any) -> None:
         put(line)
     if result.recorder.serving is not None:
         _serving_table(result)
+    worth_table(result.table("worth").to_pylist())
+
+
+def worth_table(rows: list[dict[str, Any]]) -> None:
+    """What each use of power earns, with what is assumed."""
+    from sim.results.worth_text import lines
+
+    for line in lines(rows, _width()):
+        put(line)
 
 
 def _serving_table(result: Any) -> None:

@@ -17,11 +17,14 @@ from sim.finance import solvency
 from sim.finance.firm import Firm
 from sim.finance.ledger import Ledger
 from sim.finance.statements import statements
+from sim.results import capital
 from sim.results.disk import write_json
 from sim.results.folder import Folder, claim
 from sim.results.provenance import asked_sha256, provenance, sha256_of
 from sim.results.recorder import Recorder
 from sim.results.warnings import warnings_of_run, warnings_table
+from sim.results.worth import worth_of
+from sim.results.worth_table import tables as worth_tables
 from sim.scenario.problems import Problem
 from sim.scenario.scenario import Scenario
 
@@ -46,7 +49,7 @@ class RunResult:
 
     @cached_property
     def tables(self) -> dict[str, pa.Table]:
-        """sites, fleet, limits, uses, ledger, statements, valuation, events, warnings.
+        """sites, fleet, limits, uses, ledger, statements, valuation, worth, events, warnings.
 
         With serving nodes also serving, tenants, requests; after an insolvency creditors.
         """
@@ -62,6 +65,7 @@ class RunResult:
             "valuation": self._valuation(),
             "events": self.recorder.events_table(),
             "warnings": warnings_table(self.warnings),
+            **self._worth(),
             **ruin,
             **self.recorder.serving_tables(),
         }
@@ -76,6 +80,15 @@ class RunResult:
     def warnings(self) -> tuple[Problem, ...]:
         """What looks like a mistake: in the scenario, then in what came of it."""
         return (*self.scenario.warnings, *self.met)
+
+    def _worth(self) -> dict[str, pa.Table]:
+        recorder, firm = self.recorder, self.firm
+        charged = capital.charges(self.scenario, firm, recorder.uses)
+        worth = worth_of(self.scenario, recorder, firm, charged)
+        return {
+            **worth_tables(self.scenario, worth, charged),
+            "capital": capital.table(charged),
+        }
 
     def _valuation(self) -> pa.Table:
         from sim.finance.valuation import valuation  # scipy takes half a second to load

@@ -36,8 +36,8 @@ MINING, RENTED, TOKENS = "mining", "GPU hours", "tokens"
 WAYS: Final = {RESERVED: "reserved", BY_THE_HOUR: "by the hour"}
 
 # Rows of `UseRecord.flow`.
-MACHINE_J, COOLING_J, HASHES_TH, THERE_S, ON_S, USD, CREDIT_USD = range(7)
-ROWS: Final = 7
+MACHINE_J, COOLING_J, HASHES_TH, THERE_S, ON_S, GPU_S, USD, CREDIT_USD = range(8)
+ROWS: Final = 8
 # Column of the table: row and divisor.
 COLUMNS: Final = {
     "machine_mwh": (MACHINE_J, J_PER_MWH),
@@ -45,6 +45,7 @@ COLUMNS: Final = {
     "ph_days": (HASHES_TH, TH_PER_PH * SECONDS_PER_DAY),
     "machine_h": (THERE_S, SECONDS_PER_HOUR),
     "on_h": (ON_S, SECONDS_PER_HOUR),
+    "gpu_h": (GPU_S, SECONDS_PER_HOUR),
     "revenue_usd": (USD, 1.0),
     "credit_usd": (CREDIT_USD, 1.0),
 }
@@ -88,6 +89,10 @@ class UseRecord:
         self.of_lane: Ints = np.array(
             [self._of(Use(site, TOKENS, model, "")) for site, model in lanes], dtype=np.int64
         )
+        # By group over the run, for the capital charge: machine-seconds there.
+        self.mode_there_s: Floats = np.zeros(self.of_mode.shape)
+        self.way_there_s: Floats = np.zeros(self.of_way.shape)
+        self.gpus: Floats = np.array([float(g.gpus_per_node) for g in scenario.gpus])
         self.sites = names
         self.record_s = scenario.horizon.record_s
         self.flow: Floats = np.zeros((intervals, ROWS, len(self.uses)))
@@ -112,6 +117,10 @@ class UseRecord:
             (THERE_S, NODE_USED_MISSED_S),
         ):  # fmt: skip
             flow[row] += self._sums(self.of_way, node[of_node])
+        gpu_s = node[NODE_USED_ON_S] * self.gpus[:, None]
+        flow[GPU_S] += self._sums(self.of_way, gpu_s)
+        self.mode_there_s += asic[USED_THERE_S]
+        self.way_there_s += node[NODE_USED_ON_S] + node[NODE_USED_MISSED_S]
         flow[USD] += self._sums(self.of_lane, lane[0])
         flow[CREDIT_USD] += self._sums(self.of_lane, lane[1])
         for array in used:

@@ -50,6 +50,14 @@ class Firm(Table):
         source="NREL Annual Technology Baseline 2023, utility-scale battery storage",
         gt=0,
     )
+    asic_new_usd_per_th: float = quantity(
+        14.0,
+        "USD/TH",
+        "price of a new ASIC, for the capital charge of machines that have no book value",
+        source="assumed: class under 19 J/TH at the end of 2025, as the pivot scenarios pay",
+        gt=0,
+        le=1000,
+    )
     distressed_fraction: float = quantity(
         0.3,
         "-",

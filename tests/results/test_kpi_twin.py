@@ -295,6 +295,7 @@ class Stored:
         self.kpis: dict[str, Any] = json.loads((folder / "kpis.json").read_text(encoding="utf-8"))
         manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
         resolved = manifest["resolved"]
+        self.firm: dict[str, Any] = resolved["firm"]
         self.sql = duckdb.connect()
         for file in sorted(folder.glob("*.parquet")):
             self.sql.execute(

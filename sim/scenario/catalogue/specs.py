@@ -50,6 +50,9 @@ class GpuSpec(Table):
     )
     bandwidth_tb_s: float = quantity(REQUIRED, "TB/s", "of its memory", gt=0, le=1000)
     bf16_tflops: float = quantity(REQUIRED, "TFLOP/s", "dense", gt=0, le=1_000_000)
+    usd_per_gpu: float | None = quantity(
+        None, "USD", "new, with its share of server, network and container", gt=0, le=1_000_000
+    )
     source: str = quantity("", "", "where the row's figures come from")
 
     @model_validator(mode="after")
