@@ -122,7 +122,7 @@ def test_other_cost_is_fees_credits_rents_and_hosts(stored: dict[str, Stored], k
 
 @pytest.mark.parametrize("kind", RUNS)
 def test_capital_and_tax_can_be_worked_again(stored: dict[str, Stored], kind: str) -> None:
-    """Annuity over the life that is left, less the discounted residual; tax on what then remains."""
+    """Annuity over the life that is left, less the discounted residual; tax on what remains."""
     run = stored[kind]
     firm = run.firm
     r, tax = firm["discount_rate_per_year"], firm["tax_fraction"]
