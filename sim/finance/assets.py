@@ -29,6 +29,7 @@ class Lot:
     life_s: float
     left: float = 1.0  # share that still stands
     done: float = 0.0  # share of its life that has been depreciated
+    bought: bool = True  # False: there since before the run, at what the books said
 
     @property
     def book_usd(self) -> float:
@@ -68,7 +69,7 @@ class FixedAssets:
 
     def _opening(self, kind: str, group: int, site: int, usd: float) -> None:
         if usd > 0.0:
-            self.lots.append(Lot(kind, group, site, usd, 0, self.life_s[kind]))
+            self.lots.append(Lot(kind, group, site, usd, 0, self.life_s[kind], bought=False))
 
     def open(self) -> None:
         """What stands there at the start, against equity."""

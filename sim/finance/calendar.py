@@ -57,6 +57,11 @@ class Calendar:
         """Whether a calendar year, or the run, ends now."""
         return t_s >= self.seconds or self.at(t_s).year != self.at(self.last_close(t_s)).year
 
+    def quarter_ended(self, t_s: int) -> bool:
+        """Whether a calendar quarter, or the run, ends now."""
+        first, now = self.at(self.last_close(t_s)), self.at(t_s)
+        return t_s >= self.seconds or (first.month - 1) // 3 != (now.month - 1) // 3
+
     def last_close(self, t_s: int) -> int:
         """Books close once a day, and at the end of the run."""
         return (t_s - 1) // SECONDS_PER_DAY * SECONDS_PER_DAY

@@ -55,6 +55,8 @@ USD_CHART: Final[dict[str, Place]] = {
     "liabilities:transmission": Place(LIABILITY, "transmission owed", OPERATING, "transmission"),
     "liabilities:prepayments": Place(LIABILITY, "prepayments", OPERATING, "inference"),
     "liabilities:payables": Place(LIABILITY, "payables", OPERATING, "payables"),
+    "liabilities:tax": Place(LIABILITY, "tax owed", OPERATING, "tax"),
+    "liabilities:deferred-tax": Place(LIABILITY, "deferred tax liability", OPERATING, "tax"),
     OPENING: Place(EQUITY, "opening equity", FINANCING, "capital paid in"),
     "income:mining": Place(INCOME, "mining", OPERATING, "mining"),
     "expenses:pool-fees": Place(EXPENSE, "pool fees", OPERATING, "pool fees"),
@@ -82,13 +84,14 @@ USD_CHART: Final[dict[str, Place]] = {
     "expenses:liquidation": Place(EXPENSE, "liquidation fees", FINANCING, "liquidation fees"),
     "expenses:interest": Place(EXPENSE, "interest", OPERATING, "interest"),
     "expenses:tax": Place(EXPENSE, "tax", OPERATING, "tax"),
+    "expenses:deferred-tax": Place(EXPENSE, "deferred tax", OPERATING, "tax"),
 }
 BTC_CHART: Final = (FREE_BTC, COLLATERAL_BTC, MINED_BTC, FEES_BTC, OPENING, EXCHANGE)
 # Subtotals of the income statement: name, and the line that they follow.
 SUBTOTALS: Final = {
     "gross margin": "battery wear",
     "income before tax": "interest",
-    "net income": "tax",
+    "net income": "deferred tax",
 }
 
 

@@ -15,6 +15,7 @@ from sim.finance.loans import Lending
 from sim.finance.months import MonthlyBills
 from sim.finance.projects import Projects
 from sim.finance.solvency import Claim, ranking
+from sim.finance.tax import TAXES, TaxBooks
 from sim.finance.treasury import Treasury
 from sim.kernels.arrays import SITE_FLOWS, Floats
 from sim.plant import Plant
@@ -73,12 +74,12 @@ class Firm:
         self.projects = Projects(
             scenario, ledger, self.treasury, self.lending, self.assets, machines, fleet_event
         )
+        self.tax = TaxBooks(scenario, ledger, self.assets, self.payments, self.calendar)
         self.month_flow = np.zeros((SITE_FLOWS, len(scenario.sites)))
         self.insolvent_s: int | None = None
         self.claims: list[Claim] = []
         self.usd_per_btc = float(world.usd_per_btc[0])
         self._own = (-1, 0.0)  # transactions so far, and `_own_usd` after them
-        self._profit_usd = 0.0  # before tax, since the last year's end; losses carried forward
 
     def open(self) -> None:
         """The opening balance; what happened before the run has been played back by then."""
@@ -88,6 +89,7 @@ class Firm:
         self.assets.open()
         self.offtakes.open()
         self._place_deposits()
+        self.tax.open(self.usd_per_btc)
         for lease, _, groups, start_s, _ in self.leases.terms:
             if lease.sale_usd_per_machine and start_s == 0.0:
                 self._sell_and_rent(0, lease, groups)
@@ -130,6 +132,7 @@ class Firm:
         self.treasury.close_day(t_s, usd_per_btc, self.lending.repay)
         if months:
             self.treasury.revalue(t_s, usd_per_btc)
+            self.tax.close_month(t_s)
         return not self._fails(t_s)
 
     def _close_month(self, t_s: int, month: Month) -> None:
@@ -144,16 +147,6 @@ class Firm:
         self.assets.depreciate(t_s)
         self.lending.close_month(t_s, self.usd_per_btc)
         self.month_flow[:] = 0.0
-        if self.calendar.year_ended(t_s):
-            self._tax(t_s)
-
-    def _tax(self, t_s: int) -> None:
-        """Tax on what the year earned; a loss is set against later years."""
-        earned = self.earned_usd() - self._profit_usd
-        if earned > 0.0:
-            tax = np.array([earned * self.scenario.firm.tax_fraction])
-            self.ledger.post(t_s, "expenses:tax", "assets:cash", "USD", tax, "tax on profit")
-            self._profit_usd = self.earned_usd()
 
     def earned_usd(self, after_tax: bool = False) -> float:
         """Income less expenses since the start, before tax or after it [USD]."""
@@ -163,7 +156,7 @@ class Firm:
                 for (account, commodity), units in self.ledger.balances().items()
                 if commodity == "USD"
                 and account.startswith(("income:", "expenses:"))
-                and (after_tax or account != "expenses:tax")
+                and (after_tax or account not in TAXES)
             )
             / CENTS_PER_USD
         )

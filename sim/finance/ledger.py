@@ -9,15 +9,17 @@ Accounts. Debits are positive: assets and expenses stand above zero, the others 
   (book values), `assets:projects` (paid and not yet live), `assets:deposits`, `assets:receivables`,
   `assets:insurance-claims`.
 - USD, liabilities: `liabilities:loan:LOAN`, `liabilities:interest:LOAN`, `liabilities:rent`,
-  `liabilities:transmission`, `liabilities:prepayments`, `liabilities:payables`; `equity:opening`.
+  `liabilities:transmission`, `liabilities:prepayments`, `liabilities:payables`, `liabilities:tax`
+  (below zero: paid ahead), `liabilities:deferred-tax`; `equity:opening`.
 - USD, income: `income:mining`, `income:inference`, `income:grid-services`, `income:btc-gains`
   (realised), `income:btc-revaluation`, `income:machine-sales`, `income:insurance`.
 - USD, expenses: `power`, `hosting`, `demand`, `transmission`, `fuel`, `battery-wear`, `penalties`,
   `pool-fees`, `credits`, `rent`, `overhead`, `insurance`, `moving`, `trading` (costs of sales),
-  `liquidation`, `interest`, `depreciation`, `impairment`, `tax`, each behind `expenses:`.
+  `liquidation`, `interest`, `depreciation`, `impairment`, `tax`,
+  `deferred-tax`, each behind `expenses:`.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -149,6 +151,16 @@ class Ledger:
             size = f"a balance of {balance / UNITS[commodity]:.6g} {commodity}"
             raise LedgerError(_too_much(t_s, account, "others", size, memo))
         self._balances[account, commodity] = balance
+
+    @property
+    def batches(self) -> int:
+        """How many postings of an account at once there are; `since` counts them."""
+        return len(self._batches)
+
+    def since(self, batches: int) -> Iterator[tuple[int, str, str, int]]:
+        """Instant, account, commodity and sum over sites [cents, satoshi] of later batches."""
+        for b in self._batches[batches:]:
+            yield b.t_s, b.account, b.commodity, int(b.amount.sum())
 
     @property
     def transactions(self) -> int:

@@ -11,6 +11,7 @@ from sim.finance.loans import Lending
 OWED: Final = {  # liabilities by account, and who they are owed to
     "liabilities:transmission": "grid operator",
     "liabilities:prepayments": "buyers of GPU nodes",
+    "liabilities:tax": "tax office",
 }
 
 

@@ -32,7 +32,7 @@ GROUPS: Final[dict[str, tuple[str, ...]]] = {
         "costs of bitcoin sales",
     ),
     "interest, liquidation fees": ("interest", "liquidation fees"),
-    "tax": ("tax",),
+    "tax": ("tax", "deferred tax"),
 }  # fmt: skip
 # Events of machines and of the chain are told elsewhere.
 NOT_MONEY: Final = ("failure", "repair", "retarget")

@@ -3,6 +3,7 @@
 import math
 from typing import Final
 
+from sim.finance.tax import TAXES
 from sim.results.kpis import Totals, kpi
 from sim.units import SECONDS_PER_DAY
 
@@ -138,6 +139,13 @@ def depreciation_usd(t: Totals) -> float:
 def impairment_usd(t: Totals) -> float:
     """Book value of what was destroyed, called off or forfeited [USD]."""
     return _expense(t, "impairment")
+
+
+@kpi
+def tax_usd(t: Totals) -> float:
+    """Income tax of the run, what is owed now and what is deferred together [USD]."""
+    ledger = t.firm.ledger
+    return _some(sum(ledger.balance(account, "USD") for account in TAXES))
 
 
 @kpi

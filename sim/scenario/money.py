@@ -72,7 +72,7 @@ class Firm(Table):
     tax_fraction: float = quantity(
         0.0,
         "-",
-        "tax on a year's profit before tax; losses are carried forward",
+        "rate of income tax, federal and state together; [tax] says how",
         source="assumed: none",
         ge=0,
         lt=1,

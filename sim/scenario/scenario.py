@@ -38,6 +38,7 @@ from sim.scenario.rows import (
 )
 from sim.scenario.series import Series
 from sim.scenario.tariffs import Tariff
+from sim.scenario.tax import Tax
 from sim.scenario.value import Residuals
 from sim.serving.traces import Trace
 
@@ -80,6 +81,7 @@ class ScenarioFile(Table):
     offtakes: dict[str, Offtake] = quantity({}, "", "buyers of reserved GPU nodes, by name")
     projects: dict[str, Project] = quantity({}, "", "what is built, by name")
     insurance: dict[str, Insurance] = quantity({}, "", "policies, by name")
+    tax: Tax = quantity(Tax(), "", "income tax, beside its rate")
     residuals: Residuals = quantity(Residuals(), "", "what used machines fetch")
     what_if: WhatIf = quantity(WhatIf(), "", "factors on prices, for questions of the kind what if")
     policy: PolicySpec = quantity(PolicySpec(), "", "who decides")

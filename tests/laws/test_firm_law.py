@@ -1,6 +1,7 @@
 """Law 3 in whole runs: whatever befalls a firm, its books tie out to the cent and the satoshi."""
 
 from collections import defaultdict
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 import sim
 from sim.finance.ledger import UNITS
 from sim.finance.statements import tie_out
+from sim.finance.tax import TAXES
 from sim.results.result import RunResult
 from sim.scenario import Scenario
 from tests.conftest import build_scenario
@@ -24,6 +26,9 @@ def day(number: int) -> str:
 
 
 days = st.integers(1, 38).map(day)
+# Also of before the run: ordered, delivered, live; burnt, under notice.
+past = st.integers(1, 31).map(lambda d: f"2025-12-{d:02d}T00:00:00Z")
+dated = st.one_of(days, days, past)
 treasuries = st.fixed_dictionaries(
     {
         "model": st.sampled_from(["hold", "sell-all", "sell-to-cover", "target-reserve"]),
@@ -56,12 +61,12 @@ incidents = st.one_of(
         {
             "kind": st.just("fire"),
             "sites": st.sampled_from([["alpha"], ["*"]]),
-            "start_utc": days,
+            "start_utc": dated,
             "destroyed_fraction": st.floats(0.05, 1.0),
         }
     ),
     st.fixed_dictionaries(
-        {"kind": st.just("termination"), "hosts": st.just(["dome"]), "start_utc": days}
+        {"kind": st.just("termination"), "hosts": st.just(["dome"]), "start_utc": dated}
     ),
     st.fixed_dictionaries(
         {
@@ -76,14 +81,14 @@ incidents = st.one_of(
             "kind": st.just("delivery-delay"),
             "projects": st.just(["pod"]),
             "days": st.floats(0.5, 10.0),
-            "start_utc": days,
+            "start_utc": dated,
         }
     ),
 )
 projects = st.fixed_dictionaries(
     {
         "capex_usd": st.floats(1e4, 2e6),
-        "order_utc": days,
+        "order_utc": dated,
         "lead_days": st.floats(0.0, 20.0),
         "lead_cv": st.sampled_from([0.0, 0.5]),
         "commissioning_days": st.floats(0.0, 5.0),
@@ -94,6 +99,7 @@ projects = st.fixed_dictionaries(
 )
 
 
+NOT_TAXED = {*TAXES, "income:btc-gains", "income:btc-revaluation"}
 ZONES: list[dict[str, Any]] = [
     {"model": "seasonal-jump", "profile": "ercot-west"},
     {"model": "fixed", "usd_per_mwh": -35},
@@ -153,6 +159,11 @@ def firms(draw: st.DrawFn) -> dict[str, Any]:
             "gpu_usd_per_gpu": 2e4,
             "overhead_usd_per_month": draw(st.sampled_from([0.0, 5e4])),
             "tax_fraction": draw(st.sampled_from([0.21, 0.9])),
+        },
+        "tax": {
+            "basis": draw(st.sampled_from(["fifo", "highest-cost-first"])),
+            "depreciation": draw(st.sampled_from(["straight-line", "straight-line", "macrs"])),
+            "bonus_fraction": draw(st.sampled_from([0.0, 1.0])),
         },
         "faults": {
             "asic": {"mtbf_h": 5_000},
@@ -217,23 +228,55 @@ def test_law_3_books_tie_out_whatever_befalls_a_firm(tables: dict[str, Any], see
     sheets = [r for r in result.table("statements").to_pylist() if r["line"] == "total equity"]
     market = last["equity_usd"]
     assert abs(float(sheets[-1]["amount"]) - market) < 0.05  # revalued at the last month end
-    assert_taxed(rows, tables["firm"]["tax_fraction"])
+    if tables["tax"]["depreciation"] == "straight-line":
+        assert_taxed(rows, tables)
     assert np.isfinite([v for v in result.kpis.values() if v is not None]).all()
 
 
-def assert_taxed(rows: list[dict[str, Any]], fraction: float) -> None:
-    """Each tax is a share of what was earned until then beyond what was taxed before."""
-    earned = taxed = 0.0
-    for row in rows:  # in the order of posting
-        if row["commodity"] != "USD" or not row["account"].startswith(("income:", "expenses:")):
-            continue
-        amount = float(row["amount"])
-        if row["account"] != "expenses:tax":
-            earned -= amount
-            continue
-        assert amount == pytest.approx(fraction * (earned - taxed), abs=0.02)
-        assert amount > 0.0
-        taxed = earned
+def assert_taxed(rows: list[dict[str, Any]], tables: dict[str, Any]) -> None:
+    """Tax by the postings alone: a plain twin, sale by sale and year by year.
+
+    Machines wear in tax as in the books, so that only bitcoin is apart.
+    """
+    begin = datetime.fromisoformat(tables["horizon"]["start_utc"])
+    highest = tables["tax"]["basis"] == "highest-cost-first"
+    income: dict[int, float] = defaultdict(float)
+    lots: list[list[float]] = []  # BTC, USD per BTC
+    mined: dict[int, dict[str, float]] = defaultdict(lambda: defaultdict(float))
+    sold: dict[int, dict[str, float]] = defaultdict(lambda: defaultdict(float))
+    for row in rows:
+        amount, account, commodity = float(row["amount"]), row["account"], row["commodity"]
+        year = (begin + timedelta(seconds=max(row["t_s"] - 1, 0))).year
+        if account in ("income:mining", "expenses:pool-fees"):
+            mined[row["t_s"]][commodity] -= amount
+        if commodity == "USD" and account.startswith(("income:", "expenses:")):
+            income[year] -= 0.0 if account in NOT_TAXED else amount
+        if account == "assets:btc" and row["t_s"] == 0 and row["memo"] == "opening balance":
+            mined[-1][commodity] += amount
+        if account == "equity:exchange":
+            sold[row["transaction"]] |= {"BTC": amount, "t_s": row["t_s"], "year": year}
+    for row in rows:
+        if row["transaction"] in sold and row["commodity"] == "USD":
+            if row["account"] in ("assets:btc", "income:btc-gains"):
+                sold[row["transaction"]]["USD"] -= float(row["amount"])
+    waiting = sorted(mined.items())
+    for _, sale in sorted(sold.items()):
+        while waiting and waiting[0][0] <= sale["t_s"]:
+            came = waiting.pop(0)[1]
+            if came["BTC"] > 0:
+                lots.append([came["BTC"], came["USD"] / came["BTC"]])
+        left, basis = sale["BTC"], 0.0
+        for lot in sorted(lots, key=lambda x: -x[1]) if highest else lots:
+            part = min(left, lot[0])
+            left, lot[0], basis = left - part, lot[0] - part, basis + part * lot[1]
+        income[int(sale["year"])] += sale["USD"] - basis
+    losses = tax = 0.0
+    for year in sorted(income):
+        used = min(losses, 0.8 * max(income[year], 0.0))
+        tax += tables["firm"]["tax_fraction"] * (max(income[year], 0.0) - used)
+        losses += max(-income[year], 0.0) - used
+    booked = sum(float(r["amount"]) for r in rows if r["account"] == "expenses:tax")
+    assert booked == pytest.approx(tax, rel=1e-6, abs=2.0)
 
 
 def test_the_firms_of_the_law_meet_everything() -> None:

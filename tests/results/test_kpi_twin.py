@@ -191,6 +191,7 @@ TWINS: Final = SERVED_TWINS | {
     "trading_cost_usd": some(account("expenses:trading")),
     "depreciation_usd": some(account("expenses:depreciation")),
     "impairment_usd": some(account("expenses:impairment")),
+    "tax_usd": some(f"{account('expenses:tax')} + {account('expenses:deferred-tax')}"),
     "insurance_income_usd": some(f"- {account('income:insurance')}"),
 }
 # The same by the ledger, to the cent for each site and account. Not after an insolvency.
@@ -270,6 +271,7 @@ def firm(k: int) -> Scenario:
     """A firm over a year's end: loan, project, host, lease, fire, insurer, tax; poorer with k."""
     tables = test_firm_law.firm_of(k)
     tables["firm"] |= {"tax_fraction": 0.21, "overhead_usd_per_month": 5e5}
+    tables["treasury"]["opening_usd_per_btc"] = 100.0  # so that what lenders sell is taxed
     tables["faults"] |= {"enabled": True, "asic": {"mtbf_h": 5_000}}
     tables["horizon"] |= {"start_utc": "2025-12-22T00:00:00Z"}
     return test_firm_law.scenario_of(tables)
