@@ -21,7 +21,6 @@ import random
 import shutil
 import subprocess
 import sys
-import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterable
@@ -34,6 +33,8 @@ from xml.etree import ElementTree
 from coverage import CoverageData
 from mutants import Mutant, differs, mutants_of
 from scipy import stats
+
+from sim.kernels.jit import source_digest
 
 ROOT: Final = Path(__file__).parent.parent
 FOLDER: Final = ROOT / ".mutation"
@@ -79,24 +80,23 @@ def main() -> None:
     todo = [d for d in drawn if d.key not in kept and _reason(d, equal) is None]
     until = time.monotonic() + 60.0 * options.minutes
     copies: queue.Queue[Path] = queue.Queue()
-    with tempfile.TemporaryDirectory() as folder:
-        for k in range(options.workers):
-            copies.put(_copy(Path(folder) / str(k)))
+    for k in range(options.workers):
+        copies.put(_copy(FOLDER / "copies" / str(k)))
 
-        def ask(found: Found) -> None:
-            if time.monotonic() > until:
-                return
-            copy = copies.get()
-            try:
-                kept[found.key] = attempt(found, tests[_mode(found.file)], copy, options.seconds)
-            finally:
-                copies.put(copy)
-            with (FOLDER / "tried.jsonl").open("a", encoding="utf-8") as out:
-                out.write(json.dumps({"key": found.key, **kept[found.key]}) + "\n")
-            print(f"{kept[found.key]['what']:9} {found.file}:{found.mutant.lines[0]}", flush=True)
+    def ask(found: Found) -> None:
+        if time.monotonic() > until:
+            return
+        copy = copies.get()
+        try:
+            kept[found.key] = attempt(found, tests[_mode(found.file)], copy, options.seconds)
+        finally:
+            copies.put(copy)
+        with (FOLDER / "tried.jsonl").open("a", encoding="utf-8") as out:
+            out.write(json.dumps({"key": found.key, **kept[found.key]}) + "\n")
+        print(f"{kept[found.key]['what']:9} {found.file}:{found.mutant.lines[0]}", flush=True)
 
-        with ThreadPoolExecutor(options.workers) as pool:
-            list(pool.map(ask, todo))
+    with ThreadPoolExecutor(options.workers) as pool:
+        list(pool.map(ask, todo))
     report(drawn, kept, equal)
 
 
@@ -187,10 +187,19 @@ def chosen(found: Found, tests: Tests, most_s: float) -> list[str]:
     span = range(found.mutant.lines[0], found.mutant.lines[1] + 1)
     near = _named({c for line in span for c in lines.get(line, ())}, tests)
     far = _named({c for contexts in lines.values() for c in contexts}, tests) - near
+    dear = {c.split("::")[0] for contexts in lines.values() for c in contexts if "|setup" in c}
+    made_s: dict[str, float] = {}  # of what a file's fixtures make, which its first test waits for
+    for name, seconds in tests.seconds.items():
+        file = name.split("::")[0]
+        if file in dear:
+            made_s[file] = max(made_s.get(file, 0.0), seconds)
+
+    def cost_s(name: str) -> float:
+        return max(tests.seconds[name], made_s.get(name.split("::")[0], 0.0))
+
     picked, spent_s = [], 0.0
     for group in (near, far):
-        slow_last = sorted(group, key=lambda t: (tests.seconds[t] > LONGEST_S, tests.seconds[t], t))
-        for name in slow_last:
+        for name in sorted(group, key=lambda t: (cost_s(t) > LONGEST_S, cost_s(t), t)):
             if spent_s + tests.seconds[name] <= most_s:
                 spent_s += tests.seconds[name]
                 picked.append(name)
@@ -216,7 +225,9 @@ def attempt(found: Found, tests: Tests, copy: Path, most_s: float) -> dict[str, 
     target = copy / found.file
     stamp = target.stat()
     target.write_text(found.mutant.text, encoding="utf-8")
-    environment = {**os.environ, "PYTHONPATH": str(copy), "MPLBACKEND": "Agg"}
+    kernels = FOLDER / f"kernels-{source_digest()}"  # compiled for the first mutant, then kept
+    environment = {**os.environ, "PYTHONPATH": str(copy), "MPLBACKEND": "Agg",
+                   "NUMBA_CACHE_DIR": str(kernels)}  # fmt: skip
     if _mode(found.file) == "plain":
         environment["NUMBA_DISABLE_JIT"] = "1"
     command = [sys.executable, "-m", "pytest", "-x", "-q", "-n", "0", "-p", "no:cacheprovider"]
@@ -242,10 +253,12 @@ def attempt(found: Found, tests: Tests, copy: Path, most_s: float) -> dict[str, 
 
 
 def _copy(folder: Path) -> Path:
-    """The sources, with the kernels that were compiled."""
+    """The sources, always at the same place: compiled kernels belong to one."""
     names = shutil.ignore_patterns(
-        ".git", ".venv", ".mutation", ".*_cache", ".hypothesis", "runs", "build", "dist", "*.pyc"
-    )
+        ".git", ".venv", ".mutation", ".*_cache", ".hypothesis", "runs", "build", "dist",
+        "__pycache__",
+    )  # fmt: skip
+    shutil.rmtree(folder, ignore_errors=True)
     shutil.copytree(ROOT, folder, ignore=names)
     return folder
 

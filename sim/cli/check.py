@@ -1,7 +1,8 @@
 """What the planner wrote, before anything runs: check, schema."""
 
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -16,6 +17,9 @@ from sim.cli.inputs import (
     told,
 )
 from sim.cli.words import WRONG_INPUT, fail, put, put_assumed, said, say_json, say_warnings
+
+if TYPE_CHECKING:  # what it leads to takes a second to load
+    from sim.scenario.problems import Problem
 
 
 @app.command(
@@ -64,7 +68,8 @@ def check(
 
         chosen = loaded.policy
         refuse_code(chosen.name, BUILTIN, allowed=allow_code)
-        if chosen.name in BUILTIN or ":" not in chosen.name:
+        unseen = unseen_code("scenario.toml", "policy.name", [chosen.name])
+        if not unseen:
             load_policy(chosen.name, chosen.parameters, BUILTIN)
     from sim.scenario.assumptions import assumptions
     from sim.scenario.shipped import scenario_folder
@@ -75,14 +80,25 @@ def check(
     sites, groups = len(loaded.sites), len(loaded.asics) + len(loaded.gpus)
     if as_json:
         say_json({"scenario": loaded.name, "problems": [],
-                  "warnings": said(loaded.warnings), "assumed": said(assumed),
+                  "warnings": said([*loaded.warnings, *unseen]), "assumed": said(assumed),
                   "sha256": loaded.sha256()})  # fmt: skip
     else:
-        count = len(loaded.warnings)
+        say_warnings(unseen)  # those of the scenario were said when it was loaded
+        count = len(loaded.warnings) + len(unseen)
         heed = f", {count} warning{'s' if count > 1 else ''}" if count else ""
         put(f"{loaded.name}: no problem{heed}; {sites} sites, {groups} groups of machines, "
               f"{loaded.horizon.days:g} days in steps of {loaded.horizon.step_s} s")  # fmt: skip
         put_assumed(assumed)
+
+
+def unseen_code(file: str, where: str, policies: Iterable[str]) -> "list[Problem]":
+    """A warning for each policy that is code, which `check` never runs."""
+    from sim.policies import BUILTIN
+    from sim.scenario.problems import Problem
+
+    what = "names code, which check never runs: whether it is a policy, a run will tell"
+    named = dict.fromkeys(name for name in policies if name not in BUILTIN and ":" in name)
+    return [Problem(file, where, name, what) for name in named]
 
 
 def check_experiment(file: Path, allow_code: bool, allow_path: bool, as_json: bool) -> None:
@@ -92,9 +108,11 @@ def check_experiment(file: Path, allow_code: bool, allow_path: bool, as_json: bo
 
         planned = plan(file, allow_code=allow_code, allow_path=allow_path, run_code=False)
     counts = {"scenarios": len(planned.resolved), "cells": planned.cells}
+    unseen = unseen_code(file.name, "policies", (row.cell.policy for row in planned.rows))
     if as_json:
-        say_json({"experiment": planned.name, "problems": [], **counts})
+        say_json({"experiment": planned.name, "problems": [], "warnings": said(unseen), **counts})
     else:
+        say_warnings(unseen)
         put(f"{planned.name}: no problem; {counts['scenarios']} scenarios, "
               f"{counts['cells']} cells")  # fmt: skip
 
@@ -105,7 +123,8 @@ def check_buildout(file: Path, allow_code: bool, allow_path: bool, as_json: bool
         from sim.studies.buildout_question import read_buildout
 
         asked = read_buildout(file, allow_code=allow_code, allow_path=allow_path, run_code=False)
-    question, warnings = asked.question, asked.scenario.warnings
+    question = asked.question
+    warnings = [*asked.scenario.warnings, *unseen_code(file.name, "policy", [asked.policy])]
     seeds = {"search_seeds": question.search.seeds, "held_out_seeds": question.held_out_seeds}
     if as_json:
         say_json({"buildout": asked.name, "problems": [], "warnings": said(warnings),

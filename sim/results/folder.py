@@ -177,7 +177,8 @@ def _refuse(target: Path, kind: Kind, cell: str, force: bool, go_on: bool) -> No
     if not go_on and manifest.get("cell") != cell:
         known = ("scenario", "name", "policy", "seed")
         holds = ", ".join(f"{k} {manifest[k]}" for k in known if k in manifest)
-        what = f"holds another result ({holds}): choose another folder, or say --force"
+        named = f" ({holds})" if holds else ""
+        what = f"holds another result{named}: choose another folder, or say --force"
         raise FileExistsError(f"{target} {what}")
 
 

@@ -1,5 +1,6 @@
 """A scenario is data and may come from anybody: reading it runs nothing and reads nothing else."""
 
+import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -50,7 +51,11 @@ def test_check_never_runs_code_that_a_file_names(tmp_path: Path, trap: str) -> N
         assert refused.exit_code == 2, refused.output
         assert "names code" in refused.stderr
         assert "--allow-code" in refused.stderr
-        assert runner.invoke(app, ["check", str(what), "--allow-code"]).exit_code == 0
+        allowed = runner.invoke(app, ["check", str(what), "--allow-code"])
+        assert allowed.exit_code == 0
+        assert f"{trap}:Fine: names code, which check never runs" in allowed.stderr
+        document = runner.invoke(app, ["check", str(what), "--allow-code", "--json"]).stdout
+        assert json.loads(document)["warnings"][-1]["value"] == f"{trap}:Fine"
     assert runner.invoke(app, ["sweep", str(experiment)]).exit_code == 2
     assert runner.invoke(app, ["run", str(scenario), "--out", str(tmp_path / "o")]).exit_code == 2
     with pytest.raises(sim.PolicyError, match="allow_code=True"):
