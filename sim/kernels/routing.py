@@ -234,6 +234,19 @@ def _pop_timer(timer_s: Floats, timer: Ints, marks: Ints) -> None:
     timer[i] = what
 
 
+@part
+def _redrawn(luck: float) -> float:
+    """The luck of the next try, 0 to 1: a hash of the last one, whoever decides.
+
+    SplitMix64 (Steele, Lea, Flood: Fast splittable pseudorandom number generators, 2014).
+    """
+    z = np.uint64(luck * 2.0**53) + np.uint64(0x9E3779B97F4A7C15)
+    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    z = z ^ (z >> np.uint64(31))
+    return float(z >> np.uint64(11)) * 2.0**-53
+
+
 @pure_kernel
 def set_timer(state: RouterState, t_s: float, what: int) -> None:
     """Wake the slot `what`, or the engine -1 - `what`, at `t_s` [s]."""
@@ -434,7 +447,17 @@ def route(
             never = tokens > size[kind, KV_BLOCKS] * size[kind, BLOCK_TOKENS]
             if size[kind, CHUNKED_PREFILL] == 0:
                 never = never or tokens - request[slot, HIT] > size[kind, MAX_BATCHED_TOKENS]
-            if never or (counts[e, OUTSTANDING] >= queue_limit and client[slot, KEPT] == 0):
+            load = counts[e, OUTSTANDING]
+            if load >= queue_limit and times[e, CLOCK] < now_s:  # some may have finished since
+                advance_engine(
+                    seconds, power, size, kinds[e], counts, times, heap, due, done, dones,
+                    request, when, e, now_s,
+                )  # fmt: skip
+                load = counts[e, OUTSTANDING]
+            if times[e, CLOCK] > now_s:
+                load += counts[e, LATE]
+            full = load >= queue_limit and client[slot, KEPT] == 0
+            if never or full:
                 lanes[LANE_REJECTED, lane] += 1
                 refused = True
                 if never:
@@ -455,6 +478,8 @@ def route(
             if client[slot, TRIES] < terms[tenant, RETRIES]:
                 wait_s = terms[tenant, BACKOFF_S] * 2.0 ** client[slot, TRIES]
                 client[slot, TRIES] += 1
+                client_s[slot, LUCK] = _redrawn(client_s[slot, LUCK])
+                client_s[slot, PICK] = _redrawn(client_s[slot, PICK])
                 tenants[RETRIED, tenant] += 1
                 client[slot, PHASE] = HELD
                 client_s[slot, DUE] = now_s + wait_s

@@ -8,6 +8,7 @@ import pytest
 import sim
 from sim.engine import Engine as Run
 from sim.inference import Inference
+from sim.kernels.requests import OUTSTANDING
 from sim.kernels.routing import (
     ARRIVED,
     EXPIRED,
@@ -258,6 +259,61 @@ def test_cut_anywhere_the_clients_see_the_same() -> None:
     assert np.array_equal(logs[0][0], logs[1][0])
     assert logs[0][1].tobytes() == logs[1][1].tobytes()
     np.testing.assert_allclose(logs[0][2], logs[1][2], rtol=1e-9)
+
+
+@pytest.mark.parametrize("balancing", ["power-of-two", "round-robin", "least-outstanding"])
+def test_outcomes_do_not_depend_on_the_control_step(balancing: str) -> None:
+    """Who is refused at a full engine is known when he arrives, not when somebody looks."""
+    outcomes = []
+    for step_s in (3600.0, 900.0, 7.0):
+        scenario = scenario_with(
+            [{"name": "acme", "retries": 1, "backoff_s": 3.0, "patience_s": 0.1}],
+            sites=SITES[:1],
+            demand={"balancing": balancing, "queue_limit": 25},
+        )
+        day = requests(6000, seed=8, rate=60.0)
+        x = Inference(scenario, {("east", "alpha"): 0.01}, Given(day), keep_all=True)
+        for until_s in np.arange(step_s, 3600.0 + step_s, step_s):
+            x.advance(float(until_s))
+        counts, times = log_of(x)
+        outcomes.append((counts.tobytes(), times.tobytes(), x.book.tenants.tolist()))
+        assert x.book.tenants[RETRIED].sum() > 100
+    assert outcomes[0] == outcomes[1] == outcomes[2]
+
+
+@pytest.mark.parametrize("nodes", [1, 2])
+def test_an_engine_that_has_room_refuses_nobody(nodes: int) -> None:
+    """Short requests a second apart: at most a few at a time, thousands between two looks."""
+    day = requests(3000, seed=3, rate=1.0)._replace(
+        prompt=np.full(3000, 100), output=np.full(3000, 20)
+    )
+    scenario = scenario_with(
+        sites=SITES[:1], nodes=nodes, demand={"queue_limit": 12, "balancing": "round-robin"}
+    )
+    x = Inference(scenario, {("east", "alpha"): 0.0}, Given(day), keep_all=True)
+    x.advance(21_600.0)
+    assert x.book.tenants[REJECTED].sum() == 0
+    assert x.book.tenants[SERVED].sum() == 3000
+
+
+def test_the_next_try_has_luck_of_its_own() -> None:
+    """One of two equal sites is full for ever: of those it refuses, half meet the other one."""
+    scenario = scenario_with(
+        [{"name": "acme", "retries": 1, "backoff_s": 1.0}], demand={"queue_limit": 1}
+    )
+    count = 4000
+    short = requests(count, seed=5, rate=1.0)._replace(
+        prompt=np.full(count, 10), output=np.full(count, 2)
+    )
+    away_s = {("east", "alpha"): 0.0, ("east", "bravo"): 0.0}
+    x = Inference(scenario, away_s, Given(short))
+    alpha = x.site_names.index("alpha")
+    full = [site == alpha for site, _ in x.pools]
+    x.state.counts[np.array(full)[x.pool_of], OUTSTANDING] = 1  # of what never ends
+    x.advance(86_400.0)
+    assert x.book.tenants[RETRIED].sum() == pytest.approx(count / 2, abs=4 * np.sqrt(count / 4))
+    refused = x.book.tenants[REJECTED].sum()
+    assert refused == pytest.approx(count / 4, abs=4 * np.sqrt(count * 3 / 16))
 
 
 def test_an_idle_node_draws_its_idle_power_and_a_dark_one_nothing() -> None:
