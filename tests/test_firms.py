@@ -45,7 +45,7 @@ def test_the_storm_takes_what_january_lacks(data: Path) -> None:
     calm = cango(data, 31.0)
     calm = calm.model_copy(update={"faults": calm.faults.model_copy(update={"incidents": ()})})
     january = months(sim.run(calm))["2026-01"]
-    assert january.operating_ehs == pytest.approx(43.36, rel=0.02), "that of December"
+    assert january.operating_ehs == pytest.approx(43.36, rel=0.035), "that of December"
 
 
 def test_the_sale_meets_the_margin_call(pivot: RunResult) -> None:

@@ -36,7 +36,7 @@ class TariffPrice(Table):
     days: Literal["all", "workdays", "weekend"] = quantity(
         "all", "", "days on which the hours begin; workdays: Monday to Friday"
     )
-    months: tuple[int, ...] = quantity((), "", "months 1 to 12, local time; default: all")
+    months: tuple[int, ...] = quantity((), "-", "months 1 to 12, local time; default: all")
 
     @property
     def always(self) -> bool:
