@@ -10,6 +10,7 @@ from sim.scenario import catalogue
 from sim.scenario.bitcoin import ConstantBtcPrice, ReplayBtcPrice, ReplayNetwork
 from sim.scenario.checks_machines import odd_machines
 from sim.scenario.countries import away_km, countries, places
+from sim.scenario.idle import idle
 from sim.scenario.model import FixedPrice, ReplayPrice, ReplayWeather, SeasonalJumpPrice
 from sim.scenario.problems import Problem, row_of, shown, suggest
 from sim.scenario.rows import Site
@@ -46,6 +47,7 @@ def warnings_of(scenario: Scenario) -> list[Problem]:
         _repairs,
         _lengths,
         _files,
+        idle,
     )
     return [warning for part in parts for warning in part(scenario)]
 

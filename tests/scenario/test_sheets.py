@@ -285,16 +285,16 @@ def test_files_that_the_scenario_names_are_no_strangers(folder: Path) -> None:
     (folder / "p.csv").write_text("time_utc,usd\n2026-01-01T00:00:00Z,1\n2026-01-01T01:00:00Z,2\n")
     (folder / "README.md").write_text("my fleet")
     (folder / "~$fleet.xlsx").write_bytes(b"a lock of Excel")
-    assert not load(folder).warnings
+    assert [warning.where for warning in load(folder).warnings] == ["series.p"]  # unused so far
 
 
 def test_files_named_by_a_change_alone_are_no_strangers(folder: Path) -> None:
     (folder / "p.csv").write_text("time_utc,usd\n2026-01-01T00:00:00Z,1\n2026-01-01T01:00:00Z,2\n")
     assert "p.csv: is read by nothing" in str(load(folder).warnings[0])
-    changes = {"series.p.file": "p.csv", "series.p.max_gap_h": 1}
-    assert not load(folder, changes).warnings
-    above = child(folder)
-    assert not load(above, {"series.p.file": f"../{folder.name}/p.csv"}).warnings
+    (unused,) = load(folder, {"series.p.file": "p.csv", "series.p.max_gap_h": 1}).warnings
+    assert str(unused).startswith("scenario.toml: series.p: is used by nothing")
+    (unused,) = load(child(folder), {"series.p.file": f"../{folder.name}/p.csv"}).warnings
+    assert unused.where == "series.p"
 
 
 def test_the_same_sheet_twice_is_refused(folder: Path) -> None:

@@ -33,6 +33,9 @@ def texts(scenario: Scenario) -> list[str]:
 
 
 FIXED = {"prices": {"zones": {"zone": {"model": "fixed", "usd_per_mwh": 0.05}}}}
+CHEAP = {"model": "fixed", "usd_per_mwh": 30}
+PPA = {"site": "alpha", "kind": "ppa", "mw": 1, "strike_usd_per_mwh": 40}
+FIRE = {"kind": "outage", "sites": ["alpha"], "hours": 3}
 TEXAS = {"country": "US", "latitude": 32.0, "longitude": -102.1, "utc_offset_h": -6}
 
 # what is odd → (scenario, what the warning must say)
@@ -59,6 +62,26 @@ ODD: dict[str, tuple[Scenario, list[str]]] = {
     "a battery twice": (
         fleet(batteries=[{"site": "alpha", "power_mw": 1, "energy_mwh": 2}] * 2),
         ["batteries.csv: rows 2 and 3"],
+    ),
+    "a contract that is over": (
+        fleet(power_contracts=[{**PPA, "end_utc": "2020-01-01T00:00:00Z"}]),
+        ["power_contracts.csv: row 2 (alpha), end_utc = 2020-01-01T00:00:00Z", "no effect"],
+    ),
+    "contracts of another year": (
+        fleet(power_contracts=[PPA, {**PPA, "mw": 2, "start_utc": "2062-01-01T00:00:00Z"}]),
+        ["power_contracts.csv: start_utc = 2062-01-01T00:00:00Z: 1 of 1 begin after the run"],
+    ),
+    "a block larger than its site": (
+        fleet(power_contracts=[{**PPA, "mw": 500}]),
+        ["power_contracts.csv: row 2 (alpha), mw = 500", "10 MW; check the unit"],
+    ),
+    "an incident of another year": (
+        fleet(tables={"faults": {"incidents": [{**FIRE, "start_utc": "2062-01-01T00:00:00Z"}]}}),
+        ["scenario.toml: faults.incidents.start_utc = 2062-01-01T00:00:00Z", "check years"],
+    ),
+    "a zone without sites": (
+        fleet(tables={"prices": {"zones": {**FIXED["prices"]["zones"], "zonne": CHEAP}}}),
+        ["scenario.toml: prices.zones.zonne: no site is in this zone"],
     ),
     "a country that does not exist": (fleet({"country": "ZQ"}), ["'ZQ'", "ISO 3166"]),
     "a country of three letters": (fleet({"country": "Norway"}), ["'Norway'", "'NO'"]),

@@ -1,0 +1,91 @@
+"""What is written and has no effect: nothing names it, or its time does not meet the run's."""
+
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any, Final
+
+from sim.scenario.problems import Problem, instant, row_of
+from sim.scenario.quantity import Table
+from sim.scenario.scenario import Scenario
+
+TOML: Final = "scenario.toml"
+
+
+def idle(s: Scenario) -> Iterator[Problem]:
+    """Warnings: what nothing names, what begins or ends elsewhere, blocks that no site can use."""
+    named = set(_texts(s.model_dump(exclude={"series", "recorded_sha256", "description"})))
+    for name in s.series:
+        if name not in named:
+            what = "is used by nothing; name it where it belongs, or leave it out"
+            yield Problem(TOML, f"series.{name}", "", what)
+    for name in s.prices.zones:
+        if name not in named:
+            what = "no site is in this zone; name it as price_zone in sites.csv, or leave it out"
+            yield Problem(TOML, f"prices.zones.{name}", "", what)
+    yield from _later(s)
+    yield from _contracts(s)
+
+
+def _later(s: Scenario) -> Iterator[Problem]:
+    """What is dated after the run, by the table that lists it."""
+    end = s.horizon.start_utc + timedelta(seconds=s.horizon.seconds)
+    dated: dict[str, list[Any]] = {}
+    for where, table in _tables("", s):
+        if getattr(table, "start_utc", None) is not None:
+            dated.setdefault(where, []).append(table)
+    for where, tables in dated.items():
+        late = [table.start_utc for table in tables if table.start_utc >= end]
+        if late:
+            what = (
+                f"{len(late)} of {len(tables)} begin after the run, which ends {instant(end)}, and "
+                "have no effect: check years, or horizon.days"
+            )
+            file, _, key = where.rpartition("|")
+            yield Problem(file, f"{key}.start_utc".lstrip("."), instant(min(late)), what)
+
+
+def _contracts(s: Scenario) -> Iterator[Problem]:
+    limit_mw = {site.name: site.power_limit_mw for site in s.sites}
+    for i, block in enumerate(s.power_contracts):
+        if block.end_utc is not None and block.end_utc <= s.horizon.start_utc:
+            what = f"the run begins {instant(s.horizon.start_utc)}: the contract has no effect"
+            where = row_of(i, block.site, "end_utc")
+            yield Problem("power_contracts.csv", where, instant(block.end_utc), what)
+        if block.mw > limit_mw.get(block.site, block.mw):
+            what = (
+                f"is more than its site can take, {limit_mw[block.site]:g} MW; check the unit, or "
+                "that the rest is meant to be sold on"
+            )
+            where = row_of(i, block.site, "mw")
+            yield Problem("power_contracts.csv", where, f"{block.mw:g}", what)
+
+
+def _tables(where: str, value: Any) -> Iterator[tuple[str, Table]]:
+    """Tables in lists and by name, each with the sheet or the key that holds them."""
+    if isinstance(value, Scenario):
+        for name in type(value).model_fields:
+            of_sheet = isinstance(getattr(value, name), tuple)
+            place = f"{name}.csv|" if of_sheet else f"{TOML}|{name}"
+            yield from _tables(place, getattr(value, name)) if name != "horizon" else ()
+    elif isinstance(value, Table):
+        yield where, value
+        for name in type(value).model_fields:
+            yield from _tables(f"{where}.{name}", getattr(value, name))
+    elif isinstance(value, dict):
+        for inner in value.values():
+            yield from _tables(where, inner)
+    elif isinstance(value, tuple) and value and isinstance(value[0], Table):
+        for inner in value:
+            yield from _tables(where, inner)
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """Every text within tables and lists, but for what names them."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for inner in value.values():
+            yield from _texts(inner)
+    elif isinstance(value, list | tuple):
+        for inner in value:
+            yield from _texts(inner)
