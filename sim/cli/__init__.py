@@ -7,6 +7,7 @@ import sim.cli.new  # isort: skip
 import sim.cli.studies  # isort: skip
 import sim.cli.money  # isort: skip
 import sim.cli.buildout  # isort: skip
+import sim.cli.convert  # isort: skip
 import sim.cli.query  # isort: skip
 import sim.cli.serving  # isort: skip
 import sim.cli.series  # isort: skip

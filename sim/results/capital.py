@@ -18,7 +18,7 @@ from sim.kernels.arrays import NODE_WAYS
 from sim.plant.presence import ASIC, GPU
 from sim.results.uses import UseRecord
 from sim.scenario import catalogue
-from sim.scenario.rows import MovedGroup
+from sim.scenario.rows import AsicGroup, MovedGroup
 from sim.scenario.scenario import Scenario
 from sim.units import DAYS_PER_YEAR, SECONDS_PER_DAY, SECONDS_PER_YEAR
 
@@ -64,14 +64,9 @@ def table(rows: list[Charge]) -> pa.Table:
 
 def _machines(scenario: Scenario, firm: Firm, uses: UseRecord) -> Iterator[Charge]:
     residuals = Residuals(scenario)
-    asics, gpus = catalogue.asics(scenario.asic_models), catalogue.gpus(scenario.gpu_models)
-    said = scenario.firm
+    gpus = catalogue.gpus(scenario.gpu_models)
     for g, row in enumerate(scenario.asics):
-        ths = asics[row.model].nominal.hashrate_ths
-        price, each = _worth(
-            residuals, ASIC, row.age_years, said.asic_usd_per_th * ths,
-            said.asic_new_usd_per_th * ths,
-        )  # fmt: skip
+        price, each = asic_worth(scenario, residuals, row)
         owned = 1.0
         if row.owner == "leased":
             origin = row.origin if isinstance(row, MovedGroup) else g
@@ -87,7 +82,7 @@ def _machines(scenario: Scenario, firm: Firm, uses: UseRecord) -> Iterator[Charg
                 )
     for n, node in enumerate(scenario.gpus):
         new = (gpus[node.gpu].usd_per_gpu or 0.0) * node.gpus_per_node
-        book = said.gpu_usd_per_gpu * node.gpus_per_node
+        book = scenario.firm.gpu_usd_per_gpu * node.gpus_per_node
         price, each = _worth(residuals, GPU, node.age_years, book, new)
         price, each = _of_project(firm, node.project, GPU, n, node.nodes, (price, each))
         for way in range(NODE_WAYS):
@@ -108,6 +103,14 @@ def _works(scenario: Scenario, firm: Firm) -> Iterator[Charge]:
             there = (end_s - max(plan.live_s, 0.0)) / SECONDS_PER_DAY / DAYS_PER_YEAR
             usd, place = plan.paid_usd * weight, scenario.sites[site].name
             yield _charge(residuals, place, "", BUILDING, site, there, PROJECT, usd, 0.0)
+
+
+def asic_worth(scenario: Scenario, residuals: Residuals, row: AsicGroup) -> tuple[str, float]:
+    """Why a machine of a group that no project brings is worth how much [USD], at its age."""
+    ths = catalogue.asics(scenario.asic_models)[row.model].nominal.hashrate_ths
+    firm = scenario.firm
+    book_usd, new_usd = firm.asic_usd_per_th * ths, firm.asic_new_usd_per_th * ths
+    return _worth(residuals, ASIC, row.age_years, book_usd, new_usd)
 
 
 def _worth(

@@ -65,7 +65,7 @@ class RunResult:
             "valuation": self._valuation(),
             "events": self.recorder.events_table(),
             "warnings": warnings_table(self.warnings),
-            **self._worth(),
+            **self.worth,
             **ruin,
             **self.recorder.serving_tables(),
         }
@@ -81,7 +81,9 @@ class RunResult:
         """What looks like a mistake: in the scenario, then in what came of it."""
         return (*self.scenario.warnings, *self.met)
 
-    def _worth(self) -> dict[str, pa.Table]:
+    @cached_property
+    def worth(self) -> dict[str, pa.Table]:
+        """worth, worth_sites, capital: what uses of power earn, and what their machines cost."""
         recorder, firm = self.recorder, self.firm
         charged = capital.charges(self.scenario, firm, recorder.uses)
         worth = worth_of(self.scenario, recorder, firm, charged)

@@ -1,0 +1,68 @@
+"""Command about the use of a megawatt: convert."""
+
+import time
+from typing import Annotated
+
+import typer
+
+from sim.cli.app import app, examples
+from sim.cli.inputs import (
+    AllowPath,
+    Json,
+    PolicyOption,
+    ScenarioArgument,
+    Sets,
+    load_scenario,
+    told,
+)
+from sim.cli.studies import Workers, _cores
+from sim.cli.words import cell_progress, put, said, say, say_json
+
+
+@app.command(
+    epilog=examples(
+        "convert tiny --site alpha --mw 1 --to h100-sxm --days 14 --seeds 4",
+        "convert cango-2026 --site us-ga-macon-1 --mw 1 --to h200-sxm:batch --price 1.6",
+    ),
+)
+def convert(
+    scenario: ScenarioArgument,
+    site: Annotated[str, typer.Option(help="Where, a name of sites.csv.")],
+    mw: Annotated[float, typer.Option(help="Of ASICs at the meter that give way [MW].")],
+    to: Annotated[str, typer.Option(help="GPU, or GPU:contracted, GPU:batch.")],
+    price: Annotated[
+        float | None, typer.Option(help="Of a GPU's hour [USD]; default: as in gpus.csv.")
+    ] = None,
+    usd_per_gpu: Annotated[
+        float | None, typer.Option(help="Node, network, container, by GPU; default: catalogue.")
+    ] = None,
+    fade: Annotated[
+        float, typer.Option(help="What GPU revenue loses each year of the useful life, 0 to 1.")
+    ] = 0.0,
+    seeds: Annotated[int, typer.Option(min=1, help="How many, the same for both.")] = 8,
+    policy: PolicyOption = None,
+    days: Annotated[float | None, typer.Option(help="Length of the runs [d].")] = None,
+    set_: Sets = None,
+    workers: Workers = None,
+    allow_path: AllowPath = False,
+    as_json: Json = False,
+) -> None:
+    """What if this megawatt changed its use: with and without, after tax, and where it turns."""
+    began = time.perf_counter()
+    with told():
+        from sim.studies.conversion import Asked
+        from sim.studies.convert import convert as study
+        from sim.studies.convert import document, lines
+
+        loaded = load_scenario(scenario, set_, days, allow_path)
+        gpu, _, state = to.partition(":")
+        asked = Asked(site, mw, gpu, state or "contracted", price, usd_per_gpu, fade_per_year=fade)
+        with cell_progress(f"{loaded.name}: {mw:g} MW to {to}") as tick:
+            found = study(loaded, asked, seeds, policy, workers or _cores(), tick)
+    if as_json:
+        say_json({**document(found), "warnings": said(loaded.warnings)})
+    else:
+        for line in lines(found):
+            put(line)
+    fleets = 2 + found.turning.runs
+    say(f"{fleets} fleets with {seeds} seeds in {time.perf_counter() - began:.1f} s")

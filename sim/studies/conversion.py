@@ -1,0 +1,278 @@
+"""The arithmetic of a megawatt that changes its use: what goes, what comes, what is left.
+
+At one site the least efficient ASICs that fill the megawatt are taken away and sold; GPU nodes of
+the same power at the meter stand there from the first instant instead. What changes in the
+operating result of the whole fleet (table `worth`: revenue, energy, other cost) is the margin of
+the change; tax is taken of it less straight depreciation, and from what remains the capital charge
+of the nodes goes off while that of the ASICs is saved: each an annuity over its useful life less
+the market residual, so that unequal lives compare. The year of the run stands for every year of
+the nodes' useful life, but for what `fade_per_year` takes off the GPUs' revenue.
+"""
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Final, NamedTuple, NoReturn
+
+from sim.finance.residual import Residuals, annuity
+from sim.kernels.arrays import Floats
+from sim.plant.presence import ASIC, GPU
+from sim.results.capital import ASSUMED, asic_worth
+from sim.scenario import Scenario, catalogue
+from sim.scenario.problems import Problem, ScenarioError, suggest
+from sim.scenario.rows import AsicGroup, GpuGroup, MovedGroup, Site
+from sim.units import W_PER_MW
+
+STATES: Final = ("contracted", "batch")
+CONFIRMED: Final = 0.005  # of the nodes' capital charge: so near to zero is where it turns
+MOST_LOOKS: Final = 5
+CLOSED: Final = "closed form, confirmed by a run at that price"
+SECANT: Final = "found by runs at other prices"
+NOT_FOUND: Final = "runs at other prices did not come near enough"
+NONE: Final = "no price above zero turns the answer"
+REVENUE, ENERGY, OTHER, RENTED_USD = "revenue", "energy", "other", "of which GPU hours"
+
+
+class Asked(NamedTuple):
+    """What is asked. None: the default of gpus.csv, the catalogue's price."""
+
+    site: str
+    mw: float
+    gpu: str
+    state: str = "contracted"
+    usd_per_gpu_h: float | None = None
+    usd_per_gpu: float | None = None
+    gpus_per_node: int = 8
+    fade_per_year: float = 0.0
+
+
+class Swap(NamedTuple):
+    """What goes and what comes; amounts of all of it together [USD, USD a year]."""
+
+    removed: tuple[tuple[int, int], ...]  # row of asics.csv, machines
+    removed_mw: float  # at the meter
+    nodes: int
+    added_mw: float
+    old_usd: float  # what the ASICs fetch
+    new_usd: float  # what the nodes cost
+    old_charge_usd: float
+    new_charge_usd: float
+    old_depreciation_usd: float
+    new_depreciation_usd: float
+
+
+class Turning(NamedTuple):
+    """The price of a GPU-hour at which the answer turns."""
+
+    usd_per_gpu_h: float | None
+    how: str
+    runs: int  # fleets that were run to find it
+    left_usd: float  # a year, at that price
+
+
+def swap_of(scenario: Scenario, asked: Asked) -> Swap:
+    """Machines that fill the megawatts. Raises ScenarioError where they cannot."""
+    site = _site(scenario, asked)
+    gpus = catalogue.gpus(scenario.gpu_models)
+    if asked.gpu not in gpus:
+        _refuse("--to", asked.gpu, suggest(asked.gpu, gpus, "hashwatt list gpus"))
+    if asked.state not in STATES:
+        _refuse("--to", f"{asked.gpu}:{asked.state}", f"behind the GPU: {', '.join(STATES)}")
+    for option, value, low, high in (
+        ("--mw", asked.mw, 0.0, 5000.0),
+        ("--price", asked.usd_per_gpu_h, 0.0, 1000.0),
+        ("--usd-per-gpu", asked.usd_per_gpu, 0.0, 1e6),
+    ):
+        if value is not None and not low < value <= high:
+            _refuse(option, f"{value:g}", f"must be > 0 and <= {high:g}")
+    if not 0.0 <= asked.fade_per_year < 1.0:
+        _refuse("--fade", f"{asked.fade_per_year:g}", "must be >= 0 and < 1")
+    gpu = gpus[asked.gpu]
+    each_usd = asked.usd_per_gpu or gpu.usd_per_gpu
+    if each_usd is None:
+        _refuse("--to", asked.gpu, "no price of it is known; give --usd-per-gpu")
+    node_w = asked.gpus_per_node * gpu.max_w_per_gpu * site.pue_base
+    removed, removed_w, old = _removed(scenario, asked, site)
+    nodes = math.floor(removed_w / node_w + 1e-9)
+    if nodes < 1:
+        least = f"{node_w / W_PER_MW:.3g} MW at the meter"
+        _refuse("--mw", f"{asked.mw:g}", f"is less than one node of {asked.gpu}, {least}")
+    residuals = Residuals(scenario)
+    new_usd = nodes * asked.gpus_per_node * each_usd * scenario.what_if.capex_factor
+    life = residuals.life_years[GPU]
+    rest = residuals.market_usd(GPU, new_usd, life)
+    return Swap(
+        removed=removed,
+        removed_mw=removed_w / W_PER_MW,
+        nodes=nodes,
+        added_mw=nodes * node_w / W_PER_MW,
+        old_usd=old[0],
+        new_usd=new_usd,
+        old_charge_usd=old[1],
+        new_charge_usd=residuals.capital_usd_per_year(GPU, new_usd),
+        old_depreciation_usd=old[2],
+        new_depreciation_usd=(new_usd - rest) / life,
+    )
+
+
+def _site(scenario: Scenario, asked: Asked) -> Site:
+    sites = {s.name: s for s in scenario.sites}
+    if asked.site not in sites:
+        _refuse("--site", asked.site, suggest(asked.site, sites))
+    return sites[asked.site]
+
+
+def _removed(
+    scenario: Scenario, asked: Asked, site: Site
+) -> tuple[tuple[tuple[int, int], ...], float, tuple[float, float, float]]:
+    """Machines by row, their power [W] at the meter; worth, yearly charge and depreciation."""
+    asics, residuals = catalogue.asics(scenario.asic_models), Residuals(scenario)
+    rows = [(g, row) for g, row in enumerate(scenario.asics) if _may_go(row, asked.site)]
+
+    def each_w(row: AsicGroup) -> float:
+        return asics[row.model].nominal.power_w * site.pue_base
+
+    there_w = sum(row.count * each_w(row) for _, row in rows)
+    wanted_w = asked.mw * W_PER_MW
+    if wanted_w > there_w * (1.0 + 1e-9):
+        what = (
+            f"site {asked.site} has {there_w / W_PER_MW:.4g} MW of own ASICs at the meter that "
+            "stand there from the start; leased ones and those of projects stay"
+        )
+        _refuse("--mw", f"{asked.mw:g}", what)
+    rows.sort(
+        key=lambda r: -asics[r[1].model].nominal.power_w / asics[r[1].model].nominal.hashrate_ths
+    )
+    removed: list[tuple[int, int]] = []
+    left_w, gone_w = wanted_w, 0.0
+    worth, charge, depreciation = 0.0, 0.0, 0.0
+    for g, row in rows:
+        count = min(math.ceil(left_w / each_w(row) - 1e-9), row.count)
+        if count < 1:
+            break
+        removed.append((g, count))
+        left_w -= count * each_w(row)
+        gone_w += count * each_w(row)
+        usd = count * asic_worth(scenario, residuals, row)[1]
+        life = max(residuals.life_years[ASIC] - row.age_years, 1.0)
+        worth += usd
+        charge += residuals.capital_usd_per_year(ASIC, usd, row.age_years)
+        rest = residuals.market_usd(ASIC, usd, life, row.age_years)
+        depreciation += (usd - rest) / life
+    return tuple(removed), gone_w, (worth, charge, depreciation)
+
+
+def _may_go(row: AsicGroup, site: str) -> bool:
+    """The firm's own machines that stand at the site from the start."""
+    moved = isinstance(row, MovedGroup)
+    return row.site == site and row.owner != "leased" and not row.project and not moved
+
+
+def _refuse(where: str, value: str, what: str) -> NoReturn:
+    raise ScenarioError("convert", [Problem("convert", where, value, what)])
+
+
+def converted(scenario: Scenario, asked: Asked, swap: Swap) -> Scenario:
+    """The fleet after the change."""
+    gone = dict(swap.removed)
+    asics = [
+        row.model_copy(update={"count": row.count - gone[g]}) if g in gone else row
+        for g, row in enumerate(scenario.asics)
+    ]
+    price = {} if asked.usd_per_gpu_h is None else {"usd_per_gpu_h": asked.usd_per_gpu_h}
+    node = GpuGroup.model_validate(
+        {
+            "site": asked.site, "gpu": asked.gpu, "gpus_per_node": asked.gpus_per_node,
+            "nodes": swap.nodes, "state": asked.state, "source": "conversion", **price,
+        }
+    )  # fmt: skip
+    return scenario.model_copy(update={"asics": tuple(asics), "gpus": (*scenario.gpus, node)})
+
+
+def left(
+    scenario: Scenario,
+    asked: Asked,
+    swap: Swap,
+    without: Mapping[str, Floats],
+    after: Mapping[str, Floats],
+) -> dict[str, Floats]:
+    """What the change leaves (seed,) [USD a year], part by part.
+
+    `without` and `after` are the fleet's revenue, energy, other cost and revenue of GPU hours.
+    """  # fmt: skip
+    firm = scenario.firm
+    found = {part: after[part] - without[part] for part in (REVENUE, ENERGY, OTHER, RENTED_USD)}
+    found["fade"] = found[RENTED_USD] * (faded(scenario, asked) - 1.0)
+    margin = found[REVENUE] - found[ENERGY] - found[OTHER] + found["fade"]
+    worn = swap.new_depreciation_usd - swap.old_depreciation_usd
+    found["margin"] = margin
+    found["capital of the nodes"] = margin * 0.0 + swap.new_charge_usd
+    found["capital saved"] = margin * 0.0 + swap.old_charge_usd
+    found["tax"] = firm.tax_fraction * (margin - worn)
+    found["result"] = margin - swap.new_charge_usd + swap.old_charge_usd - found["tax"]
+    return found
+
+
+def faded(scenario: Scenario, asked: Asked) -> float:
+    """What an annuity keeps of revenue that fades over the useful life, 1 without fade."""
+    firm = scenario.firm
+    rate, life = firm.discount_rate_per_year, firm.gpu_life_years
+    return annuity(rate, life, asked.fade_per_year) / annuity(rate, life)
+
+
+def turn(
+    price: float, result: float, slope: float, charge: float, at: Callable[[float], float]
+) -> Turning:
+    """Where the result [USD a year] is zero.
+
+    Args:
+        price: of the runs so far [USD/GPU-h].
+        result: mean at that price.
+        slope: USD a year for one USD/GPU-h, all else equal: the closed form.
+        charge: the nodes' capital charge a year, the scale of what counts as zero.
+        at: runs the fleet at another price and returns the mean result.
+    """
+    if slope <= 0.0:
+        return Turning(None, NONE, 0, result)
+    known = [(price, result)]
+    where = price - result / slope
+    for look in range(1, MOST_LOOKS + 1):
+        if where <= 0.0:
+            return Turning(None, NONE, look - 1, known[-1][1])
+        got = at(where)
+        if abs(got) <= CONFIRMED * charge:
+            return Turning(where, CLOSED if look == 1 else SECANT, look, got)
+        known.append((where, got))
+        (p0, r0), (p1, r1) = known[-2:]
+        if r1 == r0:
+            break
+        where = p1 - r1 * (p1 - p0) / (r1 - r0)
+    return Turning(None, NOT_FOUND, len(known) - 1, known[-1][1])
+
+
+def notes(scenario: Scenario, asked: Asked, swap: Swap) -> tuple[str, ...]:
+    """What is assumed or approximate in the answer."""
+    firm, days = scenario.firm, scenario.horizon.days
+    said = [
+        f"the {days:g} days of the run stand for every year of the {firm.gpu_life_years:g} years "
+        f"of useful life; revenue of GPU hours fades by {asked.fade_per_year:.0%} a year"
+        + ("" if asked.fade_per_year else " (assumed; --fade)"),
+        "the nodes are there from the first day: no time and no works beyond their price",
+    ]
+    if asked.usd_per_gpu_h is None:
+        said.append("price of a GPU-hour: default of gpus.csv, assumed (--price)")
+    if asked.usd_per_gpu is None:
+        said.append("price of the nodes: catalogue, partly assumed (--usd-per-gpu)")
+    bases = {
+        asic_worth(scenario, Residuals(scenario), scenario.asics[g])[0] for g, _ in swap.removed
+    }
+    if ASSUMED in bases:
+        said.append("ASICs valued at an assumed price when new, less their age")
+    said.append("ASICs fetch what they are worth, and sell without tax")
+    if "discount_rate_per_year" not in firm.model_fields_set:
+        said.append(f"discount rate of {firm.discount_rate_per_year:.0%} a year assumed")
+    if not firm.tax_fraction:
+        assumed = "" if "tax_fraction" in firm.model_fields_set else " (assumed)"
+        said.append(f"no tax: [firm] tax_fraction is 0{assumed}")
+    if _site(scenario, asked).contract == "hosted":
+        said.append("the site is hosted: whether its host would house GPU nodes is not asked")
+    return tuple(said)
