@@ -29,6 +29,7 @@ PRICES: Final = {
     SOLD_BACK: "usd_per_mwh",
     WAITING: "usd_per_mwh",
 }
+NOTHING: Final = 1e-6  # MWh, MW-years, USD: what rounding leaves of an empty row
 AMOUNTS: Final = ("revenue", "energy", "other", "margin", "capital", "tax", "result")
 SCHEMA: Final = pa.schema(
     [
@@ -160,7 +161,7 @@ def _sums(scenario: Scenario, worth: Worth, by_site: bool) -> Iterator[Sums]:
             of(worth.usd[ENERGY]), of(worth.usd[OTHER]), of(worth.capital_usd),
             of(worth.depreciation_usd), of(worth.quantity), of(worth.net_usd),
         )  # fmt: skip
-        if any(sums[3:-2]):
+        if max(abs(x) for x in sums[3:-2]) > NOTHING:
             yield sums
 
 

@@ -78,10 +78,23 @@ def test_a_cell_is_the_run_of_its_scenario(done: Sweep) -> None:
     ("keep", "tables"),
     [
         ("kpis", set()),
-        ("small", {"fleet", "events"}),
+        ("small", {"fleet", "events", "worth"}),
         (
             "tables",
-            {"sites", "fleet", "limits", "ledger", "statements", "valuation", "events", "warnings"},
+            {
+                "sites",
+                "fleet",
+                "limits",
+                "ledger",
+                "statements",
+                "valuation",
+                "events",
+                "warnings",
+                "uses",
+                "worth",
+                "worth_sites",
+                "capital",
+            },
         ),
     ],
 )
