@@ -4,7 +4,7 @@ import datetime
 import pickle
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from typing import Any, Final, NamedTuple
 
@@ -27,7 +27,10 @@ class _Day(NamedTuple):
 
 
 def check_policy(
-    policy: object, slow_ms: float = SLOW_MS, fleets: Sequence[str] = FLEETS
+    policy: object,
+    slow_ms: float = SLOW_MS,
+    fleets: Sequence[str] = FLEETS,
+    clock: Callable[[], float] | None = None,
 ) -> list[str]:
     """Tell the author of a policy what is wrong with it; an empty list is good news.
 
@@ -45,31 +48,32 @@ def check_policy(
         slow_ms: most time of a decision [ms].
         fleets: which it is shown, of `sim.example_fleets.FLEETS`; default: all. An agent that was
             trained for the shapes of one fleet knows no other.
+        clock: what decisions are timed by [s]; default: `time.perf_counter`.
     """
     if not isinstance(policy, Policy):
         return [f"{type(policy).__name__} has no method decide(observation)"]
     for fleet in fleets:
-        problems = _on(policy, fleet, slow_ms)
+        problems = _on(policy, fleet, slow_ms, clock or time.perf_counter)
         if problems:
             return [f"{problem} (fleet: {fleet})" for problem in problems]
     return []
 
 
-def _on(policy: Policy, fleet: str, slow_ms: float) -> list[str]:
+def _on(policy: Policy, fleet: str, slow_ms: float, timer: Callable[[], float]) -> list[str]:
     """What is wrong on one fleet; later checks only where earlier ones find nothing."""
     try:
         copies = [pickle.loads(pickle.dumps(policy)) for _ in range(4)]
     except Exception as error:  # whatever an author's object raises when pickled
         return [f"it cannot be pickled (runs in other processes need that): {error}"]
-    first = _day(copies[0], fleet)
+    first = _day(copies[0], fleet, timer)
     if first.problems:
         return first.problems
-    second = _day(copies[1], fleet, clock=True)
+    second = _day(copies[1], fleet, timer, clock=True)
     if second.problems:
         return second.problems
     step = _first_other(first, second, DAY)
     if step is not None:
-        again = _day(copies[2], fleet)
+        again = _day(copies[2], fleet, timer)
         if not again.problems and _first_other(first, again, DAY) is None:
             return [f"the decision at step {step} depends on the clock of this machine"]
         return [f"two fresh copies decide differently at step {step}"]
@@ -80,14 +84,20 @@ def _on(policy: Policy, fleet: str, slow_ms: float) -> list[str]:
                 f"decide takes {value:.1f} ms ({name} of {DAY} steps); "
                 f"more than {slow_ms:g} ms makes years slow"
             ]
-    other = _day(copies[3], fleet, turn=NOON)
+    other = _day(copies[3], fleet, timer, turn=NOON)
     if other.problems:
         return other.problems
     step = _first_other(first, other, NOON)
     return [] if step is None else [f"the decision at step {step} depends on what comes later"]
 
 
-def _day(policy: Policy, fleet: str, turn: int = DAY, clock: bool = False) -> _Day:
+def _day(
+    policy: Policy,
+    fleet: str,
+    timer: Callable[[], float],
+    turn: int = DAY,
+    clock: bool = False,
+) -> _Day:
     """A day of a policy. From step `turn` on it is another one; `clock`: so is the wall clock."""
     numbers = [step if step < turn else step + DAY for step in range(DAY)]
     day = [trying(number, fleet) for number in numbers]
@@ -95,13 +105,13 @@ def _day(policy: Policy, fleet: str, turn: int = DAY, clock: bool = False) -> _D
     with _other_clock() if clock else nullcontext([0]) as ahead_s:
         for step, observation in enumerate(day):
             ahead_s[0] += AHEAD_S
-            began = time.perf_counter()
+            began = timer()
             try:
                 decision = policy.decide(observation)
             except Exception as error:  # any failure of an author's code is a finding
                 what = f"{type(error).__name__}: {error}"
                 return _Day([], [f"decide fails at step {step}{_told(observation)}: {what}"], [])
-            found.took_s.append(time.perf_counter() - began)
+            found.took_s.append(timer() - began)
             problems = decision_problems(decision, observation)
             if problems:
                 at = f" at step {step}{_told(observation)}"

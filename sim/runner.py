@@ -9,6 +9,7 @@ import sim.results.kpis_money
 import sim.results.kpis_serving  # noqa: F401
 from sim.arithmetic import strict
 from sim.engine import Engine
+from sim.kernels.ahead import Task
 from sim.kernels.arrays import ENERGY_USD
 from sim.policies import BUILTIN
 from sim.policy import Policy, load_policy, policy_spec, refuse_code
@@ -25,6 +26,7 @@ def run(
     keep_requests: bool = False,
     *,
     allow_code: bool = False,
+    compiling: Callable[[int, int], None] | None = None,
 ) -> RunResult:
     """Run a scenario once.
 
@@ -36,6 +38,8 @@ def run(
         progress: called with the day's number once a simulated day.
         keep_requests: the table `requests` has a row for each instead of histograms.
         allow_code: the scenario itself may name code as its policy.
+        compiling: called with (done, of how many) while kernels are compiled that never were on
+            this machine, then in processes side by side; default: as they are needed, one by one.
 
     Raises:
         PolicyError: if the policy cannot be loaded, or a decision makes no sense.
@@ -52,7 +56,15 @@ def run(
     began = time.perf_counter()
     now: list[Engine] = []
     with strict(lambda: now[0].now_s if now else 0):
-        engine = Engine(scenario, decider, seed, keep_requests)
+        rehearsal = Task("sim.policies.rehearsal", "rehearse", (name, parameters))
+        engine = Engine(
+            scenario,
+            decider,
+            seed,
+            keep_requests,
+            compiling=compiling,
+            rehearsal=rehearsal if name in BUILTIN else None,
+        )
         now.append(engine)
         built = time.perf_counter()
         engine.run(progress)

@@ -8,10 +8,10 @@ import typer
 
 from sim.cli.app import app, examples
 from sim.cli.inputs import AllowCode, AllowPath, Force, Json, experiment_file, no_experiment, told
+from sim.cli.progress import Progress, Quiet
 from sim.cli.studies import Workers, _cores
 from sim.cli.words import (
     WRONG_INPUT,
-    cell_progress,
     fail,
     put,
     said,
@@ -35,12 +35,15 @@ def buildout(
     allow_code: AllowCode = False,
     allow_path: AllowPath = False,
     as_json: Json = False,
+    quiet: Quiet = False,
 ) -> None:
     """How many containers at which sites under a budget: a plan, judged on held-out seeds."""
     file = experiment_file(experiment)
     if file is None:
         fail(WRONG_INPUT, no_experiment(experiment))
     began = time.perf_counter()
+    shown = Progress(quiet)
+    shown.stage(f"loading {experiment}")
     with told():
         from sim.report.buildout import draw_buildout
         from sim.results.folder import claim, free_name
@@ -55,10 +58,12 @@ def buildout(
         )
         folder = out or free_name(Path("runs"), asked.name, "buildout", cell)
         with claim(folder, "buildout", cell, force=force) as claimed:
-            with cell_progress(asked.name) as tick:
+            with shown.cells(asked.name) as tick:
                 found = study(asked, workers or _cores(), tick)
+            shown.stage(f"writing and drawing {folder}")
             save(found, claimed)
             problem = claimed.draw(lambda draft: draw_buildout(found, draft))
+    shown.end()
     missing = undrawn({"buildout.png": problem})
     say_warnings(missing)
     if as_json:

@@ -18,6 +18,7 @@ from sim.cli.inputs import (
     load_scenario,
     told,
 )
+from sim.cli.progress import Progress, Quiet
 from sim.cli.words import WRONG_INPUT, fail, put, said, say, say_json, say_warnings, undrawn
 
 SIDES = ("from", "to")
@@ -49,8 +50,11 @@ def tornado(
     allow_code: AllowCode = False,
     allow_path: AllowPath = False,
     as_json: Json = False,
+    quiet: Quiet = False,
 ) -> None:
     """How far a KPI moves with each factor of [what_if]: a table and tornado.png."""
+    shown = Progress(quiet)
+    shown.stage(f"loading {scenario}")
     with told():
         loaded = load_scenario(scenario, set_, days, allow_path)
         import pyarrow.parquet as pq
@@ -83,14 +87,17 @@ def tornado(
             f"{horizon.start_utc:%Y-%m-%d}, {horizon.days:g} days: one factor at a time"
         )
         with claim(folder, "tornado", cell, force=force) as claimed:
+            shown.stage(f"running {loaded.name}, a factor at a time")
             try:
                 table = study(loaded, kpi, policy, seed, change, chosen, workers, seeds)
             except ValueError as error:
                 fail(WRONG_INPUT, f"tornado: {error}")
+            shown.stage(f"writing and drawing {folder}")
             pq.write_table(table, claimed.draft / "tornado.parquet", compression="zstd")
             named = {"scenario": loaded.name, "policy": who, "seed": seed, "seeds": seeds}
             claimed.commit({**named, **provenance()})
             problem = claimed.draw(lambda draft: draw_tornado(table, title, draft / "tornado.png"))
+    shown.end()
     missing = undrawn({"tornado.png": problem})
     say_warnings(missing)
     rows = table.to_pylist()

@@ -20,12 +20,12 @@ from sim.cli.inputs import (
     load_scenario,
     told,
 )
+from sim.cli.progress import Progress, Quiet
 from sim.cli.words import (
     FAILED,
     WRONG_INPUT,
     fail,
     kpi_table,
-    progress,
     put,
     said,
     say,
@@ -61,11 +61,14 @@ def run(
     allow_code: AllowCode = False,
     allow_path: AllowPath = False,
     as_json: Json = False,
+    quiet: Quiet = False,
 ) -> None:
     """Run a scenario once: the KPI table and the result folder."""
     if requests not in ("all", "histogram"):
         fail(WRONG_INPUT, f"--requests {requests!r}: allowed: all, histogram")
     began = time.perf_counter()
+    shown = Progress(quiet)
+    shown.stage(f"loading {scenario}")
     with told():
         loaded = load_scenario(scenario, set_, days, allow_path)
         if requests == "all" and loaded.demand.fidelity == "fluid":
@@ -86,22 +89,26 @@ def run(
         changed = bool(set_) or days is not None or keep_requests or parameters != own
         folder = out or free_name(Path("runs"), stem, "run", cell, changed=changed)
         with claim(folder, "run", cell, force=force) as claimed:
-            with progress(loaded.horizon.days, f"{loaded.name} · seed {seed}") as tick:
-                result = run_scenario(loaded, policy, seed, tick, keep_requests)
+            with shown.days(loaded.horizon.days, f"{loaded.name} · seed {seed}") as tick:
+                result = run_scenario(
+                    loaded, policy, seed, tick.day, keep_requests, compiling=tick.compiling
+                )
             if not as_json:
                 kpi_table(result)
             before_s = time.perf_counter()
             result.timing["load_s"] = loaded_s
             document = {"scenario": loaded.name, "policy": result.policy, "seed": seed,
                         "out": str(folder), "kpis": result.kpis}  # fmt: skip
+            shown.stage(f"writing {folder}")
             try:
                 result.write(claimed)
             except OSError as error:
                 if as_json:
                     say_json(document)
                 fail(FAILED, f"the run ended, but could not be written: {error}")
-            missing = _drawn(result, claimed)
+            missing = _drawn(result, claimed, shown)
             written_s = time.perf_counter() - before_s
+            shown.end()
     say_warnings([*result.met, *missing])
     if as_json:
         say_json({**document, "warnings": said([*result.warnings, *missing])})
@@ -112,8 +119,9 @@ def run(
     )
 
 
-def _drawn(result: Any, folder: Any) -> "list[Problem]":
+def _drawn(result: Any, folder: Any, shown: Progress) -> "list[Problem]":
     """Draw the pictures of a run: after its tables, and none of them is worth the run."""
+    shown.stage("drawing")
     from sim.report.energy import draw_energy
     from sim.report.money import draw_money
     from sim.report.serving import draw_serving
@@ -121,7 +129,11 @@ def _drawn(result: Any, folder: Any) -> "list[Problem]":
 
     drawings = {"summary": draw, "serving": draw_serving, "energy": draw_energy,
                 "money": draw_money}  # fmt: skip
-    return undrawn({f"{name}.png": result.draw(folder, draw) for name, draw in drawings.items()})
+    found = {}
+    for name, draw_it in drawings.items():
+        shown.now(f"drawing {name}.png")
+        found[f"{name}.png"] = result.draw(folder, draw_it)
+    return undrawn(found)
 
 
 @app.command(
@@ -139,8 +151,11 @@ def bound(
     force: Force = False,
     allow_path: AllowPath = False,
     as_json: Json = False,
+    quiet: Quiet = False,
 ) -> None:
     """The most gross margin that any policy could have earned, and what limits were worth."""
+    shown = Progress(quiet)
+    shown.stage(f"loading {scenario}")
     with told():
         loaded = load_scenario(scenario, set_, days, allow_path)
         from sim.results.folder import claim
@@ -150,6 +165,7 @@ def bound(
 
         cell = sha256_of(scenario=loaded.sha256(), seed=seed)
         with claim(out, "bound", cell, force=force) if out else nullcontext() as claimed:
+            shown.stage(f"solving {loaded.name}, seed {seed}")
             try:
                 found = bound_of(loaded, seed)
             except BoundError as error:
@@ -157,6 +173,7 @@ def bound(
             document = {"scenario": loaded.name, "seed": seed, **found.document()}
             if claimed is not None:
                 found.save(claimed, document)
+    shown.end()
     if as_json:
         say_json(document)
         return

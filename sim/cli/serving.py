@@ -8,6 +8,7 @@ import typer
 
 from sim.cli.app import app, examples
 from sim.cli.inputs import Json
+from sim.cli.progress import Progress, Quiet
 from sim.cli.words import WRONG_INPUT, fail, put, say, say_json
 
 
@@ -43,6 +44,7 @@ def serve_trace(
     plot: Annotated[Path | None, typer.Option(help="Latency against load, as a picture.")] = None,
     out: Annotated[Path | None, typer.Option(help="Parquet file, a row per request.")] = None,
     as_json: Json = False,
+    quiet: Quiet = False,
 ) -> None:
     """One serving engine against a request trace, every token."""
     from sim.scenario.engines import engine_of
@@ -52,6 +54,8 @@ def serve_trace(
     if not rate_scale > 0.0:
         fail(WRONG_INPUT, f"--rate-scale {rate_scale:g}: must be above 0")
     began = time.perf_counter()
+    shown = Progress(quiet)
+    shown.stage(f"reading {trace}")
     changes = {
         "max_batched_tokens": max_batched_tokens,
         "max_seqs": max_seqs,
@@ -68,6 +72,7 @@ def serve_trace(
         if prefix_caching and requests.hit_tokens is None:
             fail(WRONG_INPUT, f"--prefix-caching: {trace.name} has no hash_ids or hit_tokens")
         read_s = time.perf_counter() - began
+        shown.stage(f"serving {trace.name} on {engine}")
         served = serve_on(requests, chosen, engines, prefix_caching)
     except (TraceError, ValueError) as error:
         fail(WRONG_INPUT, str(error))
@@ -80,9 +85,11 @@ def serve_trace(
     if out is not None:
         write_requests(requests, served, out)
     if plot is not None:
+        shown.stage(f"drawing {plot}")
         from sim.report.load import draw_load
 
         draw_load(requests, chosen, engines, f"{trace.name} on {engine}", plot)
+    shown.end()
     if as_json:
         say_json({"trace": trace.name, "format": requests.format, "engine": engine,
                "engines": engines, "about": about, **figures})  # fmt: skip

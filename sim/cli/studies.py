@@ -1,6 +1,5 @@
 """Commands of many runs: sweep and compare."""
 
-import os
 import time
 from pathlib import Path
 from typing import Annotated, Any
@@ -22,10 +21,10 @@ from sim.cli.inputs import (
     share_of,
     told,
 )
+from sim.cli.progress import Progress, Quiet
 from sim.cli.words import (
     FAILED,
     WRONG_INPUT,
-    cell_progress,
     fail,
     put,
     said,
@@ -61,12 +60,15 @@ def sweep(
     allow_code: AllowCode = False,
     allow_path: AllowPath = False,
     as_json: Json = False,
+    quiet: Quiet = False,
 ) -> None:
     """All cells of an experiment, on local processes or on a running Dask cluster."""
     file = experiment_file(experiment)
     if file is None:
         fail(WRONG_INPUT, no_experiment(experiment))
     began = time.perf_counter()
+    shown = Progress(quiet)
+    shown.stage(f"loading {experiment}")
     with told():
         from sim.studies.plan import plan
         from sim.studies.summary import document, lines, summarise
@@ -79,16 +81,18 @@ def sweep(
             return summarise(cells, asked.factors, asked.kpis, asked.pareto)
 
         def draw(cells: Any, folder: Path) -> None:
+            shown.stage("drawing")
             from sim.report.sweep import draw_sweep
 
             draw_sweep(summary_of(cells), cells, planned.name, folder)
 
-        with cell_progress(planned.name) as tick:
+        with shown.cells(planned.name) as tick:
             result = run_sweep(
                 planned, out, workers or _cores(), scheduler, resume, tick,
                 force=force, drawings=[draw],
             )  # fmt: skip
         summary = summary_of(result.cells)
+    shown.end()
     for why, count in result.outdated.items():
         say(f"{count} cells that were there are run anew: {why}")
     missing = undrawn({"pictures": "; ".join(result.undrawn)})
@@ -143,9 +147,12 @@ def compare(
     force: Force = False,
     allow_path: AllowPath = False,
     as_json: Json = False,
+    quiet: Quiet = False,
 ) -> None:
     """The same luck for every policy: paired differences with intervals, and regret."""
     began = time.perf_counter()
+    shown = Progress(quiet)
+    shown.stage(f"loading {scenario}")
     with told():
         loaded = load_scenario(scenario, set_, None, allow_path)
         from sim.report.comparison import draw_comparison
@@ -168,18 +175,20 @@ def compare(
             stem = f"{loaded.name}-comparison"
             folder = out or free_name(Path("runs"), stem, "comparison", cell, changed=bool(set_))
             with claim(folder, "comparison", cell, force=force) as claimed:
-                with cell_progress(loaded.name) as tick:
+                with shown.cells(loaded.name) as tick:
                     result = run_comparison(
                         loaded, policy or [], most, **question,
                         workers=workers or _cores(), scheduler=scheduler, out=claimed,
                         progress=tick,
                     )  # fmt: skip
+                shown.stage(f"writing and drawing {folder}")
                 save(result, claimed)
                 problem = claimed.draw(lambda draft: draw_comparison(result, draft))
         except DamagedError:
             raise
         except ValueError as error:
             fail(WRONG_INPUT, f"compare: {error}")
+    shown.end()
     missing = undrawn({"comparison.png": problem})
     say_warnings(missing)
     if as_json:
@@ -193,8 +202,9 @@ def compare(
 
 
 def _cores() -> int:
-    allowed = getattr(os, "sched_getaffinity", None)  # Linux only
-    return len(allowed(0)) if allowed is not None else os.cpu_count() or 1
+    from sim.kernels.ahead import usable_cores
+
+    return usable_cores()
 
 
 def _failure(row: dict[str, object], factors: list[str]) -> dict[str, object]:

@@ -8,6 +8,7 @@ import typer
 
 from sim.cli.app import app, examples
 from sim.cli.inputs import Json, told
+from sim.cli.progress import Progress, Quiet
 from sim.cli.words import (
     MISSED,
     WRONG_INPUT,
@@ -15,7 +16,6 @@ from sim.cli.words import (
     put,
     say,
     say_json,
-    spin,
     validation_table,
 )
 
@@ -33,6 +33,7 @@ TOPICS_OF_DATA: Final = (
 def validate(
     data: Annotated[Path | None, typer.Option(help="Folder of recorded data.")] = None,
     as_json: Json = False,
+    quiet: Quiet = False,
 ) -> None:
     """Published figures that the model must reproduce, beside what it gives now."""
     data = data or (Path(os.environ["HASHWATT_DATA"]) if "HASHWATT_DATA" in os.environ else None)
@@ -41,10 +42,13 @@ def validate(
     if data is not None and not any((data / topic).is_dir() for topic in TOPICS_OF_DATA):
         needed = ", ".join(TOPICS_OF_DATA)
         fail(WRONG_INPUT, f"--data {str(data)!r}: holds none of the folders {needed}")
+    shown = Progress(quiet)
+    shown.stage("validating")
     from sim.validation import validate as all_checks
 
     with told():
-        made, left_out = all_checks(data, lambda check: spin(check.check))
+        made, left_out = all_checks(data, lambda check: shown.now(check.check))
+    shown.end()
     missed = [c for c in made if not c.ok]
     if as_json:
         say_json([c._asdict() for c in made])

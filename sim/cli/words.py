@@ -1,10 +1,9 @@
-"""How the command line speaks: messages, JSON, tables, progress."""
+"""How the command line speaks: messages, JSON, tables."""
 
 import json
 import shutil
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import typer
@@ -20,8 +19,8 @@ MOST_ASSUMED = 6  # of a file that are named
 
 
 def say(text: str) -> None:
-    """A message on stderr."""
-    print(visible(text), file=sys.stderr)
+    """A message on stderr; on a terminal in place of what says that something is under way."""
+    print("\r\033[K" if sys.stderr.isatty() else "", visible(text), sep="", file=sys.stderr)
 
 
 def put(text: str, end: str = "\n") -> None:
@@ -76,53 +75,6 @@ def say_json(document: object) -> None:
     """One JSON document on stdout; numbers that JSON has no word for (NaN, infinity) as null."""
     text = json.dumps(document, default=str)
     print(json.dumps(json.loads(text, parse_constant=lambda _: None), indent=2))
-
-
-def spin(text: str) -> None:
-    """What is being done, on a terminal only."""
-    if sys.stderr.isatty():
-        print(f"\r\033[K{visible(text)}", end="", file=sys.stderr)
-
-
-@contextmanager
-def cell_progress(text: str) -> Iterator[Callable[[int, int], None] | None]:
-    """A bar of cells with the time that is left, on a terminal; nothing elsewhere."""
-    if not sys.stderr.isatty():
-        yield None
-        return
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
-
-    columns = (
-        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("cells"),
-        TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(),
-    )  # fmt: skip
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(escape(visible(text)), total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
-
-
-@contextmanager
-def progress(days: float, text: str) -> Iterator[Callable[[int], None] | None]:
-    """A bar on a terminal, nothing elsewhere."""
-    if not sys.stderr.isatty():
-        yield None
-        return
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.progress import Progress
-
-    with Progress(console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(escape(visible(text)), total=days)
-        yield lambda day: bar.update(task, completed=day)
 
 
 def kpi_table(result: Any) -> None:

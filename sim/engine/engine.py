@@ -16,6 +16,9 @@ from sim.finance.contracts import EnergyTerms
 from sim.finance.firm import Firm
 from sim.finance.pools import build_pool
 from sim.inference import build_inference
+from sim.kernels.ahead import Task, Told, compile_ahead
+from sim.kernels.fleet import look
+from sim.kernels.jit import Entry, entry
 from sim.plant import Plant
 from sim.policy import Decision, Market, Observation, Policy
 from sim.results.recorder import Recorder
@@ -40,7 +43,8 @@ class Engine:
 
     `run` goes to the horizon; `start`, then `until_decision` and `proceed` in turn, do the same one
     control step at a time. With `live` observations are views of the present that change with it,
-    for a policy that keeps none.
+    for a policy that keeps none. Kernels that were never compiled are so before the first step, and
+    `compiling` is told how many of how many are; `rehearsal` compiles what the policy calls.
     """
 
     def __init__(
@@ -50,6 +54,8 @@ class Engine:
         seed: int = 1,
         keep_requests: bool = False,
         live: bool = False,
+        compiling: Told | None = None,
+        rehearsal: Task | None = None,
     ) -> None:
         self.scenario = scenario
         self.live = live
@@ -59,7 +65,15 @@ class Engine:
         self.terms = EnergyTerms(scenario, self.world)
         self.outlook = Outlook(scenario, self.world.day_ahead_usd_per_mwh)
         self.inference = build_inference(scenario, self.world, keep_requests)
-        self.plant = Plant.build(scenario, self.inference)
+
+        def ahead(fleet: Any, entries: list[Entry]) -> None:
+            serving = self.inference.entries() if self.inference is not None else []
+            looks = entry(look, fleet, self.terms.course, ints=1)
+            others = [rehearsal] if rehearsal is not None else []
+            if compiling is not None:
+                compile_ahead([*serving, *entries, looks], compiling, others)
+
+        self.plant = Plant.build(scenario, self.inference, ahead if compiling else None)
         self.look_at_course = self.plant.follow(self.terms.course)
         self.pool = build_pool(scenario.pool, self.world.chain)
         self.recorder = Recorder(

@@ -8,6 +8,7 @@ mix of tenants; histograms are written every HISTOGRAM_DAYS days. The exact kern
 surfaces, so below saturation the error is small: the README has the table.
 """
 
+from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -15,7 +16,7 @@ import numpy as np
 from sim.inference.operations import Inference, Present
 from sim.kernels.arrays import Floats, Ints
 from sim.kernels.fluid import FIRST_WAIT_S, WAIT_LOG, WAITS, Fluid, Surfaces, flow
-from sim.kernels.jit import bind
+from sim.kernels.jit import Entry, bind, entry
 from sim.kernels.routing import (
     BALANCING,
     BIN_LOG,
@@ -75,7 +76,12 @@ class FluidInference(Inference):
         self.open_s = np.zeros(pools)
         scratch = np.zeros(lanes, dtype=np.int64)
         tables = (self.router, stacked, self.fluid, self.book)
-        self._flow = bind(flow, *tables, self.arrived, scratch, self.open_s, floats=2)
+        self._arrays = (*tables, self.arrived, scratch, self.open_s)
+        self._flow: Callable[[float, float], None] | None = None  # bound when serving begins
+
+    def entries(self) -> list[Entry]:
+        """What serving compiles when it begins."""
+        return [entry(flow, *self._arrays, floats=2)]
 
     def _surface(self, pool: int) -> Surface:
         """Of the pool's first engine, for the tenants that may come; others are scaled to it."""
@@ -104,6 +110,8 @@ class FluidInference(Inference):
         seconds = end_s - self.now_s
         self.arrived[:] = self.source.counts(int(self.now_s), int(end_s))
         self.open_s[:] = self._open_engine_s(end_s)
+        if self._flow is None:
+            self._flow = bind(flow, *self._arrays, floats=2)
         self._flow(float(self.scenario.demand.queue_limit), seconds)
         draws_w = np.maximum(self.fluid.open_w[self.pool_of] - self.idle_w, 0.0)
         opens = np.maximum(self._powered_engines(), 1)[self.pool_of]

@@ -2,12 +2,12 @@
 
 from collections.abc import Callable
 from itertools import groupby
-from typing import Final, NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 
 from sim.kernels.arrays import Bools, Floats, Ints
-from sim.kernels.jit import bind
+from sim.kernels.jit import Entry, bind, entry
 from sim.kernels.requests import (
     BUSY,
     CLOCK,
@@ -100,6 +100,9 @@ class Present(NamedTuple):
     held: Ints  # (tenant,) at the router, or to come back
 
 
+Made = TypeVar("Made")
+
+
 class _Calls(NamedTuple):
     route: Callable[[float], int]
     collect: Callable[[float], None]
@@ -132,6 +135,7 @@ class Inference:
         self.billed_tenants = np.zeros((TENANT_ROWS, len(scenario.tenants)), dtype=np.int64)
         self.log: list[tuple[Ints, Floats]] = []
         self.sent_back = 0
+        self._calls: _Calls | None = None  # bound when serving begins
         self._seen = np.zeros(len(scenario.tenants))
         self._spent_j = np.zeros(len(scenario.gpus))
         self._load_day(0)
@@ -252,14 +256,25 @@ class Inference:
         self.day = number
         self.requests_of_day = self.source.day(number)
         self.traffic.marks[NEXT_REQUEST] = 0
-        self._bind()
+        self._calls = None
 
-    def _bind(self) -> None:
+    def entries(self) -> list[Entry]:
+        """What serving compiles when it begins."""
+        return [*self._bound(entry).values()]
+
+    def _bind(self) -> _Calls:
+        self._calls = calls = _Calls(**self._bound(bind))
+        return calls
+
+    def _bound(self, make: Callable[..., Made]) -> dict[str, Made]:
+        """What `make` (`bind` or `entry`) makes of each kernel and the arrays of now."""
         clients = (self.requests, self.clients, self.router, self.traffic, self.book)
-        self._calls = _Calls(
-            route=bind(route, self.engines, self.state, *clients, self.requests_of_day, floats=1),
-            collect=bind(collect, self.state, *clients, floats=1),
-        )
+        return {
+            "route": make(
+                route, self.engines, self.state, *clients, self.requests_of_day, floats=1
+            ),
+            "collect": make(collect, self.state, *clients, floats=1),
+        }
 
     # What it does.
 
@@ -279,9 +294,11 @@ class Inference:
         return spent_j
 
     def _serve(self, end_s: float) -> None:
-        while (code := self._calls.route(end_s)) != DONE:
+        calls = self._calls or self._bind()
+        while (code := calls.route(end_s)) != DONE:
             self._grow(code)
-        self._calls.collect(end_s)
+            calls = self._bind()
+        calls.collect(end_s)
         self._keep_log()
 
     def _beyond_idle_j(self, t_s: float) -> Floats:
@@ -402,7 +419,7 @@ class Inference:
                 timer_s=np.concatenate([traffic.timer_s, np.zeros(len(traffic.timer))]),
                 timer=np.concatenate([traffic.timer, np.zeros(len(traffic.timer), np.int64)]),
             )
-        self._bind()
+        self._calls = None
 
     def _keep_log(self) -> None:
         rows = int(self.traffic.marks[LOGGED])

@@ -8,6 +8,7 @@ sees; what either changes, the other reads.
 from typing import Any, Final
 
 import numpy as np
+from numba import typeof
 from numba.core import config, types
 from numba.experimental import structref
 
@@ -62,6 +63,12 @@ class Fleet(structref.StructRefProxy):
 
 
 structref.define_proxy(Fleet, FleetType, list(FIELDS))
+
+
+def fleet_type(*fields: Any) -> Any:
+    """Numba's type of the box that holds these, before there is one; None in plain Python."""
+    kind: Any = FleetType
+    return None if PLAIN else kind([(n, typeof(v)) for n, v in zip(FIELDS, fields, strict=True)])
 
 
 @kernel

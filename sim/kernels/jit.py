@@ -12,16 +12,25 @@ from collections.abc import Callable
 from functools import cache, partial
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, Final, ParamSpec, TypeVar, cast
+from typing import Any, Final, NamedTuple, ParamSpec, TypeVar, cast
 
 import numba
-from numba.core import config
+import numpy as np
+from numba.core import config, types
 
 from sim.kernels.border import Border
 
 P = ParamSpec("P")
 R = TypeVar("R")
+SETTINGS: Final = {"cache": True, "no_cfunc_wrapper": True}  # C code calls none of them
 CACHE: Final = "CACHE_DIR"  # the setting that NUMBA_CACHE_DIR fills; read at decoration
+
+
+class Entry(NamedTuple):
+    """A kernel, and the types of the arguments that it is compiled for."""
+
+    function: Callable[..., Any]
+    types: tuple[Any, ...]
 
 
 def kernel(function: Callable[P, R]) -> Callable[P, R]:
@@ -42,7 +51,7 @@ def _compiled(function: Callable[P, R], **options: bool) -> Callable[P, R]:
     given = getattr(config, CACHE)
     setattr(config, CACHE, given or _cache_folder())
     try:
-        return cast("Callable[P, R]", cast(Any, numba.njit)(cache=True, **options)(function))
+        return cast("Callable[P, R]", cast(Any, numba.njit)(**SETTINGS, **options)(function))
     finally:
         setattr(config, CACHE, given)
 
@@ -72,6 +81,15 @@ def _cache_folder() -> str:
     return str(folder)
 
 
+def entry(function: Callable[..., Any], *arguments: Any, ints: int = 0, floats: int = 0) -> Entry:
+    """What a kernel is compiled to for these leading arguments (arrays, or numba's types of them).
+
+    `ints` and then `floats` follow at each call.
+    """
+    kinds = tuple(a if isinstance(a, types.Type) else numba.typeof(a) for a in arguments)
+    return Entry(function, kinds + (numba.int64,) * ints + (numba.float64,) * floats)
+
+
 def bind(
     function: Callable[..., R], *arrays: Any, ints: int = 0, floats: int = 0
 ) -> Callable[..., R]:
@@ -83,28 +101,53 @@ def bind(
     """
     if not hasattr(function, "compile"):
         return partial(function, *arrays)
-    signature = tuple(numba.typeof(a) for a in arrays) + (numba.int64,) * ints
-    signature += (numba.float64,) * floats
-    return partial(cast("Callable[..., R]", function.compile(signature)), *arrays)
+    kinds = entry(function, *arrays, ints=ints, floats=floats).types
+    return partial(cast("Callable[..., R]", function.compile(kinds)), *arrays)
 
 
 def specialise(
-    function: Callable[..., R], *examples: Any, own: int = 0, out: int = 0
+    function: Callable[..., R], *examples: Any, own: int = 0, out: int = 0, made: int = 0
 ) -> Callable[..., R]:
     """A kernel for arguments laid out like the examples; others are converted or refused.
 
     The first `own` arguments belong to the caller: they are bound, like those of `bind`, and not
-    looked at again. The last `out` are written to. Raises LayoutError, as the call does, for an
-    array that cannot be read as what the kernel's annotations say.
+    looked at again. The last `out` are written to; the last `made` the caller makes itself for
+    each call, just like the examples, and they are not looked at either. Raises LayoutError, as
+    the call does, for an array that cannot be read as what the kernel's annotations say.
     """
-    border = Border(function, examples[own:], own, out)
+    border = Border(function, examples[own:], own, out, made)
     mine = examples[:own]
-    entry: Callable[..., R] = function
+    call: Callable[..., R] = function
     if hasattr(function, "compile"):
-        entry = function.compile(tuple(numba.typeof(e) for e in (*mine, *border.examples)))
+        call = function.compile(guarded_entry(function, *examples, own=own, out=out).types)
     passed = border.passed
 
     def guarded(*arguments: Any) -> R:
-        return entry(*mine, *passed(arguments))
+        return call(*mine, *passed(arguments))
 
     return guarded
+
+
+def guarded_entry(
+    function: Callable[..., Any], *examples: Any, own: int = 0, out: int = 0
+) -> Entry:
+    """What `specialise` compiles: arguments that are not written to are read-only, whoever calls.
+
+    So a kernel has one entry, whichever of its arrays happen to be read-only in an example.
+    """
+    fitted = Border(function, examples[own:], own, out).examples
+    first_out = len(fitted) - out
+    read = [_read_only(e) if i < first_out else e for i, e in enumerate(fitted)]
+    return entry(function, *examples[:own], *read)
+
+
+def _read_only(example: Any) -> Any:
+    """A view that cannot be written to, of an array or of each in a table."""
+    if isinstance(example, tuple):
+        make: Any = getattr(example, "_make", tuple)
+        return make([_read_only(e) for e in example])
+    if not isinstance(example, np.ndarray):
+        return example
+    view = example.view()
+    view.flags.writeable = False
+    return view

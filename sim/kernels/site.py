@@ -95,8 +95,9 @@ def advance(
     asics: AsicGroups, asic: AsicState, nodes: NodeGroups, node: NodeState, t_s: float
 ) -> None:
     """Move all machines to `t_s` [s] under the controls in force."""
-    advance_groups(asics, asic, 0, asics.site.shape[0], t_s)
-    advance_nodes(nodes, node, 0, nodes.site.shape[0], t_s)
+    first = int(np.int64(0))  # a literal would be a type of its own, compiled once more
+    advance_groups(asics, asic, first, asics.site.shape[0], t_s)
+    advance_nodes(nodes, node, first, nodes.site.shape[0], t_s)
 
 
 @pure_kernel

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -31,9 +31,11 @@ from sim.kernels.arrays import (
 from sim.kernels.border import NUMBERS
 from sim.kernels.fleet import (
     advance,
+    bill,
     box,
     condition,
     earn,
+    fleet_type,
     grant_nested,
     look,
     settle,
@@ -42,7 +44,7 @@ from sim.kernels.fleet import (
 )
 from sim.kernels.grant import wrong_share
 from sim.kernels.inference import advance_nodes
-from sim.kernels.jit import bind, specialise
+from sim.kernels.jit import Entry, bind, entry, guarded_entry, specialise
 from sim.kernels.mining import advance_groups
 from sim.kernels.site import gross_margin_usd
 from sim.plant.machines import build_asics, build_nodes
@@ -85,6 +87,10 @@ class _Calls(NamedTuple):
     advance_nodes: Callable[[int, int, float], None]
 
 
+Made = TypeVar("Made")
+Ahead = Callable[[Any, list[Entry]], None]  # gets the box's type and what a plant compiles
+
+
 @dataclass(frozen=True, eq=False)
 class Plant:
     """The fleet. Every array of the run is here; nobody outside changes one."""
@@ -114,10 +120,12 @@ class Plant:
     _calls: _Calls
 
     @classmethod
-    def build(cls, scenario: Scenario, inference: Inference | None = None) -> "Plant":
+    def build(
+        cls, scenario: Scenario, inference: Inference | None = None, ahead: Ahead | None = None
+    ) -> "Plant":
         """Arrays of a scenario; the fleet begins as it was set up, all machines on.
 
-        `inference` runs the engines of serving nodes.
+        `inference` runs the engines of serving nodes. `ahead` is called before any kernel.
         """
         names = [s.name for s in scenario.sites]
         topology = compile_topology(scenario)
@@ -133,10 +141,16 @@ class Plant:
         items = Items(np.zeros(len(at)), np.zeros(len(at)), np.zeros(len(at)), at)
         programmes = build_programmes(scenario)
         called_w = np.full((2, len(names)), np.inf)
-        fleet = box(
+        fields = (
             asics, asic, nodes, node, sites, site, assets, asset, limits, items, *programmes,
             called_w,
         )  # fmt: skip
+        if ahead is not None and (kind := fleet_type(*fields)) is not None:
+            to_come = _bound(entry, kind, asics, asic, nodes, node, site)
+            earns = guarded_entry(earn, kind, site.hashed_th, 0.0, 0.0, own=1)
+            bills = entry(bill, kind, floats=1)
+            ahead(kind, [*to_come.values(), entry(box, *fields), bills, earns])
+        fleet = box(*fields)
         desk = Desk(scenario, site, programmes, called_w, fleet)
         presence = Presence(
             scenario,
@@ -171,17 +185,10 @@ class Plant:
             built_mw=np.array([s.power_limit_mw for s in scenario.sites]),
             planned_mw=np.array([planned_mw(scenario, s) for s in scenario.sites]),
             _calls=_Calls(
-                advance=bind(advance, fleet, floats=1),
-                settle=bind(settle, fleet, floats=1),
-                gross_margin_usd=bind(gross_margin_usd, site.flow),
+                **_bound(bind, fleet, asics, asic, nodes, node, site),
                 earn=specialise(earn, fleet, site.hashed_th, 0.0, 0.0, own=1),
-                condition=bind(condition, fleet),
-                wrong_share=bind(wrong_share, asic.shares[WISH], node.shares[WISH]),
-                grant=bind(grant_nested, fleet, floats=3),
                 weigh=partial(weigh, fleet),
                 settle_grant=partial(settle_grant, fleet),
-                advance_groups=bind(advance_groups, asics, asic, ints=2, floats=1),
-                advance_nodes=bind(advance_nodes, nodes, node, ints=2, floats=1),
             ),
         )
         plant.connect()
@@ -358,3 +365,25 @@ def _is_plain(decision: Decision) -> bool:
         and decision.offer_w is None
         and decision.generation_w is None
     )
+
+
+def _bound(
+    make: Callable[..., Made],
+    fleet: Any,
+    asics: AsicGroups,
+    asic: AsicState,
+    nodes: NodeGroups,
+    node: NodeState,
+    site: SiteState,
+) -> dict[str, Made]:
+    """What `make` (`bind`, or `entry` with the box's type) makes of each kernel; largest first."""
+    return {
+        "grant": make(grant_nested, fleet, floats=3),
+        "settle": make(settle, fleet, floats=1),
+        "advance": make(advance, fleet, floats=1),
+        "condition": make(condition, fleet),
+        "advance_groups": make(advance_groups, asics, asic, ints=2, floats=1),
+        "advance_nodes": make(advance_nodes, nodes, node, ints=2, floats=1),
+        "wrong_share": make(wrong_share, asic.shares[WISH], node.shares[WISH]),
+        "gross_margin_usd": make(gross_margin_usd, site.flow),
+    }

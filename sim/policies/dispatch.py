@@ -89,7 +89,7 @@ class Dispatch:
         )
         if self._fill is None:
             _agree(observation, len(self.rank_mode), len(self.node_usd_per_s))
-            self._fill = specialise(merit_order, *arguments, out=2)
+            self._fill = specialise(merit_order, *arguments, out=2, made=2)
         at = asic.site, gpu.site, limits.path
         if any(a is not b for a, b in zip(self._at, at, strict=True)):
             _in_range(observation, limits)
