@@ -15,8 +15,9 @@ from sim.cli.inputs import (
     load_scenario,
     told,
 )
+from sim.cli.progress import Progress, Quiet
 from sim.cli.studies import Workers, _cores
-from sim.cli.words import cell_progress, put, said, say, say_json
+from sim.cli.words import put, said, say, say_json
 
 
 @app.command(
@@ -46,9 +47,12 @@ def convert(
     workers: Workers = None,
     allow_path: AllowPath = False,
     as_json: Json = False,
+    quiet: Quiet = False,
 ) -> None:
     """What if this megawatt changed its use: with and without, after tax, and where it turns."""
     began = time.perf_counter()
+    shown = Progress(quiet)
+    shown.stage(f"loading {scenario}")
     with told():
         from sim.studies.conversion import Asked
         from sim.studies.convert import convert as study
@@ -57,8 +61,9 @@ def convert(
         loaded = load_scenario(scenario, set_, days, allow_path)
         gpu, _, state = to.partition(":")
         asked = Asked(site, mw, gpu, state or "contracted", price, usd_per_gpu, fade_per_year=fade)
-        with cell_progress(f"{loaded.name}: {mw:g} MW to {to}") as tick:
+        with shown.cells(f"{loaded.name}: {mw:g} MW to {to}") as tick:
             found = study(loaded, asked, seeds, policy, workers or _cores(), tick)
+    shown.end()
     if as_json:
         say_json({**document(found), "warnings": said(loaded.warnings)})
     else:
