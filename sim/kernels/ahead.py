@@ -21,7 +21,6 @@ from typing import Any, Final, NamedTuple, cast
 import numba
 from numba.core.codegen import get_host_cpu_features
 
-import sim
 from sim.kernels.jit import Entry, source_digest
 
 MOST_HELPERS: Final = 4  # each takes some 250 MB while it compiles
@@ -129,7 +128,7 @@ def _done(missing: dict[Path, Task], helpers: int) -> Iterable[Path]:
 
 
 def _helper() -> "subprocess.Popen[bytes]":
-    paths = [str(Path(sim.__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
+    paths = [str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", "")]
     return subprocess.Popen(
         [sys.executable, "-P", "-c", HELPER],  # -P: no module of the folder one stands in
         stdin=subprocess.PIPE,
