@@ -70,6 +70,7 @@ def sweep(
     shown = Progress(quiet)
     shown.stage(f"loading {experiment}")
     with told():
+        from sim.results import worth_spread
         from sim.studies.plan import plan
         from sim.studies.summary import document, lines, summarise
         from sim.studies.sweep import sweep as run_sweep
@@ -105,9 +106,12 @@ def sweep(
         counts = {"rows": len(planned.rows), "cells": planned.cells, "reused": result.reused}
         say_json({"experiment": planned.name, "out": str(result.folder), **counts,
                   "failures": [_failure(row, asked.factors) for row in failures],
-                  **document(summary), "warnings": said(missing)})  # fmt: skip
+                  **document(summary), "worth": worth_spread.read(result.folder),
+                  "warnings": said(missing)})  # fmt: skip
     else:
         for line in lines(summary, planned.name, asked.description):
+            put(line)
+        for line in worth_spread.lines(worth_spread.read(result.folder)):
             put(line)
     wall_s = time.perf_counter() - began
     say(
@@ -156,6 +160,7 @@ def compare(
     with told():
         loaded = load_scenario(scenario, set_, None, allow_path)
         from sim.report.comparison import draw_comparison
+        from sim.results import worth_spread
         from sim.results.folder import claim, free_name
         from sim.results.manifest import DamagedError
         from sim.studies.compare import CLAIRVOYANT, bound_exists, question_of
@@ -193,10 +198,17 @@ def compare(
     say_warnings(missing)
     if as_json:
         say_json(
-            {"out": str(folder), **document(result), "warnings": said([*loaded.warnings, *missing])}
+            {
+                "out": str(folder),
+                **document(result),
+                "worth": worth_spread.read(folder),
+                "warnings": said([*loaded.warnings, *missing]),
+            }
         )
     else:
         for line in lines(result):
+            put(line)
+        for line in worth_spread.lines(worth_spread.read(folder)):
             put(line)
     say(f"{len(result.cells)} cells in {time.perf_counter() - began:.1f} s: {folder}")
 

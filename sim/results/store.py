@@ -15,6 +15,7 @@ from sim.results.manifest import CELL, FORMAT, KPI_FILE, DamagedError, read_kpis
 TABLES: Final = (
     "sites", "fleet", "limits", "ledger", "statements", "valuation", "events", "creditors",
     "serving", "tenants", "requests", "warnings", "uses", "worth", "worth_sites", "capital",
+    "worth_quantiles",
 )  # fmt: skip
 SMALL: Final = ("fleet", "events", "worth")  # kept of every cell of a study, unless told otherwise
 CELL_COLUMNS: Final = ("policy", "seed", "scenario_sha256")

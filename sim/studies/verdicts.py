@@ -9,6 +9,7 @@ from sim.results.folder import Folder
 from sim.results.kpis_text import unit_of
 from sim.results.provenance import provenance
 from sim.results.store import consolidate
+from sim.results.worth_spread import spread
 from sim.studies.compare import Comparison, Difference
 from sim.studies.experiment import DEFAULT_KPI
 from sim.studies.kpis import is_indicator
@@ -152,6 +153,7 @@ def save(comparison: Comparison, folder: Folder) -> None:
     """Put a comparison into its folder; its cells stand in the draft already."""
     write_table(comparison.cells, folder.draft / "cells.parquet")
     consolidate(folder.draft / "cells", folder.draft)
+    spread(folder.draft)
     write_json(folder.draft / "comparison.json", document(comparison))
     manifest = {
         "scenario": comparison.scenario,
