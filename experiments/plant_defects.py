@@ -35,6 +35,8 @@ COSTS = "tests/finance/test_energy_costs.py "
 CALLS = "tests/test_programmes.py "
 MONEY = "tests/finance/test_treasury.py tests/laws/test_money_law.py "
 FIRM = "tests/test_firm.py "
+CLOSES = "tests/world/test_closes.py "
+WATERFALL = "tests/finance/test_waterfall.py "
 HAPPENED = "tests/laws/test_happened.py "
 EDGES = "tests/test_firm_edges.py "
 HAND = "tests/policies/test_by_hand.py "
@@ -184,6 +186,30 @@ DEFECTS = (
     Defect("mesh: batch before reserved nodes", "sim/plant/meshed.py",
            "[CONTRACTED, SERVING, BATCH, CHARGING]", "[BATCH, SERVING, CONTRACTED, CHARGING]",
            HAPPENED),
+    Defect("world: a close holds from the start of its day", "sim/world/btc_price.py",
+           "(series.length_s if at_end else 0)", "0", CLOSES),
+    Defect("world: the fees of a day that is not over are seen", "sim/engine/engine.py",
+           "chain.known_reward_btc(now_s))", "chain.reward_btc(now_s))", CLOSES),
+    Defect("world: books are closed at the price of the last step", "sim/engine/engine.py",
+           "self._look_at_btc_price()  # books", "pass  # books", CLOSES),
+    Defect("firm: a payment at the price of the last close", "sim/engine/projects.py",
+           "engine.usd_per_btc_now, memo)", "firm.usd_per_btc, memo)", CLOSES),
+    Defect("firm: a deficiency is forgotten", "sim/finance/loans.py",
+           "if loan.debt and not loan.pledged:", "if loan.debt < 0:", WATERFALL),
+    Defect("firm: a payment that could wait is made", "sim/finance/funding.py",
+           "elif may_wait:", "elif not may_wait:", WATERFALL),
+    Defect("firm: new shares at equity", "sim/finance/funding.py",
+           "(1.0 - spec.discount_fraction) * before_usd", "before_usd", WATERFALL),
+    Defect("firm: haste costs nothing", "sim/finance/funding.py",
+           "* (1.0 - self.spec.machine_discount_fraction)", "", WATERFALL),
+    Defect("firm: the revolver is free", "sim/finance/revolver.py",
+           "self.principal * self.rate_per_year * days + fee", "fee", WATERFALL),
+    Defect("firm: a failed firm at book values", "sim/finance/solvency.py",
+           "lost = 1.0 - distressed_fraction", "lost = 0.0", WATERFALL),
+    Defect("firm: creditors bear nothing", "sim/finance/solvency.py",
+           "min(left_usd, max(-ledger.balance(account, \"USD\"), 0.0))", "0.0", WATERFALL),
+    Defect("firm: lenders are paid down with all collateral", "sim/finance/release.py",
+           "return least(lambda x: brings(x) >= enough, most)", "return most", WATERFALL),
     Defect("firm: no tax", "sim/finance/firm.py",
            "earned * self.scenario.firm.tax_fraction", "0.0 * earned", EDGES),
     Defect("firm: losses are forgotten at the end of a year", "sim/finance/firm.py",

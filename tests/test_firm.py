@@ -325,6 +325,7 @@ def test_a_firm_that_cannot_pay_stops_and_its_creditors_are_ranked(build: Build)
             "bank": {"principal_usd": 430_000, "collateral_btc": 10, "rate_per_year": 0.1},
         },
         "firm": {"asic_usd_per_th": 10, "distressed_fraction": 0.2},
+        "funding": {"steps": ["bitcoin"]},
     }
     result = firm(build, ruin)
     k = result.kpis

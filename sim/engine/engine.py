@@ -10,7 +10,7 @@ from simpy.events import URGENT
 from sim.engine.before import ends_before, play_back
 from sim.engine.failures import Workshop
 from sim.engine.grid_events import call, link_changes
-from sim.engine.incidents import host_ends, incident, on_the_way
+from sim.engine.incidents import host_ends, incident, on_the_way, put
 from sim.engine.projects import project
 from sim.finance.contracts import EnergyTerms
 from sim.finance.firm import Firm
@@ -20,6 +20,7 @@ from sim.kernels.ahead import Task, Told, compile_ahead
 from sim.kernels.fleet import look
 from sim.kernels.jit import Entry, entry
 from sim.plant import Plant
+from sim.plant.presence import ASIC
 from sim.policy import Decision, Market, Observation, Policy
 from sim.results.recorder import Recorder
 from sim.results.serving import ServingRecord
@@ -262,7 +263,9 @@ class Engine:
         self.recorder.interval(now_s, self.plant.site.flow, self.plant.used())
         if day_ends:
             flow = self.recorder.day_flow()
-            if not self.firm.close_day(now_s, flow, self.usd_per_btc):
+            goes_on = self.firm.close_day(now_s, flow, self.usd_per_btc)
+            self._let_go()
+            if not goes_on:
                 self._stop()
         chain = self.world.chain
         self.recorder.fleet(
@@ -302,6 +305,20 @@ class Engine:
         while self.now_s < self.scenario.horizon.seconds:
             self.firm.check_loans(self.now_s, self.usd_per_btc_now)
             yield self.env.timeout(max(SECONDS_PER_HOUR, step_s))
+
+    def _let_go(self) -> None:
+        """ASICs that the firm has sold leave."""
+        sold = self.firm.funding.sold
+        if not sold:
+            return
+        for group, machines in sold:
+            put(self, ASIC, group, self.plant.presence.deployed(ASIC, group) - machines)
+        sold.clear()
+        self.plant.change()
+        if self.step < self.steps:
+            self.observe()
+            self.decide()
+            self.grant()
 
     def _stop(self) -> None:
         """The firm is insolvent: every site is shut for good."""

@@ -1,6 +1,7 @@
 """Projects in time: ordered, delivered late, live, or called off."""
 
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Generator
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sim.engine.incidents import put, until
 from sim.plant.presence import ASIC, GPU
@@ -52,29 +53,59 @@ def project(engine: "Engine", name: str) -> "Process":
     if live_s < 0:  # part of the plant and of the books when they are opened
         return
     yield from until(engine, order_s)
-    if firm.insolvent_s is not None:
+    if not (yield from _paid(engine, order_s, name, spec.deposit_fraction, "deposit")):
         return
-    _pay(engine, order_s, name, spec.deposit_fraction, "deposit")
     _tell(engine, "project ordered", name, f"{spec.capex_usd:,.0f} USD")
+    late_s = max(engine.now_s - order_s, 0) if order_s >= 0 else 0  # the payment has waited
     if times.called_off:
         yield from until(engine, cancel_s)
-        if firm.insolvent_s is None:
+        if _goes_on(engine, name):
             firm.projects.cancel(name, engine.now_s)
             _tell(engine, "project called off", name, f"{spec.refund_fraction:.0%} comes back")
         return
-    yield from until(engine, delivery_s)
-    if firm.insolvent_s is not None:
+    yield from until(engine, delivery_s + late_s)
+    due_s = delivery_s + late_s
+    if not (yield from _paid(engine, due_s, name, spec.delivery_fraction, "delivery")):
         return
-    _pay(engine, delivery_s, name, spec.delivery_fraction, "delivery")
-    late_days = (delivery_s - order_s) / SECONDS_PER_DAY - spec.lead_days
+    firm.projects.delivered.add(name)
+    late_s += max(engine.now_s - due_s, 0) if due_s >= 0 else 0
+    late_days = (delivery_s + late_s - order_s) / SECONDS_PER_DAY - spec.lead_days
     _tell(engine, "project delivered", name, f"{late_days:+.1f} days against the plan")
-    yield from until(engine, live_s)
-    if firm.insolvent_s is not None:
-        return
+    yield from until(engine, live_s + late_s)
     rest = 1.0 - spec.deposit_fraction - spec.delivery_fraction
-    _pay(engine, live_s, name, rest, "commissioning")
+    if not (yield from _paid(engine, live_s + late_s, name, rest, "commissioning")):
+        return
     firm.projects.go_live(name, engine.now_s)
     engine.between(lambda: deliver(engine, name))
+
+
+def _goes_on(engine: "Engine", name: str) -> bool:
+    """Whether firm and project are still there."""
+    return engine.firm.insolvent_s is None and name not in engine.firm.projects.called_off
+
+
+def _paid(
+    engine: "Engine", due_s: int, name: str, fraction: float, memo: str
+) -> Generator[Any, Any, bool]:
+    """Pay a part of the price at the bitcoin price of the instant; False: the project ends here.
+
+    Where money is short a payment waits, tried once a day, and the project is called off in the
+    end.
+    """
+    firm, spec = engine.firm, engine.scenario.funding
+    while _goes_on(engine, name):
+        at_s = engine.now_s if due_s >= 0 else due_s
+        if firm.pay(at_s, name, fraction, engine.usd_per_btc_now, memo):
+            return True
+        if at_s == due_s:
+            _tell(engine, "payment deferred", name, f"{memo}: the money is not there")
+        if at_s - due_s >= spec.defer_days * SECONDS_PER_DAY:
+            firm.projects.cancel(name, engine.now_s)
+            detail = f"{memo} not paid in {spec.defer_days:g} days"
+            _tell(engine, "project called off", name, detail)
+            return False
+        yield engine.env.timeout(SECONDS_PER_DAY)
+    return False
 
 
 def delivered_s(engine: "Engine", name: str, order_s: int) -> int:
@@ -104,11 +135,6 @@ def deliver(engine: "Engine", name: str, since: str = "") -> None:
     mw = sum(spec.substations_mw.values())
     built = f", {mw:g} MW of connection" if mw else ""
     _tell(engine, "project live", name, f"{machines} machines{built}{since}")
-
-
-def _pay(engine: "Engine", due_s: int, name: str, fraction: float, memo: str) -> None:
-    """A part of the price, at the bitcoin price of this instant."""
-    engine.firm.pay(due_s, name, fraction, engine.usd_per_btc_now, memo)
 
 
 def _tell(engine: "Engine", kind: str, name: str, detail: str) -> None:

@@ -128,6 +128,16 @@ class FixedAssets:
         gain = np.array([usd - book_usd])
         self.ledger.post(t_s, "assets:cash", "income:machine-sales", "USD", gain, memo)
 
+    def write_down(self, t_s: int, share: float, debit: str, memo: str) -> None:
+        """Everything loses a share of its book value."""
+        self.depreciate(t_s)
+        for kind, account in ACCOUNTS.items():
+            lots = [x for x in self.lots if x.kind == kind]
+            usd = self._by_site([(x, x.book_usd * share) for x in lots])
+            for lot in lots:
+                lot.cost_usd *= 1.0 - share
+            self.ledger.post(t_s, debit, account, "USD", usd, memo)
+
     def move(self, group: int, to_group: int, to_site: int) -> None:
         """ASICs stand at another site from now on."""
         self.owned[to_group] += self.owned[group]

@@ -16,6 +16,10 @@ ACTIVITIES: Final = (OPERATING, INVESTING, FINANCING)
 CASH: Final = "assets:cash"
 LOAN: Final = "liabilities:loan"
 OPENING: Final = "equity:opening"
+ISSUED: Final = "equity:issued"
+CREDITORS_LOSS: Final = "equity:creditors-loss"
+PAYABLES: Final = "liabilities:payables"
+WINDING_UP: Final = "expenses:winding-up"
 EXCHANGE: Final = "equity:exchange"
 FREE_BTC: Final = "assets:btc"
 COLLATERAL_BTC: Final = "assets:btc-collateral"
@@ -54,10 +58,12 @@ USD_CHART: Final[dict[str, Place]] = {
     "liabilities:rent": Place(LIABILITY, "rent owed", OPERATING, "rent"),
     "liabilities:transmission": Place(LIABILITY, "transmission owed", OPERATING, "transmission"),
     "liabilities:prepayments": Place(LIABILITY, "prepayments", OPERATING, "inference"),
-    "liabilities:payables": Place(LIABILITY, "payables", OPERATING, "payables"),
+    PAYABLES: Place(LIABILITY, "payables", OPERATING, "payables"),
     "liabilities:tax": Place(LIABILITY, "tax owed", OPERATING, "tax"),
     "liabilities:deferred-tax": Place(LIABILITY, "deferred tax liability", OPERATING, "tax"),
     OPENING: Place(EQUITY, "opening equity", FINANCING, "capital paid in"),
+    ISSUED: Place(EQUITY, "shares issued", FINANCING, "shares issued"),
+    CREDITORS_LOSS: Place(EQUITY, "borne by creditors", FINANCING, "borne by creditors"),
     "income:mining": Place(INCOME, "mining", OPERATING, "mining"),
     "expenses:pool-fees": Place(EXPENSE, "pool fees", OPERATING, "pool fees"),
     "income:inference": Place(INCOME, "inference", OPERATING, "inference"),
@@ -78,6 +84,7 @@ USD_CHART: Final[dict[str, Place]] = {
     "income:machine-sales": Place(INCOME, "machine sales", INVESTING, "machines"),
     "expenses:depreciation": Place(EXPENSE, "depreciation", INVESTING, "machines"),
     "expenses:impairment": Place(EXPENSE, "impairment", INVESTING, "machines"),
+    WINDING_UP: Place(EXPENSE, "winding-up", INVESTING, "machines"),
     "income:btc-gains": Place(INCOME, "bitcoin gains, realised", OPERATING, "bitcoin sold"),
     "income:btc-revaluation": Place(INCOME, "bitcoin revaluation", OPERATING, "bitcoin sold"),
     "expenses:trading": Place(EXPENSE, "costs of bitcoin sales", OPERATING, "bitcoin sold"),

@@ -8,15 +8,17 @@ import numpy as np
 from sim.finance.assets import FixedAssets
 from sim.finance.books import Books
 from sim.finance.calendar import Calendar, Month
+from sim.finance.chart import PAYABLES
 from sim.finance.duties import NEVER, Hosting, Leases, Offtakes, Payments
+from sim.finance.funding import Funding
 from sim.finance.insurance import Insurers
 from sim.finance.ledger import Ledger
 from sim.finance.loans import Lending
 from sim.finance.months import MonthlyBills
 from sim.finance.projects import Projects
-from sim.finance.solvency import Claim, ranking
+from sim.finance.solvency import Claim, wind_up
 from sim.finance.tax import TAXES, TaxBooks
-from sim.finance.treasury import Treasury
+from sim.finance.treasury import CASH, Treasury, cents
 from sim.kernels.arrays import SITE_FLOWS, Floats
 from sim.plant import Plant
 from sim.plant.presence import Change
@@ -75,6 +77,19 @@ class Firm:
             scenario, ledger, self.treasury, self.lending, self.assets, machines, fleet_event
         )
         self.tax = TaxBooks(scenario, ledger, self.assets, self.payments, self.calendar)
+        self.funding = Funding(
+            scenario,
+            self.calendar,
+            self.treasury,
+            self.lending,
+            self.assets,
+            self.projects,
+            plant.presence,
+            lambda price: self.position(price).equity_usd,
+            fleet_event,
+        )
+        if self.treasury.must_pay:
+            self.lending.find = self.funding.find
         self.month_flow = np.zeros((SITE_FLOWS, len(scenario.sites)))
         self.insolvent_s: int | None = None
         self.claims: list[Claim] = []
@@ -129,11 +144,29 @@ class Firm:
         months = self.calendar.months_ended(t_s)
         for month in months:
             self._close_month(t_s, month)
-        self.treasury.close_day(t_s, usd_per_btc, self.lending.repay)
+        self.treasury.close_day(t_s, usd_per_btc, self.lending.repay, lambda: self._settle(t_s))
         if months:
             self.treasury.revalue(t_s, usd_per_btc)
             self.tax.close_month(t_s)
         return not self._fails(t_s)
+
+    def _settle(self, t_s: int) -> None:
+        """Pay what is due, with money found by the steps of [funding] where there is too little.
+
+        All of it or nothing: where it cannot all be paid, the estate is shared out.
+        """
+        treasury, line = self.treasury, self.funding.revolver
+        if not treasury.must_pay:
+            return
+        unpaid_usd = self._unpaid_usd(t_s) - max(-treasury.cash_usd, 0.0)
+        if not self.funding.find(t_s, unpaid_usd, self.usd_per_btc, "bills and debts that are due"):
+            return
+        owed = min(-self.ledger.units(PAYABLES, "USD"), max(cents(treasury.cash_usd), 0))
+        treasury.move(t_s, PAYABLES, CASH, "USD", owed, "bills that were due")
+        self.lending.pay_due(t_s)
+        if line is not None:
+            floor_usd = 0.0 if line.due(t_s) else treasury.spec.cash_floor_usd
+            line.pay(t_s, treasury.cash_usd - floor_usd)
 
     def _close_month(self, t_s: int, month: Month) -> None:
         overhead = np.array([self.scenario.firm.overhead_usd_per_month * month.share])
@@ -146,6 +179,8 @@ class Firm:
         self.insurers.close_month(t_s, month)
         self.assets.depreciate(t_s)
         self.lending.close_month(t_s, self.usd_per_btc)
+        if self.funding.revolver is not None:
+            self.funding.revolver.close_month(t_s)
         self.month_flow[:] = 0.0
 
     def earned_usd(self, after_tax: bool = False) -> float:
@@ -162,25 +197,39 @@ class Firm:
         )
 
     def _fails(self, t_s: int) -> bool:
-        """Cash is gone and there is nothing left to sell: the firm stops."""
+        """Something is due that no step of [funding] could pay: the firm stops."""
         treasury = self.treasury
-        if not treasury.must_pay or treasury.cash_usd >= -CENT:
-            return False
-        self.lending.ask_back(t_s, self.usd_per_btc)
-        treasury.raise_cash(t_s, -treasury.cash_usd, self.usd_per_btc, "cash below zero")
-        if treasury.cash_usd >= -CENT:
+        if not treasury.must_pay or self._unpaid_usd(t_s) <= CENT:
             return False
         self.insolvent_s = t_s
         self.assets.depreciate(t_s)
-        self.treasury.revalue(t_s, self.usd_per_btc)
-        distressed = self.scenario.firm.distressed_fraction
-        rents_usd = self.leases.outstanding_usd(t_s)
-        self.claims = ranking(self.ledger, self.lending, rents_usd, self.usd_per_btc, distressed)
-        owed = sum(c.owed_usd for c in self.claims)
+        treasury.revalue(t_s, self.usd_per_btc)
+        if self.tax.history[-1][0] != t_s:
+            self.tax.close_month(t_s)  # the tax office is a creditor, too
+        self.claims = wind_up(
+            t_s,
+            self.ledger,
+            self.lending,
+            self.assets,
+            self.leases.outstanding_usd(t_s),
+            self.usd_per_btc,
+            self.scenario.firm.distressed_fraction,
+        )
+        owed = sum(c.owed_usd for c in self.claims if c.rank == 1)
+        owed += sum(
+            c.owed_usd for c in self.claims if c.rank == 2 and "shortfall" not in c.creditor
+        )
         paid = sum(c.paid_usd for c in self.claims if c.rank < 3)
         detail = f"{owed:,.0f} USD owed, of which creditors may get {paid:,.0f}"
         self.fleet_event(t_s, "insolvency", "firm", detail)
         return True
+
+    def _unpaid_usd(self, t_s: int) -> float:
+        """What is due and was not paid [USD]."""
+        line = self.funding.revolver
+        unpaid = max(-self.treasury.cash_usd, 0.0) - self.ledger.balance(PAYABLES, "USD")
+        unpaid += self.lending.due
+        return unpaid + (line.due(t_s) / CENTS_PER_USD if line is not None else 0.0)
 
     # What incidents, projects and contracts do to the books.
 
@@ -196,12 +245,23 @@ class Firm:
         lost = [(c, self.assets.had_lost(t_s, c)) for c in changes]
         self.insurers.had_claimed(t_s, peril, site, lost)
 
-    def pay(self, due_s: int, name: str, fraction: float, usd_per_btc: float, memo: str) -> None:
-        """Pay a part of a project's price; what fell due before the run was paid then."""
+    def pay(self, due_s: int, name: str, fraction: float, usd_per_btc: float, memo: str) -> bool:
+        """Pay a part of a project's price; False: the money is not there, and it waits.
+
+        What fell due before the run was paid then.
+        """
         if due_s < 0:
             self.projects.bring_in(name, fraction)
-        elif self.insolvent_s is None:
-            self.projects.pay(name, due_s, fraction, usd_per_btc, memo)
+            return True
+        may_wait = not self.scenario.projects[name].committed
+
+        def there(usd: float) -> bool:
+            if not self.treasury.must_pay:
+                return True
+            return self.funding.find(due_s, usd, usd_per_btc, f"{name}: {memo}", may_wait)
+
+        may_wait = may_wait and "defer" in self.scenario.funding.steps
+        return self.projects.pay(name, due_s, fraction, usd_per_btc, memo, there, may_wait)
 
     def host_ended(self, t_s: int, name: str, machines: int) -> None:
         """A host's contract is over: machines move, deposits with it are lost."""
@@ -253,7 +313,7 @@ class Firm:
             self.treasury.cash_usd,
             held,
             held - self.treasury.free_btc,
-            lending.debt_usd(),
+            lending.debt_usd() + self.funding.debt_usd(),
             lending.highest_ltv(price),
             -self._own_usd() + market,
         )

@@ -9,13 +9,14 @@ Accounts. Debits are positive: assets and expenses stand above zero, the others 
   (book values), `assets:projects` (paid and not yet live), `assets:deposits`, `assets:receivables`,
   `assets:insurance-claims`.
 - USD, liabilities: `liabilities:loan:LOAN`, `liabilities:interest:LOAN`, `liabilities:rent`,
-  `liabilities:transmission`, `liabilities:prepayments`, `liabilities:payables`, `liabilities:tax`
-  (below zero: paid ahead), `liabilities:deferred-tax`; `equity:opening`.
+  `liabilities:transmission`, `liabilities:prepayments`, `liabilities:payables` (due, and no
+  money there), `liabilities:tax` (below zero: paid ahead), `liabilities:deferred-tax`;
+  `equity:opening`, `equity:issued` (new shares), `equity:creditors-loss`.
 - USD, income: `income:mining`, `income:inference`, `income:grid-services`, `income:btc-gains`
   (realised), `income:btc-revaluation`, `income:machine-sales`, `income:insurance`.
 - USD, expenses: `power`, `hosting`, `demand`, `transmission`, `fuel`, `battery-wear`, `penalties`,
   `pool-fees`, `credits`, `rent`, `overhead`, `insurance`, `moving`, `trading` (costs of sales),
-  `liquidation`, `interest`, `depreciation`, `impairment`, `tax`,
+  `liquidation`, `interest`, `depreciation`, `impairment`, `winding-up`, `tax`,
   `deferred-tax`, each behind `expenses:`.
 """
 

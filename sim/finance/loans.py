@@ -9,10 +9,10 @@ payment if that is later. The lender looks every hour:
   has; when that brings the LTV to `cure_ltv` the call is met. A price that does so ends it, too.
   At the look `cure_h` after it began the lender sells.
 - It sells as much collateral as brings the LTV to `cure_ltv`, all if nothing less does. What is
-  owed beyond stays owed, without collateral and without further calls, until maturity.
+  owed beyond, the deficiency, is due at once, like what is owed at maturity.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Final
 
@@ -48,6 +48,8 @@ class Lending:
         self.ledger = ledger
         self.margin_calls = 0
         self.liquidated_btc = 0.0
+        # Finds an amount in cash, `find(t_s, usd, usd_per_btc, why)`: whether it may be paid.
+        self.find: Callable[[int, float, float, str], bool] = self._sell_free
         self._followers = {spec.refinance for spec in specs.values() if spec.refinance}
         self._loans = {
             name: LoanAccount(name, spec, treasury, start_utc, event)
@@ -74,6 +76,11 @@ class Lending:
             loan.borrow(0, cents(loan.spec.principal_usd), OPENING)
 
     # What is owed and pledged.
+
+    @property
+    def accounts(self) -> tuple[LoanAccount, ...]:
+        """All loans, with their accounts."""
+        return tuple(self._loans.values())
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -112,8 +119,10 @@ class Lending:
 
     # Draws and repayments.
 
-    def draw(self, name: str, t_s: int, usd: float, usd_per_btc: float) -> float:
-        """Draw for a project; what was drawn [USD], which is now cash.
+    def draw(
+        self, name: str, t_s: int, usd: float, usd_per_btc: float, again: bool = False
+    ) -> float:
+        """Draw for a project; what was drawn [USD], which is now cash. Nothing `again` is not told.
 
         Free bitcoin is pledged so that the LTV is `initial_ltv` at most. Less is drawn, down to
         nothing, where the limit or the bitcoin ends, before the loan starts and from maturity on.
@@ -135,7 +144,8 @@ class Lending:
             loan.borrow(t_s, drawn)
         drawn_usd = drawn / CENTS_PER_USD
         short = "" if bound == "what is asked for" else f" of {usd:,.2f}, bound by {bound}"
-        loan.tell(t_s, "loan drawn", f"{drawn_usd:,.2f} USD{short}")
+        if drawn or not again:
+            loan.tell(t_s, "loan drawn", f"{drawn_usd:,.2f} USD{short}")
         return drawn_usd
 
     def repay(self, t_s: int, name: str, usd: float) -> float:
@@ -258,14 +268,10 @@ class Lending:
     def _give_back(self, loan: LoanAccount, t_s: int, usd_per_btc: float) -> None:
         level = loan.spec.release_ltv
         if level is not None and loan.ltv(usd_per_btc) < level:
-            self._release(loan, t_s, usd_per_btc)
+            self.release(loan, t_s, usd_per_btc)
 
-    def ask_back(self, t_s: int, usd_per_btc: float) -> None:
-        """A firm in need asks all lenders for the collateral beyond their `initial_ltv`."""
-        for loan in self._loans.values():
-            self._release(loan, t_s, usd_per_btc)
-
-    def _release(self, loan: LoanAccount, t_s: int, usd_per_btc: float) -> None:
+    def release(self, loan: LoanAccount, t_s: int, usd_per_btc: float) -> None:
+        """The lender gives back the collateral beyond its `initial_ltv`."""
         needed = pledge_for(loan.debt, loan.spec.initial_ltv, usd_per_btc)
         excess = loan.pledged - needed
         if excess > 0:
@@ -281,6 +287,10 @@ class Lending:
         ltv = loan.ltv(usd_per_btc)
         self._sell_collateral(loan, t_s, sold, usd_per_btc, f"{why}, LTV {ltv:.2%}")
         loan.end_call()
+        if loan.debt and not loan.pledged:
+            loan.matured = True
+            owed_usd = loan.debt / CENTS_PER_USD
+            loan.tell(t_s, "deficiency", f"{owed_usd:,.2f} USD are owed beyond the collateral")
 
     def _to_sell(self, loan: LoanAccount, usd_per_btc: float) -> int:
         """Fewest satoshi x with debt - net(x) <= cure_ltv * (collateral - x) * price, or all.
@@ -320,7 +330,7 @@ class Lending:
         if loan.debt == 0:
             loan.release(t_s, loan.pledged)
         elif not self._refinance(loan, t_s, usd_per_btc):
-            self._settle(loan, t_s, usd_per_btc)
+            self._settle(loan, t_s, usd_per_btc, self._sell_free)
             self._sell_for_debt(loan, t_s, usd_per_btc)
             if loan.debt:
                 owed_usd = loan.debt / CENTS_PER_USD
@@ -347,19 +357,29 @@ class Lending:
         loan.release(t_s, loan.pledged)
         follower.pledge(t_s, pledged)
         follower.borrow(t_s, lent)
-        self._settle(loan, t_s, usd_per_btc)
+        self._settle(loan, t_s, usd_per_btc, self._sell_free)
         detail = f"{lent / CENTS_PER_USD:,.2f} USD from {follower.name}"
         loan.tell(t_s, "loan refinanced", detail)
         return True
 
-    def _settle(self, loan: LoanAccount, t_s: int, usd_per_btc: float) -> None:
-        """Pay what is due from cash above zero; free bitcoin is sold where that is short."""
+    def _sell_free(self, t_s: int, usd: float, usd_per_btc: float, why: str) -> bool:
+        """Out of free bitcoin, as far as it goes: what is there is paid."""
+        self.treasury.raise_cash(t_s, usd - self.treasury.cash_usd, usd_per_btc, why)
+        return True
+
+    def _settle(
+        self,
+        loan: LoanAccount,
+        t_s: int,
+        usd_per_btc: float,
+        find: Callable[[int, float, float, str], bool],
+    ) -> None:
+        """Pay what is due from cash above zero; where that is short it is looked for."""
         due = loan.due
         if not due:
             return
-        short_usd = due / CENTS_PER_USD - self.treasury.cash_usd
-        self.treasury.raise_cash(t_s, short_usd, usd_per_btc, f"payment on {loan.name}")
-        loan.pay(t_s, min(due, self._cash()))
+        if find(t_s, due / CENTS_PER_USD, usd_per_btc, f"payment on {loan.name}"):
+            loan.pay(t_s, min(loan.due, self._cash()))
 
     def _sell_for_debt(self, loan: LoanAccount, t_s: int, usd_per_btc: float) -> None:
         """At maturity: the fewest satoshi of collateral that pay the debt, or all."""
@@ -381,7 +401,12 @@ class Lending:
         for loan in self._loans.values():
             if loan.open:
                 loan.accrue(t_s)
-                self._settle(loan, t_s, usd_per_btc)
+                self._settle(loan, t_s, usd_per_btc, self.find)
+
+    def pay_due(self, t_s: int) -> None:
+        """Pay what is due out of cash."""
+        for loan in self._loans.values():
+            loan.pay(t_s, min(loan.due, self._cash()))
 
     def close_month(self, t_s: int, usd_per_btc: float) -> None:
         """Interest is paid, with free bitcoin where cash is short, or added to the principal."""
@@ -393,7 +418,7 @@ class Lending:
                 loan.capitalise(t_s)
                 continue
             loan.overdue = loan.interest
-            self._settle(loan, t_s, usd_per_btc)
+            self._settle(loan, t_s, usd_per_btc, self.find)
             if loan.overdue:
                 detail = f"{loan.overdue / CENTS_PER_USD:,.2f} USD of interest cannot be paid"
                 loan.tell(t_s, "loan in default", detail)

@@ -1,8 +1,11 @@
 """Projects: paid in parts, and part of the plant when live."""
 
+from collections.abc import Callable
+
 import numpy as np
 
 from sim.finance.assets import FixedAssets
+from sim.finance.chart import PAYABLES
 from sim.finance.duties import Event
 from sim.finance.ledger import Ledger
 from sim.finance.loans import Lending
@@ -33,24 +36,66 @@ class Projects:
         self.event = event
         self.factor = scenario.what_if.capex_factor
         self.plans = {name: Plan((), None) for name, p in scenario.projects.items() if p.enabled}
+        self.called_off: set[str] = set()
+        self.delivered: set[str] = set()
+        self._raised_usd: dict[str, float] = {}  # for payments that wait
         self.parts = {name: _parts(scenario, name, machines) for name in scenario.projects}
 
-    def pay(self, name: str, t_s: int, fraction: float, usd_per_btc: float, memo: str) -> None:
-        """Pay a part of the price, from what the scenario says."""
+    def pay(
+        self,
+        name: str,
+        t_s: int,
+        fraction: float,
+        usd_per_btc: float,
+        memo: str,
+        there: Callable[[float], bool],
+        may_wait: bool,
+    ) -> bool:
+        """Pay a part of the price, from what the scenario says; whether that was done.
+
+        `there` tells whether the firm has an amount in cash. A payment that `may_wait` is not made
+        without, and what was raised for it stays in cash; another one is owed.
+        """
         spec = self.specs[name]
         usd = spec.capex_usd * self.factor * fraction
         if usd <= 0.0:
-            return
+            return True
+        again = name in self._raised_usd
+        raised_usd = self._raised_usd.get(name, 0.0)
         if spec.finance == "btc":
-            self.treasury.raise_cash(t_s, usd, usd_per_btc, f"sale for {name}")
+            missing_usd = usd - raised_usd
+            raised_usd += self.treasury.raise_cash(
+                t_s, missing_usd, usd_per_btc, f"sale for {name}"
+            )
         elif spec.finance != "cash":
-            drawn = self.lending.draw(spec.finance, t_s, usd, usd_per_btc)
-            if drawn < usd - 0.005:
-                detail = f"{drawn:,.0f} of {usd:,.0f} USD; the rest from cash"
+            missing_usd = usd - raised_usd
+            raised_usd += self.lending.draw(spec.finance, t_s, missing_usd, usd_per_btc, again)
+            if raised_usd < usd - 0.005 and not again:
+                detail = f"{raised_usd:,.0f} of {usd:,.0f} USD; the rest from cash"
                 self.event(t_s, "loan falls short", spec.finance, detail)
+        credit = "assets:cash"
+        if not there(usd):
+            if may_wait:
+                self._raised_usd[name] = raised_usd
+                return False
+            credit = PAYABLES
+        self._raised_usd.pop(name, None)
         self._pay(name, t_s, usd)
         parts = self._by_site(name, usd)
-        self.ledger.post(t_s, "assets:projects", "assets:cash", "USD", parts, f"{name}: {memo}")
+        self.ledger.post(t_s, "assets:projects", credit, "USD", parts, f"{name}: {memo}")
+        return True
+
+    def refunds(self) -> list[tuple[str, float]]:
+        """What projects under way give back when they are called off now [USD], largest first."""
+        found = [
+            (name, plan.paid_usd * self.specs[name].refund_fraction)
+            for name, plan in self.plans.items()
+            if plan.live_s is None
+            and plan.paid
+            and name not in self.called_off
+            and name not in self.delivered
+        ]
+        return sorted(found, key=lambda x: (-x[1], x[0]))
 
     def bring_in(self, name: str, fraction: float) -> None:
         """What was paid before the run."""
@@ -86,6 +131,7 @@ class Projects:
 
     def cancel(self, name: str, t_s: int) -> None:
         """Part of what was paid comes back, the rest is lost."""
+        self.called_off.add(name)
         paid, back = self.plans[name].paid_usd, self.specs[name].refund_fraction
         self._pay(name, t_s, -paid * back)
         post = self.ledger.post

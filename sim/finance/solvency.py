@@ -1,18 +1,37 @@
-"""When the firm cannot pay: who gets what out of what is left."""
+"""When the firm cannot pay: what its estate fetches, and who gets what out of it."""
 
 from typing import Final, NamedTuple
 
+import numpy as np
 import pyarrow as pa
 
-from sim.finance.assets import ACCOUNTS
+from sim.finance.assets import FixedAssets
+from sim.finance.chart import (
+    ASSET,
+    CASH,
+    CREDITORS_LOSS,
+    LIABILITY,
+    PAYABLES,
+    USD_CHART,
+    WINDING_UP,
+)
 from sim.finance.ledger import Ledger
+from sim.finance.loan_accounts import INTEREST, PRINCIPAL
 from sim.finance.loans import Lending
+from sim.finance.revolver import NAME as REVOLVER
 
+DEFERRED_TAX: Final = "liabilities:deferred-tax"
+RENT: Final = "liabilities:rent"
 OWED: Final = {  # liabilities by account, and who they are owed to
+    PAYABLES: "bills of the last day",
+    RENT: "lessors, rents to the end of their leases",
     "liabilities:transmission": "grid operator",
     "liabilities:prepayments": "buyers of GPU nodes",
     "liabilities:tax": "tax office",
 }
+SECURED: Final = ("liabilities:loan", "liabilities:interest")
+BITCOIN: Final = ("assets:btc", "assets:btc-revaluation")
+DISTRESSED: Final = ("assets:batteries", "assets:projects")  # besides machines and buildings
 
 
 class Claim(NamedTuple):
@@ -24,50 +43,97 @@ class Claim(NamedTuple):
     paid_usd: float
 
 
-def ranking(
+class _Unsecured(NamedTuple):
+    creditor: str
+    owed_usd: float
+    accounts: tuple[str, ...]  # where it stands
+
+
+def wind_up(
+    t_s: int,
     ledger: Ledger,
     lending: Lending,
+    assets: FixedAssets,
     rents_usd: float,
     usd_per_btc: float,
     distressed_fraction: float,
 ) -> list[Claim]:
-    """Creditors in the order in which they are paid, at the prices of the day.
+    """Value the firm by its estate from now on; creditors in the order in which they are paid.
 
-    Lenders take their collateral, up to their debt. Everything else is shared out evenly among
-    what is owed without security: bills that cash no longer covers, lenders' shortfalls, rents to
-    the end of leases (`rents_usd`), prepayments. Machines fetch `distressed_fraction` of their book
-    value, receivables, deposits and claims what they stand for. Costs of the proceedings and
-    preferred claims are left aside.
+    Everything is written down to what it fetches in a winding-up: machines, buildings, batteries
+    and projects under way to `distressed_fraction` of their book values. Bills that cash did not
+    cover and rents to the ends of leases (`rents_usd`) are owed. What creditors do not get is
+    theirs to bear, so that equity is what is left to the owners, never below zero. Bitcoin must
+    have been revalued to `usd_per_btc`. Costs of the proceedings and preferred claims are left
+    aside.
+    """
+
+    def post(debit: str, credit: str, usd: float, memo: str) -> None:
+        ledger.post(t_s, debit, credit, "USD", np.array([usd]), memo)
+
+    post(CASH, PAYABLES, max(-ledger.balance(CASH, "USD"), 0.0), "bills without money")
+    post(WINDING_UP, RENT, rents_usd, "rents to the ends of leases")
+    lost = 1.0 - distressed_fraction
+    assets.write_down(t_s, lost, WINDING_UP, "worth in a winding-up")
+    for account in DISTRESSED:
+        book_usd = max(ledger.balance(account, "USD"), 0.0)
+        post(WINDING_UP, account, book_usd * lost, "worth in a winding-up")
+    # Tax on gains that nobody will make any more.
+    deferred_usd = max(-ledger.balance(DEFERRED_TAX, "USD"), 0.0)
+    post(DEFERRED_TAX, WINDING_UP, deferred_usd, "deferred tax lapses")
+    claims, unsecured = _ranking(ledger, lending, usd_per_btc)
+    paid = {c.creditor: c.paid_usd for c in claims if c.rank == 2}
+    for creditor, owed_usd, accounts in unsecured:
+        left_usd = owed_usd - paid[creditor]
+        for account in accounts:
+            part_usd = min(left_usd, max(-ledger.balance(account, "USD"), 0.0))
+            post(account, CREDITORS_LOSS, part_usd, f"{creditor}: not paid")
+            left_usd -= part_usd
+    return claims
+
+
+def _ranking(
+    ledger: Ledger, lending: Lending, usd_per_btc: float
+) -> tuple[list[Claim], list[_Unsecured]]:
+    """Lenders take their collateral, up to their debt.
+
+    Everything else is shared out evenly among what is owed without security: bills, lenders'
+    shortfalls, the revolver, rents, prepayments. The estate are all assets as the books have them.
     """
     claims = []
-    unsecured: list[tuple[str, float]] = []
-    estate = 0.0
+    unsecured: list[_Unsecured] = []
+    estate = ledger.balance("assets:btc", "BTC") * usd_per_btc
     for name in lending.names:
         debt, pledged = lending.debt_usd(name), lending.collateral_btc(name) * usd_per_btc
         if debt or pledged:
             claims.append(Claim(1, f"lender {name}", debt, min(debt, pledged)))
         estate += max(pledged - debt, 0.0)
         if debt > pledged:
-            unsecured.append((f"lender {name}, shortfall", debt - pledged))
-    cash = ledger.balance("assets:cash", "USD")
-    if cash < 0.0:
-        unsecured.append(("bills of the last day", -cash))
-    estate += max(cash, 0.0) + ledger.balance("assets:btc", "BTC") * usd_per_btc
-    if rents_usd > 0.0:
-        unsecured.append(("lessors, rents to the end of their leases", rents_usd))
-    for account, creditor in OWED.items():
-        owed = -ledger.balance(account, "USD")
-        if owed > 0.0:
-            unsecured.append((creditor, owed))
-    for account in (*ACCOUNTS.values(), "assets:projects"):
-        estate += max(ledger.balance(account, "USD"), 0.0) * distressed_fraction
-    for account in ("assets:receivables", "assets:deposits", "assets:insurance-claims"):
-        estate += ledger.balance(account, "USD")
-    total = sum(owed for _, owed in unsecured)
-    share = min(estate / total, 1.0) if total > 0.0 else 1.0
-    claims += [Claim(2, creditor, owed, owed * share) for creditor, owed in unsecured]
+            where = (PRINCIPAL + name, INTEREST + name)
+            unsecured.append(_Unsecured(f"lender {name}, shortfall", debt - pledged, where))
+    line = (PRINCIPAL + REVOLVER, INTEREST + REVOLVER)
+    others: list[tuple[str, tuple[str, ...]]] = [
+        ("lender of the revolver", line),
+        *(
+            (OWED.get(account, place.line), (account,))
+            for account, place in USD_CHART.items()
+            if place.kind == LIABILITY and account not in SECURED
+        ),
+    ]
+    for creditor, accounts in others:
+        owed = sum(max(-ledger.balance(account, "USD"), 0.0) for account in accounts)
+        if owed > 0.0 and not (accounts == line and REVOLVER in lending.names):
+            unsecured.append(_Unsecured(creditor, owed, accounts))
+    for account, place in USD_CHART.items():
+        if place.kind == ASSET and account not in BITCOIN:
+            estate += ledger.balance(account, "USD")
+        elif place.kind == LIABILITY and account not in SECURED:
+            estate += max(ledger.balance(account, "USD"), 0.0)  # paid ahead
+    total = sum(u.owed_usd for u in unsecured)
+    share = min(max(estate, 0.0) / total, 1.0) if total > 0.0 else 1.0
+    claims += [Claim(2, u.creditor, u.owed_usd, u.owed_usd * share) for u in unsecured]
     claims.append(Claim(3, "owners", 0.0, max(estate - total, 0.0)))
-    return claims
+    return claims, unsecured
 
 
 def table(claims: list[Claim]) -> pa.Table:

@@ -247,9 +247,14 @@ def _balance(totals: Sheet) -> Sheet:
     for account, p in USD_CHART.items():
         if p.kind in (INCOME, EXPENSE):
             retained = retained - closing[account]
-    sheet[USD_CHART[OPENING].line] = -closing[OPENING]
+    equity = retained
+    for account, p in USD_CHART.items():
+        if p.kind == EQUITY:
+            equity = equity - closing[account]
+            if account == OPENING or closing[account].any():
+                sheet[p.line] = -closing[account]
     sheet[RETAINED] = retained
-    sheet[TOTAL_EQUITY] = retained - closing[OPENING]
+    sheet[TOTAL_EQUITY] = equity
     sheet[ENTIRE] = sheet[TOTAL_EQUITY] + sums[LIABILITIES]
     return sheet
 

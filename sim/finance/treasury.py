@@ -269,11 +269,14 @@ class Treasury:
 
     # The day's close.
 
-    def close_day(self, t_s: int, usd_per_btc: float, repay: Repay) -> None:
-        """Planned sales of the day that ends, the scenario's rule, a forced sale if cash is short.
+    def close_day(
+        self, t_s: int, usd_per_btc: float, repay: Repay, settle: Callable[[], None] | None = None
+    ) -> None:
+        """Planned sales of the day that ends, the scenario's rule, and what is due is settled.
 
-        `repay(t_s, loan, usd)` takes the proceeds of planned sales that pay down a loan. The
-        impact of sales is counted from close to close.
+        `repay(t_s, loan, usd)` takes the proceeds of planned sales that pay down a loan. `settle`
+        finds what cash is short of; default: free bitcoin is sold for it. The impact of sales is
+        counted from close to close.
         """
         began_s = (t_s - 1) // SECONDS_PER_DAY * SECONDS_PER_DAY
         for sale in self.spec.sales:
@@ -282,7 +285,9 @@ class Treasury:
             if 0 <= day < sale.days and start_s + day * SECONDS_PER_DAY < t_s:
                 self._sell_planned(t_s, sale, day, usd_per_btc, repay)
         self._follow_rule(t_s, usd_per_btc)
-        if self.must_pay and self.cash_usd < 0.0:
+        if settle is not None:
+            settle()
+        elif self.must_pay and self.cash_usd < 0.0:
             self.raise_cash(t_s, -self.cash_usd, usd_per_btc, "cash below zero")
         self._sold_today = 0
 

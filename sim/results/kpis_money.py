@@ -3,6 +3,7 @@
 import math
 from typing import Final
 
+from sim.finance.chart import ISSUED
 from sim.finance.tax import TAXES
 from sim.results.kpis import Totals, kpi
 from sim.units import SECONDS_PER_DAY
@@ -13,7 +14,10 @@ USED_FROM: Final = 1.0  # USD a day: less than that is no use of cash
 
 @kpi
 def equity_usd(t: Totals) -> float:
-    """What the firm owns less what it owes, bitcoin at market, machines at book value [USD]."""
+    """What the firm owns less what it owes, bitcoin at market, machines at book value [USD].
+
+    Of a firm that has failed: what its estate leaves to the owners.
+    """
     return t.recorder.last_fleet("equity_usd")
 
 
@@ -74,8 +78,30 @@ def liquidated_btc(t: Totals) -> float:
 
 
 @kpi
+def shares_issued_usd(t: Totals) -> float:
+    """What new shares brought when money was short, less what their sale cost [USD]."""
+    return _some(-t.firm.ledger.balance(ISSUED, "USD"))
+
+
+@kpi
+def first_owners_pct(t: Totals) -> float:
+    """Share of the firm that is left to whoever owned it at the start [%].
+
+    None where no shares were issued.
+    """
+    funding = t.firm.funding
+    return 100.0 * funding.first_owners if funding.issued_usd else math.nan
+
+
+@kpi
+def sold_machines_usd(t: Totals) -> float:
+    """What ASICs brought that were sold because money was short [USD]."""
+    return _some(t.firm.funding.machines_usd)
+
+
+@kpi
 def insolvent(t: Totals) -> float:
-    """1: the firm could no longer pay, with nothing left to sell; 0: it survived [0/1].
+    """1: the firm could not pay what was due, whatever [funding] allowed; 0: it survived [0/1].
 
     None where the scenario gives no opening cash.
     """

@@ -24,6 +24,7 @@ def money(s: Scenario) -> Iterator[Problem]:
             what = f"must be after the start of the run, {instant(s.horizon.start_utc)}"
             yield Problem(TOML, f"loans.{name}.maturity_utc", instant(loan.maturity_utc), what)
     yield from _refinanced(s)
+    yield from _funding(s)
     if pledged > s.treasury.opening_btc:
         yield Problem(
             TOML,
@@ -34,6 +35,18 @@ def money(s: Scenario) -> Iterator[Problem]:
         )
     for name, policy in s.insurance.items():
         yield from _names(f"insurance.{name}.sites", policy.sites, _sites(s))
+
+
+def _funding(s: Scenario) -> Iterator[Problem]:
+    """Steps and their tables belong together."""
+    funding = s.funding
+    for step in ("revolver", "equity"):
+        if getattr(funding, step) is not None and step not in funding.steps:
+            what = f"has no effect: {step!r} is not among funding.steps"
+            yield Problem(TOML, f"funding.{step}", "", what)
+    if funding.revolver is not None and "revolver" in s.loans:
+        what = "is the name of funding.revolver on the books: give the loan another"
+        yield Problem(TOML, "loans.revolver", "", what)
 
 
 def _refinanced(s: Scenario) -> Iterator[Problem]:

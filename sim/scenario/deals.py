@@ -170,6 +170,11 @@ class Project(Table):
     finance: str = quantity(
         "cash", "", "cash, btc (sold for each payment), or the name of a loan to draw on"
     )
+    committed: bool = quantity(
+        False,
+        "",
+        "whether its payments are owed in any case; false: they wait while money is short",
+    )
     source: str = quantity("", "", "where the figures come from")
 
     @model_validator(mode="after")

@@ -12,6 +12,7 @@ from sim.scenario.catalogue.specs import AsicSpec, GpuSpec, ModelSpec, Own, Serv
 from sim.scenario.deals import Deposit, Host, Lease, Offtake, Project
 from sim.scenario.demand import Demand, Tenant
 from sim.scenario.energy import AnyProgramme, Carbon, CoincidentPeak, Grid
+from sim.scenario.funding import Funding
 from sim.scenario.model import (
     FaultTables,
     Horizon,
@@ -76,6 +77,7 @@ class ScenarioFile(Table):
     firm: Firm = quantity(Firm(), "", "the firm's books")
     treasury: Treasury = quantity(Treasury(), "", "cash and bitcoin")
     loans: dict[str, Loan] = quantity({}, "", "dollars against bitcoin, by name")
+    funding: Funding = quantity(Funding(), "", "where money comes from when it is short")
     hosts: dict[str, Host] = quantity({}, "", "who houses machines, by name")
     deposits: dict[str, Deposit] = quantity({}, "", "money held as security, by name")
     offtakes: dict[str, Offtake] = quantity({}, "", "buyers of reserved GPU nodes, by name")

@@ -113,19 +113,18 @@ def test_an_answer_within_the_grace_stops_the_clock() -> None:
     assert books.kinds() == [(0, "margin call"), (9, "liquidation")]
 
 
-def test_what_the_collateral_does_not_pay_stays_owed_without_calls() -> None:
+def test_what_the_collateral_does_not_pay_is_due_at_once_without_calls() -> None:
     """At 40,000 all 10 BTC bring 392,000 after the fee: 108,000 are owed against nothing."""
     books = borrowed(maturity_utc=after(10 * DAY))
     books.follow([40_000.0] * 24)
-    assert books.kinds() == [(0, "liquidation")]
+    assert books.kinds() == [(0, "liquidation"), (0, "deficiency")]
     assert books.lending.debt_usd() == 108_000.0
     assert books.lending.ltv("line", 40_000.0) == math.inf
     assert books.lending.highest_ltv(40_000.0) == 0.0
-    assert books.lending.due == 0.0
+    assert books.lending.due == 108_000.0
     books.spend(9 * DAY, -8_000.0)
-    books.lending.check(10 * DAY, 40_000.0)
+    books.lending.close_day(9 * DAY, 40_000.0)
     assert books.lending.due == 100_000.0
-    assert books.kinds()[-1] == (240, "loan in default")
     books.mine(11 * DAY, 1.0, 40_000.0)
     books.lending.close_day(11 * DAY, 40_000.0)
     assert books.lending.due == 60_000.0

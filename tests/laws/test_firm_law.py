@@ -95,11 +95,25 @@ projects = st.fixed_dictionaries(
         "failed_fraction": st.floats(0.0, 1.0),
         "finance": st.sampled_from(["cash", "btc", "bank"]),
         "refund_fraction": st.floats(0.0, 1.0),
+        "committed": st.booleans(),
     }
 )
 
 
-NOT_TAXED = {*TAXES, "income:btc-gains", "income:btc-revaluation"}
+STEPS = ["defer", "bitcoin", "release", "revolver", "equity", "cancel", "machines"]
+fundings = st.fixed_dictionaries(
+    {
+        "steps": st.lists(st.sampled_from(STEPS), unique=True),
+        "defer_days": st.sampled_from([0, 3, 90]),
+        "revolver": st.sampled_from(
+            [None, {"limit_usd": 90_000}, {"limit_usd": 50_000, "until_utc": day(20)}]
+        ),
+        "equity": st.sampled_from([None, {"limit_usd": 200_000, "discount_fraction": 0.3}]),
+    }
+)
+
+
+NOT_TAXED = {*TAXES, "income:btc-gains", "income:btc-revaluation", "expenses:winding-up"}
 ZONES: list[dict[str, Any]] = [
     {"model": "seasonal-jump", "profile": "ercot-west"},
     {"model": "fixed", "usd_per_mwh": -35},
@@ -118,6 +132,15 @@ leases = st.one_of(
         {"end_utc": st.sampled_from([None, day(20)]), "sale_usd_per_machine": st.just(0)}
     ),
 )
+
+
+def funding_of(drawn: dict[str, Any]) -> dict[str, Any]:
+    """Tables only where their step is taken: others are refused."""
+    return {
+        key: value
+        for key, value in drawn.items()
+        if key not in ("revolver", "equity") or (value is not None and key in drawn["steps"])
+    }
 
 
 @st.composite
@@ -139,6 +162,7 @@ def firms(draw: st.DrawFn) -> dict[str, Any]:
         "btc_price": {"model": "gbm", "volatility_per_year": draw(st.sampled_from([0.3, 2.5]))},
         "treasury": draw(treasuries),
         "loans": {"bank": {k: v for k, v in draw(loans).items() if v is not None}},
+        "funding": funding_of(draw(fundings)),
         "projects": {"pod": project},
         "hosts": {
             "dome": {
@@ -287,6 +311,7 @@ def test_the_firms_of_the_law_meet_everything() -> None:
     assert {
         "machines destroyed", "insurance claim", "host ended", "machines moved", "insolvency",
         "margin call", "liquidation", "project live", "sale and leaseback", "bitcoin sold",
+        "deficiency", "revolver drawn", "shares issued", "machines sold", "payment deferred",
     } <= seen  # fmt: skip
 
 
@@ -296,14 +321,23 @@ def firm_of(k: int) -> dict[str, Any]:
         {"kind": "termination", "hosts": ["dome"], "start_utc": day(12)},
         {"kind": "fire", "sites": ["alpha"], "start_utc": day(6), "destroyed_fraction": 0.5},
     ]
+    bank: dict[str, Any] = {"principal_usd": 550_000, "collateral_btc": 12, "answer": "none"}
+    if k >= 6:  # a patient lender, who may be left with less than he is owed
+        bank |= {"grace_h": 168, "cure_h": 900, "automatic_ltv": 9}
+    steps = [s for s in STEPS if k % 2 or s not in ("release", "cancel")]
     return {
         "horizon": {"days": DAYS, "step_s": 21_600, "record_s": 86_400},
         "btc_price": {"model": "gbm", "volatility_per_year": 2.5},
         "treasury": {"opening_usd": 600_000.0 / (1 + k), "opening_btc": 12.0},
-        "loans": {"bank": {"principal_usd": 550_000, "collateral_btc": 12, "answer": "none"}},
+        "loans": {"bank": bank},
         "projects": {"pod": {"capex_usd": 3e5, "order_utc": day(2), "lead_days": 8}},
         "hosts": {"dome": {"sites": ["alpha"], "move_to": "bravo", "downtime_days": 2}},
         "insurance": {"mutual": {"delay_days": 10}},
-        "firm": {"asic_usd_per_th": 8.0, "overhead_usd_per_month": 2e5},
+        "funding": {
+            "steps": steps,
+            "revolver": {"limit_usd": 90_000},
+            "equity": {"limit_usd": 60_000},
+        },
+        "firm": {"asic_usd_per_th": 8.0, "overhead_usd_per_month": 2e5 if k < 9 else 2e6},
         "faults": {"enabled": False, "incidents": strikes[: 1 + k % 2]},
     }

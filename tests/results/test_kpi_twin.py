@@ -137,6 +137,11 @@ TWINS: Final = SERVED_TWINS | {
     "hashprice_usd_per_ph_day": state("avg(hashprice_usd_per_ph_day)"),
     "usd_per_btc": state("avg(usd_per_btc)"),
     "cash_usd": account("assets:cash"),
+    "shares_issued_usd": some("-" + account("equity:issued")),
+    "first_owners_pct": "(SELECT last(regexp_extract(detail, '([0-9.]+)% are left', 1) ORDER BY "
+    "t_s)::DOUBLE FROM events WHERE event = 'shares issued')",
+    "sold_machines_usd": "(SELECT sum(replace(regexp_extract(detail, 'for ([0-9,.]+) USD', 1), "
+    "',', '')::DOUBLE) FROM events WHERE event = 'machines sold')",
     "btc_held_btc": account("assets:btc%", "BTC"),
     "asic_failures": "(SELECT count(*) FROM events WHERE event = 'failure' "
     "AND detail LIKE 'asic %')",
@@ -272,8 +277,15 @@ def firm(k: int) -> Scenario:
     tables = test_firm_law.firm_of(k)
     tables["firm"] |= {"tax_fraction": 0.21, "overhead_usd_per_month": 5e5}
     tables["treasury"]["opening_usd_per_btc"] = 100.0  # so that what lenders sell is taxed
+    if k == 9:
+        tables["firm"]["overhead_usd_per_month"] = 2e7
+    else:
+        tables["funding"]["steps"] = ["defer", "equity", *tables["funding"]["steps"][1:4]]
+        tables["treasury"]["opening_usd"] = 120_000.0
     tables["faults"] |= {"enabled": True, "asic": {"mtbf_h": 5_000}}
     tables["horizon"] |= {"start_utc": "2025-12-22T00:00:00Z"}
+    dark = {"kind": "outage", "sites": ["alpha"], "start_utc": "2025-12-24T00:00:00Z", "hours": 9}
+    tables["faults"]["incidents"] = [*tables["faults"]["incidents"], dark]
     return test_firm_law.scenario_of(tables)
 
 

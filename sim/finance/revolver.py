@@ -1,0 +1,83 @@
+"""A credit line without collateral: drawn when money is short, paid back when it is there."""
+
+from typing import Final
+
+from sim.finance.calendar import Calendar
+from sim.finance.loan_accounts import DAYS_OF_INTEREST, INTEREST, PRINCIPAL
+from sim.finance.treasury import CASH, Treasury, cents
+from sim.scenario.funding import Revolver as Spec
+from sim.units import CENTS_PER_USD, SECONDS_PER_DAY
+
+NAME: Final = "revolver"
+NEVER: Final = float("inf")
+
+
+class Revolver:
+    """On the ledger as the loan `revolver`; its interest is simple and paid at month ends."""
+
+    def __init__(self, spec: Spec, factor: float, treasury: Treasury, calendar: Calendar) -> None:
+        self.spec = spec
+        self.rate_per_year = spec.rate_per_year * factor
+        self.until_s = calendar.t_s(spec.until_utc, NEVER)
+        self._treasury = treasury
+        self._principal, self._interest = PRINCIPAL + NAME, INTEREST + NAME
+        self._accrued_s = 0
+        self._carry = 0.0  # cents that rounding left over
+
+    @property
+    def principal(self) -> int:
+        """Drawn and not paid back [cents]."""
+        return -self._treasury.ledger.units(self._principal, "USD")
+
+    @property
+    def interest(self) -> int:
+        """Interest and fees that are owed [cents]."""
+        return -self._treasury.ledger.units(self._interest, "USD")
+
+    @property
+    def debt_usd(self) -> float:
+        """All that is owed."""
+        return (self.principal + self.interest) / CENTS_PER_USD
+
+    def due(self, t_s: int) -> int:
+        """What has to be paid now [cents]: all of it at the end of the line."""
+        return self.principal + self.interest if t_s >= self.until_s else 0
+
+    def draw(self, t_s: int, usd: float) -> float:
+        """Draw as far as the limit allows; what was drawn [USD], which is now cash."""
+        if t_s >= self.until_s:
+            return 0.0
+        self.accrue(t_s)
+        drawn = max(min(cents(usd), cents(self.spec.limit_usd) - self.principal), 0)
+        self._treasury.move(t_s, CASH, self._principal, "USD", drawn, "revolver drawn")
+        return drawn / CENTS_PER_USD
+
+    def accrue(self, t_s: int) -> None:
+        """Interest on what is drawn and the fee on the rest, up to `t_s`, or to the line's end."""
+        until_s = t_s if t_s < self.until_s else max(round(self.until_s), self._accrued_s)
+        days = (t_s - self._accrued_s) / SECONDS_PER_DAY
+        open_days = (until_s - self._accrued_s) / SECONDS_PER_DAY
+        self._accrued_s = t_s
+        unused = max(cents(self.spec.limit_usd) - self.principal, 0)
+        fee = unused * self.spec.commitment_per_year * open_days
+        exact = (self.principal * self.rate_per_year * days + fee) / DAYS_OF_INTEREST + self._carry
+        units = round(exact)
+        self._carry = exact - units
+        memo = "interest and fee of the revolver"
+        self._treasury.move(t_s, "expenses:interest", self._interest, "USD", units, memo)
+
+    def close_month(self, t_s: int) -> None:
+        """Interest and fees leave the account, like any bill."""
+        self.accrue(t_s)
+        memo = "interest of the revolver"
+        self._treasury.move(t_s, self._interest, CASH, "USD", self.interest, memo)
+
+    def pay(self, t_s: int, usd: float) -> float:
+        """Pay back from cash, interest first; what of `usd` was owed and is paid [USD]."""
+        self.accrue(t_s)
+        left = max(cents(usd), 0)
+        interest = min(left, self.interest)
+        principal = min(left - interest, self.principal)
+        for account, part in ((self._interest, interest), (self._principal, principal)):
+            self._treasury.move(t_s, account, CASH, "USD", part, "revolver paid back")
+        return (interest + principal) / CENTS_PER_USD
