@@ -5,13 +5,13 @@ What follows is said in the row's `source`.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Final, NamedTuple
 
 from sim.scenario import catalogue
 from sim.scenario.catalogue.specs import Own
 from sim.scenario.cells import Row
-from sim.scenario.problems import Problem, row_of, shown
+from sim.scenario.problems import Problem, row_of, shown, unknown
 from sim.scenario.rows import GpuGroup, Site
 from sim.units import W_PER_MW
 
@@ -19,9 +19,11 @@ Rows = dict[str, list[Row]]
 
 
 class _Counted(NamedTuple):
-    """A sheet of machines: the column of their number, and what one of a row draws [W]."""
+    """A sheet of machines: the columns of their number and kind, kinds, and W of one of a row."""
 
     column: str
+    key: str
+    names: Callable[[Own], Collection[str]]
     each_w: Callable[[dict[str, str], Own], float]
 
 
@@ -35,7 +37,10 @@ def _node_w(cells: dict[str, str], own: Own) -> float:
     return gpus_per_node * catalogue.gpus(own.gpus)[cells["gpu"]].max_w_per_gpu
 
 
-_SHEETS: Final = {"asics": _Counted("count", _asic_w), "gpus": _Counted("nodes", _node_w)}
+_SHEETS: Final = {
+    "asics": _Counted("count", "model", lambda own: catalogue.asics(own.asics), _asic_w),
+    "gpus": _Counted("nodes", "gpu", lambda own: catalogue.gpus(own.gpus), _node_w),
+}
 
 
 def counted(sheets: Rows, own: Own, problems: list[Problem]) -> Rows:
@@ -46,7 +51,7 @@ def counted(sheets: Rows, own: Own, problems: list[Problem]) -> Rows:
     sites = {row.cells.get("name", ""): row.cells for row in sheets["sites"]}
     found = dict(sheets)
     need_mw = dict.fromkeys(sites, 0.0)
-    for sheet, (column, each_w) in _SHEETS.items():
+    for sheet, (column, key, names, each_w) in _SHEETS.items():
         rows = []
         for i, row in enumerate(sheets[sheet]):
             cells = dict(row.cells)
@@ -64,7 +69,16 @@ def counted(sheets: Rows, own: Own, problems: list[Problem]) -> Rows:
                     cells["source"] = _joined(cells, said)
                 need_mw[site] += float(cells[column]) * meter_w / W_PER_MW
             except (KeyError, ValueError, OverflowError, ZeroDivisionError):
-                pass  # a problem of that cell, which is found where it is checked
+                # A problem of another cell, which is found where it is checked; only a site that
+                # cannot be checked, for want of the limit that would follow, hides a bad name.
+                if "mw" in cells:
+                    cells.setdefault(column, "0")
+                if "power_limit_mw" not in sites.get(site, {"power_limit_mw": ""}):
+                    file, known = f"{sheet}.csv", names(own)
+                    name = cells.get(key, "")
+                    problems += unknown(
+                        file, row_of(i, site, key), name, known, f"hashwatt list {sheet}"
+                    )
             rows.append(row._replace(cells=cells))
         found[sheet] = rows
     found["sites"] = [_connected(row, need_mw) for row in sheets["sites"]]

@@ -170,6 +170,8 @@ def read_workbook(file: Path) -> dict[str, Grid]:
 
 
 def _grid(sheet: Any, written: Any) -> Grid:
+    from openpyxl.utils import get_column_letter
+
     size = sheet.max_row * sheet.max_column
     if size > MAX_CELLS or sheet.max_row > MAX_ROWS:
         last = f"{sheet.max_row:,} rows and {sheet.max_column:,} columns"
@@ -195,6 +197,12 @@ def _grid(sheet: Any, written: Any) -> Grid:
     if hidden:
         some = ", ".join(map(str, hidden[:10])) + (", …" if len(hidden) > 10 else "")
         notes.append(f"rows {some} are hidden, and count; delete them if they should not")
+    width = max((len(row.cells) for row in rows), default=0)
+    filled = [i + 1 for i in range(width) if any(row.cells[i].text for row in rows)]
+    spans = [(d.min, d.max) for d in sheet.column_dimensions.values() if d.hidden]
+    unseen = [get_column_letter(i) for i in filled if any(a <= i <= b for a, b in spans)]
+    if unseen:
+        notes.append(f"columns {', '.join(unseen[:10])} are hidden, and count")
     return Grid(tuple(rows), tuple(notes))
 
 

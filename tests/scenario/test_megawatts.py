@@ -67,6 +67,14 @@ def test_megawatts_that_make_no_number_are_refused(gpus: dict[str, Any], told: s
     assert told in str(refused.value)
 
 
+@pytest.mark.parametrize("column", ["mw", "count"])
+def test_a_machine_that_is_not_known_is_named_before_what_follows_from_it(column: str) -> None:
+    rows = [{"site": "alpha", "model": "Antminer S99", column: 3}]
+    with pytest.raises(ScenarioError, match=r"row 2 \(alpha\), model = 'Antminer S99'") as refused:
+        made(MARKET, ZONES, asics=rows)
+    assert "count: is required" not in str(refused.value)
+
+
 def test_a_site_with_a_price_needs_no_zone() -> None:
     """It pays the same as one that names a zone, and nobody has to write prices."""
     alone = sim.run(made(OWN_PRICE, asics=[S21]), "static", seed=1).kpis

@@ -140,6 +140,16 @@ def hide(book: Workbook) -> None:
     book["asics"].row_dimensions[3].hidden = True
 
 
+def test_hidden_columns_count_and_are_said(folder: Path) -> None:
+    def hide(book: Workbook) -> None:
+        book["asics"].column_dimensions.group("B", "F", hidden=True)  # B and C hold something
+
+    saved(folder / "fleet.xlsx", FLEET, hide)
+    assert facts(folder) == PLAIN
+    (said,) = load(folder).warnings
+    assert str(said).startswith("fleet.xlsx, worksheet asics: columns B, C are hidden, and count")
+
+
 def test_hidden_rows_count_and_are_said(folder: Path) -> None:
     saved(folder / "fleet.xlsx", FLEET, hide)
     assert facts(folder) == PLAIN
