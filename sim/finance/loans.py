@@ -5,9 +5,10 @@ payment if that is later. The lender looks every hour:
 
 - At `automatic_ltv` it sells at once; at `liquidation_ltv` when the LTV has stood there for
   `grace_h` at every look (with no grace: at once). The firm is not asked first.
-- At `call_ltv` a margin call begins. The firm answers at this and at every later look with what it
-  has; when that brings the LTV to `cure_ltv` the call is met. A price that does so ends it, too.
-  At the look `cure_h` after it began the lender sells.
+- At `call_ltv` a margin call begins, if what brings the LTV to `cure_ltv` is no trifle: at least
+  `least_call_fraction` of the debt would have to be paid. The firm answers at this and at every
+  later look with what it has; when that brings the LTV to `cure_ltv` the call is met. A price that
+  does so ends it, too. At the look `cure_h` after it began the lender sells.
 - It sells as much collateral as brings the LTV to `cure_ltv`, all if nothing less does. What is
   owed beyond, the deficiency, is due at once, like what is owed at maturity.
 """
@@ -33,7 +34,8 @@ def liquidation_price_usd(debt_usd: float, collateral_btc: float, ltv: float) ->
 class Lending:
     """The loans of a firm on its ledger, and their lenders.
 
-    `margin_calls` and `liquidated_btc` count since the start of the run.
+    `margin_calls`, `calls_by_debt` (each call counts as its loan's share of all debt then),
+    `liquidations` and `liquidated_btc` count since the start of the run.
     """
 
     def __init__(
@@ -47,6 +49,8 @@ class Lending:
         self.treasury = treasury
         self.ledger = ledger
         self.margin_calls = 0
+        self.calls_by_debt = 0.0
+        self.liquidations = 0
         self.liquidated_btc = 0.0
         # Finds an amount in cash, `find(t_s, usd, usd_per_btc, why)`: whether it may be paid.
         self.find: Callable[[int, float, float, str], bool] = self._sell_free
@@ -204,7 +208,7 @@ class Lending:
             self._liquidate(loan, t_s, usd_per_btc, "automatic level")
         elif loan.breached_s is not None and _over(t_s, loan.breached_s, spec.grace_h):
             self._liquidate(loan, t_s, usd_per_btc, "liquidation level")
-        elif loan.called_s is None and ltv < spec.call_ltv:
+        elif loan.called_s is None and (ltv < spec.call_ltv or self._trifle(loan, usd_per_btc)):
             self._warn(loan, t_s, ltv, usd_per_btc)
             self._give_back(loan, t_s, usd_per_btc)
         elif loan.called_s is not None and self._cured(loan, usd_per_btc):
@@ -213,14 +217,22 @@ class Lending:
         else:
             self._call(loan, t_s, usd_per_btc)
 
+    def _trifle(self, loan: LoanAccount, usd_per_btc: float) -> bool:
+        """Whether less than the least call would have to be paid to come back to `cure_ltv`."""
+        missing = loan.debt - debt_for(loan.pledged, loan.spec.cure_ltv, usd_per_btc)
+        return missing < loan.spec.least_call_fraction * loan.debt
+
     def _call(self, loan: LoanAccount, t_s: int, usd_per_btc: float) -> None:
         """Begin a margin call or go on with it: answer, and sell when the time is over."""
         spec = loan.spec
         if loan.called_s is None:
             loan.called_s, loan.warned = t_s, True
             self.margin_calls += 1
+            share = loan.debt / sum(x.debt for x in self._loans.values())
+            self.calls_by_debt += share
             ltv = f"LTV {loan.ltv(usd_per_btc):.2%} at {usd_per_btc:,.2f} USD"
-            loan.tell(t_s, "margin call", f"{ltv}, {spec.cure_h:g} h to answer")
+            part = f"{share:.10%} of all debt"
+            loan.tell(t_s, "margin call", f"{ltv}, {spec.cure_h:g} h to answer, {part}")
         self._answer(loan, t_s, usd_per_btc)
         if loan.called_s is None:  # repaid in full
             return
@@ -319,6 +331,7 @@ class Lending:
         memo = f"liquidation of {loan.name}"
         net_usd = self.treasury.sell(t_s, btc, usd_per_btc, memo, loan.account, None, *fee)
         self.liquidated_btc += btc
+        self.liquidations += 1
         loan.tell(t_s, "liquidation", f"{btc:.8f} BTC for {net_usd:,.2f} USD: {why}")
         loan.pay(t_s, cents(net_usd))
 

@@ -1,6 +1,7 @@
 """The treasury: cash and bitcoin of the firm, what a sale brings, and when bitcoin is sold.
 
-All bitcoin, free or pledged, is carried at average cost in the USD account `assets:btc`. A sale
+All bitcoin, free or pledged, is carried at average cost in the USD account `assets:btc`; what was
+there at the start has cost its fair value of then. A sale
 moves its share of that cost out in whole cents, so that nothing is left of it when no bitcoin is
 left. The difference to the market is a realised gain, what the sale itself costs an expense.
 """
@@ -118,13 +119,16 @@ class Treasury:
         self._payout_sold = 0  # satoshi of net payouts that sell-all has dealt with
 
     def open(self, usd_per_btc: float) -> None:
-        """Opening cash and bitcoin, the bitcoin at what it cost, against equity."""
+        """Opening cash and bitcoin, at fair value (ASU 2023-08), against equity.
+
+        Gains of the time before the run are in equity, not in its income; what the bitcoin had
+        cost, `opening_usd_per_btc`, is a matter of tax alone.
+        """
         spec = self.spec
-        cost = usd_per_btc if spec.opening_usd_per_btc is None else spec.opening_usd_per_btc
         for account, commodity, units in (
             (CASH, "USD", cents(spec.opening_usd or 0.0)),
             (BTC, "BTC", satoshi(spec.opening_btc)),
-            (BTC, "USD", cents(spec.opening_btc * cost)),
+            (BTC, "USD", cents(spec.opening_btc * usd_per_btc)),
         ):
             self.move(0, account, OPENING, commodity, units, "opening balance")
 

@@ -61,20 +61,45 @@ def highest_ltv_pct(t: Totals) -> float:
 
 @kpi
 def margin_calls(t: Totals) -> float:
-    """Calls for margin by lenders [count]."""
+    """Calls for margin by lenders; sales without a call are `liquidations` [count]."""
     return float(t.firm.lending.margin_calls)
 
 
 @kpi
+def margin_calls_by_debt(t: Totals) -> float:
+    """Calls for margin, each counted as its loan's share of all that lenders were owed [count]."""
+    return t.firm.lending.calls_by_debt
+
+
+@kpi
+def liquidations(t: Totals) -> float:
+    """Sales of collateral by lenders, called for before or not [count]."""
+    return float(t.firm.lending.liquidations)
+
+
+@kpi
 def margin_called(t: Totals) -> float:
-    """1: a lender called for margin at least once; 0: none did [0/1]. None without loans."""
-    return float(t.firm.lending.margin_calls > 0) if t.firm.lending.names else math.nan
+    """1: a lender called for margin or sold collateral at least once; 0: none did [0/1].
+
+    None without loans.
+    """
+    lending = t.firm.lending
+    called = lending.margin_calls + lending.liquidations > 0
+    return float(called) if lending.names else math.nan
 
 
 @kpi
 def liquidated_btc(t: Totals) -> float:
     """Collateral that lenders sold [BTC]."""
     return t.firm.lending.liquidated_btc
+
+
+@kpi
+def lost_to_lenders_btc(t: Totals) -> float:
+    """Collateral that lenders sold, and what they keep of it when the firm fails [BTC]."""
+    firm = t.firm
+    kept_usd = sum(c.paid_usd for c in firm.claims if c.rank == 1)
+    return firm.lending.liquidated_btc + kept_usd / firm.usd_per_btc
 
 
 @kpi

@@ -136,7 +136,11 @@ class Treasury(Table):
         0.0, "BTC", "bitcoin at the start, collateral included", source="assumed", ge=0
     )
     opening_usd_per_btc: float | None = quantity(
-        None, "USD/BTC", "what it cost; default: the price at the start", ge=0
+        None,
+        "USD/BTC",
+        "what it cost, the basis for tax; the books begin at fair value; default: the price at the "
+        "start",
+        ge=0,
     )
     cash_floor_usd: float = quantity(
         0.0, "USD", "sell-to-cover, target-reserve: cash kept", source="assumed", ge=0
@@ -218,6 +222,14 @@ class Loan(Table):
     )
     warning_ltv: float = quantity(0.65, "-", "warning", source="typical terms", gt=0, le=1)
     call_ltv: float = quantity(0.70, "-", "margin call", source="typical terms", gt=0, le=1)
+    least_call_fraction: float = quantity(
+        0.005,
+        "-",
+        "of the debt: smaller shortfalls are not called (minimum transfer amount)",
+        source="assumed",
+        ge=0,
+        lt=1,
+    )
     cure_h: float = quantity(
         72.0, "h", "time to answer a margin call", source="typical terms", ge=0, le=8760
     )

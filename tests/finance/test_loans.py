@@ -437,3 +437,27 @@ def test_a_refinancing_that_cannot_pay_the_old_lender_does_not_happen() -> None:
     assert books.lending.debt_usd("new") == 0.0
     assert (1, "liquidation") in books.kinds("old")
     assert books.lending.debt_usd("old") == 0.0
+
+
+def test_a_trifle_is_not_called_and_calls_count_by_debt() -> None:
+    """Called at the cure level: of 500,000 USD only 2,500 or more; a second loan has a third."""
+    terms = {"initial_ltv": 0.5, "call_ltv": 0.7, "cure_ltv": 0.7, "answer": "none", "cure_h": 999}
+    large = {**terms, "principal_usd": 500_000.0, "collateral_btc": 10.0}
+    small = {**terms, "principal_usd": 250_000.0, "collateral_btc": 10.0}
+    books = desk(100_000.0, {"large": large, "small": small}, opening_btc=20.0)
+    books.follow([71_420.0])  # 500,000 less 0.7 * 714,200: 60 USD
+    assert books.lending.margin_calls == 0
+    books.follow([71_080.0], first_h=1)  # 2,440 USD
+    assert books.lending.margin_calls == 0
+    books.follow([71_070.0], first_h=2)  # 2,510 USD
+    assert books.kinds("large")[-1] == (2, "margin call")
+    assert books.lending.margin_calls == 1
+    assert books.lending.calls_by_debt == pytest.approx(500 / 750)
+
+
+def test_a_sale_without_a_call_counts() -> None:
+    """At 50,000 the LTV of half is whole: sold at the automatic level, nobody was called."""
+    books = borrowed()
+    books.follow([50_000.0])
+    assert (books.lending.margin_calls, books.lending.liquidations) == (0, 1)
+    assert books.lending.liquidated_btc == 10.0

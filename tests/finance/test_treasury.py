@@ -70,7 +70,7 @@ def test_impact_takes_all_of_the_price_at_most() -> None:
 
 def test_average_cost_by_hand() -> None:
     """2 BTC at 50,000 and 1 BTC mined at 80,000 cost 60,000 each."""
-    books = desk(opening_btc=2.0, opening_usd_per_btc=50_000.0, opening_usd=7.0)
+    books = desk(50_000.0, opening_btc=2.0, opening_usd=7.0)
     books.mine(DAY, 1.0, 80_000.0)
     assert books.treasury.cost_usd == 180_000.0
     assert books.treasury.sell(DAY, 1.5, 100_000.0, "sale") == 150_000.0
@@ -81,6 +81,17 @@ def test_average_cost_by_hand() -> None:
     assert books.ledger.balance("income:btc-gains", "USD") == -30_000.0
     assert books.treasury.cash_usd == 210_007.0
     assert books.ledger.balance("equity:exchange", "BTC") == 3.0
+
+
+def test_books_begin_at_fair_value_and_cost_is_for_the_tax() -> None:
+    """1,000 BTC at 80,000 that cost 20,000: 80 million of equity, and no income of the run."""
+    books = desk(80_000.0, opening_btc=1000.0, opening_usd_per_btc=20_000.0)
+    assert books.treasury.cost_usd == 80e6
+    assert books.ledger.balance("equity:opening", "USD") == -80e6
+    books.treasury.revalue(DAY, 80_000.0)
+    assert books.treasury.sell(DAY, 500.0, 80_000.0, "sale") == 40e6
+    gains = [books.ledger.balance(f"income:btc-{k}", "USD") for k in ("gains", "revaluation")]
+    assert gains == [0.0, 0.0]
 
 
 def test_more_than_an_account_holds_is_an_error() -> None:
@@ -218,7 +229,7 @@ def test_a_planned_sale_repays_a_loan_out_of_its_collateral() -> None:
 
 def test_revaluation_brings_all_bitcoin_to_market() -> None:
     loans = {"line": {"principal_usd": 1.0, "collateral_btc": 1.0}}
-    books = desk(opening_btc=4.0, opening_usd_per_btc=60_000.0, loans=loans)
+    books = desk(60_000.0, opening_btc=4.0, loans=loans)
     for price in (100_000.0, 45_000.0, 60_000.0):
         books.treasury.revalue(DAY, price)
         change = books.ledger.balance("assets:btc-revaluation", "USD")
