@@ -19,6 +19,9 @@ OPENING: Final = "equity:opening"
 ISSUED: Final = "equity:issued"
 CREDITORS_LOSS: Final = "equity:creditors-loss"
 PAYABLES: Final = "liabilities:payables"
+RIGHT_OF_USE: Final = "assets:right-of-use"
+LEASES: Final = "liabilities:leases"
+FINANCED: Final = "liabilities:lease-financing"
 WINDING_UP: Final = "expenses:winding-up"
 EXCHANGE: Final = "equity:exchange"
 FREE_BTC: Final = "assets:btc"
@@ -53,8 +56,11 @@ USD_CHART: Final[dict[str, Place]] = {
     "assets:deposits": Place(ASSET, "deposits", INVESTING, "deposits"),
     "assets:receivables": Place(ASSET, "receivables", OPERATING, "inference"),
     "assets:insurance-claims": Place(ASSET, "insurance claims", INVESTING, "insurance paid out"),
+    RIGHT_OF_USE: Place(ASSET, "rights of use", OPERATING, "rent"),
     LOAN: Place(LIABILITY, "loans", FINANCING, DRAWN),
     "liabilities:interest": Place(LIABILITY, "interest owed", OPERATING, "interest"),
+    LEASES: Place(LIABILITY, "leases", OPERATING, "rent"),
+    FINANCED: Place(LIABILITY, "leases as financing", FINANCING, "leases as financing"),
     "liabilities:rent": Place(LIABILITY, "rent owed", OPERATING, "rent"),
     "liabilities:transmission": Place(LIABILITY, "transmission owed", OPERATING, "transmission"),
     "liabilities:prepayments": Place(LIABILITY, "prepayments", OPERATING, "inference"),

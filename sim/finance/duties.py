@@ -1,6 +1,6 @@
 """What is owed at month ends under contracts: hosts, leases, offtakes; and what falls due later."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -158,20 +158,30 @@ class Leases:
         )
         return [*groups, *moved]
 
-    def outstanding_usd(self, t_s: int) -> float:
-        """Rents from now to the ends of all leases that have one."""
+    def outstanding_usd(self, t_s: int, financed: Container[str] = ()) -> float:
+        """Rents from now to the ends of all leases that have one and are no financing."""
         return sum(
             lease.machines * lease.usd_per_machine_month * max(end_s - t_s, 0.0) / MONTH_S
             for lease, _, _, start_s, end_s in self.terms
-            if start_s <= t_s and end_s < NEVER
+            if start_s <= t_s and end_s < NEVER and lease.name not in financed
         )
 
-    def close_month(self, t_s: int, month: Month) -> None:
-        """Post the rents of the month that ends."""
+    def close_month(
+        self,
+        t_s: int,
+        month: Month,
+        financed: Container[str] = (),
+        pay: Callable[[int, Lease, float, float], None] | None = None,
+    ) -> None:
+        """Post the rents of the month that ends; what is `financed` goes to `pay`."""
         usd = np.zeros(len(self.ledger.sites))
         for lease, site, groups, start_s, end_s in self.terms:
             rent = lease.machines * lease.usd_per_machine_month * month.overlap(start_s, end_s)
-            usd[site] += rent if lease.rent_when_lost else rent * self.standing(groups)
+            rent *= 1.0 if lease.rent_when_lost else self.standing(groups)
+            if pay is not None and lease.name in financed:
+                pay(t_s, lease, end_s, rent)
+            else:
+                usd[site] += rent
         self.ledger.post(
             t_s, "expenses:rent", "assets:cash", "USD", usd, "rents of leased machines"
         )

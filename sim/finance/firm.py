@@ -12,6 +12,7 @@ from sim.finance.chart import PAYABLES
 from sim.finance.duties import NEVER, Hosting, Leases, Offtakes, Payments
 from sim.finance.funding import Funding
 from sim.finance.insurance import Insurers
+from sim.finance.lease_books import LeaseBooks
 from sim.finance.ledger import Ledger
 from sim.finance.loans import Lending
 from sim.finance.months import MonthlyBills
@@ -69,6 +70,8 @@ class Firm:
         self.assets = FixedAssets(scenario, ledger)
         self.hosting = Hosting(scenario, ledger, plant.presence, plant.asics)
         self.leases = Leases(scenario, ledger, plant.presence, self.calendar)
+        rate_per_year = scenario.firm.borrowing_rate_per_year
+        self.lease_books = LeaseBooks(self.leases, ledger, self.calendar, rate_per_year)
         self.offtakes = Offtakes(scenario, ledger, self.payments)
         self.books = Books(scenario, ledger, self.offtakes.sold)
         self.insurers = Insurers(scenario, ledger, self.assets, self.payments)
@@ -108,6 +111,7 @@ class Firm:
         for lease, _, groups, start_s, _ in self.leases.terms:
             if lease.sale_usd_per_machine and start_s == 0.0:
                 self._sell_and_rent(0, lease, groups)
+        self.lease_books.recognise(0)
 
     def _place_deposits(self) -> None:
         """What was returned before the run is history; what was paid by then is in the books."""
@@ -172,7 +176,9 @@ class Firm:
         overhead = np.array([self.scenario.firm.overhead_usd_per_month * month.share])
         self.ledger.post(t_s, "expenses:overhead", "assets:cash", "USD", overhead, "overhead")
         self.hosting.close_month(t_s, month, self.month_flow)
-        self.leases.close_month(t_s, month)
+        financed = self.lease_books
+        self.leases.close_month(t_s, month, financed.owed_usd, financed.pay)
+        self.lease_books.recognise(t_s)
         self.offtakes.close_month(t_s, self.month_flow)
         for name, uptime in self.offtakes.missed:
             self.fleet_event(t_s, "SLA missed", name, f"{uptime:.2%} of the node-hours")
@@ -211,7 +217,7 @@ class Firm:
             self.ledger,
             self.lending,
             self.assets,
-            self.leases.outstanding_usd(t_s),
+            self.leases.outstanding_usd(t_s, self.lease_books.owed_usd),
             self.usd_per_btc,
             self.scenario.firm.distressed_fraction,
         )
@@ -292,6 +298,15 @@ class Firm:
         groups = self.leases.now(groups)
         owned = sum(self.assets.owned[g] for g in groups)
         sold = min(float(lease.machines), owned)
+        start_s, end_s = next((a, b) for x, _, _, a, b in self.leases.terms if x is lease)
+        firm, rows = self.scenario.firm, self.scenario.asics
+        left_years = max(firm.asic_life_years - min(rows[g].age_years for g in groups), 0.0)
+        if self.lease_books.is_financing(lease, start_s, end_s, sold, left_years):
+            usd = sold * lease.sale_usd_per_machine
+            self.lease_books.finance(t_s, lease, end_s, usd)
+            detail = f"{sold:.0f} machines for {usd:,.0f} USD, a financing by ASC 842-40"
+            self.fleet_event(t_s, "sale and leaseback", lease.name, detail)
+            return
         for g in groups:
             machines = sold * self.assets.owned[g] / owned if owned else 0.0
             usd = machines * lease.sale_usd_per_machine

@@ -9,6 +9,7 @@ Accounts. Debits are positive: assets and expenses stand above zero, the others 
   (book values), `assets:projects` (paid and not yet live), `assets:deposits`, `assets:receivables`,
   `assets:insurance-claims`.
 - USD, liabilities: `liabilities:loan:LOAN`, `liabilities:interest:LOAN`, `liabilities:rent`,
+  `liabilities:leases` (against `assets:right-of-use`), `liabilities:lease-financing`,
   `liabilities:transmission`, `liabilities:prepayments`, `liabilities:payables` (due, and no
   money there), `liabilities:tax` (below zero: paid ahead), `liabilities:deferred-tax`;
   `equity:opening`, `equity:issued` (new shares), `equity:creditors-loss`.

@@ -10,8 +10,11 @@ from sim.finance.chart import (
     ASSET,
     CASH,
     CREDITORS_LOSS,
+    FINANCED,
+    LEASES,
     LIABILITY,
     PAYABLES,
+    RIGHT_OF_USE,
     USD_CHART,
     WINDING_UP,
 )
@@ -25,6 +28,7 @@ RENT: Final = "liabilities:rent"
 OWED: Final = {  # liabilities by account, and who they are owed to
     PAYABLES: "bills of the last day",
     RENT: "lessors, rents to the end of their leases",
+    FINANCED: "lessors, financings",
     "liabilities:transmission": "grid operator",
     "liabilities:prepayments": "buyers of GPU nodes",
     "liabilities:tax": "tax office",
@@ -72,6 +76,7 @@ def wind_up(
         ledger.post(t_s, debit, credit, "USD", np.array([usd]), memo)
 
     post(CASH, PAYABLES, max(-ledger.balance(CASH, "USD"), 0.0), "bills without money")
+    post(LEASES, RIGHT_OF_USE, max(-ledger.balance(LEASES, "USD"), 0.0), "leases are given up")
     post(WINDING_UP, RENT, rents_usd, "rents to the ends of leases")
     lost = 1.0 - distressed_fraction
     assets.write_down(t_s, lost, WINDING_UP, "worth in a winding-up")

@@ -3,7 +3,8 @@
 import math
 from typing import Final
 
-from sim.finance.chart import ISSUED
+from sim.finance.chart import FINANCED, ISSUED, LEASES
+from sim.finance.statements import balance_sheet
 from sim.finance.tax import TAXES
 from sim.results.kpis import Totals, kpi
 from sim.units import SECONDS_PER_DAY
@@ -31,6 +32,24 @@ def net_income_usd(t: Totals) -> float:
 def debt_usd(t: Totals) -> float:
     """Loans and the interest accrued on them at the end [USD]."""
     return t.recorder.last_fleet("debt_usd")
+
+
+@kpi
+def leases_usd(t: Totals) -> float:
+    """What is owed on leases at the end: rents to come, discounted, and financings [USD]."""
+    return _some(-sum(t.firm.ledger.balance(a, "USD") for a in (LEASES, FINANCED)))
+
+
+@kpi
+def leverage_pct(t: Totals) -> float:
+    """Loans, their interest and what is owed on leases at the end, of all assets [%].
+
+    None without assets. Bitcoin as of the last month end.
+    """
+    sheet = balance_sheet(t.firm.ledger)
+    assets = sheet.equity_usd + sheet.debt_usd + sheet.other_liabilities_usd
+    owed = sheet.debt_usd - sum(t.firm.ledger.balance(a, "USD") for a in (LEASES, FINANCED))
+    return 100.0 * owed / assets if assets > 0.0 and owed > 0.0 else math.nan
 
 
 @kpi

@@ -69,6 +69,14 @@ class Firm(Table):
     discount_rate_per_year: float = quantity(
         0.12, "1/y", "of net present values", source="assumed", ge=0, le=1
     )
+    borrowing_rate_per_year: float = quantity(
+        0.12,
+        "1/y",
+        "at which rents to come are discounted: what the firm would pay for a secured loan",
+        source="assumed",
+        ge=0,
+        le=1,
+    )
     tax_fraction: float = quantity(
         0.0,
         "-",

@@ -137,6 +137,13 @@ TWINS: Final = SERVED_TWINS | {
     "hashprice_usd_per_ph_day": state("avg(hashprice_usd_per_ph_day)"),
     "usd_per_btc": state("avg(usd_per_btc)"),
     "cash_usd": account("assets:cash"),
+    "leases_usd": some(f"-({account('liabilities:lease%')})"),
+    "leverage_pct": "-100 * "
+    + some(
+        f"({account('liabilities:lease%')} + "
+        f"{account('liabilities:loan%')} + {account('liabilities:interest%')})"
+    )
+    + f" / {account('assets:%')}",
     "shares_issued_usd": some("-" + account("equity:issued")),
     "first_owners_pct": "(SELECT min(regexp_extract(detail, '([0-9.]+)% are left', 1)::DOUBLE) "
     "FROM events WHERE event = 'shares issued')",
@@ -292,6 +299,10 @@ def firm(k: int) -> Scenario:
         tables["firm"]["overhead_usd_per_month"] = 4.2e5
     tables["faults"] |= {"enabled": True, "asic": {"mtbf_h": 5_000}}
     tables["horizon"] |= {"start_utc": "2025-12-22T00:00:00Z"}
+    tables["lease"] = {
+        "start_utc": "2026-01-09T00:00:00Z", "end_utc": "2027-01-20T00:00:00Z",
+        "sale_usd_per_machine": 900,
+    }  # fmt: skip
     dark = {"kind": "outage", "sites": ["alpha"], "start_utc": "2025-12-24T00:00:00Z", "hours": 9}
     tables["faults"]["incidents"] = [*tables["faults"]["incidents"], dark]
     return test_firm_law.scenario_of(tables)
