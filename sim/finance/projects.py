@@ -8,8 +8,8 @@ from sim.finance.assets import FixedAssets
 from sim.finance.chart import PAYABLES
 from sim.finance.duties import Event
 from sim.finance.ledger import Ledger
+from sim.finance.levels import Plan
 from sim.finance.loans import Lending
-from sim.finance.project_flows import Plan
 from sim.finance.treasury import Treasury
 from sim.kernels.arrays import AsicGroups, Floats, NodeGroups
 from sim.plant.presence import ASIC, GPU
@@ -111,7 +111,9 @@ class Projects:
         Its machines are in the opening balance, at what their age leaves of the price.
         """
         for t_s, share in payments:
-            self._pay(name, t_s, self.specs[name].capex_usd * self.factor * share)
+            usd = self.specs[name].capex_usd * self.factor * share
+            if usd > 0.0:
+                self._pay(name, t_s, usd)
         live_s = payments[-1][0]
         self.plans[name] = self.plans[name]._replace(live_s=float(live_s))
         paid_usd = self.plans[name].paid_usd

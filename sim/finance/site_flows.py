@@ -15,7 +15,8 @@ PROJECTS: Final = "assets:projects"
 DEPOSITS: Final = "assets:deposits"
 MINING: Final = ("income:mining", "expenses:pool-fees")
 CUSTOMERS: Final = ("inference", "credits")  # lines of the cash flow
-TREASURY: Final = ("interest", "bitcoin sold")  # lines that stand for financing and treasury
+TREASURY: Final = ("interest", "bitcoin sold", "tax")  # financing, treasury; tax is reckoned anew
+SOLD: Final = (*MACHINES, "income:machine-sales", "assets:insurance-claims")
 
 
 class Flows(NamedTuple):
@@ -35,6 +36,7 @@ class SiteFlows:
         months = months_of(horizon.start_utc, horizon.seconds)
         since = (months + 1).astype("datetime64[s]") - start_of(horizon.start_utc)
         run_s = np.minimum(since.astype(np.int64), horizon.seconds)
+        self.months = months  # (month,) datetime64[M]
         self.days: Floats = run_s / SECONDS_PER_DAY  # (month,) from the start to its end
         entries = ledger.entries()
         self.sites = entries.sites
@@ -52,6 +54,8 @@ class SiteFlows:
         known = (*MINING, *customers)
         self.other = -self._sums(counted & _in(account, operating) & ~_in(account, known))
         self.invested = -self._sums(counted & ~_in(account, operating))
+        # What machines bring when they are sold or have burnt: their book value and the gain.
+        self.proceeds = -self._sums(counted & _in(account, SOLD) & (usd.amount < 0))
         under_way = account == usd.codes[PROJECTS]
         self.projects = -self._sums(counted & under_way)
         self.arrived = self._sums(_in(account, MACHINES) & usd.beside(under_way))
@@ -75,6 +79,10 @@ class SiteFlows:
         """Mined bitcoin, inference less credits, all other operating cash (month,) of a site."""
         s = self.sites.index(site)
         return self.mined[:, s], self.customers[:, s], self.other[:, s]
+
+    def proceeds_of(self, site: str) -> Floats:
+        """What a site's machines brought (month,) when they were sold or had burnt."""
+        return self.proceeds[:, self.sites.index(site)]
 
     def of_site(self, site: str) -> Flows:
         """A site; machines out of projects are laid out when they arrive in its books."""

@@ -122,7 +122,9 @@ class MachineBasis:
         self.spec, self.assets, self.calendar = spec, assets, calendar
 
     def lot_usd(self, lot: Lot, t_s: int) -> float:
-        """Basis of a lot at an instant [USD]."""
+        """Basis of a lot at an instant [USD]; nothing before it was there."""
+        if t_s < lot.from_s:
+            return 0.0
         if self.spec.depreciation == "straight-line" or not lot.bought:
             return lot.cost_usd * lot.left * (1.0 - lot.worn(t_s))
         placed, now = self.calendar.at(lot.from_s), self.calendar.at(t_s)

@@ -3,20 +3,18 @@
 Cash flows stand before financing and before the treasury: cash paid and received, without loans,
 interest and sales of bitcoin; instead, bitcoin counts when it is mined, at its value then, less the
 pool's fee. A month's flows fall due at its end. What machines and deposits were worth in the books
-at the start is laid out at the start, and what they are worth in the books at the end comes back
-there: book value stands for the value of all that follows the run.
+at the start is laid out at the start. At the end machines and works come back at the lower of what
+the market pays for them and what they still earn, never at book value for its own sake.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 from scipy.optimize import brentq, minimize_scalar
 
-from sim.finance.ledger import Ledger
-from sim.finance.project_flows import Plan, project_flows
-from sim.finance.site_flows import Flows, SiteFlows
+from sim.finance.levels import Level, Levels
 from sim.kernels.arrays import (
     CONTRACT_USD,
     DEMAND_USD,
@@ -122,50 +120,101 @@ def value(
 
 
 def valuation(
-    scenario: Scenario,
-    ledger: Ledger,
-    flow: Floats,
-    plans: Mapping[str, Plan],
-    tokens_out_mtok: Floats,
+    scenario: Scenario, levels: Levels, flow: Floats, tokens_out_mtok: Floats
 ) -> pa.Table:
     """The table `valuation`: a row for each site, each project and the firm.
 
     Args:
         scenario: of the run.
-        ledger: at its end.
+        levels: cash flows of sites, projects and the firm.
         flow: (SITE_FLOWS, site) sums over the run.
-        plans: how projects went, by name.
         tokens_out_mtok: (site,) output tokens [millions].
 
     A site's machines from projects are laid out when they arrive in its books; the firm's projects
-    when they are paid. A project earns its machines' share of what their sites earn, by hashrate,
-    GPUs and nominal power, as long as they are live; a substation by itself earns nothing. Its
-    book value falls straight from its first live day over the life of what it delivers.
-    Breakevens cover energy, hosting and the pool's fee, not machines.
+    when they are paid. A project earns what its machines' meters say; a substation by itself earns
+    nothing. Machines and works come back at the end at `terminal_usd`, the lower of what the market
+    pays and what they still earn (`sim.finance.terminal`); `book_usd` stands beside it. After tax:
+    `sim.finance.level_tax`. Breakevens cover energy, hosting and the pool's fee, not machines.
     """
-    flows = SiteFlows(scenario, ledger)
-    rate = scenario.firm.discount_rate_per_year
     fee = scenario.pool.fee_fraction
     gpus = _gpus_per_node(scenario)
-
-    def row(level: str, name: str, of: Flows, prices: Breakevens) -> dict[str, Any]:
-        worth = value(of.cash_usd, flows.days, rate, of.opening_usd, of.closing_usd)
-        found = {f"breakeven_{k}": v for k, v in prices._asdict().items()}
-        return {
-            "level": level, "name": name, **worth._asdict(), "outlay_usd": of.outlay_usd, **found,
-        }  # fmt: skip
-
     rows = []
     for s, site in enumerate(scenario.sites):
         prices = breakevens(flow[:, s], fee, gpus[s], float(tokens_out_mtok[s]))
-        rows.append(row("site", site.name, flows.of_site(site.name), prices))
-    for name in plans:
-        rows.append(row("project", name, project_flows(scenario, flows, name, plans), NONE))
+        rows.append(_row(scenario, levels, "site", site.name, levels.site(s), prices))
+    for name in levels.books.plans:
+        rows.append(_row(scenario, levels, "project", name, levels.project(name), NONE))
     on_s = flow[NODES_ON_S]
     mean = float((gpus * on_s).sum() / on_s.sum()) if on_s.any() else 0.0
     prices = breakevens(flow.sum(axis=1), fee, mean, float(tokens_out_mtok.sum()))
-    rows.append(row("firm", "", flows.of_firm(), prices))
+    rows.append(_row(scenario, levels, "firm", "", levels.firm(), prices))
     return pa.Table.from_pylist(rows, SCHEMA)
+
+
+def _row(
+    scenario: Scenario, levels: Levels, title: str, name: str, of: Level, prices: "Breakevens"
+) -> dict[str, Any]:
+    rate, flows, rest = scenario.firm.discount_rate_per_year, of.flows, of.rest
+    ends = (levels.days, rate, flows.opening_usd, flows.closing_usd)
+    before, after = value(flows.cash_usd, *ends), value(flows.cash_usd - of.tax_usd, *ends)
+    return {
+        "level": title,
+        "name": name,
+        **before._asdict(),
+        "npv_after_tax_usd": after.npv_usd,
+        "irr_after_tax_per_year": after.irr_per_year,
+        "payback_after_tax_years": after.payback_years,
+        "outlay_usd": flows.outlay_usd,
+        "book_usd": rest.book_usd,
+        "market_usd": rest.market_usd,
+        "earned_usd": rest.earned_usd,
+        "terminal_usd": rest.terminal_usd,
+        **{f"breakeven_{k}": v for k, v in prices._asdict().items()},
+    }
+
+
+def project_npv_usd(scenario: Scenario, levels: Levels, name: str) -> float:
+    """Net present value of a project by its own meters, before tax [USD]."""
+    flows = levels.project(name).flows
+    rate = scenario.firm.discount_rate_per_year
+    ends = (levels.days, rate, flows.opening_usd, flows.closing_usd)
+    return value(flows.cash_usd, *ends).npv_usd
+
+
+class Parts(NamedTuple):
+    """Present values that make up an NPV [USD]: npv = operating + invested + terminal - tax."""
+
+    operating_usd: float  # cash of operations
+    invested_usd: float  # what was there and what was laid out, below zero
+    terminal_usd: float  # what machines and works are counted for at the end
+    other_end_usd: float  # deposits, batteries, what is not delivered yet: at their book value
+    tax_usd: float
+
+    @property
+    def npv_usd(self) -> float:
+        """Before tax."""
+        return self.operating_usd + self.invested_usd + self.terminal_usd + self.other_end_usd
+
+    @property
+    def npv_after_tax_usd(self) -> float:
+        """After tax."""
+        return self.npv_usd - self.tax_usd
+
+
+def firm_parts(scenario: Scenario, levels: Levels) -> Parts:
+    """What the firm's NPV is made of."""
+    rate, days = scenario.firm.discount_rate_per_year, levels.days
+    level, flows = levels.firm(), levels.flows
+    operating = (flows.mined + flows.customers + flows.other).sum(axis=1)
+    last = float((1.0 + rate) ** (-days[-1] / DAY_COUNT))
+    invested = npv_usd(level.flows.cash_usd - operating, days, rate) - level.flows.opening_usd
+    return Parts(
+        npv_usd(operating, days, rate),
+        invested,
+        level.rest.terminal_usd * last,
+        (level.flows.closing_usd - level.rest.terminal_usd) * last,
+        npv_usd(level.tax_usd, days, rate),
+    )
 
 
 class Breakevens(NamedTuple):
@@ -184,7 +233,14 @@ SCHEMA: Final = pa.schema(
         ("npv_usd", pa.float64()),
         ("irr_per_year", pa.float64()),
         ("payback_years", pa.float64()),
+        ("npv_after_tax_usd", pa.float64()),
+        ("irr_after_tax_per_year", pa.float64()),
+        ("payback_after_tax_years", pa.float64()),
         ("outlay_usd", pa.float64()),
+        ("book_usd", pa.float64()),
+        ("market_usd", pa.float64()),
+        ("earned_usd", pa.float64()),
+        ("terminal_usd", pa.float64()),
         *((f"breakeven_{name}", pa.float64()) for name in Breakevens._fields),
     ]
 )

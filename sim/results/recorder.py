@@ -5,6 +5,7 @@ from typing import Final
 import numpy as np
 import pyarrow as pa
 
+from sim.finance.meters import Meters
 from sim.kernels.arrays import (
     AMBIENT_S,
     BATTERY_J,
@@ -136,7 +137,9 @@ class Recorder:
         intervals = horizon.seconds // horizon.record_s
         self.flow = np.zeros((intervals, SITE_FLOWS, len(self.sites)))
         lanes = serving.inference.lanes if serving is not None else []
-        self.uses = UseRecord(scenario, [(x.site, x.model) for x in lanes], intervals)
+        places = [(x.site, x.model) for x in lanes]
+        self.uses = UseRecord(scenario, places, intervals)
+        self.meters = Meters(scenario, places)
         self.machines = {
             "asic": [(g.site, g.model, g.count) for g in scenario.asics],
             "gpu": [(g.site, g.gpu, g.nodes) for g in scenario.gpus],
@@ -160,6 +163,7 @@ class Recorder:
         """Keep the flows (SITE_FLOWS, site) and uses since the last record, and clear them."""
         self._done = end_s // self.record_s
         self.flow[self._done - 1] = flow
+        self.meters.interval(end_s, flow, used)
         self.uses.interval(self._done - 1, used)
         if self.serving is not None:
             self.serving.interval(end_s - self.record_s)

@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 from sim.finance import solvency
 from sim.finance.firm import Firm
 from sim.finance.ledger import Ledger
+from sim.finance.levels import Books, Levels
 from sim.finance.statements import statements
 from sim.results import capital
 from sim.results.disk import write_json
@@ -95,13 +96,19 @@ class RunResult:
     def _valuation(self) -> pa.Table:
         from sim.finance.valuation import valuation  # scipy takes half a second to load
 
-        recorder, firm = self.recorder, self.firm
+        recorder = self.recorder
         tokens = np.zeros(len(recorder.sites))
         if recorder.serving is not None:
             by_hour = recorder.serving.site_columns()["tokens_out"]
             tokens += by_hour.reshape(-1, len(tokens)).sum(axis=0) / TOKENS_PER_MTOK
-        flow = recorder.flow.sum(axis=0)
-        return valuation(self.scenario, firm.ledger, flow, firm.projects.plans, tokens)
+        return valuation(self.scenario, self.levels, recorder.flow.sum(axis=0), tokens)
+
+    @cached_property
+    def levels(self) -> Levels:
+        """Cash flows of sites, projects and the firm, with what is left at the end, and tax."""
+        firm = self.firm
+        books = Books(firm.ledger, firm.assets, firm.tax, firm.projects.plans)
+        return Levels(self.scenario, books, self.recorder.meters)
 
     @property
     def ledger(self) -> Ledger:

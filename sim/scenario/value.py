@@ -37,10 +37,18 @@ class Residuals(Table):
     gpu: Curve = curve("GPU nodes")
     battery: Curve = curve("batteries")
     building: Curve = curve("containers, substations, works")
+    fade_per_year: float = quantity(
+        0.0,
+        "1/y",
+        "share by which machines earn less in each year after the run, in terminal values",
+        source="assumed: none; a terminal value is never above the market's",
+        ge=0,
+        le=1,
+    )
 
     @model_validator(mode="after")
     def _falling(self) -> "Residuals":
-        for name in type(self).model_fields:
+        for name in ("asic", "gpu", "battery", "building"):
             before = 1.0
             for year, share in enumerate(getattr(self, name), 1):
                 if not 0.0 <= share <= before:

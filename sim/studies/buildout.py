@@ -3,8 +3,10 @@
 A plan is looked for on the seeds of the search, against simple plans and against building nothing,
 by the firm's net present value under common random numbers. What is said of it comes from held-out
 seeds that the search has not seen: the best of many plans on the seeds that chose it looks better
-than it is. Spending less than the budget, or nothing, is allowed. Book value at the end of the run
-stands for all that follows it (`sim.finance.valuation`).
+than it is. Spending less than the budget, or nothing, is allowed. What a plan gains is what the
+firm is worth after tax with it less without it, under the same luck: ASICs that step back for
+containers count. How much of it is what machines are counted for at the end of the run is told
+beside it (`sim.finance.terminal`).
 """
 
 from collections.abc import Iterator, Sequence
@@ -15,6 +17,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import pyarrow as pa
 
+from sim.finance.valuation import Parts
 from sim.results.disk import write_json
 from sim.results.folder import Folder
 from sim.results.provenance import provenance
@@ -35,7 +38,7 @@ from sim.studies.statistics import Floats, Interval, estimate, holm, t_interval,
 from sim.studies.sweep import Progress, write_table
 from sim.studies.verdicts import plain, verdict
 
-KPI: Final = "npv_gain_usd"  # the firm's NPV less its NPV without a build-out, same seed
+KPI: Final = "npv_gain_usd"  # the firm's NPV after tax less that without a build-out, same seed
 NOTHING: Final = "nothing"
 FOUND: Final = "searched plan"
 SETTLED: Final = 1e-4  # relative change of a breakeven price that is worth no more runs
@@ -64,6 +67,7 @@ class Buildout:
     comparison: Comparison = field(repr=False)  # on held-out seeds, the winner with each other
     breakeven: Breakeven | None
     insolvencies: dict[str, int]  # by plan: held-out runs in which the firm failed
+    parts: dict[str, Parts]  # by plan: what its mean gain on held-out seeds is made of
 
     @property
     def winner(self) -> str:
@@ -120,6 +124,7 @@ def buildout(
         comparison=compared,
         breakeven=even,
         insolvencies={n: trials.insolvencies(p, question.judges) for n, p in plans.items()},
+        parts={n: trials.parts(p, question.judges) for n, p in plans.items()},
     )
 
 
@@ -243,6 +248,13 @@ def sentences(found: Buildout) -> Iterator[str]:
         yield f"{winner}: {usd:,.0f} USD, {share:.3g} % of the budget"
     for d in found.comparison.differences:
         yield verdict(d, found.comparison)
+    if found.plan:
+        parts, days = found.parts[winner], found.asked.scenario.horizon.days
+        yield (
+            f"of what {winner} brings in {_at_end_pct(parts):.0f} % is what its machines are "
+            f"counted for after {days:g} days, not cash: the lower of market and what they still "
+            "earn"
+        )
     price = question.container.usd_per_gpu_h
     if found.breakeven is not None:
         b = found.breakeven
@@ -285,6 +297,15 @@ def lines(found: Buildout) -> Iterator[str]:
             f"{m.estimate.mean:>14,.0f}{_span(m.estimate.t):>32s}"
             f"{_span(m.estimate.bootstrap):>32s}"
         )
+    built = {name: p for name, p in found.parts.items() if any(found.plans[name])}
+    if built:
+        yield "what these gains are made of [USD], mean present values"
+        heads = ("operations", "laid out", "machines at end", "other at end", "tax")
+        yield f"{'':{name_width}s}" + "".join(f"{h:>17s}" for h in heads) + f"{'at end':>9s}"
+        for name, p in built.items():
+            usd = (p.operating_usd, p.invested_usd, p.terminal_usd, p.other_end_usd, -p.tax_usd)
+            told = "".join(f"{v:>17,.0f}" for v in usd)
+            yield f"{name:{name_width}s}{told}{_at_end_pct(p):>7.0f} %"
     yield f"{found.winner} less the others, paired"
     for d in c.differences:
         yield (
@@ -316,6 +337,8 @@ def document(found: Buildout) -> dict[str, Any]:
                 "capex_usd": yard.capex_usd(found.plans[m.policy]),
                 "mw": yard.container_mw * sum(found.plans[m.policy]),
                 "npv_gain_usd": _estimate(m.estimate),
+                "parts": found.parts[m.policy]._asdict(),
+                "at_end_pct": _at_end_pct(found.parts[m.policy]),
                 "insolvent_runs": found.insolvencies[m.policy],
             }
             for m in c.means
@@ -361,6 +384,13 @@ def save(found: Buildout, folder: Folder) -> None:
         **provenance(),
     }
     folder.commit(manifest)
+
+
+def _at_end_pct(parts: Parts) -> float:
+    """Share of what comes in that is value at the end of the run and not cash [%]."""
+    at_end = parts.terminal_usd + parts.other_end_usd
+    inflow = max(parts.operating_usd, 0.0) + max(at_end, 0.0)
+    return 100.0 * max(at_end, 0.0) / inflow if inflow > 0.0 else 0.0
 
 
 def _estimate(e: Any) -> dict[str, Any]:

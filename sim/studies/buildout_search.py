@@ -10,9 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sim.finance.site_flows import SiteFlows
-from sim.finance.valuation import npv_usd
-from sim.results.result import RunResult
+from sim.finance.valuation import Parts, firm_parts
 from sim.runner import run
 from sim.studies.bound import bound
 from sim.studies.buildout_question import Asked
@@ -30,24 +28,19 @@ Score = Callable[[Sequence[Plan], Sequence[int]], Floats]  # gains over nothing 
 class Worth(NamedTuple):
     """What a run found."""
 
-    npv_usd: float  # of the firm
+    parts: Parts  # of the firm's net present value
     insolvent: bool
+
+    @property
+    def npv_usd(self) -> float:
+        """Of the firm, after tax."""
+        return self.parts.npv_after_tax_usd
 
 
 def worth(cell: Cell) -> Worth:
     """Run a cell; the firm's net present value."""
     result = run(scenario_of(cell.source), cell.decider(), cell.seed)
-    return Worth(firm_npv_usd(result), bool(result.kpis["insolvent"]))
-
-
-def firm_npv_usd(result: RunResult) -> float:
-    """As the table `valuation` has it, without the rates of return of all sites and projects."""
-    flows = SiteFlows(result.scenario, result.ledger)
-    firm = flows.of_firm()
-    cash = np.concatenate([[-firm.opening_usd], firm.cash_usd])
-    cash[-1] += firm.closing_usd
-    due = np.concatenate([[0.0], flows.days])
-    return npv_usd(cash, due, result.scenario.firm.discount_rate_per_year)
+    return Worth(firm_parts(result.scenario, result.levels), bool(result.kpis["insolvent"]))
 
 
 class Trials:
@@ -105,6 +98,15 @@ class Trials:
         """Net present values less those of building nothing, seed by seed (plan, seed) [USD]."""
         nothing = self.npv_usd([self.yard.nothing], seeds)
         return self.npv_usd(plans, seeds, usd_per_gpu_h) - nothing
+
+    def parts(self, plan: Plan, seeds: Sequence[int]) -> Parts:
+        """Mean parts of a plan's gain over building nothing, seed by seed; runs must be there."""
+        nothing = self.yard.nothing
+        gains = [
+            np.array(self.found[plan, None, s].parts) - np.array(self.found[nothing, None, s].parts)
+            for s in seeds
+        ]
+        return Parts(*(float(usd) for usd in np.mean(gains, axis=0)))
 
     def insolvencies(self, plan: Plan, seeds: Sequence[int]) -> int:
         """In how many of these runs the firm failed."""

@@ -1,5 +1,6 @@
 """NPV, IRR and payback by the book; what sites, projects and the firm are worth."""
 
+from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
@@ -8,9 +9,14 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from sim.finance.assets import FixedAssets, Lot
+from sim.finance.calendar import Calendar
+from sim.finance.duties import Payments
 from sim.finance.ledger import Ledger
+from sim.finance.levels import Books, Levels, Plan
+from sim.finance.meters import Meters
+from sim.finance.tax import TaxBooks
 from sim.finance.valuation import (
-    Plan,
     breakevens,
     irr_per_year,
     npv_usd,
@@ -29,6 +35,7 @@ from sim.kernels.arrays import (
     TOKEN_J,
     Floats,
 )
+from sim.plant.presence import GPU
 from sim.scenario import Scenario
 from tests.conftest import build_scenario
 
@@ -148,9 +155,19 @@ def monthly(ledger: Ledger, debit: str, credit: str, alpha: float, bravo: float)
         ledger.post(end * DAY, debit, credit, "USD", np.array([alpha, bravo]), "")
 
 
+MONTH_ENDS = np.cumsum([31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31])
+CALENDAR = Calendar(datetime(2026, 1, 1, tzinfo=UTC), 365 * DAY)
 NO_FLOW: Floats = np.zeros((SITE_FLOWS, 2))
 NO_TOKENS: Floats = np.zeros(2)
 HALL = Plan(((40 * DAY, 300.0), (90 * DAY, 500.0), (179 * DAY, 200.0)), 179 * DAY)
+
+
+def levels(scenario: Scenario, ledger: Ledger, plans: dict[str, Plan] | None = None) -> Levels:
+    """Of books without lots, whose machines stand in the accounts alone."""
+    assets, calendar = FixedAssets(scenario, Ledger(["alpha", "bravo"])), CALENDAR
+    tax = TaxBooks(scenario, ledger, assets, Payments(ledger), calendar)
+    tax.history.append((0, tax.machines.by_lot_usd(0)))
+    return Levels(scenario, Books(ledger, assets, tax, plans or {}), Meters(scenario, []))
 
 
 def booked() -> Ledger:
@@ -174,7 +191,8 @@ def booked() -> Ledger:
 
 def test_sites_and_the_firm_by_hand() -> None:
     """At a rate of zero the NPV is what comes back less what is laid out."""
-    found = rows(valuation(firm(), booked(), NO_FLOW, {}, NO_TOKENS))
+    scenario = firm()
+    found = rows(valuation(scenario, levels(scenario, booked()), NO_FLOW, NO_TOKENS))
     alpha, bravo, whole = found["site", "alpha"], found["site", "bravo"], found["firm", ""]
     assert alpha["outlay_usd"] == 600.0
     assert alpha["npv_usd"] == pytest.approx(12 * (98 - 40) - 600 + (600 - 120))
@@ -185,31 +203,102 @@ def test_sites_and_the_firm_by_hand() -> None:
     assert whole["npv_usd"] == pytest.approx(alpha["npv_usd"] + bravo["npv_usd"] - 24.0)
 
 
-def test_a_project_earns_the_share_of_its_machines_while_they_are_live() -> None:
-    """Ordered on day 40, live on day 179: half of the site's GPUs for two of June's days, and on.
+def hall(plan: Plan, earned_usd: float, **firm_keys: Any) -> tuple[Levels, dict[str, Any]]:
+    """The project's nodes earn so much in each of the months from July on, by their meters."""
+    scenario = firm(**firm_keys)
+    made = levels(scenario, booked(), {"hall": plan})
+    if plan.live_s is not None:
+        lot = made.books.assets.lots
+        lot.append(Lot(GPU, 1, 1, 1000.0, int(plan.live_s), made.books.assets.life_s[GPU]))
+        made.books.assets.depreciate(365 * DAY)
+        tax = made.books.tax
+        for end in MONTH_ENDS:
+            tax.history.append((int(end) * DAY, tax.machines.by_lot_usd(int(end) * DAY)))
+    meters = Meters(scenario, [])
+    meters.sold_usd[:, 1] = 60.0  # the nodes that were there: row 1, after the ASICs
+    meters.sold_usd[6:, 2] = earned_usd
+    made = Levels(scenario, made.books, meters)
+    table = valuation(scenario, made, NO_FLOW, NO_TOKENS)
+    return made, rows(table)["project", "hall"]
 
-    Deposit, delivery and the rest are 1,000 USD; half a year of straight-line over four.
+
+def test_a_project_earns_what_its_meters_say_not_a_share_by_nameplate() -> None:
+    """Half of the site's nodes are its own; they sold 5 USD a month where the others sold 60.
+
+    Live on day 179, half a year before the end: 30 USD, ten a month of which two are spent on
+    energy that is not metered here. What it still earns, 30 in 186 days, is less than the market.
     """
-    plans = {"hall": HALL}
-    row = rows(valuation(firm(), booked(), NO_FLOW, plans, NO_TOKENS))["project", "hall"]
-    live = 2 / 32 + 6 * 0.5  # in June 2 of its days beside 30 of the others'
-    book = 1000.0 * (1 - (365 - 179) / 365.25 / 4)
+    made, row = hall(HALL, 5.0)
     assert row["outlay_usd"] == pytest.approx(1000.0)
-    assert row["npv_usd"] == pytest.approx(live * (60 - 10) - 1000 + book)
+    yearly = 6 * 5.0 / (365 - 179) * 365.25
+    left = 4.0 - (365 - 179) / 365.25
+    assert row["earned_usd"] == pytest.approx(yearly * left)
+    assert row["terminal_usd"] == row["earned_usd"] < row["market_usd"]
+    assert row["npv_usd"] == pytest.approx(6 * 5.0 - 1000 + yearly * left)
+    # The other nodes earn what theirs say.
+    assert made.cash_usd[:, 1].sum() + made.cash_usd[:, 2].sum() == pytest.approx(
+        12 * 60.0 + 6 * 5.0 + 12 * -10.0 + (12 * 10.0)  # bills go nowhere without joules
+    )
+
+
+def test_a_terminal_value_is_never_above_the_market() -> None:
+    """500 USD a month would be worth far more than the nodes: then they count for their price."""
+    _, row = hall(HALL, 500.0)
+    market = 1000.0 * (1.0 - 0.22 * (365 - 179) / 365.25)  # 0.78 after a year
+    assert row["market_usd"] == pytest.approx(market)
+    assert row["terminal_usd"] == row["market_usd"]
+    assert row["npv_usd"] == pytest.approx(6 * 500.0 - 1000 + market)
+    assert row["book_usd"] == pytest.approx(1000.0 * (1 - (365 - 179) / 365.25 / 4))
+
+
+def test_a_useful_life_can_be_challenged() -> None:
+    """Of a node that earns little a shorter life leaves less."""
+    keys = {"discount_rate_per_year": 0.0}
+    _, long = hall(HALL, 5.0, firm={**keys, "gpu_life_years": 5.0})
+    _, short = hall(HALL, 5.0, firm={**keys, "gpu_life_years": 3.0})
+    yearly = 6 * 5.0 / (365 - 179) * 365.25
+    assert long["npv_usd"] - short["npv_usd"] == pytest.approx(2.0 * yearly)
+
+
+def test_what_fades_is_worth_less() -> None:
+    _, row = hall(HALL, 5.0, residuals={"fade_per_year": 0.5})
+    _, full = hall(HALL, 5.0)
+    assert row["terminal_usd"] < 0.8 * full["terminal_usd"]
+
+
+def test_tax_on_a_project_by_hand() -> None:
+    """MACRS: 20 % of 1,000 USD in 2026; 3,000 less 200 is taxed, and the sale at the end.
+
+    At the end the nodes fetch 888 and stand for 800: a quarter of 2,800 + 88 is paid.
+    """
+    made, row = hall(
+        HALL, 500.0,
+        firm={"discount_rate_per_year": 0.0, "gpu_life_years": 4.0, "tax_fraction": 0.25},
+        tax={"depreciation": "macrs"},
+    )  # fmt: skip
+    tax = 0.25 * (3000.0 - 200.0 + row["market_usd"] - 800.0)
+    assert row["npv_usd"] - row["npv_after_tax_usd"] == pytest.approx(tax)
+    assert made.project("hall").tax_usd[[5, 8, 11]].sum() == pytest.approx(tax)
+    assert row["irr_after_tax_per_year"] < row["irr_per_year"]
 
 
 def test_a_cancelled_project_cost_what_did_not_come_back() -> None:
-    plans = {"hall": Plan(((40 * DAY, 300.0), (50 * DAY, -150.0)), None)}
-    row = rows(valuation(firm(), booked(), NO_FLOW, plans, NO_TOKENS))["project", "hall"]
+    _, row = hall(Plan(((40 * DAY, 300.0), (50 * DAY, -150.0)), None), 0.0)
     assert row["npv_usd"] == pytest.approx(-150.0)
     assert row["irr_per_year"] is None or row["irr_per_year"] < 0
+
+
+def test_what_is_not_delivered_at_the_end_counts_at_what_was_paid() -> None:
+    _, row = hall(Plan(((40 * DAY, 300.0),), None), 0.0)
+    assert row["npv_usd"] == pytest.approx(0.0)
 
 
 def test_a_project_paid_at_the_first_instant_is_laid_out_once() -> None:
     ledger = Ledger(["alpha", "bravo"])
     ledger.post(0, "assets:projects", "assets:cash", "USD", np.array([0.0, 300.0]), "")
-    whole = rows(valuation(firm(), ledger, NO_FLOW, {}, NO_TOKENS))["firm", ""]
-    assert whole["outlay_usd"] == 300.0
+    scenario = firm()
+    table = valuation(scenario, levels(scenario, ledger), NO_FLOW, NO_TOKENS)
+    assert rows(table)["firm", ""]["outlay_usd"] == 300.0
 
 
 def test_an_irr_where_the_npv_touches_zero() -> None:

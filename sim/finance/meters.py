@@ -1,0 +1,126 @@
+"""What each group of machines earned and was charged, by its meters: hashes, hours, tokens, joules.
+
+A site's mined bitcoin belongs to its ASICs by the hashes of the interval; hours of GPU nodes are
+metered node by node; tokens belong to the nodes that serve their model, by their joules. Energy of
+an interval is charged by joules with cooling, so that who steps back from a dear hour is not
+charged for it; bills of a month (demand, peaks, wear, contracts) and all other costs of a site are
+charged by the month's joules. Machines that idle earn nothing, whatever their nameplate.
+"""
+
+from typing import Final
+
+import numpy as np
+
+from sim.finance.statements import months_of, start_of
+from sim.kernels.arrays import (
+    BTC_USD,
+    CONTRACT_USD,
+    DEMAND_USD,
+    ENERGY_USD,
+    FUEL_USD,
+    NODE_USED_COOLING_J,
+    NODE_USED_CREDIT_USD,
+    NODE_USED_J,
+    NODE_USED_USD,
+    PEAK_USD,
+    PENALTY_USD,
+    POOL_FEE_USD,
+    PROGRAMME_USD,
+    USED_COOLING_J,
+    USED_J,
+    USED_TH,
+    WEAR_USD,
+    Floats,
+    Ints,
+)
+from sim.scenario.scenario import Scenario
+
+AT_ONCE: Final = [ENERGY_USD, FUEL_USD]  # bills of the interval
+BY_MONTH: Final = [CONTRACT_USD, DEMAND_USD, PEAK_USD, WEAR_USD, PENALTY_USD]
+
+
+class Meters:
+    """Filled by the recorder at the end of each interval. Shapes: `month`, `row`, `site`.
+
+    A row is a group of machines: rows of asics.csv, then rows of gpus.csv.
+    """
+
+    def __init__(self, scenario: Scenario, lanes: list[tuple[int, str]]) -> None:
+        """`lanes` are site and model of each lane of requests."""
+        horizon = scenario.horizon
+        names = [s.name for s in scenario.sites]
+        self.asics, self.nodes = len(scenario.asics), len(scenario.gpus)
+        at = [*(g.site for g in scenario.asics), *(g.site for g in scenario.gpus)]
+        self.site: Ints = np.array([names.index(site) for site in at], dtype=np.int64)
+        # Lanes by pool of equal nodes: groups that serve a model at a site.
+        pools: dict[tuple[int, str], int] = {}
+        self.lane_pool: Ints = np.array(
+            [pools.setdefault(lane, len(pools)) for lane in lanes], dtype=np.int64
+        )
+        self.pool: Ints = np.array(
+            [
+                pools.get((names.index(g.site), g.model), -1) if g.state == "serving" else -1
+                for g in scenario.gpus
+            ],
+            dtype=np.int64,
+        )
+        self.pools = len(pools)
+        months = months_of(horizon.start_utc, horizon.seconds)
+        since = months[1:].astype("datetime64[s]") - start_of(horizon.start_utc)
+        self._month_ends_s: Ints = since.astype(np.int64)
+        shape = (len(months), len(at))
+        self.mined_usd = np.zeros(shape)  # less the pool's fee
+        self.sold_usd = np.zeros(shape)  # hours and tokens, less credits
+        self.energy_usd = np.zeros(shape)  # charged by the interval
+        self.joules = np.zeros(shape)  # machines with their cooling
+        self.bills_usd = np.zeros((len(months), len(names)))  # to be charged by the month's joules
+        self.spent_usd = np.zeros((len(months), len(names)))  # energy that nobody's joules took
+
+    def interval(self, end_s: int, flow: Floats, used: tuple[Floats, Floats, Floats]) -> None:
+        """Charge the flows (SITE_FLOWS, site) of an interval by what was used in it."""
+        month = int(np.searchsorted(self._month_ends_s, end_s))
+        asic, node, lane = used
+        sites = flow.shape[1]
+        hashes = asic[USED_TH].sum(axis=1)
+        joules = np.concatenate(
+            [
+                (asic[USED_J] + asic[USED_COOLING_J]).sum(axis=1),
+                (node[NODE_USED_J] + node[NODE_USED_COOLING_J]).sum(axis=1),
+            ]
+        )
+        self.joules[month] += joules
+        self.mined_usd[month, : self.asics] += _shared(
+            flow[BTC_USD] - flow[POOL_FEE_USD], hashes, self.site[: self.asics], sites
+        )
+        sold = (node[NODE_USED_USD] - node[NODE_USED_CREDIT_USD]).sum(axis=1)
+        if self.pools:
+            net_usd = lane[0] - lane[1]
+            of_pool = np.bincount(self.lane_pool, net_usd, self.pools).astype(np.float64)
+            mine = self.pool >= 0
+            sold[mine] += _shared(of_pool, joules[self.asics :][mine], self.pool[mine], self.pools)
+        self.sold_usd[month, self.asics :] += sold
+        energy = flow[AT_ONCE].sum(axis=0)
+        charged = _shared(energy, joules, self.site, sites)
+        self.energy_usd[month] += charged
+        idle = energy - np.bincount(self.site, charged, sites)
+        self.bills_usd[month] += flow[BY_MONTH].sum(axis=0) - flow[PROGRAMME_USD] + idle
+        self.spent_usd[month] += energy + flow[BY_MONTH].sum(axis=0) - flow[PROGRAMME_USD]
+
+    def operating(self, other_usd: Floats) -> Floats:
+        """Operating cash of each group (month, row) [USD].
+
+        `other_usd` (month, site) is what the books say that the sites' operations cost beside
+        energy, as cash received: hosting fees, rents, moving (below zero where they cost).
+        """
+        bills = self.bills_usd - other_usd
+        share = np.zeros_like(self.joules)
+        for month, (joules, due) in enumerate(zip(self.joules, bills, strict=True)):
+            share[month] = _shared(due, joules, self.site, len(due))
+        return self.mined_usd + self.sold_usd - self.energy_usd - share
+
+
+def _shared(amount: Floats, units: Floats, of: Ints, count: int) -> Floats:
+    """Amounts (place,) shared out to rows by their units (row,) at the places `of` (row,)."""
+    total = np.bincount(of, units, count)[of]
+    part = np.divide(units, total, out=np.zeros_like(units), where=total > 0.0)
+    return np.asarray(amount[of] * part, dtype=np.float64)
