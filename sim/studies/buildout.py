@@ -16,6 +16,7 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 import pyarrow as pa
+from scipy.optimize import brentq
 
 from sim.finance.valuation import Parts
 from sim.results.disk import write_json
@@ -41,7 +42,8 @@ from sim.studies.verdicts import plain, verdict
 KPI: Final = "npv_gain_usd"  # the firm's NPV after tax less that without a build-out, same seed
 NOTHING: Final = "nothing"
 FOUND: Final = "searched plan"
-SETTLED: Final = 1e-4  # relative change of a breakeven price that is worth no more runs
+SETTLED: Final = 1e-6  # relative change of a breakeven price that is worth no more runs
+WIDEST: Final = 8  # steps outwards from the price that was asked about
 
 
 class Breakeven(NamedTuple):
@@ -50,7 +52,7 @@ class Breakeven(NamedTuple):
     plan: str
     usd_per_gpu_h: float
     interval: Interval  # t, of each held-out seed's own breakeven
-    residual_usd: float  # mean gain when run at that price: what the straight line leaves
+    residual_usd: float  # mean gain when run at that price
 
 
 @dataclass(frozen=True)
@@ -204,31 +206,38 @@ def breakeven(
 ) -> Breakeven | None:
     """The price of a GPU's hour at which a plan gains nothing; None: no price does.
 
-    Two secants from the price that was asked about: hire is linear in it as long as the same nodes
-    run. The policy decides anew at each price.
+    The gain grows with the price, straight as long as the same nodes run and the same terminal
+    values hold, with a bend where what machines still earn falls below the market: prices are
+    widened by halves until one gains and one loses, then drawn together (Brent).
+    The policy decides anew at each price.
     """
     asked = trials.yard.asked.question.container.usd_per_gpu_h
     if asked <= 0.0 or not any(plan):
         return None
+    known: dict[float, Floats] = {asked: trials.gains_usd([plan], seeds)[0]}
 
-    def gains_at(price: float) -> Floats:
-        gains: Floats = trials.gains_usd([plan], seeds, price)[0]
-        return gains
+    def mean_at(price: float) -> float:
+        if price not in known:
+            known[price] = trials.gains_usd([plan], seeds, price)[0]
+        return float(known[price].mean())
 
-    low, at_low = asked, trials.gains_usd([plan], seeds)[0]
-    high = asked * (0.8 if at_low.mean() > 0.0 else 1.25)
-    at_high = gains_at(high)
-    for _ in range(2):
-        slope = float((at_high - at_low).mean()) / (high - low)
-        if slope <= 0.0 or (root := high - float(at_high.mean()) / slope) <= 0.0:
-            return None
-        if abs(root - high) < SETTLED * high:
+    low, high = asked, asked
+    for _ in range(WIDEST):
+        if mean_at(low) > 0.0:
+            low *= 0.5
+        elif mean_at(high) < 0.0:
+            high *= 1.5
+        else:
             break
-        low, at_low = high, at_high
-        high, at_high = root, gains_at(root)
-    slopes = (at_high - at_low) / (high - low)
-    each = high - at_high / np.where(slopes > 0.0, slopes, slope)
-    return Breakeven(name, high, t_interval(each, level), float(at_high.mean()))
+    at_low, at_high = mean_at(low), mean_at(high)
+    if at_low > 0.0 or at_high < 0.0 or at_low == at_high:
+        return None
+    root = float(brentq(mean_at, low, high, xtol=SETTLED * asked, rtol=SETTLED))
+    other = min((p for p in known if p != root), key=lambda p: abs(p - root))
+    slopes = (known[root] - known[other]) / (root - other)
+    slope = float(slopes.mean())
+    each = root - known[root] / np.where(slopes > 0.0, slopes, slope if slope > 0.0 else np.inf)
+    return Breakeven(name, float(each.mean()), t_interval(each, level), mean_at(root))
 
 
 def _by_site(yard: Yard, plan: Plan) -> dict[str, int]:
