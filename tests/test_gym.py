@@ -113,9 +113,13 @@ def test_actions_of_merit_order_earn_what_it_earns(build: Build) -> None:
 
 
 def test_rewards_hold_what_a_day_s_end_settles(build: Build) -> None:
-    """Performance of reserves, demand charges and penalties are in some step's reward."""
+    """Performance of reserves, demand charges, penalties, hosts' fees are in some step's reward."""
     scenario = build(
-        {"programmes": {"reserve": RESERVE}, "horizon": {"days": 3}},
+        {
+            "programmes": {"reserve": RESERVE},
+            "horizon": {"days": 3},
+            "hosts": {"co": {"sites": ["alpha"], "usd_per_machine_month": 40, "profit_share": 0.5}},
+        },
         sites=[{"name": "alpha", "demand_charge_usd_per_mw_month": 5000}, {"name": "bravo"}],
         batteries=[BATTERY],
     )

@@ -122,7 +122,8 @@ class Engine:
     @property
     def gross_margin_usd(self) -> float:
         """Gross margin since the start, up to the last settlement [USD]."""
-        return self._recorded_usd + self.plant.gross_margin_usd()
+        charged_usd = self.firm.hosting.charged_usd
+        return self._recorded_usd + self.plant.gross_margin_usd() - charged_usd
 
     @property
     def usd_per_btc_now(self) -> float:

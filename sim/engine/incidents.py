@@ -177,6 +177,7 @@ def host_ends(engine: "Engine", name: str, end_s: int) -> "Process":
     if name in engine.firm.hosting.ended:
         return
     left: dict[int, int] = {}
+    engine.firm.hosting.leave(engine.now_s, name)
     engine.between(lambda: left.update(leave(engine, host.sites)))
     machines = sum(left.values())
     detail = f"{machines} machines leave for {host.move_to or 'the store'}"

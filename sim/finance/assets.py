@@ -125,7 +125,7 @@ class FixedAssets:
         share = min(machines / self.owned[group], 1.0) if self.owned[group] else 0.0
         self.owned[group] -= share * self.owned[group]
         book_usd = self._write_off(t_s, ASIC, group, share, "assets:cash", memo)
-        gain = np.array([usd - book_usd])
+        gain = np.array(usd - book_usd)
         self.ledger.post(t_s, "assets:cash", "income:machine-sales", "USD", gain, memo)
 
     def write_down(self, t_s: int, share: float, debit: str, memo: str) -> None:

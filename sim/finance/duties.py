@@ -28,6 +28,7 @@ from sim.scenario.scenario import Scenario
 from sim.units import J_PER_MWH, SECONDS_PER_DAY, SECONDS_PER_YEAR
 
 NEVER: Final = float("inf")
+CHARGES: Final = "expenses:hosting:charges"  # of hosts, beside the energy that they bill
 MONTH_S: Final = SECONDS_PER_YEAR / 12
 Event = Callable[[int, str, str, str], None]  # t_s, kind, subject, detail
 
@@ -81,27 +82,43 @@ class Hosting:
         self.j_per_th = power_w / np.maximum(asics.nominal_ths, 1e-300)  # (group,)
         self.site_of = asics.site
         self.ended: set[str] = set()
+        self.leaving: dict[str, tuple[int, Floats]] = {}  # when, machines (site,): this month
+
+    @property
+    def charged_usd(self) -> float:
+        """Fees and profit shares so far, less credits [USD]; energy is not among them."""
+        return self.ledger.balance(CHARGES, "USD")
+
+    def machines(self, name: str) -> Floats:
+        """Machines of a host that stand at its sites (site,)."""
+        found = np.zeros(len(self.ledger.sites))
+        for g, site in enumerate(self.site_of):
+            if site in self.sites[name]:
+                found[site] += self.presence.deployed(ASIC, g)
+        return found
+
+    def leave(self, t_s: int, name: str) -> None:
+        """Its service ends now, before the machines go: the month pays for its part."""
+        self.leaving[name] = (t_s, self.machines(name))
 
     def close_month(self, t_s: int, month: Month, flow: Floats) -> None:
         """Post the month that ends; `flow` (row, site) is that of the month."""
         count = len(self.ledger.sites)
         for name, host in self.hosts.items():
-            if name in self.ended:
+            left = self.leaving.pop(name, None)
+            if left is None and name in self.ended:  # before this month
                 continue
-            at = self.sites[name]
-            here = np.isin(np.arange(count), at)
-            machines = np.zeros(count)
-            for g, site in enumerate(self.site_of):
-                machines[site] += self.presence.deployed(ASIC, g) * here[site]
-            fee = machines * host.usd_per_machine_month * month.share
+            end_s, machines = left or (month.end_s, self.machines(name))
+            here = np.isin(np.arange(count), self.sites[name])
+            fee = machines * host.usd_per_machine_month * month.overlap(month.start_s, end_s)
             post = self.ledger.post
-            post(t_s, "expenses:hosting", "assets:cash", "USD", fee, f"{name}: machine fee")
+            post(t_s, CHARGES, "assets:cash", "USD", fee, f"{name}: machine fee")
             profit = (flow[BTC_USD] - flow[POOL_FEE_USD] - flow[ENERGY_USD]) * here
             share = max(float(profit.sum()), 0.0) * host.profit_share
-            part = np.array([share])
-            post(t_s, "expenses:hosting", "assets:cash", "USD", part, f"{name}: profit share")
-            credit = np.array([self._credit(name, flow)])
-            post(t_s, "assets:cash", "expenses:hosting", "USD", credit, f"{name}: uptime credit")
+            part = np.array(share)
+            post(t_s, CHARGES, "assets:cash", "USD", part, f"{name}: profit share")
+            credit = np.array(self._credit(name, flow))
+            post(t_s, "assets:cash", CHARGES, "USD", credit, f"{name}: uptime credit")
 
     def _credit(self, name: str, flow: Floats) -> float:
         """What the host owes for machine-time below its minimum [USD]."""
@@ -205,7 +222,7 @@ class Offtakes:
         """What buyers pay at the start."""
         for name, offtake, _ in self.terms:
             self.prepaid_usd[name] = offtake.prepaid_usd
-            usd = np.array([offtake.prepaid_usd])
+            usd = np.array(offtake.prepaid_usd)
             self.ledger.post(
                 0, "assets:cash", "liabilities:prepayments", "USD", usd, f"{name}: prepaid"
             )
@@ -217,16 +234,16 @@ class Offtakes:
             invoice = float(flow[GPU_USD, here].sum())
             uptime = float(flow[NODES_ON_S, here].sum() / max(flow[NODES_S, here].sum(), 1e-300))
             credit = self._credit(name, offtake, invoice, uptime)
-            usd = np.array([credit])
+            usd = np.array(credit)
             post = self.ledger.post
             post(t_s, "expenses:credits", "assets:receivables", "USD", usd, f"{name}: SLA credit")
             left = self.prepaid_usd[name]
             used = min(left, invoice - credit)
             self.prepaid_usd[name] = left - used
-            usd = np.array([used])
+            usd = np.array(used)
             memo = f"{name}: from what was prepaid"
             post(t_s, "liabilities:prepayments", "assets:receivables", "USD", usd, memo)
-            usd = np.array([invoice - credit - used])
+            usd = np.array(invoice - credit - used)
             due_s = t_s + offtake.payment_days * SECONDS_PER_DAY
             self.payments.later(due_s, "assets:cash", "assets:receivables", usd, f"{name}: paid")
 

@@ -116,7 +116,7 @@ class Firm:
     def _place_deposits(self) -> None:
         """What was returned before the run is history; what was paid by then is in the books."""
         for name, deposit in self.scenario.deposits.items():
-            usd, memo = np.array([deposit.usd]), f"deposit {name}"
+            usd, memo = np.array(deposit.usd), f"deposit {name}"
             paid_s = self.calendar.t_s(deposit.paid_utc, -NEVER)
             back_s = self.calendar.t_s(deposit.returned_utc, 2.0 * self.calendar.seconds)
             if back_s < 0.0 or deposit.host in self.hosting.ended:  # returned, or lost with it
@@ -173,7 +173,7 @@ class Firm:
             line.pay(t_s, treasury.cash_usd - floor_usd)
 
     def _close_month(self, t_s: int, month: Month) -> None:
-        overhead = np.array([self.scenario.firm.overhead_usd_per_month * month.share])
+        overhead = np.array(self.scenario.firm.overhead_usd_per_month * month.share)
         self.ledger.post(t_s, "expenses:overhead", "assets:cash", "USD", overhead, "overhead")
         self.hosting.close_month(t_s, month, self.month_flow)
         financed = self.lease_books
@@ -276,14 +276,14 @@ class Firm:
         self.hosting.ended.add(name)
         host = self.scenario.hosts[name]
         if host.move_to is not None:
-            usd = np.array([machines * host.moving_usd_per_machine])
+            usd = np.array(machines * host.moving_usd_per_machine)
             self.ledger.post(t_s, "expenses:moving", "assets:cash", "USD", usd, f"from {name}")
         for key, deposit in self.scenario.deposits.items():
             if deposit.host != name:
                 continue
             unpaid = self.payments.cancel(f"deposit {key}")
             if self.payments.cancel(f"deposit {key} returned") and not unpaid:
-                usd, memo = np.array([deposit.usd]), f"deposit {key} is lost"
+                usd, memo = np.array(deposit.usd), f"deposit {key} is lost"
                 self.ledger.post(t_s, "expenses:impairment", "assets:deposits", "USD", usd, memo)
 
     def _sell_machines(self, t_s: int) -> None:

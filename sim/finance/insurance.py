@@ -25,9 +25,7 @@ class Insurers:
     def close_month(self, t_s: int, month: Month) -> None:
         """Premiums of the month that ends."""
         usd = sum(p.premium_usd_per_month for p in self.scenario.insurance.values()) * month.share
-        self.ledger.post(
-            t_s, "expenses:insurance", "assets:cash", "USD", np.array([usd]), "premiums"
-        )
+        self.ledger.post(t_s, "expenses:insurance", "assets:cash", "USD", np.array(usd), "premiums")
 
     def claim(
         self, t_s: int, peril: str, site: str, lost: list[tuple[Change, float]], event: Event
@@ -69,7 +67,7 @@ class Insurers:
     def _owe(self, t_s: int, since_s: int, name: str, usd: float, credit: str) -> None:
         """Post a claim at `t_s`; it is paid so many days after the loss."""
         due_s = since_s + self.scenario.insurance[name].delay_days * SECONDS_PER_DAY
-        part, claims = np.array([usd]), "assets:insurance-claims"
+        part, claims = np.array(usd), "assets:insurance-claims"
         self.ledger.post(t_s, claims, credit, "USD", part, f"{name}: claim")
         self.payments.later(due_s, "assets:cash", claims, part, f"{name}: claim paid")
 

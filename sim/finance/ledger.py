@@ -91,6 +91,8 @@ class Ledger:
     ) -> None:
         """One transaction for each site (site,): debit one account, credit another.
 
+        An amount without a shape, or of one element where there are more sites, is the firm's own.
+
         Raises ValueError for a commodity that the ledger does not know, LedgerError for an amount
         or a balance of more than MOST units, or that is not a number.
         """
@@ -102,7 +104,7 @@ class Ledger:
             exact = exact + self._carry.get(key, 0.0)
             names = self.sites
         else:
-            names = [FLEET]
+            names, exact = [FLEET], exact.reshape(1)
         if not (np.abs(exact) <= MOST).all():
             wrong = int(np.argmin(np.abs(exact) <= MOST))
             size = float(exact.flat[wrong]) / UNITS[commodity]

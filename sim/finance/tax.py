@@ -181,7 +181,7 @@ class TaxBooks:
         taxable -= self._differences(t_s) - self._differences_usd
         year = taxed(taxable, self.losses_usd, self.rate, self.spec.loss_cap_fraction)
         accrued = self.ledger.balance(CURRENT, "USD") - self._accrued_before_usd
-        due = np.array([year.tax_usd - accrued])
+        due = np.array(year.tax_usd - accrued)
         self.ledger.post(t_s, CURRENT, OWED, "USD", due, "tax on the year so far")
         self._defer(t_s, DEFERRED, year.left_usd)
         year_ended = self.calendar.year_ended(t_s)
@@ -202,7 +202,7 @@ class TaxBooks:
         owed = -self.ledger.balance(OWED, "USD") - promised
         if owed > 0.0:
             due_s = t_s + self.spec.payment_days * SECONDS_PER_DAY
-            self.payments.later(due_s, OWED, "assets:cash", np.array([owed]), MEMO)
+            self.payments.later(due_s, OWED, "assets:cash", np.array(owed), MEMO)
 
     def _defer(self, t_s: int, against: str, losses_usd: float) -> None:
         """Bring the deferred tax to what differences and losses make it."""
@@ -211,7 +211,7 @@ class TaxBooks:
         differences = self._differences(t_s)
         usable = min(losses_usd, self.spec.loss_cap_fraction * max(differences, 0.0))
         wanted = self.rate * max(differences - usable, 0.0)
-        change = np.array([wanted + self.ledger.balance(DEFERRED_OWED, "USD")])
+        change = np.array(wanted + self.ledger.balance(DEFERRED_OWED, "USD"))
         self.ledger.post(t_s, against, DEFERRED_OWED, "USD", change, "deferred tax")
 
     def _differences(self, t_s: int) -> float:

@@ -53,7 +53,7 @@ class Totals(NamedTuple):
     """What KPIs are made of."""
 
     flow: Floats  # (SITE_FLOWS,) sums over the run and all sites
-    hosting_usd: float  # part of the energy bill that hosts send
+    hosting_usd: float  # energy that hosts bill
     seconds: int
     recorder: Recorder
     firm: Firm
@@ -82,8 +82,8 @@ def ratio(part: float, whole: float) -> float:
 
 
 def energy_cost_usd(t: Totals) -> float:
-    """Everything that energy costs, hosts' bills included; what grid services earn is not."""
-    return float(t.flow[POWER_ROWS].sum())
+    """Everything that energy costs, all that hosts charge included; not what services earn."""
+    return float(t.flow[POWER_ROWS].sum()) + t.firm.hosting.charged_usd
 
 
 def uses_j(t: Totals) -> float:
@@ -123,13 +123,13 @@ def inference_revenue_usd(t: Totals) -> float:
 @kpi
 def power_cost_usd(t: Totals) -> float:
     """Energy, contracts, demand charges, coincident peaks, fuel, wear; hosts' bills aside [USD]."""
-    return energy_cost_usd(t) - t.hosting_usd
+    return energy_cost_usd(t) - hosting_cost_usd(t)
 
 
 @kpi
 def hosting_cost_usd(t: Totals) -> float:
-    """All-in bills of hosts, energy included [USD]."""
-    return t.hosting_usd
+    """Bills of hosts: energy, machine fees and profit shares, less their credits [USD]."""
+    return t.hosting_usd + t.firm.hosting.charged_usd
 
 
 @kpi
@@ -206,8 +206,8 @@ def lost_restart_ehs(t: Totals) -> float:
 
 @kpi
 def uptime_pct(t: Totals) -> float:
-    """Operating / deployed hashrate [%]."""
-    return 100.0 * ratio(operating_ehs(t), deployed_ehs(t))
+    """Deployed hashrate that ran, in whatever firmware mode / deployed hashrate [%]."""
+    return 100.0 * ratio(operating_ehs(t) + lost_mode_ehs(t), deployed_ehs(t))
 
 
 @kpi
@@ -276,14 +276,14 @@ def pue(t: Totals) -> float:
 
 @kpi
 def mining_revenue_usd_per_mwh(t: Totals) -> float:
-    """Mining revenue / ASICs' share of the energy at the meters [USD/MWh]."""
+    """Mining revenue / ASICs' share of the energy of all uses [USD/MWh]."""
     share = float(t.flow[SITE_ASIC_J]) * pue(t) / J_PER_MWH
     return ratio(mining_revenue_usd(t), share)
 
 
 @kpi
 def inference_revenue_usd_per_mwh(t: Totals) -> float:
-    """Inference revenue / GPU nodes' share of the energy at the meters [USD/MWh]."""
+    """Inference revenue / GPU nodes' share of the energy of all uses [USD/MWh]."""
     share = float(t.flow[SITE_GPU_J]) * pue(t) / J_PER_MWH
     return ratio(inference_revenue_usd(t), share)
 

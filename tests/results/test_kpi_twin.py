@@ -67,7 +67,8 @@ def percentile(metric: str, q: int) -> str:
 
 HOSTED: Final = "site IN (SELECT name FROM scenario_sites WHERE contract = 'hosted')"
 EXTRAS: Final = "contract_usd + demand_usd + peak_usd + fuel_usd + wear_usd"
-COST: Final = usd(f"energy_usd + {EXTRAS}")
+CHARGES: Final = account("expenses:hosting:charges")
+COST: Final = f"({usd(f'energy_usd + {EXTRAS}')} + {CHARGES})"
 MACHINES: Final = mwh("asic_mw + gpu_mw")
 USES: Final = mwh("asic_mw + gpu_mw + cooling_mw + overhead_mw + loss_mw")
 ASICS: Final = f"(({mwh('asic_mw')}) / nullif({MACHINES}, 0))"
@@ -106,11 +107,12 @@ TWINS: Final = SERVED_TWINS | {
     "gross_margin_usd": usd(
         "btc_usd + gpu_usd + token_usd + programme_usd - energy_usd - penalty_usd - pool_fee_usd"
         f" - credit_usd - ({EXTRAS})"
-    ),
+    )
+    + f" - {CHARGES}",
     "mining_revenue_usd": usd("btc_usd"),
     "inference_revenue_usd": usd("gpu_usd + token_usd"),
     "power_cost_usd": f"{usd(EXTRAS)} + {usd('energy_usd', f'NOT ({HOSTED})')}",
-    "hosting_cost_usd": usd("energy_usd", HOSTED),
+    "hosting_cost_usd": f"{usd('energy_usd', HOSTED)} + {CHARGES}",
     "pool_fees_usd": usd("pool_fee_usd"),
     "credits_usd": usd("credit_usd"),
     "btc_mined_btc": usd("btc"),
@@ -120,7 +122,8 @@ TWINS: Final = SERVED_TWINS | {
         f"lost_{why}_ehs": ehs(f"lost_{why}_phs")
         for why in ("price", "mode", "failure", "thermal", "limit", "outage", "restart")
     },
-    "uptime_pct": "100 * (SELECT sum(hashrate_phs) / nullif(sum(deployed_phs), 0) FROM sites)",
+    "uptime_pct": "100 * (SELECT sum(hashrate_phs + lost_mode_phs) / nullif(sum(deployed_phs), 0) "
+    "FROM sites)",
     "asic_availability_pct": state("100 * (1 - sum(asics_failed) / nullif(sum(asics), 0))"),
     "gpu_delivered_pct": "100 * (SELECT sum(gpu_nodes_on) / nullif(sum(gpu_nodes), 0) FROM sites)",
     "energy_mwh": mwh("meter_mw"),
@@ -220,7 +223,7 @@ BOOKED: Final = {
     "inference_revenue_usd": f"- {account('income:inference')}",
     "pool_fees_usd": account("expenses:pool-fees"),
     "credits_usd": account("expenses:credits", memo="promises not kept"),
-    "hosting_cost_usd": account("expenses:hosting", memo="hosting, energy included"),
+    "hosting_cost_usd": account("expenses:hosting%"),
     "power_cost_usd": " + ".join(
         account(f"expenses:{name}")
         for name in ("power", "demand", "transmission", "fuel", "battery-wear")

@@ -82,7 +82,12 @@ class ModelSpec(Table):
     kv_heads: int = quantity(REQUIRED, "heads", "num_key_value_heads", ge=1, le=10_000)
     head_dim: int = quantity(REQUIRED, "-", "head_dim", ge=1, le=10_000)
     bytes_per_parameter: float = quantity(
-        2.0, "B", "of the weights as they are served: 2 in bf16, 1 in fp8", gt=0, le=8
+        2.0,
+        "B",
+        "of the weights as they are served: 2 in bf16, 1 in fp8",
+        source="bf16: 16 bits",
+        gt=0,
+        le=8,
     )
     source: str = quantity("", "", "where the row's figures come from")
 
