@@ -73,7 +73,7 @@ def wind_up(
     """
 
     def post(debit: str, credit: str, usd: float, memo: str) -> None:
-        ledger.post(t_s, debit, credit, "USD", np.array([usd]), memo)
+        ledger.post(t_s, debit, credit, "USD", np.array(usd), memo)
 
     post(CASH, PAYABLES, max(-ledger.balance(CASH, "USD"), 0.0), "bills without money")
     post(LEASES, RIGHT_OF_USE, max(-ledger.balance(LEASES, "USD"), 0.0), "leases are given up")
