@@ -59,7 +59,7 @@ def causes(kpis: Mapping[str, float | None]) -> Iterator[str]:
     if not deployed:
         return
     yield f"operating {operating:.3f} of {deployed:.3f} EH/s deployed; the rest, by cause:"
-    parts = {n: v or 0.0 for n, v in kpis.items() if n.startswith("lost_")}
+    parts = {n: v or 0.0 for n, v in kpis.items() if n.startswith("lost_") and n.endswith("_ehs")}
     for name, lost in sorted(parts.items(), key=lambda item: -abs(item[1])):
         cause = name.removeprefix("lost_").removesuffix("_ehs")
         yield f"  {cause:10s}{lost:10.3f} EH/s {100 * lost / deployed:7.2f} %  {CAUSES[cause]}"

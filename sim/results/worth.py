@@ -91,7 +91,7 @@ APART: Final = frozenset(
         "income:insurance", "income:machine-sales", "expenses:depreciation",
         "expenses:impairment", "income:btc-gains", "income:btc-revaluation", "expenses:trading",
         "expenses:liquidation", "expenses:interest", "expenses:tax",
-        "expenses:deferred-tax",
+        "expenses:deferred-tax", "expenses:winding-up",
     }
 )  # fmt: skip
 

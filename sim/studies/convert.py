@@ -5,6 +5,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from textwrap import wrap
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -38,6 +39,7 @@ from sim.studies.verdicts import plain
 from sim.units import SECONDS_PER_YEAR
 
 QUANTILES: Final = (5, 50, 95)
+COLUMNS: Final = 80
 MANY: Final = 20  # seeds from which P5 and P95 are seen, not interpolated
 PARTS: Final = {
     REVENUE: "revenue",
@@ -194,6 +196,12 @@ def _named(scenario: Scenario, swap: Swap) -> str:
 
 def lines(found: Conversion) -> Iterator[str]:
     """The answer as text for a terminal of 80 columns."""
+    for line in _lines(found):
+        indent = " " * (len(line) - len(line.lstrip(" -")))
+        yield from wrap(line, COLUMNS, subsequent_indent=indent or "  ") if line else [""]
+
+
+def _lines(found: Conversion) -> Iterator[str]:
     a, s, n = found.asked, found.swap, len(found.seeds)
     yield f"{found.scenario} · {found.policy} · {a.site}: {a.mw:g} MW to {a.gpu} {a.state}"
     yield f"  goes: {found.removed}, {s.removed_mw:.3f} MW, worth {s.old_usd:,.0f} USD"

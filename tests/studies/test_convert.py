@@ -160,6 +160,9 @@ def test_on_the_command_line() -> None:
     assert parts["result"] == pytest.approx(margin - capital - parts["tax"])
     assert said["turning"]["usd_per_gpu_h"] > 0
     assert any("assumed" in note for note in said["notes"])
+    printed = CliRunner().invoke(app, command)
+    assert max(map(len, printed.stdout.splitlines())) <= 80
+    assert "turns at" in printed.stdout
     wrong = CliRunner().invoke(app, [*command, "--site", "nowhere"])
     assert wrong.exit_code == 2
     assert "nowhere" in wrong.output
