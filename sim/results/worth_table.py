@@ -186,7 +186,7 @@ class Notes:
         if firm.tax_fraction:
             self.always.append(
                 f"tax: {firm.tax_fraction:.0%} of the use's own profit after straight depreciation "
-                "to the market residual; losses are set off at once"
+                "to the market residual, losses set off at once"
             )
         else:
             what = "" if "tax_fraction" in firm.model_fields_set else " (assumed)"

@@ -5,7 +5,7 @@ from string import ascii_lowercase
 from typing import Any, Final
 
 WIDE: Final = 120  # columns from which a use stands in one line
-NAME: Final = 39
+NAME: Final = 38
 UNITS: Final = {
     "hashprice_usd_per_ph_day": "USD/PH/day",
     "usd_per_gpu_h": "USD/GPU-h",
