@@ -87,6 +87,26 @@ def test_texts_that_look_like_formulas_are_text(result: Path, tmp_path: Path) ->
     assert "FILE.csv, FILE.parquet, FILE.xlsx" in wrong.stderr
 
 
+def test_no_answer_takes_the_place_of_a_result(result: Path) -> None:
+    head = {"kind": "run", "format": 1, "status": "complete", "files": ["sites.parquet"]}
+    (result / "manifest.json").write_text(json.dumps(head))
+    before = (result / "sites.parquet").read_bytes()
+    aside = result.parent / "link"
+    aside.symlink_to(result, target_is_directory=True)
+    for place in (result, aside):
+        out = ["--out", str(place / "sites.parquet"), "--force"]
+        done = runner.invoke(app, ["query", str(result), "SELECT 1 AS a", *out])
+        assert done.exit_code == 2
+        assert "is part of the result" in done.stderr
+    assert (result / "sites.parquet").read_bytes() == before
+    export(pa.table({"a": [1]}), result / "mine.csv")
+    export(pa.table({"a": [2]}), result / "mine.csv", force=True)
+
+
+def test_columns_of_one_name_are_not_lost(result: Path) -> None:
+    told(result, "SELECT 1 AS a, 2 AS a", "two columns are called 'a'")
+
+
 def test_a_workbook_holds_numbers_and_text_but_no_formula(tmp_path: Path) -> None:
     table = pa.table({"=a": ["=1+1", "\x1b[31m", None], "mw": [-1.5, None, 2.0]})
     export(table, tmp_path / "answer.xlsx")

@@ -10,6 +10,13 @@ from sim.cli.inputs import Force, Json
 from sim.cli.words import FAILED, WRONG_INPUT, fail, say, say_json, say_table
 
 
+def refuse_twins(columns: list[str]) -> None:
+    """Fail where two columns share a name: of the two, JSON and tables could keep but one."""
+    twice = next((name for k, name in enumerate(columns) if name in columns[:k]), None)
+    if twice is not None:
+        fail(WRONG_INPUT, f"query: two columns are called {twice!r}: name one of them with AS")
+
+
 @app.command(
     epilog=examples(
         'query runs/tiny-merit-order-1 "SELECT site, sum(btc) AS btc FROM sites GROUP BY site"',
@@ -38,6 +45,7 @@ def query(
     try:
         connection = connect([Path(f) for f in folders], sql)
         relation = connection.sql(sql)
+        refuse_twins(relation.columns if relation is not None else [])
         if out is not None:
             export(relation.to_arrow_table() if relation else pa.table({}), out, force=force)
         names = relation.columns if relation is not None else []

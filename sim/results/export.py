@@ -12,6 +12,8 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
 
+from sim.results.manifest import MANIFEST, ours
+
 FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 SUFFIXES: Final = (".csv", ".parquet", ".xlsx")
 MOST_ROWS: Final = 1_048_576  # of a sheet of a workbook
@@ -26,13 +28,14 @@ def export(table: pa.Table, file: Path, *, force: bool = False) -> None:
 
     Raises:
         ExportError: for another end, too many rows, or a library that is not installed.
-        FileExistsError: if the file is there, unless `force`.
+        FileExistsError: if the file is there, unless `force`; if it is part of a result, always.
         OSError: if it cannot be written.
     """
     if file.suffix.lower() not in SUFFIXES:
         raise ExportError(f"{file}: allowed: {', '.join(f'FILE{s}' for s in SUFFIXES)}")
     if (file.exists() or file.is_symlink()) and not force:
         raise FileExistsError(f"{file} exists: choose another name, or say --force")
+    _refuse_results(file)
     if not file.parent.is_dir():
         raise ExportError(f"{file}: there is no folder {file.parent}")
     draft = file.with_name(f".{file.name}.draft")
@@ -46,6 +49,15 @@ def export(table: pa.Table, file: Path, *, force: bool = False) -> None:
         os.replace(draft, file)
     finally:
         draft.unlink(missing_ok=True)
+
+
+def _refuse_results(file: Path) -> None:
+    """Raise FileExistsError for a file that a result folder lists as its own."""
+    whole = file.resolve()
+    for folder in whole.parents:
+        known = {MANIFEST, *ours(folder).get("files", [])}
+        if len(known) > 1 and whole.relative_to(folder).as_posix() in known:
+            raise FileExistsError(f"{file} is part of the result in {folder}: choose another name")
 
 
 def harmless(table: pa.Table) -> pa.Table:

@@ -138,19 +138,22 @@ class UseRecord:
     def table(self) -> pa.Table:
         """`uses.parquet`: a row per interval and use that was there; `t_s` is its start."""
         interval, use = np.nonzero(self.flow.any(axis=1))
-        index = pa.array(use.astype(np.int32))
         columns: dict[str, object] = {
             "t_s": interval.astype(np.int64) * self.record_s,
-            "site": pa.DictionaryArray.from_arrays(
-                self.site[use].astype(np.int32), pa.array(self.sites, pa.string())
-            ),
-            "use": pa.DictionaryArray.from_arrays(
-                index, pa.array([u.title for u in self.uses], pa.string())
-            ),
-            "kind": pa.DictionaryArray.from_arrays(
-                index, pa.array([u.kind for u in self.uses], pa.string())
-            ),
+            "site": _texts([self.sites[u.site] for u in self.uses], use),
+            "use": _texts([u.title for u in self.uses], use),
+            "kind": _texts([u.kind for u in self.uses], use),
         }
         for name, (row, divisor) in COLUMNS.items():
             columns[name] = self.flow[interval, row, use] / divisor
         return pa.table(columns)
+
+
+def _texts(texts: list[str], of: Ints) -> pa.DictionaryArray:
+    """A column of texts, each of them once in its dictionary.
+
+    One that stands there twice makes Parquet write other bytes from one time to the next.
+    """
+    once = list(dict.fromkeys(texts))
+    index = np.array([once.index(text) for text in texts], dtype=np.int32)
+    return pa.DictionaryArray.from_arrays(pa.array(index[of]), pa.array(once, pa.string()))

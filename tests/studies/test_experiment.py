@@ -243,3 +243,11 @@ def test_a_scenario_is_found_beside_the_file_or_in_configs(tmp_path: Path) -> No
     assert folder == ROOT / "configs/tiny"
     assert experiment == Experiment(scenario="tiny")
     assert [p.levels for p in points_of(experiment)] == [{}]
+
+
+def test_check_refuses_a_policy_that_nobody_knows(tmp_path: Path) -> None:
+    file = tmp_path / "asked.toml"
+    file.write_text('scenario = "tiny"\npolicies = ["static", "nope"]\n', encoding="utf-8")
+    done = runner.invoke(app, ["check", str(file)])
+    assert done.exit_code == 2
+    assert "policy 'nope': allowed: gpu-first" in done.stderr
