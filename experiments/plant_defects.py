@@ -39,6 +39,7 @@ FLEET = "tests/serving/test_fleet.py::"
 POWER = "tests/kernels/test_power.py "
 COSTS = "tests/finance/test_energy_costs.py "
 CALLS = "tests/test_programmes.py "
+TAX = "tests/finance/test_tax.py "
 MONEY = "tests/finance/test_treasury.py tests/laws/test_money_law.py "
 FIRM = "tests/test_firm.py "
 CLOSES = "tests/world/test_closes.py "
@@ -190,6 +191,29 @@ DEFECTS = (
            "_over(t_s, loan.called_s, spec.cure_h)",
            "_over(t_s, loan.called_s + 3600, spec.cure_h)",
            "tests/finance/test_loans.py "),
+    Defect("tax: what is sold takes the average cost", "sim/finance/tax.py",
+           "share = lot[3] * part / lot[2]", "share = self.usd * part / 1e9", TAX),
+    Defect("tax: the cap of losses is forgotten", "sim/finance/tax.py",
+           "min(losses_usd, cap * taxable_usd)", "min(losses_usd, taxable_usd)", TAX),
+    Defect("tax: bitcoin that is held is taxed", "sim/finance/tax.py",
+           "accounts = (*ACCOUNTS.values(), *BITCOIN)",
+           "accounts = (*ACCOUNTS.values(), BITCOIN[0])", TAX),
+    Defect("tax: the first year counts from January", "sim/finance/tax.py",
+           "begin = max(begin, placed)", "begin = begin", TAX),
+    Defect("projects: hashes by nameplate", "sim/finance/meters.py",
+           "hashes = asic[USED_TH].sum(axis=1)", "hashes = np.ones(self.asics)",
+           "tests/studies/test_incremental.py "),
+    Defect("projects: machines end at the market alone", "sim/finance/residual.py",
+           "max(min(market_usd, earned_usd), 0.0)", "max(market_usd, 0.0)",
+           "tests/finance/test_valuation.py tests/finance/test_residual.py "),
+    Defect("before: a fire of yesterday burns again", "sim/engine/incidents.py",
+           'what.start_s < 0 and what.spec.kind == "fire"', "False", "tests/test_before.py "),
+    Defect("before: a live project is worth its price", "sim/finance/assets.py",
+           "lot.done = lot.worn(0)", "lot.done = 0.0", "tests/test_before.py "),
+    Defect("before: a spike fills each step that it touches", "sim/world/incidents.py",
+           "usd_per_mwh[step, sites] = mean / step_s",
+           "usd_per_mwh[step, sites] = np.maximum(base, here[0].spec.usd_per_mwh or 0.0)",
+           "tests/test_before.py "),
     Defect("money: rents by the run, not the calendar", "sim/finance/duties.py",
            "* month.overlap(start_s, end_s)", "* month.share", FIRM),
     Defect("money: an insurer forgets the deductible", "sim/finance/insurance.py",

@@ -26,7 +26,7 @@ GROUPS: Final[dict[str, tuple[str, ...]]] = {
     ),
     "rent, overhead, premiums": ("rent", "overhead", "insurance premiums", "moving"),
     "machine sales, insurance": ("machine sales", "insurance paid out"),
-    "depreciation, impairment": ("depreciation", "impairment"),
+    "depreciation, impairment": ("depreciation", "impairment", "winding-up"),
     "bitcoin: gains, revaluation": (
         "bitcoin gains, realised", "bitcoin revaluation",
         "costs of bitcoin sales",

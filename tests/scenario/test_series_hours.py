@@ -110,9 +110,9 @@ def test_the_whole_recorded_year_has_no_gap(data: Path) -> None:
 # what is wrong → (text, keys, what the message must say)
 WRONG: dict[str, tuple[str, dict[str, str], list[str]]] = {
     "another format": (
-        f"{HEAD}\n2024-01-15,01:00,10,N\n",
+        f"{HEAD}\n15-Jan-24,01:00,10,N\n",
         ERCOT,
-        ["column 'OperDay' is not a time as time_format '%m/%d/%Y'", "'2024-01-15'"],
+        ["column 'OperDay' is not a time as time_format '%m/%d/%Y'", "'15-Jan-24'"],
     ),
     "day and month exchanged": (
         f"{HEAD}\n01/15/2024,01:00,10,N\n",

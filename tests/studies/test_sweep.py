@@ -175,7 +175,9 @@ def test_sql_over_a_sweep_beside_a_run(done: Sweep, tmp_path: Path) -> None:
     assert len(kpis) == 24 * len(sim.run(sim.load(ROOT / "configs/tiny", {"horizon.days": 1})).kpis)
     events = results.table("events")
     assert set(events.column_names) == {"cell", "t_s", "utc", "event", "site", "subject", "detail"}
-    with pytest.raises(KeyError, match="there are cells, fleet, events, kpis"):
+    with pytest.raises(
+        KeyError, match="there are cells, fleet, events, worth, worth_quantiles, kpis"
+    ):
         results.table("sites")
     sim.run(sim.load(ROOT / "configs/tiny", {"horizon.days": 1}), "static").save(
         tmp_path / "single"
