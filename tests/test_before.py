@@ -157,7 +157,7 @@ def test_a_notice_that_ran_out_before_the_run_is_over(build: Build) -> None:
     np.testing.assert_allclose(deployed(left, 1), [0.0] * 5 + [20.0] * 26)
     assert posted(left, "expenses:moving", "") == []
     assert posted(left, "assets:deposits", "") == []  # lost with the host: history
-    assert posted(left, "expenses:hosting", "machine fee") == []
+    assert posted(left, "expenses:hosting:charges", "machine fee") == []
 
 
 def test_machines_that_moved_before_the_run_stand_where_they_moved(build: Build) -> None:

@@ -191,7 +191,8 @@ def test_a_terminated_host_costs_downtime_moving_and_the_deposit(build: Build) -
     np.testing.assert_allclose(deployed[:, 1], [0.0] * 17 + [20.0] * 14)
     assert posted(result, "expenses:moving", "") == [(10, 10_000.0)]
     assert posted(result, "expenses:impairment", "bond") == [(10, 50_000.0)]
-    assert posted(result, "expenses:hosting", "machine fee") == []  # it had left by month's end
+    ten_days = pytest.approx(1000 * 10 / 31, abs=0.01)
+    assert posted(result, "expenses:hosting:charges", "machine fee") == [(31, ten_days)]
     kinds = [kind for _, kind in told(result) if kind != "retarget"]
     assert kinds == ["termination", "host ended", "machines moved"]
 
@@ -210,11 +211,11 @@ def test_a_host_shares_profit_and_pays_for_what_it_did_not_deliver(build: Build)
     at = np.array(table["site"].to_pylist()) == "alpha"
     got = {n: float(table[n].to_numpy()[at].sum()) for n in ("btc_usd", "energy_usd")}
     profit = got["btc_usd"] * (1 - 0.005) - got["energy_usd"]
-    assert posted(result, "expenses:hosting", "profit share") == [
+    assert posted(result, "expenses:hosting:charges", "profit share") == [
         (31, pytest.approx(0.3 * profit, rel=1e-4))
     ]
     nominal_mwh = 100 * 3500 * 24 * 31 / 1e6
-    assert posted(result, "expenses:hosting", "uptime credit") == [
+    assert posted(result, "expenses:hosting:charges", "uptime credit") == [
         (31, pytest.approx(-40 * (0.98 - 0.95) * nominal_mwh, rel=1e-4))
     ]
 

@@ -79,7 +79,7 @@ def test_a_loss_is_set_against_the_profit_of_the_next_year(build: Build) -> None
 def test_a_host_is_paid_for_the_part_of_a_month_that_is_run(build: Build) -> None:
     hosts = {"dome": {"sites": ["alpha"], "usd_per_machine_month": 10}}
     result = firm(build, {**began("2026-01-11T00:00:00Z"), "hosts": hosts})
-    assert posted(result, "expenses:hosting", "machine fee") == [
+    assert posted(result, "expenses:hosting:charges", "machine fee") == [
         (21, pytest.approx(1000 * 21 / 31, abs=0.01)),
         (31, pytest.approx(1000 * 10 / 28, abs=0.01)),
     ]

@@ -63,6 +63,7 @@ COMMANDS = {
     "buildout": ["buildout.toml", "--workers", "1"],
     "new": ["mine"],
     "query": ["done", "SELECT count(*) AS n FROM sites"],
+    "convert": ["battery", "--site", "alpha", "--mw", "0.02", "--to", "h100-sxm", "--price", "2"],
     "import-series": ["prices.csv"],
     "serve-trace": ["trace.csv", "--engine", "llama-3.1-8b@h100-sxm"],
     "validate": [],

@@ -90,7 +90,7 @@ class Engine:
         self.env = simpy.Environment()
         self.left_before: dict[str, dict[int, int]] = {}  # by host: on their way at the start
         play_back(self)
-        self.firm.open()
+        self.firm.begin()
         self.workshop = Workshop(self)
         self.phases: tuple[Callable[[], None], ...] = (
             self.advance,

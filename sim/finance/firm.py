@@ -99,7 +99,7 @@ class Firm:
         self.usd_per_btc = float(world.usd_per_btc[0])
         self._own = (-1, 0.0)  # transactions so far, and `_own_usd` after them
 
-    def open(self) -> None:
+    def begin(self) -> None:
         """The opening balance; what happened before the run has been played back by then."""
         self.treasury.open(self.usd_per_btc)
         self.lending.open(self.usd_per_btc)

@@ -58,7 +58,7 @@ def told(result: RunResult, *kinds: str) -> list[tuple[float, str]]:
 
 def stands(result: RunResult, **amounts: float) -> None:
     for name, usd in amounts.items():
-        assert result.kpis[name] == pytest.approx(usd, abs=0.006), name
+        assert result.kpis[name] == pytest.approx(usd, abs=0.011), name
 
 
 POD = {"site": "alpha", "gpu": "h100-sxm", "nodes": 1, "project": "pod"}
@@ -163,7 +163,7 @@ def test_fourth_firm_a_revolver_is_drawn_until_it_ends(build: Build) -> None:
     if bills["creditor"] == "lender of the revolver":
         bills, lender = lender, bills
     assert lender["owed_usd"] == pytest.approx(500_000)
-    assert bills["owed_usd"] == pytest.approx(310_000 + interest_usd - 200_000, abs=0.006)
+    assert bills["owed_usd"] == pytest.approx(310_000 + interest_usd - 200_000, abs=0.011)
     assert bills["paid_usd"] == lender["paid_usd"] == owners["paid_usd"] == 0.0
 
 
@@ -186,7 +186,7 @@ def test_a_revolver_is_paid_back_from_what_is_there_and_costs_what_is_not_drawn(
     cash_usd = 400_000 - drawn_usd - interest_usd - overhead_usd - rest_usd
     stands(result, debt_usd=-cash_usd)  # overhead of February is drawn again
     sheet = sheet_of(result.table("statements"), "balance")
-    assert sheet["loans"] == pytest.approx([drawn_usd, -cash_usd], abs=0.006)
+    assert sheet["loans"] == pytest.approx([drawn_usd, -cash_usd], abs=0.011)
     debt_usd = result.table("fleet")["debt_usd"].to_pylist()
     assert debt_usd[41] == 0.0  # at the close of 11 February
     assert result.kpis["cash_usd"] == 0.0
@@ -263,7 +263,7 @@ def test_a_firm_that_used_up_everything_is_its_estate(build: Build) -> None:
     machines_usd = 0.25 * 200_000 * (1 - 31 / (3 * 365.25))
     estate_usd = 20 * 100_000 - 1_500_000 + machines_usd
     assert (lender["owed_usd"], lender["paid_usd"]) == (1_500_000.0, 1_500_000.0)
-    assert bills["owed_usd"] == pytest.approx(2_000_000 - 10_000 - 200_000, abs=0.006)
+    assert bills["owed_usd"] == pytest.approx(2_000_000 - 10_000 - 200_000, abs=0.011)
     assert bills["paid_usd"] == pytest.approx(estate_usd, abs=0.03)
     assert owners["paid_usd"] == 0.0
     stands(result, equity_usd=0, cash_usd=0)
