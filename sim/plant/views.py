@@ -93,9 +93,15 @@ class Views:
         )
 
     def cheap_w(self) -> Floats:
-        """What generators offer (generator,) whose fuel is cheaper than the grid [W]."""
-        price = self.site.price[self.assets.generator_site] / J_PER_MWH
-        cheap = self.assets.generator[:, 1] <= np.maximum(price, 0.0)
+        """What generators offer (generator,) whose fuel is cheaper than the grid [W].
+
+        Where the grid pays for being drawn from, even free power is dearer; where it is cut off
+        there is nothing else.
+        """
+        path, room_w = self.limits.path, self.limits.room_w
+        cut_off = ((path >= 0) & (room_w[path] <= 0.0)).any(axis=1)
+        price = np.where(cut_off, np.maximum(self.site.price, 0.0), self.site.price) / J_PER_MWH
+        cheap = self.assets.generator[:, 1] <= price[self.assets.generator_site]
         return np.asarray(self.asset.generator_w[AVAILABLE] * cheap, dtype=np.float64)
 
     def _own_w(self) -> Floats:

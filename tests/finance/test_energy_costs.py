@@ -240,6 +240,28 @@ def test_fuel_dearer_than_the_grid_stays_unburnt() -> None:
     assert sim.run(one_site(generators=[gas]), "static").kpis["generation_mwh"] is None
 
 
+@pytest.mark.parametrize("policy", ["static", "merit-order", "look-ahead"])
+def test_where_the_grid_pays_for_being_drawn_from_free_power_stays_out(policy: str) -> None:
+    """Neither is export paid for, nor the load taken off what the grid pays."""
+    free = {"site": "site", "kind": "flare", "mw": 10, "availability": 1, "usd_per_mwh": 0}
+    below = {"prices": {"zones": {"zone": {"model": "fixed", "usd_per_mwh": -30}}}}
+    without = sim.run(one_site(below), policy).kpis["power_cost_usd"]
+    assert without is not None
+    assert without <= -(30 - 5) * DAY_MWH + 1e-6  # what delivery leaves of it
+    for export_mw in (0, 10):
+        scenario = one_site(below, {"export_mw": export_mw}, generators=[free])
+        kpis = sim.run(scenario, policy).kpis
+        assert kpis["power_cost_usd"] == pytest.approx(without)
+        assert kpis["generation_mwh"] is None
+
+
+def test_where_the_grid_is_cut_off_free_power_runs_at_any_price() -> None:
+    free = {"site": "site", "kind": "flare", "mw": 10, "availability": 1, "usd_per_mwh": 0}
+    below = {"prices": {"zones": {"zone": {"model": "fixed", "usd_per_mwh": -30}}}}
+    alone = one_site(below, {"power_limit_mw": 0}, generators=[free])
+    assert sim.run(alone, "static").kpis["generation_mwh"] == pytest.approx(DAY_MWH)
+
+
 def test_carbon_follows_the_zone_of_the_site() -> None:
     scenario = one_site(
         {"carbon": {"zones": {"grid": {"model": "fixed", "kg_per_mwh": 347}}}},
