@@ -71,6 +71,7 @@ def sweep(
     shown.stage(f"loading {experiment}")
     with told():
         from sim.results import worth_spread
+        from sim.studies import money_spread
         from sim.studies.plan import plan
         from sim.studies.summary import document, lines, summarise
         from sim.studies.sweep import sweep as run_sweep
@@ -83,9 +84,11 @@ def sweep(
 
         def draw(cells: Any, folder: Path) -> None:
             shown.stage("drawing")
+            from sim.report.study_money import draw_money
             from sim.report.sweep import draw_sweep
 
             draw_sweep(summary_of(cells), cells, planned.name, folder)
+            draw_money(out or Path("runs") / planned.name, folder)
 
         with shown.cells(planned.name) as tick:
             result = run_sweep(
@@ -107,11 +110,14 @@ def sweep(
         say_json({"experiment": planned.name, "out": str(result.folder), **counts,
                   "failures": [_failure(row, asked.factors) for row in failures],
                   **document(summary), "worth": worth_spread.read(result.folder),
+                  **money_spread.document(result.folder),
                   "warnings": said(missing)})  # fmt: skip
     else:
         for line in lines(summary, planned.name, asked.description):
             put(line)
         for line in worth_spread.lines(worth_spread.read(result.folder)):
+            put(line)
+        for line in money_spread.lines(result.folder):
             put(line)
     wall_s = time.perf_counter() - began
     say(
@@ -160,9 +166,11 @@ def compare(
     with told():
         loaded = load_scenario(scenario, set_, None, allow_path)
         from sim.report.comparison import draw_comparison
+        from sim.report.study_money import draw_money
         from sim.results import worth_spread
         from sim.results.folder import claim, free_name
         from sim.results.manifest import DamagedError
+        from sim.studies import money_spread
         from sim.studies.compare import CLAIRVOYANT, bound_exists, question_of
         from sim.studies.compare import compare as run_comparison
         from sim.studies.verdicts import document, lines, save
@@ -188,7 +196,12 @@ def compare(
                     )  # fmt: skip
                 shown.stage(f"writing and drawing {folder}")
                 save(result, claimed)
-                problem = claimed.draw(lambda draft: draw_comparison(result, draft))
+
+                def draw(draft: Path) -> None:
+                    draw_comparison(result, draft)
+                    draw_money(folder, draft)
+
+                problem = claimed.draw(draw)
         except DamagedError:
             raise
         except ValueError as error:
@@ -202,6 +215,7 @@ def compare(
                 "out": str(folder),
                 **document(result),
                 "worth": worth_spread.read(folder),
+                **money_spread.document(folder),
                 "warnings": said([*loaded.warnings, *missing]),
             }
         )
@@ -209,6 +223,8 @@ def compare(
         for line in lines(result):
             put(line)
         for line in worth_spread.lines(worth_spread.read(folder)):
+            put(line)
+        for line in money_spread.lines(folder):
             put(line)
     say(f"{len(result.cells)} cells in {time.perf_counter() - began:.1f} s: {folder}")
 

@@ -15,9 +15,14 @@ from sim.results.manifest import CELL, FORMAT, KPI_FILE, DamagedError, read_kpis
 TABLES: Final = (
     "sites", "fleet", "limits", "ledger", "statements", "valuation", "events", "creditors",
     "serving", "tenants", "requests", "warnings", "uses", "worth", "worth_sites", "capital",
-    "worth_quantiles",
+    "worth_quantiles", "equity_differences", "liquidity",
 )  # fmt: skip
-SMALL: Final = ("fleet", "events", "worth")  # kept of every cell of a study, unless told otherwise
+SMALL: Final = (
+    "fleet",
+    "events",
+    "worth",
+    "statements",
+)  # kept of every cell of a study, unless told otherwise
 CELL_COLUMNS: Final = ("policy", "seed", "scenario_sha256")
 STUDIES: Final = ("sweep", "comparison")
 LAST_BEFORE_KPIS: Final = "scenario_sha256"  # the columns of cells.parquet after it are KPIs

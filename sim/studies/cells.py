@@ -182,6 +182,7 @@ def _tables(result: RunResult, keep: Keep) -> dict[str, bytes]:
             "fleet.parquet": encoded(with_utc(recorder.fleet_table(), start_utc)),
             "events.parquet": encoded(with_utc(recorder.events_table(), start_utc)),
             "worth.parquet": encoded(result.worth["worth"]),
+            "statements.parquet": encoded(result.table("statements")),
         }
     return {f"{name}.parquet": encoded(table) for name, table in result.tables.items()}
 

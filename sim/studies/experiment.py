@@ -142,7 +142,9 @@ class Experiment(Table):
         {}, "", "two or three KPIs, and which end is good"
     )
     keep: Keep = quantity(
-        "small", "", "kpis: figures alone; small: also fleet and events; tables: everything"
+        "small",
+        "",
+        "kpis: figures alone; small: also fleet, events, worth and statements; tables: everything",
     )
 
     @model_validator(mode="after")

@@ -21,6 +21,7 @@ from sim.results.manifest import DamagedError, read_kpis, read_manifest
 from sim.results.provenance import provenance, sha256_of
 from sim.results.store import consolidate
 from sim.results.worth_spread import spread
+from sim.studies import money_spread
 from sim.studies.cells import Cell, Outcome, run_cell
 from sim.studies.executors import execute
 from sim.studies.experiment import Keep
@@ -139,6 +140,7 @@ def _finish(claimed: Folder, planned: Plan, table: pa.Table, records: dict[str, 
     write_table(table, draft / "cells.parquet")
     consolidate(claimed.path / "cells", draft)
     spread(draft)
+    money_spread.spread(draft)
     failed = sum(1 for record in records.values() if record.error)
     status = FAILED if failed else "complete"
     claimed.commit({**_manifest(planned), "status": status, "failed": failed})

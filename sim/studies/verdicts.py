@@ -10,6 +10,7 @@ from sim.results.kpis_text import unit_of
 from sim.results.provenance import provenance
 from sim.results.store import consolidate
 from sim.results.worth_spread import spread
+from sim.studies import money_spread
 from sim.studies.compare import Comparison, Difference
 from sim.studies.experiment import DEFAULT_KPI
 from sim.studies.kpis import is_indicator
@@ -154,6 +155,7 @@ def save(comparison: Comparison, folder: Folder) -> None:
     write_table(comparison.cells, folder.draft / "cells.parquet")
     consolidate(folder.draft / "cells", folder.draft)
     spread(folder.draft)
+    money_spread.spread(folder.draft)
     write_json(folder.draft / "comparison.json", document(comparison))
     manifest = {
         "scenario": comparison.scenario,

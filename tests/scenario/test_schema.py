@@ -59,7 +59,7 @@ def test_the_reference_is_up_to_date() -> None:
 @pytest.mark.parametrize(
     ("kind", "model", "shipped"),
     [
-        ("experiment", Experiment, ["policies-tiny", "three-strategies"]),
+        ("experiment", Experiment, ["policies-tiny", "treasury-by-power"]),
         ("buildout", BuildoutQuestion, ["gpu-buildout"]),
     ],
 )

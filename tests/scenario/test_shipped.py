@@ -190,15 +190,16 @@ def test_nfn8_has_its_counterparties(data: Path) -> None:
     assert share == pytest.approx(0.5, abs=0.01), "half of capacity"
 
 
-def test_all_strategies_spend_the_same() -> None:
-    study = tomllib.loads((ROOT / "experiments/three-strategies.toml").read_text(encoding="utf-8"))
+def test_all_uses_of_power_spend_the_same() -> None:
+    study = tomllib.loads((ROOT / "experiments/treasury-by-power.toml").read_text(encoding="utf-8"))
     folder = ROOT / "experiments" / study["scenario"]
     spent = {}
-    for level, changes in study["axes"]["strategy"].items():
+    for level, changes in study["axes"]["power"].items():
         scenario = sim.load(folder, {**study["changes"], **changes})
         ordered = [p for p in scenario.projects.values() if p.enabled]
         spent[level] = sum(p.capex_usd for p in ordered)
-    assert set(spent) == {"accumulate", "pivot", "hybrid"}
+    assert spent.pop("nothing") == 0
+    assert set(spent) == {"asics", "containers", "both"}
     assert len(set(spent.values())) == 1
     assert not any(p.enabled for p in sim.load(folder).projects.values())
 

@@ -78,7 +78,7 @@ def test_a_cell_is_the_run_of_its_scenario(done: Sweep) -> None:
     ("keep", "tables"),
     [
         ("kpis", set()),
-        ("small", {"fleet", "events", "worth"}),
+        ("small", {"fleet", "events", "worth", "statements"}),
         (
             "tables",
             {
@@ -176,7 +176,8 @@ def test_sql_over_a_sweep_beside_a_run(done: Sweep, tmp_path: Path) -> None:
     events = results.table("events")
     assert set(events.column_names) == {"cell", "t_s", "utc", "event", "site", "subject", "detail"}
     with pytest.raises(
-        KeyError, match="there are cells, fleet, events, worth, worth_quantiles, kpis"
+        KeyError,
+        match="cells, fleet, statements, events, worth, worth_quantiles, equity_differences, kpis",
     ):
         results.table("sites")
     sim.run(sim.load(ROOT / "configs/tiny", {"horizon.days": 1}), "static").save(
