@@ -39,7 +39,8 @@ FLEET = "tests/serving/test_fleet.py::"
 POWER = "tests/kernels/test_power.py "
 COSTS = "tests/finance/test_energy_costs.py "
 CALLS = "tests/test_programmes.py "
-TAX = "tests/finance/test_tax.py "
+IMPAIRED = "tests/finance/test_impairment.py "
+BORROWED = "tests/finance/test_borrowing_costs.py "
 MONEY = "tests/finance/test_treasury.py tests/laws/test_money_law.py "
 FIRM = "tests/test_firm.py "
 CLOSES = "tests/world/test_closes.py "
@@ -76,7 +77,8 @@ DEFECTS = (
            "part = units[used] * sign", "part = units[used] * sign - (sign < 0)",
            LAWS + "test_law_3_every_transaction_sums_to_zero"),
     Defect("law 3: pool fee posted as an income", "sim/finance/books.py",
-           '"expenses:pool-fees", "assets:btc"', '"assets:btc", "expenses:pool-fees"',
+           'post(t_s, "expenses:pool-fees", "assets:btc", "BTC"',
+           'post(t_s, "assets:btc", "expenses:pool-fees", "BTC"',
            LAWS + "test_law_3_every_transaction_sums_to_zero"),
     Defect("law 4: limits of the path forgotten but the first", "sim/kernels/power.py",
            "room_w[limit] -= give_w", "room_w[limit] -= 0.5 * give_w",
@@ -196,8 +198,31 @@ DEFECTS = (
     Defect("tax: the cap of losses is forgotten", "sim/finance/tax.py",
            "min(losses_usd, cap * taxable_usd)", "min(losses_usd, taxable_usd)", TAX),
     Defect("tax: bitcoin that is held is taxed", "sim/finance/tax.py",
-           "accounts = (*ACCOUNTS.values(), *BITCOIN)",
-           "accounts = (*ACCOUNTS.values(), BITCOIN[0])", TAX),
+           "PROJECT_INTEREST, *BITCOIN)", "PROJECT_INTEREST, BITCOIN[0])", TAX),
+    Defect("tax: an impairment is deducted", "sim/finance/tax.py",
+           "return lot.cost_usd * lot.left * (1.0 - lot.worn(t_s))",
+           "return lot.cost_usd * lot.left * lot.kept * (1.0 - lot.worn(t_s))", IMPAIRED),
+    Defect("tax: interest on projects is deducted with the machines", "sim/finance/tax.py",
+           "ACCOUNTS.values(), PROJECT_INTEREST, ", "ACCOUNTS.values(), ", BORROWED),
+    Defect("impairment: cash to come is discounted", "sim/finance/impairment.py",
+           "annuity(0.0,", "annuity(self.residuals.rate_per_year,", IMPAIRED),
+    Defect("impairment: losses to come count", "sim/finance/impairment.py",
+           "max(yearly, 0.0)", "yearly", IMPAIRED),
+    Defect("impairment: down to the cash to come", "sim/finance/impairment.py",
+           "self.assets.impair(t_s, kind, group, book_usd - fair_usd,",
+           "self.assets.impair(t_s, kind, group, book_usd - undiscounted_usd,", IMPAIRED),
+    Defect("impairment: old depreciation on the new cost", "sim/finance/assets.py",
+           "return self.left * self.kept * (1.0 - self.done)",
+           "return self.left * (self.kept - self.done)", IMPAIRED),
+    Defect("borrowing costs: more than was incurred", "sim/finance/borrowing_costs.py",
+           "min(total / owed_days, 1.0)", "total / owed_days", BORROWED),
+    Defect("borrowing costs: a live project is still built", "sim/finance/borrowing_costs.py",
+           "min(plan.live_s, float(t_s))", "float(t_s)", BORROWED),
+    Defect("borrowing costs: interest bears none", "sim/finance/borrowing_costs.py",
+           "costs = [*paid, (begin_s, before_usd)]", "costs = paid", BORROWED),
+    Defect("borrowing costs: what is called off keeps its interest", "sim/finance/projects.py",
+           "post(t_s, IMPAIRMENT, PROJECT_INTEREST,", "0 and post(t_s, IMPAIRMENT, IMPAIRMENT,",
+           BORROWED),
     Defect("tax: the first year counts from January", "sim/finance/tax.py",
            "begin = max(begin, placed)", "begin = begin", TAX),
     Defect("projects: hashes by nameplate", "sim/finance/meters.py",
@@ -249,7 +274,7 @@ DEFECTS = (
     Defect("firm: haste costs nothing", "sim/finance/funding.py",
            "* (1.0 - self.spec.machine_discount_fraction)", "", WATERFALL),
     Defect("firm: the revolver is free", "sim/finance/revolver.py",
-           "self.principal * self.rate_per_year * days + fee", "fee", WATERFALL),
+           "exact = interest + fee", "exact = fee", WATERFALL),
     Defect("firm: a failed firm at book values", "sim/finance/solvency.py",
            "lost = 1.0 - distressed_fraction", "lost = 0.0", WATERFALL),
     Defect("firm: creditors bear nothing", "sim/finance/solvency.py",
@@ -262,7 +287,8 @@ DEFECTS = (
     Defect("firm: losses are forgotten at the end of a year", "sim/finance/tax.py",
            "self.losses_usd = year.left_usd", "self.losses_usd = 0.0", TAX),
     Defect("firm: a host is paid whole months", "sim/finance/duties.py",
-           "host.usd_per_machine_month * month.share", "host.usd_per_machine_month", EDGES),
+           "host.usd_per_machine_month * month.overlap(month.start_s, end_s)",
+           "host.usd_per_machine_month", EDGES),
     Defect("firm: leases have no end", "sim/finance/duties.py",
            "calendar.t_s(lease.end_utc, NEVER)", "NEVER", EDGES),
     Defect("firm: a lease of the first instant sells nothing", "sim/finance/firm.py",
@@ -350,8 +376,10 @@ def main() -> None:
         shutil.copytree(ROOT, COPY, ignore=SKIPPED)
         file = COPY / defect.file
         text = file.read_text(encoding="utf-8")
-        if text.count(defect.old) < 1:
-            print(f"cannot plant: {defect.name}: the line is not there any more")
+        if text.count(defect.old) != 1:
+            print(
+                f"cannot plant: {defect.name}: the line stands there {text.count(defect.old)} times"
+            )
             missed.append(defect.name)
             continue
         file.write_text(text.replace(defect.old, defect.new), encoding="utf-8")

@@ -81,7 +81,9 @@ class Engine:
             scenario, ServingRecord(self.inference) if self.inference is not None else None
         )
         self.recorder.limit_names = self.plant.limit_names
-        self.firm = Firm(scenario, self.world, self.plant, self.recorder.event)
+        self.firm = Firm(
+            scenario, self.world, self.plant, self.recorder.event, self.recorder.meters
+        )
         self.pools_down = 0  # outages of the pool in force
         self.struck: dict[int, list[tuple[int, int]]] = {}  # nodes that incidents in force broke
         for kind, state in self.plant.presence.states.items():

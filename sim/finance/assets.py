@@ -5,6 +5,7 @@ from typing import Final
 
 import numpy as np
 
+from sim.finance.chart import IMPAIRMENT, PROJECT_INTEREST, UNRECOVERABLE
 from sim.finance.ledger import Ledger
 from sim.kernels.arrays import Floats
 from sim.plant.machines import awaited
@@ -30,11 +31,23 @@ class Lot:
     left: float = 1.0  # share that still stands
     done: float = 0.0  # share of its life that has been depreciated
     bought: bool = True  # False: there since before the run, at what the books said
+    kept: float = 1.0  # share of its value in the books that impairments have left
+    interest_usd: float = 0.0  # capitalised while it was built, beside its cost
+
+    @property
+    def part(self) -> float:
+        """Share of what was paid that stands in the books."""
+        return self.left * self.kept * (1.0 - self.done)
 
     @property
     def book_usd(self) -> float:
-        """What it stands in the books for."""
-        return self.cost_usd * self.left * (1.0 - self.done)
+        """What it stands in the books for, interest aside."""
+        return self.cost_usd * self.part
+
+    @property
+    def interest_book_usd(self) -> float:
+        """What is left of its interest."""
+        return self.interest_usd * self.part
 
     def worn(self, t_s: int) -> float:
         """Share of its life that lies behind it at an instant."""
@@ -74,7 +87,7 @@ class FixedAssets:
     def open(self) -> None:
         """What stands there at the start, against equity."""
         for kind, account in ACCOUNTS.items():
-            usd = self._by_site([(x, x.book_usd) for x in self.lots if x.kind == kind])
+            usd = self.by_site([(x, x.book_usd) for x in self.lots if x.kind == kind])
             self.ledger.post(0, account, "equity:opening", "USD", usd, "opening book value")
 
     def stood(self, kind: str, group: int, site: int, usd: float, from_s: int) -> None:
@@ -94,31 +107,54 @@ class FixedAssets:
             lot.left *= 1.0 - share
         return usd
 
-    def add(self, t_s: int, kind: str, group: int, site: int, usd: float) -> None:
-        """A project went live: what was paid for it becomes machines or a building."""
-        lot = Lot(kind, group, site, usd, t_s, self.life_s[kind])
+    def add(
+        self, t_s: int, kind: str, group: int, site: int, usd: float, interest_usd: float = 0.0
+    ) -> Lot:
+        """A project went live: what was paid for it becomes machines or a building.
+
+        `interest_usd` is in the books by then, at an account of its own.
+        """
+        lot = Lot(kind, group, site, usd, t_s, self.life_s[kind], interest_usd=interest_usd)
         self.lots.append(lot)
-        usd_at = self._by_site([(lot, usd)])
+        usd_at = self.by_site([(lot, usd)])
         self.ledger.post(t_s, ACCOUNTS[kind], "assets:projects", "USD", usd_at, "project is live")
+        return lot
 
     def depreciate(self, t_s: int) -> None:
         """Bring all book values down to now."""
+        debit, interest = "expenses:depreciation", []
         for kind, account in ACCOUNTS.items():
             worn = []
             for lot in self.lots:
                 if lot.kind == kind:
-                    done = lot.worn(t_s)
-                    worn.append((lot, lot.cost_usd * lot.left * (done - lot.done)))
-                    lot.done = done
-            usd = self._by_site(worn)
-            self.ledger.post(t_s, "expenses:depreciation", account, "USD", usd, "straight line")
+                    before, lot.done = lot.part, lot.worn(t_s)
+                    worn.append((lot, lot.cost_usd * (before - lot.part)))
+                    interest.append((lot, lot.interest_usd * (before - lot.part)))
+            usd = self.by_site(worn)
+            self.ledger.post(t_s, debit, account, "USD", usd, "straight line")
+        self._post_interest(t_s, debit, interest, "straight line")
+
+    def impair(self, t_s: int, kind: str, group: int, loss_usd: float, memo: str) -> None:
+        """Machines of a group are written down by `loss_usd`, their interest with them.
+
+        Lots share it by their values in the books (ASC 360-10-35-28), what is left of which is
+        their new cost, over what is left of their lives (35-20); it never comes back.
+        """
+        lots = self._of(kind, group)
+        share = loss_usd / sum(x.book_usd + x.interest_book_usd for x in lots)
+        usd = self.by_site([(x, x.book_usd * share) for x in lots])
+        self.ledger.post(t_s, UNRECOVERABLE, ACCOUNTS[kind], "USD", usd, memo)
+        interest = [(x, x.interest_book_usd * share) for x in lots]
+        self._post_interest(t_s, UNRECOVERABLE, interest, memo)
+        for lot in lots:
+            lot.kept *= 1.0 - share
 
     def lose(self, t_s: int, change: Change, memo: str) -> float:
         """Machines of a group are destroyed: their book value is lost [USD]."""
         share = (change.before - change.now) / change.before if change.before else 0.0
         if change.kind == ASIC:
             self.owned[change.group] *= 1.0 - share
-        return self._write_off(t_s, change.kind, change.group, share, "expenses:impairment", memo)
+        return self._write_off(t_s, change.kind, change.group, share, IMPAIRMENT, memo)
 
     def sell(self, t_s: int, group: int, machines: float, usd: float, memo: str) -> None:
         """ASICs of a group are sold for `usd`, more or less than their book value."""
@@ -133,10 +169,14 @@ class FixedAssets:
         self.depreciate(t_s)
         for kind, account in ACCOUNTS.items():
             lots = [x for x in self.lots if x.kind == kind]
-            usd = self._by_site([(x, x.book_usd * share) for x in lots])
+            usd = self.by_site([(x, x.book_usd * share) for x in lots])
             for lot in lots:
                 lot.cost_usd *= 1.0 - share
             self.ledger.post(t_s, debit, account, "USD", usd, memo)
+        lost = [(x, x.interest_book_usd) for x in self.lots]  # nobody pays for what was paid so
+        self._post_interest(t_s, debit, lost, memo)
+        for lot in self.lots:
+            lot.interest_usd = 0.0
 
     def move(self, group: int, to_group: int, to_site: int) -> None:
         """ASICs stand at another site from now on."""
@@ -155,15 +195,29 @@ class FixedAssets:
     def _write_off(
         self, t_s: int, kind: str, group: int, share: float, debit: str, memo: str
     ) -> float:
+        """A share of a group leaves the books; its value there [USD], interest aside."""
         self.depreciate(t_s)
-        lots = [x for x in self.lots if x.kind == kind and x.group == group]
-        usd = self._by_site([(x, x.book_usd * share) for x in lots])
+        lots = self._of(kind, group)
+        usd = self.by_site([(x, x.book_usd * share) for x in lots])
+        interest = [(x, x.interest_book_usd * share) for x in lots]
         for lot in lots:
             lot.left *= 1.0 - share
         self.ledger.post(t_s, debit, ACCOUNTS[kind], "USD", usd, memo)
+        self._post_interest(t_s, IMPAIRMENT, interest, memo)
         return float(usd.sum())
 
-    def _by_site(self, parts: list[tuple[Lot, float]]) -> Floats:
+    def _of(self, kind: str, group: int) -> list[Lot]:
+        return [x for x in self.lots if (x.kind, x.group) == (kind, group)]
+
+    def _post_interest(
+        self, t_s: int, debit: str, parts: list[tuple[Lot, float]], memo: str
+    ) -> None:
+        if any(usd for _, usd in parts):
+            usd = self.by_site(parts)
+            self.ledger.post(t_s, debit, PROJECT_INTEREST, "USD", usd, memo)
+
+    def by_site(self, parts: list[tuple[Lot, float]]) -> Floats:
+        """Amounts of lots, summed by site (site,)."""
         at = np.array([lot.site for lot, _ in parts], dtype=np.int64)
         usd = np.array([value for _, value in parts], dtype=np.float64)
         return np.bincount(at, usd, len(self.ledger.sites)).astype(np.float64)

@@ -20,6 +20,9 @@ ISSUED: Final = "equity:issued"
 CREDITORS_LOSS: Final = "equity:creditors-loss"
 PAYABLES: Final = "liabilities:payables"
 RIGHT_OF_USE: Final = "assets:right-of-use"
+PROJECT_INTEREST: Final = "assets:project-interest"
+IMPAIRMENT: Final = "expenses:impairment"
+UNRECOVERABLE: Final = "expenses:impairment:unrecoverable"  # of machines in use
 LEASES: Final = "liabilities:leases"
 FINANCED: Final = "liabilities:lease-financing"
 WINDING_UP: Final = "expenses:winding-up"
@@ -53,6 +56,7 @@ USD_CHART: Final[dict[str, Place]] = {
     "assets:buildings": Place(ASSET, "buildings", INVESTING, "buildings"),
     "assets:batteries": Place(ASSET, "batteries", INVESTING, "batteries"),
     "assets:projects": Place(ASSET, "projects", INVESTING, "projects"),
+    PROJECT_INTEREST: Place(ASSET, "interest on projects", INVESTING, "projects"),
     "assets:deposits": Place(ASSET, "deposits", INVESTING, "deposits"),
     "assets:receivables": Place(ASSET, "receivables", OPERATING, "inference"),
     "assets:insurance-claims": Place(ASSET, "insurance claims", INVESTING, "insurance paid out"),
@@ -89,7 +93,7 @@ USD_CHART: Final[dict[str, Place]] = {
     "expenses:moving": Place(EXPENSE, "moving", OPERATING, "moving"),
     "income:machine-sales": Place(INCOME, "machine sales", INVESTING, "machines"),
     "expenses:depreciation": Place(EXPENSE, "depreciation", INVESTING, "machines"),
-    "expenses:impairment": Place(EXPENSE, "impairment", INVESTING, "machines"),
+    IMPAIRMENT: Place(EXPENSE, "impairment", INVESTING, "machines"),
     WINDING_UP: Place(EXPENSE, "winding-up", INVESTING, "machines"),
     "income:btc-gains": Place(INCOME, "bitcoin gains, realised", OPERATING, "bitcoin sold"),
     "income:btc-revaluation": Place(INCOME, "bitcoin revaluation", OPERATING, "bitcoin sold"),

@@ -7,14 +7,17 @@ import numpy as np
 
 from sim.finance.assets import FixedAssets
 from sim.finance.books import Books
+from sim.finance.borrowing_costs import BorrowingCosts
 from sim.finance.calendar import Calendar, Month
 from sim.finance.chart import PAYABLES
 from sim.finance.duties import NEVER, Hosting, Leases, Offtakes, Payments
 from sim.finance.funding import Funding
+from sim.finance.impairment import Impairment
 from sim.finance.insurance import Insurers
 from sim.finance.lease_books import LeaseBooks
 from sim.finance.ledger import Ledger
 from sim.finance.loans import Lending
+from sim.finance.meters import Meters
 from sim.finance.months import MonthlyBills
 from sim.finance.projects import Projects
 from sim.finance.solvency import Claim, wind_up
@@ -46,7 +49,9 @@ class Position(NamedTuple):
 class Firm:
     """Owns the ledger. After insolvency nothing is posted any more."""
 
-    def __init__(self, scenario: Scenario, world: World, plant: Plant, event: Event) -> None:
+    def __init__(
+        self, scenario: Scenario, world: World, plant: Plant, event: Event, meters: Meters
+    ) -> None:
         self.scenario = scenario
         self.ledger = Ledger([s.name for s in scenario.sites])
         self.event = event
@@ -93,6 +98,9 @@ class Firm:
         )
         if self.treasury.must_pay:
             self.lending.find = self.funding.find
+        line = self.funding.revolver
+        self.borrowing_costs = BorrowingCosts(ledger, self.lending, line, self.projects)
+        self.impairment = Impairment(scenario, ledger, self.assets, meters)
         self.month_flow = np.zeros((SITE_FLOWS, len(scenario.sites)))
         self.insolvent_s: int | None = None
         self.claims: list[Claim] = []
@@ -187,7 +195,25 @@ class Firm:
         self.lending.close_month(t_s, self.usd_per_btc)
         if self.funding.revolver is not None:
             self.funding.revolver.close_month(t_s)
+        if self.scenario.firm.capitalise_interest:
+            self.borrowing_costs.close_month(t_s)
+        if self.calendar.quarter_ended(t_s):
+            self._impair(t_s)
         self.month_flow[:] = 0.0
+
+    def _impair(self, t_s: int) -> None:
+        losses = self.impairment.close_quarter(t_s)
+        if not losses:
+            return
+        usd, book, coming, fair = (
+            sum(x) for x in zip(*((y.usd, *y[2:]) for y in losses), strict=True)
+        )
+        rows = "1 row" if len(losses) == 1 else f"{len(losses)} rows"
+        detail = (
+            f"{usd:,.2f} USD on {rows} of machines: book value {book:,.2f}, cash flows to come "
+            f"{coming:,.2f}, fair value {fair:,.2f} (ASC 360-10-35-17)"
+        )
+        self.fleet_event(t_s, "impairment", "firm", detail)
 
     def earned_usd(self, after_tax: bool = False) -> float:
         """Income less expenses since the start, before tax or after it [USD]."""

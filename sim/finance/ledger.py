@@ -6,8 +6,9 @@ Accounts. Debits are positive: assets and expenses stand above zero, the others 
   `equity:opening`, `equity:exchange` (what was sold).
 - USD, assets: `assets:cash`, `assets:btc` (all bitcoin at cost), `assets:btc-revaluation` (market
   less cost, at month ends), `assets:asics`, `assets:gpus`, `assets:buildings`, `assets:batteries`
-  (book values), `assets:projects` (paid and not yet live), `assets:deposits`, `assets:receivables`,
-  `assets:insurance-claims`.
+  (book values), `assets:projects` (paid and not yet live), `assets:project-interest` (interest
+  that became part of the cost of projects, less depreciation), `assets:deposits`,
+  `assets:receivables`, `assets:insurance-claims`.
 - USD, liabilities: `liabilities:loan:LOAN`, `liabilities:interest:LOAN`, `liabilities:rent`,
   `liabilities:leases` (against `assets:right-of-use`), `liabilities:lease-financing`,
   `liabilities:transmission`, `liabilities:prepayments`, `liabilities:payables` (due, and no
@@ -17,8 +18,8 @@ Accounts. Debits are positive: assets and expenses stand above zero, the others 
   (realised), `income:btc-revaluation`, `income:machine-sales`, `income:insurance`.
 - USD, expenses: `power`, `hosting`, `demand`, `transmission`, `fuel`, `battery-wear`, `penalties`,
   `pool-fees`, `credits`, `rent`, `overhead`, `insurance`, `moving`, `trading` (costs of sales),
-  `liquidation`, `interest`, `depreciation`, `impairment`, `winding-up`, `tax`,
-  `deferred-tax`, each behind `expenses:`.
+  `liquidation`, `interest`, `depreciation`, `impairment` (`impairment:unrecoverable`: of machines
+  in use), `winding-up`, `tax`, `deferred-tax`, each behind `expenses:`.
 """
 
 from collections.abc import Iterable, Iterator

@@ -56,6 +56,8 @@ class LoanAccount:
         self._event = event
         self._accrued_s = 0  # until when interest is on the ledger
         self._carry = 0.0  # cents of interest that rounding left over
+        self.principal_days = 0.0  # cents times days so far
+        self.accrued = 0  # cents of interest so far
 
     @property
     def principal(self) -> int:
@@ -115,6 +117,8 @@ class LoanAccount:
         exact = self.principal * rate * days + self._carry
         units = round(exact)
         self._carry = exact - units
+        self.principal_days += self.principal * days
+        self.accrued += units
         memo = f"interest of {self.name}"
         self._treasury.move(t_s, "expenses:interest", self._interest, "USD", units, memo)
 

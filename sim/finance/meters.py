@@ -29,6 +29,7 @@ from sim.kernels.arrays import (
     USED_COOLING_J,
     USED_J,
     USED_TH,
+    USED_THERE_S,
     WEAR_USD,
     Floats,
     Ints,
@@ -75,6 +76,8 @@ class Meters:
         self.joules = np.zeros(shape)  # machines with their cooling
         self.bills_usd = np.zeros((len(months), len(names)))  # to be charged by the month's joules
         self.spent_usd = np.zeros((len(months), len(names)))  # energy that nobody's joules took
+        self.hashed_th = np.zeros((len(months), self.asics))
+        self.there_s = np.zeros((len(months), self.asics))  # machines that stood there, times time
 
     def interval(self, end_s: int, flow: Floats, used: tuple[Floats, Floats, Floats]) -> None:
         """Charge the flows (SITE_FLOWS, site) of an interval by what was used in it."""
@@ -89,6 +92,8 @@ class Meters:
             ]
         )
         self.joules[month] += joules
+        self.hashed_th[month] += hashes
+        self.there_s[month] += asic[USED_THERE_S].sum(axis=1)
         self.mined_usd[month, : self.asics] += _shared(
             flow[BTC_USD] - flow[POOL_FEE_USD], hashes, self.site[: self.asics], sites
         )

@@ -4,8 +4,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from sim.finance.assets import FixedAssets
-from sim.finance.chart import PAYABLES
+from sim.finance.assets import FixedAssets, Lot
+from sim.finance.chart import IMPAIRMENT, PAYABLES, PROJECT_INTEREST
 from sim.finance.duties import Event
 from sim.finance.ledger import Ledger
 from sim.finance.levels import Plan
@@ -39,6 +39,8 @@ class Projects:
         self.called_off: set[str] = set()
         self.delivered: set[str] = set()
         self._raised_usd: dict[str, float] = {}  # for payments that wait
+        self.interest_usd: dict[str, float] = {}  # capitalised so far, by project
+        self._lots: dict[str, list[tuple[Lot, float]]] = {}  # what went live, with its weight
         self.parts = {name: _parts(scenario, name, machines) for name in scenario.projects}
 
     def pay(
@@ -81,7 +83,7 @@ class Projects:
             credit = PAYABLES
         self._raised_usd.pop(name, None)
         self._pay(name, t_s, usd)
-        parts = self._by_site(name, usd)
+        parts = self.by_site(name, usd)
         self.ledger.post(t_s, "assets:projects", credit, "USD", parts, f"{name}: {memo}")
         return True
 
@@ -102,7 +104,7 @@ class Projects:
         usd = self.specs[name].capex_usd * self.factor * fraction
         self._pay(name, -1, usd)
         memo = f"{name}: paid before"
-        parts = self._by_site(name, usd)
+        parts = self.by_site(name, usd)
         self.ledger.post(0, "assets:projects", "equity:opening", "USD", parts, memo)
 
     def stood(self, name: str, payments: tuple[tuple[int, float], ...]) -> None:
@@ -127,9 +129,26 @@ class Projects:
     def go_live(self, name: str, t_s: int) -> None:
         """What was paid becomes machines and buildings."""
         self.plans[name] = self.plans[name]._replace(live_s=float(t_s))
-        paid_usd = self.plans[name].paid_usd
-        for kind, group, site, weight in self.parts[name]:
-            self.assets.add(t_s, kind, group, site, paid_usd * weight)
+        paid_usd, interest_usd = self.plans[name].paid_usd, self.interest_usd.get(name, 0.0)
+        self._lots[name] = [
+            (self.assets.add(t_s, kind, group, site, paid_usd * w, interest_usd * w), w)
+            for kind, group, site, w in self.parts[name]
+        ]
+
+    def capitalise(self, name: str, t_s: int, usd: float) -> float:
+        """Interest becomes part of what a project costs, before or after it went live.
+
+        What of `usd` did; not what belongs to machines that are gone already.
+        """
+        there = [(lot, usd * w) for lot, w in self._lots.get(name, ()) if lot.part > 0.0]
+        live = self.plans[name].live_s is not None
+        parts = self.assets.by_site(there) if live else self.by_site(name, usd)
+        memo = f"{name}: interest while it was built"
+        self.ledger.post(t_s, PROJECT_INTEREST, "expenses:interest", "USD", parts, memo)
+        self.interest_usd[name] = self.interest_usd.get(name, 0.0) + float(parts.sum())
+        for lot, part_usd in there:
+            lot.interest_usd += part_usd / lot.part
+        return float(parts.sum())
 
     def cancel(self, name: str, t_s: int) -> None:
         """Part of what was paid comes back, the rest is lost."""
@@ -137,12 +156,15 @@ class Projects:
         paid, back = self.plans[name].paid_usd, self.specs[name].refund_fraction
         self._pay(name, t_s, -paid * back)
         post = self.ledger.post
-        refund = self._by_site(name, paid * back)
+        refund = self.by_site(name, paid * back)
         post(t_s, "assets:cash", "assets:projects", "USD", refund, f"{name}: refund")
-        lost = self._by_site(name, paid * (1.0 - back))
-        post(t_s, "expenses:impairment", "assets:projects", "USD", lost, f"{name}: called off")
+        lost, memo = self.by_site(name, paid * (1.0 - back)), f"{name}: called off"
+        post(t_s, IMPAIRMENT, "assets:projects", "USD", lost, memo)
+        interest = self.by_site(name, self.interest_usd.pop(name, 0.0))
+        post(t_s, IMPAIRMENT, PROJECT_INTEREST, "USD", interest, memo)
 
-    def _by_site(self, name: str, usd: float) -> Floats:
+    def by_site(self, name: str, usd: float) -> Floats:
+        """An amount for a project, shared out to sites (site,) as its price is."""
         at = np.array([site for _, _, site, _ in self.parts[name]], dtype=np.int64)
         weight = np.array([w for _, _, _, w in self.parts[name]])
         return np.bincount(at, weight * usd, len(self.ledger.sites)).astype(np.float64)

@@ -23,6 +23,8 @@ class Revolver:
         self._principal, self._interest = PRINCIPAL + NAME, INTEREST + NAME
         self._accrued_s = 0
         self._carry = 0.0  # cents that rounding left over
+        self.principal_days = 0.0  # cents times days so far
+        self.accrued = 0.0  # cents of interest so far, fees aside
 
     @property
     def principal(self) -> int:
@@ -60,7 +62,10 @@ class Revolver:
         self._accrued_s = t_s
         unused = max(cents(self.spec.limit_usd) - self.principal, 0)
         fee = unused * self.spec.commitment_per_year * open_days
-        exact = (self.principal * self.rate_per_year * days + fee) / DAYS_OF_INTEREST + self._carry
+        interest = self.principal * self.rate_per_year * days / DAYS_OF_INTEREST
+        exact = interest + fee / DAYS_OF_INTEREST + self._carry
+        self.principal_days += self.principal * days
+        self.accrued += interest
         units = round(exact)
         self._carry = exact - units
         memo = "interest and fee of the revolver"

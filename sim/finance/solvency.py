@@ -14,6 +14,7 @@ from sim.finance.chart import (
     LEASES,
     LIABILITY,
     PAYABLES,
+    PROJECT_INTEREST,
     RIGHT_OF_USE,
     USD_CHART,
     WINDING_UP,
@@ -83,6 +84,8 @@ def wind_up(
     for account in DISTRESSED:
         book_usd = max(ledger.balance(account, "USD"), 0.0)
         post(WINDING_UP, account, book_usd * lost, "worth in a winding-up")
+    under_way_usd = max(ledger.balance(PROJECT_INTEREST, "USD"), 0.0)
+    post(WINDING_UP, PROJECT_INTEREST, under_way_usd, "worth nothing in a winding-up")
     # Tax on gains that nobody will make any more.
     deferred_usd = max(-ledger.balance(DEFERRED_TAX, "USD"), 0.0)
     post(DEFERRED_TAX, WINDING_UP, deferred_usd, "deferred tax lapses")

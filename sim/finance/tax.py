@@ -3,7 +3,9 @@
 Book income becomes taxable income by what the values of assets in the books and for tax do: what
 is bought counts alike in both, so that taxable = book income - growth of (book value - tax basis).
 So bitcoin that is held is not taxed, a sale is by the basis of what it took, and machines are
-depreciated by tax's own rule. Of a loss that is carried forward so much is used as the cap allows
+depreciated by tax's own rule, which knows no impairment (26 USC 165(a): closed transactions) and
+deducts interest on machines that are bought at once (263A(f): it is capitalised on what a taxpayer
+produces). Of a loss that is carried forward so much is used as the cap allows
 (`Tax.loss_cap_fraction`).
 
 Tax accrues month by month on the year so far and is paid after each quarter (`payment_days`).
@@ -20,6 +22,7 @@ import numpy as np
 
 from sim.finance.assets import ACCOUNTS, FixedAssets, Lot
 from sim.finance.calendar import Calendar
+from sim.finance.chart import PROJECT_INTEREST
 from sim.finance.duties import Payments
 from sim.finance.ledger import Ledger
 from sim.kernels.arrays import Floats
@@ -216,7 +219,7 @@ class TaxBooks:
 
     def _differences(self, t_s: int) -> float:
         """Values in the books above tax bases [USD]."""
-        accounts = (*ACCOUNTS.values(), *BITCOIN)
+        accounts = (*ACCOUNTS.values(), PROJECT_INTEREST, *BITCOIN)
         books = sum(self.ledger.units(a, "USD") for a in accounts) / CENTS_PER_USD
         return books - float(self.machines.by_lot_usd(t_s).sum()) - self.bitcoin.usd
 

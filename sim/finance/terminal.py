@@ -96,15 +96,24 @@ class Ends:
 
     def _still(self, cash_usd: Floats, since_s: float, years: float) -> float:
         """Present value at the end of what is still earned in so many years [USD]."""
-        end = float(self.days[-1])
-        begins = np.concatenate([[0.0], self.days[:-1]])
-        first = max(since_s / SECONDS_PER_DAY, end - DAYS_PER_YEAR)
-        if end - first < LEAST_DAYS:
-            return float("nan")
-        length = self.days - begins
-        there = np.clip(self.days - np.maximum(begins, first), 0.0, None)
-        alive = np.maximum(self.days - np.maximum(begins, since_s / SECONDS_PER_DAY), 0.0)
-        part = np.divide(there, alive, out=np.zeros_like(length), where=alive > 0.0)
-        yearly = float((cash_usd * part).sum()) / (end - first) * DAYS_PER_YEAR
+        yearly = yearly_usd(cash_usd, self.days, since_s)
         fade = self.scenario.residuals.fade_per_year
         return yearly * annuity(self.residuals.rate_per_year, years, fade)
+
+
+def yearly_usd(cash_usd: Floats, days: Floats, since_s: float) -> float:
+    """What was earned in the last year, or since an instant if that is less, as of a year [USD].
+
+    `cash_usd` (month,) of months that end `days` (month,) after the start; a month counts evenly
+    over the part of it that lies after `since_s`. NaN: less than a day.
+    """
+    end = float(days[-1])
+    begins = np.concatenate([[0.0], days[:-1]])
+    first = max(since_s / SECONDS_PER_DAY, end - DAYS_PER_YEAR)
+    if end - first < LEAST_DAYS:
+        return float("nan")
+    length = days - begins
+    there = np.clip(days - np.maximum(begins, first), 0.0, None)
+    alive = np.maximum(days - np.maximum(begins, since_s / SECONDS_PER_DAY), 0.0)
+    part = np.divide(there, alive, out=np.zeros_like(length), where=alive > 0.0)
+    return float((cash_usd * part).sum()) / (end - first) * DAYS_PER_YEAR

@@ -3,7 +3,7 @@
 import math
 from typing import Final
 
-from sim.finance.chart import FINANCED, ISSUED, LEASES
+from sim.finance.chart import FINANCED, IMPAIRMENT, ISSUED, LEASES, UNRECOVERABLE
 from sim.finance.statements import balance_sheet
 from sim.finance.tax import TAXES
 from sim.results.kpis import Totals, kpi
@@ -183,8 +183,14 @@ def runway_days(t: Totals) -> float:
 
 @kpi
 def interest_usd(t: Totals) -> float:
-    """Interest on loans [USD]."""
+    """Interest on loans and within leases, less what became part of projects [USD]."""
     return _expense(t, "interest")
+
+
+@kpi
+def capitalised_interest_usd(t: Totals) -> float:
+    """Interest while projects were built, which became part of their cost (ASC 835-20) [USD]."""
+    return _some(t.firm.borrowing_costs.capitalised_usd)
 
 
 @kpi
@@ -207,8 +213,15 @@ def depreciation_usd(t: Totals) -> float:
 
 @kpi
 def impairment_usd(t: Totals) -> float:
-    """Book value of what was destroyed, called off or forfeited [USD]."""
-    return _expense(t, "impairment")
+    """Book value of what was destroyed, called off, forfeited or is not recoverable [USD]."""
+    ledger = t.firm.ledger
+    return _some(sum(ledger.balance(account, "USD") for account in (IMPAIRMENT, UNRECOVERABLE)))
+
+
+@kpi
+def unrecoverable_usd(t: Totals) -> float:
+    """Book value of machines in use that their cash flows do not recover (ASC 360-10-35) [USD]."""
+    return _some(t.firm.ledger.balance(UNRECOVERABLE, "USD"))
 
 
 @kpi

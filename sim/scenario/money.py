@@ -66,6 +66,28 @@ class Firm(Table):
         ge=0,
         le=1,
     )
+    idle_months: int = quantity(
+        3,
+        "months",
+        "machines that idle or lose money for so many months in a row are tested for impairment "
+        "(ASC 360-10-35-17 to 35-23)",
+        source="assumed: a quarter",
+        ge=1,
+        le=120,
+    )
+    idle_fraction: float = quantity(
+        0.5,
+        "-",
+        "of their nameplate hashes: ASICs that hash less in a month idle",
+        source="assumed",
+        ge=0,
+        le=1,
+    )
+    capitalise_interest: bool = quantity(
+        True,
+        "",
+        "interest while a project is built becomes part of its cost (ASC 835-20)",
+    )
     discount_rate_per_year: float = quantity(
         0.12, "1/y", "of net present values", source="assumed", ge=0, le=1
     )

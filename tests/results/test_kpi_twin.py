@@ -211,10 +211,15 @@ TWINS: Final = SERVED_TWINS | {
         SELECT CASE WHEN {RUINED} IS NOT NULL THEN 0 WHEN daily > 1 THEN late.usd / daily END
         FROM late, used)""",
     "interest_usd": some(account("expenses:interest")),
+    "capitalised_interest_usd": some(
+        account("assets:project-interest", memo="%: interest while it was built")
+    ),
     "rent_usd": some(account("expenses:rent")),
     "trading_cost_usd": some(account("expenses:trading")),
     "depreciation_usd": some(account("expenses:depreciation")),
-    "impairment_usd": some(account("expenses:impairment")),
+    "impairment_usd": some(account("expenses:impairment%")),
+    "unrecoverable_usd": "(SELECT sum(replace(regexp_extract(detail, '^([0-9,.]+) USD', 1), ',', "
+    "'')::DOUBLE) FROM events WHERE event = 'impairment')",
     "tax_usd": some(f"{account('expenses:tax')} + {account('expenses:deferred-tax')}"),
     "insurance_income_usd": some(f"- {account('income:insurance')}"),
 }
