@@ -50,6 +50,9 @@ first_seeds = 1
 swaps = 0
 """
 TRACE = "arrival_s,prompt_tokens,output_tokens\n0,10,5\n1,20,5\n"
+LOG = "queued_s,prompt_tokens,output_tokens,first_token_s,last_token_s\n" + "".join(
+    f"{i},10,5,{i + 0.01},{i + 0.04}\n" for i in range(60)
+)
 PRICES = "time_utc,price\n2026-01-01T00:00:00Z,20\n2026-01-01T01:00:00Z,30\n"
 # Each command that has --json, on what reaches the solver where the command can reach it.
 COMMANDS = {
@@ -65,6 +68,7 @@ COMMANDS = {
     "query": ["done", "SELECT count(*) AS n FROM sites"],
     "convert": ["battery", "--site", "alpha", "--mw", "0.02", "--to", "h100-sxm", "--price", "2"],
     "import-series": ["prices.csv"],
+    "calibrate-engine": ["log.csv", "--engine", "llama-3.1-8b@h100-sxm", "--quiet"],
     "serve-trace": ["trace.csv", "--engine", "llama-3.1-8b@h100-sxm"],
     "validate": [],
     "list": ["scenarios"],
@@ -93,6 +97,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (here / "buildout.toml").write_text(BUILDOUT, "utf-8")
     (here / "prices.csv").write_text(PRICES, "utf-8")
     (here / "trace.csv").write_text(TRACE, "utf-8")
+    (here / "log.csv").write_text(LOG, "utf-8")
     app(["run", str(here / "battery"), "--out", str(here / "done")], standalone_mode=False)
     return here
 

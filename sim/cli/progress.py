@@ -80,15 +80,15 @@ class Progress:
                 yield Days(compiling, day)
 
     @contextmanager
-    def cells(self, text: str) -> Iterator[Told | None]:
-        """Many runs, with the time that is left."""
+    def cells(self, text: str, of: str = "cells") -> Iterator[Told | None]:
+        """Many runs, with the time that is left; `of` is what they are called."""
         if self.quiet:
             yield None
         elif not sys.stderr.isatty():
-            yield lambda done, total: self.now(f"{text}: {done} of {total} cells")
+            yield lambda done, total: self.now(f"{text}: {done} of {total} {of}")
         else:
             self.end()
-            with _bar(of="cells") as bar:
+            with _bar(of=of) as bar:
                 task = bar.add_task(_shown(text), total=None)
                 yield lambda done, total: bar.update(task, completed=done, total=total)
 

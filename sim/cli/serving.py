@@ -7,9 +7,21 @@ from typing import Annotated
 import typer
 
 from sim.cli.app import app, examples
-from sim.cli.inputs import Json
+from sim.cli.inputs import AllowPath, Json, load_scenario, told
 from sim.cli.progress import Progress, Quiet
 from sim.cli.words import WRONG_INPUT, fail, put, say, say_json
+
+MaxBatchedTokens = Annotated[int | None, typer.Option(help="Budget of an iteration.")]
+MaxSeqs = Annotated[int | None, typer.Option(help="Running sequences at most.")]
+KvBlocks = Annotated[int | None, typer.Option(help="Blocks of the KV cache.")]
+BlockTokens = Annotated[int | None, typer.Option(help="Tokens of a block.")]
+ChunkedPrefill = Annotated[bool | None, typer.Option(help="Split long prompts.")]
+ReserveFullPrompt = Annotated[
+    bool | None, typer.Option(help="Admit only what fits whole (vLLM 0.19).")
+]
+OwnModels = Annotated[
+    str | None, typer.Option(help="A scenario whose own models and GPUs --engine may name.")
+]
 
 
 @app.command(
@@ -17,6 +29,7 @@ from sim.cli.words import WRONG_INPUT, fail, put, say, say_json
     epilog=examples(
         "serve-trace trace.csv --engine llama-3.1-8b@h100-sxm",
         "serve-trace trace.jsonl.gz --engine llama-3.1-70b@h100-sxm:4 --engines 2 --plot load.png",
+        "serve-trace trace.csv --engine ours-7b@h100-sxm --scenario my-fleet",
     ),
 )
 def serve_trace(
@@ -28,14 +41,14 @@ def serve_trace(
     ],
     engines: Annotated[int, typer.Option(min=1, help="Replicas, served round-robin.")] = 1,
     rate_scale: Annotated[float, typer.Option(help="Arrivals this many times as dense.")] = 1.0,
-    max_batched_tokens: Annotated[int | None, typer.Option(help="Budget of an iteration.")] = None,
-    max_seqs: Annotated[int | None, typer.Option(help="Running sequences at most.")] = None,
-    kv_blocks: Annotated[int | None, typer.Option(help="Blocks of the KV cache.")] = None,
-    block_tokens: Annotated[int | None, typer.Option(help="Tokens of a block.")] = None,
-    chunked_prefill: Annotated[bool | None, typer.Option(help="Split long prompts.")] = None,
-    reserve_full_prompt: Annotated[
-        bool | None, typer.Option(help="Admit only what fits whole (vLLM 0.19).")
-    ] = None,
+    max_batched_tokens: MaxBatchedTokens = None,
+    max_seqs: MaxSeqs = None,
+    kv_blocks: KvBlocks = None,
+    block_tokens: BlockTokens = None,
+    chunked_prefill: ChunkedPrefill = None,
+    reserve_full_prompt: ReserveFullPrompt = None,
+    scenario: OwnModels = None,
+    allow_path: AllowPath = False,
     prefix_caching: Annotated[
         bool, typer.Option(help="Use the hits that the trace tells (Mooncake, hit_tokens).")
     ] = False,
@@ -47,6 +60,7 @@ def serve_trace(
     quiet: Quiet = False,
 ) -> None:
     """One serving engine against a request trace, every token."""
+    from sim.scenario.catalogue.specs import NONE_OWN
     from sim.scenario.engines import engine_of
     from sim.serving.metrics import scaled, serve_on, summary, write_requests
     from sim.serving.traces import TraceError, read_trace
@@ -64,8 +78,13 @@ def serve_trace(
         "chunked_prefill": chunked_prefill,
         "reserve_full_prompt": reserve_full_prompt,
     }
+    with told():
+        own = NONE_OWN
+        if scenario is not None:
+            own = load_scenario(scenario, None, None, allow_path).own
     try:
-        chosen, about = engine_of(engine, {k: v for k, v in changes.items() if v is not None})
+        given = {k: v for k, v in changes.items() if v is not None}
+        chosen, about = engine_of(engine, given, own)
         if not trace.is_file():
             fail(WRONG_INPUT, f"{trace}: no such file")
         requests = scaled(read_trace(trace), rate_scale)

@@ -146,8 +146,8 @@ class Inference:
         """Engines, pool by pool, then row by row of gpus.csv, node by node."""
         rows = [(i, g) for i, g in enumerate(scenario.gpus) if g.state == "serving"]
         rows.sort(key=lambda row: (self.site_names.index(row[1].site), row[1].model, row[0]))
-        made = {i: served(g.model, g.gpu, g.tp, scenario.own) for i, g in rows}
-        kinds = list(dict.fromkeys((m.model, m.gpu, m.tp) for m in made.values()))
+        made = {i: served(g.model, g.gpu, g.tp, scenario.own, g.host_s) for i, g in rows}
+        self.kinds = list(dict.fromkeys(m.engine for m in made.values()))
         group_of, node_of, pool_of, kind = [], [], [], []
         self.pools: list[tuple[int, str]] = []
         self.load_s = np.zeros(len(scenario.gpus))
@@ -168,11 +168,10 @@ class Inference:
                 group_of += [i] * (g.nodes * replicas)
                 node_of += list(np.repeat(np.arange(g.nodes), replicas))
                 pool_of += [len(self.pools) - 1] * (g.nodes * replicas)
-                kind += [kinds.index((m.model, m.gpu, m.tp))] * (g.nodes * replicas)
+                kind += [self.kinds.index(m.engine)] * (g.nodes * replicas)
         self.group_of = np.array(group_of, dtype=np.int64)
         self.node_of = np.array(node_of, dtype=np.int64)
         self.pool_of = np.array(pool_of, dtype=np.int64)
-        self.kinds = [served(*k, scenario.own).engine for k in kinds]
         self.engines: Engines = compile_engines(self.kinds, np.array(kind, dtype=np.int64))
         self.idle_w = self.engines.power[self.engines.kind, IDLE_W]
 

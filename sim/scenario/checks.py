@@ -113,7 +113,7 @@ def _gpus(s: Scenario) -> Iterator[Problem]:
         if group.state != "serving" or group.gpu not in catalogue.gpus(s.gpu_models):
             continue
         try:
-            made = served(group.model, group.gpu, group.tp, s.own)
+            made = served(group.model, group.gpu, group.tp, s.own, group.host_s)
         except (KeyError, ValueError) as error:
             what = str(error.args[0])
             yield Problem("gpus.csv", row_of(i, group.site, "model"), shown(group.model), what)

@@ -30,6 +30,15 @@ class RequestTrace(Table):
     )
 
 
+class EngineFile(Table):
+    """A table of `[engines]`: an engine as `hashwatt calibrate-engine` writes it.
+
+    It goes before the catalogue's row of its model, GPU and tensor parallelism.
+    """
+
+    file: str = quantity(REQUIRED, "", "TOML file with model, gpu, tp, settings and [iteration]")
+
+
 class Demand(Table):
     """Requests for tokens, and how they are routed and kept."""
 

@@ -2,16 +2,17 @@
 
 import hashlib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PureWindowsPath
 from typing import Any, Final, NamedTuple
 
 from pydantic import ValidationError
 
 from sim.grid.matpower import Case, CaseError, read_case
-from sim.scenario.catalogue.specs import Own
+from sim.scenario.catalogue.specs import Own, ServingSpec
 from sim.scenario.cells import Row
 from sim.scenario.checks import check
+from sim.scenario.engines import serving_row
 from sim.scenario.megawatts import counted
 from sim.scenario.model import FixedPrice
 from sim.scenario.named_files import files_named, nested, real_paths, rebase
@@ -146,6 +147,8 @@ def _assembled(
         for name, spec in traces.items():
             if name in content["traces"]:
                 content["recorded_sha256"][f"trace {name}"] = _digest(places.find(spec.file))
+        timed = _engines(places, content["engines"], problems)
+        content["serving_models"] = (*content["serving_models"], *timed)
         content |= _case(places, content["grid"].case, problems, warnings)
         if content["case"] is not None:
             case = places.find(content["grid"].case)
@@ -346,6 +349,21 @@ def _traces(
         except TraceError as error:
             problems.append(Problem(TOML, where, shown(spec.file), str(error)))
     return found
+
+
+def _engines(
+    places: _Places, specs: dict[str, Any], problems: list[Problem]
+) -> Iterator[ServingSpec]:
+    """Calibrated engines as rows of serving_models.csv."""
+    for name, spec in specs.items():
+        file, where = places.find(spec.file), f"engines.{name}.file"
+        if refusal := places.refusal(spec.file):
+            problems.append(Problem(TOML, where, shown(spec.file), refusal))
+            continue
+        try:
+            yield serving_row(file)
+        except ValueError as error:
+            problems.append(Problem(TOML, where, shown(spec.file), str(error)))
 
 
 def _case(

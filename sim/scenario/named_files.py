@@ -1,4 +1,4 @@
-"""The files that a scenario names: series, traces and the grid's case."""
+"""The files that a scenario names: series, traces, engines and the grid's case."""
 
 import os
 from collections.abc import Iterable, Iterator, Mapping
@@ -30,7 +30,8 @@ def _namers(tables: dict[str, Any]) -> Iterator[tuple[dict[str, Any], str]]:
     """The tables of a scenario that name a file of its own, each with the key that does."""
     demand = tables.get("demand")
     traces = demand.get("traces") if isinstance(demand, dict) else None
-    holders = [holder for holder in (tables.get("series"), traces) if isinstance(holder, dict)]
+    found = (tables.get("series"), tables.get("engines"), traces)
+    holders = [holder for holder in found if isinstance(holder, dict)]
     named = [(spec, "file") for holder in holders for spec in holder.values()]
     for spec, key in [*named, (tables.get("grid"), "case")]:
         if isinstance(spec, dict) and isinstance(spec.get(key), str):

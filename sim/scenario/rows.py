@@ -166,6 +166,13 @@ class GpuGroup(Table):
     tp: int | None = quantity(
         None, "GPUs", "tensor parallelism: GPUs of an engine; default: the fewest", ge=1, le=64
     )
+    host_s: float | None = quantity(
+        None,
+        "s",
+        "serving: what the host adds to each iteration; default: what the engine's row says",
+        ge=0,
+        le=1,
+    )
     state: Literal["contracted", "batch", "serving"] = quantity(
         "contracted",
         "",

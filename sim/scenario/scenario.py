@@ -10,7 +10,7 @@ from sim.grid.matpower import Case
 from sim.scenario.bitcoin import BtcPrice, ConstantBtcPrice, GrowthNetwork, Network, Pool
 from sim.scenario.catalogue.specs import AsicSpec, GpuSpec, ModelSpec, Own, ServingSpec
 from sim.scenario.deals import Deposit, Host, Lease, Offtake, Project
-from sim.scenario.demand import Demand, Tenant
+from sim.scenario.demand import Demand, EngineFile, Tenant
 from sim.scenario.energy import AnyProgramme, Carbon, CoincidentPeak, Grid
 from sim.scenario.funding import Funding
 from sim.scenario.model import (
@@ -66,6 +66,7 @@ class ScenarioFile(Table):
     faults: FaultTables = quantity(FaultTables(), "", "failures and repairs")
     inference: Inference = quantity(Inference(), "", "GPU nodes as reserved capacity")
     demand: Demand = quantity(Demand(), "", "requests for tokens, and how they are routed")
+    engines: dict[str, EngineFile] = quantity({}, "", "calibrated serving engines, by name")
     grid: Grid = quantity(Grid(), "", "a MATPOWER case, and links that go out")
     coincident_peak: CoincidentPeak | None = quantity(
         None, "", "transmission cost by the load at the system's peaks"

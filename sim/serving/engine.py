@@ -49,10 +49,11 @@ SPARE_SLOTS: Final = 1024
 class IterationTime:
     """Duration of an iteration [s]: the kinked line of a roofline, and what attention adds.
 
-    max(base_s + token_s n, compute_base_s + compute_token_s n) + decode_seq_s B + kv_token_s K +
-    prefill_context_s Q, with n tokens computed, B decoding sequences, K tokens of their context and
-    Q = sum over prefills of chunk times (context before it + chunk / 2). The first line is bound by
-    bandwidth (the weights are read once), the second by arithmetic.
+    host_s + max(base_s + token_s n, compute_base_s + compute_token_s n) + decode_seq_s B +
+    kv_token_s K + prefill_context_s Q, with n tokens computed, B decoding sequences, K tokens of
+    their context and Q = sum over prefills of chunk times (context before it + chunk / 2). The
+    first line is bound by bandwidth (the weights are read once), the second by arithmetic.
+    `host_s` is what the host takes between two iterations (scheduling, sampling, sending tokens).
     """
 
     base_s: float
@@ -62,6 +63,7 @@ class IterationTime:
     decode_seq_s: float = 0.0
     kv_token_s: float = 0.0
     prefill_context_s: float = 0.0
+    host_s: float = 0.0
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
@@ -77,7 +79,19 @@ class IterationTime:
             self.compute_base_s + self.compute_token_s * tokens,
         )
         rest = self.decode_seq_s * decodes + self.kv_token_s * kv_tokens
-        return max(lines) + rest + self.prefill_context_s * context
+        return self.host_s + max(lines) + rest + self.prefill_context_s * context
+
+    def columns(self) -> tuple[float, ...]:
+        """As the kernels have it (7,): what the host takes is part of both lines."""
+        return (
+            self.base_s + self.host_s,
+            self.token_s,
+            self.compute_base_s + self.host_s,
+            self.compute_token_s,
+            self.decode_seq_s,
+            self.kv_token_s,
+            self.prefill_context_s,
+        )
 
 
 @dataclass(frozen=True)
@@ -223,7 +237,7 @@ def compile_engines(kinds: Sequence[Engine], kind: Ints | None = None) -> Engine
     """Arrays of engines; `kind` (engine,) says which settings each has. None: one of each."""
     return Engines(
         kind=np.arange(len(kinds)) if kind is None else kind,
-        seconds=np.array([astuple(k.iteration) for k in kinds]).reshape(-1, 7),
+        seconds=np.array([k.iteration.columns() for k in kinds]).reshape(-1, 7),
         power=np.array([astuple(k.power) for k in kinds]).reshape(-1, 5),
         size=np.array([[int(getattr(k, name)) for name in SIZES] for k in kinds]).reshape(-1, 6),
     )

@@ -108,7 +108,7 @@ def _layout(rows: _Rows) -> tuple[Layout, tuple[str, str, str]]:
     raise TraceError(f"{rows.file}: columns {shown}; recognised are {layouts()}")
 
 
-def _numbers(column: Column) -> tuple[Floats, Bools]:
+def numbers(column: Column) -> tuple[Floats, Bools]:
     """Values as numbers, and which of them are numbers at all."""
     if isinstance(column, pa.ChunkedArray):
         if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
@@ -146,7 +146,7 @@ def _value(column: Column, i: int) -> Any:
 
 def _tokens(rows: _Rows, name: str, least: int) -> Ints:
     column = rows.columns.of[name]
-    found, right = _numbers(column)
+    found, right = numbers(column)
     with np.errstate(invalid="ignore"):
         right = right & (found >= least) & (found <= MAX_TOKENS) & (found == np.floor(found))
     if not right.all():
@@ -159,7 +159,7 @@ def _tokens(rows: _Rows, name: str, least: int) -> Ints:
 def _instants(rows: _Rows, name: str, layout: Layout, block: int) -> Floats:
     """Arrivals [s]: numbers in the layout's unit, or dates (100 ns in the Azure traces)."""
     column = rows.columns.of[name]
-    given, right = _numbers(column)
+    given, right = numbers(column)
     allowed = "must be a finite number"
     if right[0]:
         found = given * _unit_s(rows, name, layout, block, given)

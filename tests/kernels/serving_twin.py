@@ -128,7 +128,7 @@ def serve_slowly(
                 q += n * (s.computed + n / 2)
         t = engine.iteration
         dt = max(t.base_s + t.token_s * (p + b), t.compute_base_s + t.compute_token_s * (p + b))
-        dt += t.decode_seq_s * b + t.kv_token_s * k + t.prefill_context_s * q
+        dt += t.host_s + t.decode_seq_s * b + t.kv_token_s * k + t.prefill_context_s * q
         clock_s += dt
         iterations += 1
         busy_s += dt

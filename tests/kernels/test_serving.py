@@ -23,6 +23,7 @@ ITERATION = st.builds(
     decode_seq_s=SLOPES,
     kv_token_s=st.floats(0.0, 1e-5),
     prefill_context_s=st.floats(0.0, 1e-7),
+    host_s=st.sampled_from([0.0, 0.0024]),
 )
 POWER = st.builds(
     NodePower,

@@ -1,12 +1,13 @@
 """What can be served on what: measured engines, and a roofline where nobody has measured."""
 
 import math
+from dataclasses import fields, replace
 from functools import cache
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from sim.scenario.catalogue import GpuModel, described, gpus
 from sim.scenario.catalogue.specs import NONE_OWN, ModelSpec, Own, ServingSpec
-from sim.serving.engine import Engine, IterationTime, NodePower
+from sim.serving.engine import SIZES, Engine, IterationTime, NodePower
 
 MEMORY_SHARE: Final = 0.9  # vLLM's gpu_memory_utilization, its default
 # Beside weights and KV on each GPU: 0.9 x 25.25 GB - 16.06 GB - 2,588 blocks of 16 x 131,072 B, in
@@ -62,9 +63,16 @@ class Measured(NamedTuple):
     decode_seq_s: float
     kv_token_s: float
     prefill_context_s: float
+    host_s: float
     mape_pct: str
     worst_pct: str
     source: str
+    settings: tuple[tuple[str, int | bool], ...] = ()  # of the engine, where not the defaults
+
+    @property
+    def iteration(self) -> IterationTime:
+        """Its iteration time."""
+        return IterationTime(*(getattr(self, f.name) for f in fields(IterationTime)))
 
 
 class ServedModel(NamedTuple):
@@ -102,10 +110,13 @@ def models(own: tuple[ModelSpec, ...] = ()) -> dict[str, ModelClass]:
 @cache
 def measured(own: tuple[ServingSpec, ...] = ()) -> dict[tuple[str, str, int], Measured]:
     """Measured iteration times by model, GPU and tensor parallelism; `own` rows go first."""
-    return {
-        (row.model, row.gpu, row.tp): Measured(**row.model_dump())
-        for row in (*described("serving.csv", ServingSpec), *own)
-    }
+    found = {}
+    for row in (*described("serving.csv", ServingSpec), *own):
+        cells = row.model_dump()
+        given = tuple((name, cells.pop(name)) for name in SIZES)
+        settings = tuple((name, value) for name, value in given if value is not None)
+        found[row.model, row.gpu, row.tp] = Measured(**cells, settings=settings)
+    return found
 
 
 def served_models(own: Own = NONE_OWN) -> list[ServedModel]:
@@ -119,10 +130,17 @@ def served_models(own: Own = NONE_OWN) -> list[ServedModel]:
 
 
 @cache
-def served(model: str, gpu: str, tp: int | None = None, own: Own = NONE_OWN) -> ServedModel:
+def served(
+    model: str,
+    gpu: str,
+    tp: int | None = None,
+    own: Own = NONE_OWN,
+    host_s: float | None = None,
+) -> ServedModel:
     """An engine of the catalogue; `tp` None: the fewest GPUs that were measured, or that do.
 
-    `own` are a scenario's machines and measurements, which go before those of the catalogue.
+    `own` are a scenario's machines and measurements, which go before those of the catalogue, and
+    `host_s` is what the host of this deployment adds to an iteration; None: what the row says.
 
     Raises:
         ValueError: for a model or GPU that is not in the catalogue, and for weights that do not
@@ -144,21 +162,23 @@ def served(model: str, gpu: str, tp: int | None = None, own: Own = NONE_OWN) -> 
             + (f"; tp must be one of {', '.join(map(str, enough))}" if enough else "")
         )
     row = times.get((model, gpu, tp))
-    iteration = IterationTime(*row[3:10]) if row is not None else roofline(made, card, tp)
+    iteration = row.iteration if row is not None else roofline(made, card, tp)
+    if host_s is not None:
+        iteration = replace(iteration, host_s=host_s)
     tokens, seqs = next(d[1:] for d in DEFAULTS if card.memory_gb < d[0])
+    settings: dict[str, Any] = {
+        "max_batched_tokens": tokens,
+        "max_seqs": seqs,
+        "kv_blocks": kv_blocks(made, card, tp),
+        "block_tokens": BLOCK_TOKENS,
+        "reserve_full_prompt": True,
+    }
+    settings |= dict(row.settings if row is not None else ())
     return ServedModel(
         model=model,
         gpu=gpu,
         tp=tp,
-        engine=Engine(
-            iteration,
-            max_batched_tokens=tokens,
-            max_seqs=seqs,
-            kv_blocks=kv_blocks(made, card, tp),
-            block_tokens=BLOCK_TOKENS,
-            reserve_full_prompt=True,
-            power=power(made, card, tp, iteration),
-        ),
+        engine=Engine(iteration, **settings, power=power(made, card, tp, iteration)),
         weights_gb=made.weights_gb,
         kv_bytes_per_token=made.kv_bytes_per_token,
         load_s=START_S + made.weights_gb / READ_GB_PER_S,
@@ -209,9 +229,10 @@ def power(model: ModelClass, gpu: GpuModel, tp: int, iteration: IterationTime) -
     reference = "llama-3.1-8b" if model.parameters_b < SMALL_B else "llama-3.1-70b"
     busy_w, decode_j = REFERENCE[reference]
     reference_tp = 1 if reference == "llama-3.1-8b" else 4
-    times = IterationTime(*measured()[reference, "h100-sxm", reference_tp][3:10])
+    times = measured()[reference, "h100-sxm", reference_tp].iteration
     idle_w, limit_w = IDLE_SHARE * 700.0, 700.0
     busy = (busy_w - idle_w) / (limit_w - idle_w)
+    alone = replace(iteration, host_s=0.0)  # while the host works, a token takes no more joules
     # Watts of a decoding batch of 128 with 500 tokens each, beyond busy, as a share of the range.
     batch, context = 128, 128 * 500
     more = decode_j * batch / times.of(batch, batch, context) / (limit_w - idle_w)
@@ -223,6 +244,6 @@ def power(model: ModelClass, gpu: GpuModel, tp: int, iteration: IterationTime) -
         idle_w=idle_node_w,
         busy_w=busy_node_w,
         prefill_j=(limit_node_w - busy_node_w) * iteration.compute_token_s,
-        decode_j=more * range_w * iteration.of(batch, batch, context) / batch,
+        decode_j=more * range_w * alone.of(batch, batch, context) / batch,
         limit_w=limit_node_w,
     )

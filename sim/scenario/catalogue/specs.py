@@ -103,7 +103,8 @@ class ModelSpec(Table):
 class ServingSpec(Table):
     """A row of `serving_models.csv`: measured iteration times of a model on some GPUs.
 
-    The columns are those of `sim.serving.engine.IterationTime`, which says what they mean.
+    The columns are those of `sim.serving.engine.IterationTime`, which says what they mean, and
+    settings of its `Engine`.
     """
 
     model: str = quantity(REQUIRED, "", "model of `hashwatt list models` or of models.csv")
@@ -121,6 +122,25 @@ class ServingSpec(Table):
     kv_token_s: float = quantity(REQUIRED, "s", "for a token of context read", ge=0, le=1)
     prefill_context_s: float = quantity(
         REQUIRED, "s", "for a pair of tokens in a prefill's attention", ge=0, le=1
+    )
+    host_s: float = quantity(
+        0.0, "s", "what the host adds to an iteration", source="assumed: hidden", ge=0, le=1
+    )
+    max_batched_tokens: int | None = quantity(
+        None, "tokens", "budget of an iteration; default: vLLM's for the GPU", ge=1, le=1 << 24
+    )
+    max_seqs: int | None = quantity(
+        None, "seqs", "running at most; default: vLLM's for the GPU", ge=1, le=1 << 20
+    )
+    kv_blocks: int | None = quantity(
+        None, "blocks", "of the KV cache; default: what the weights leave", ge=1, le=1 << 40
+    )
+    block_tokens: int | None = quantity(
+        None, "tokens", "of a block; default: 16, vLLM's", ge=1, le=4096
+    )
+    chunked_prefill: bool | None = quantity(None, "", "whether prompts are split; default: yes")
+    reserve_full_prompt: bool | None = quantity(
+        None, "", "admit only what fits whole; default: yes, as vLLM 0.19"
     )
     mape_pct: str = quantity("", "", "mean error of the fit in per cent")
     worst_pct: str = quantity("", "", "worst error of the fit in per cent")
