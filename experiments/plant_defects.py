@@ -51,6 +51,7 @@ HAND = "tests/policies/test_by_hand.py "
 TERMS = "tests/studies/test_bound_terms.py "
 SAID = "tests/test_what_is_said.py "
 TAX = "tests/finance/test_tax.py " + EDGES
+RESTARTS = "tests/test_restarts.py "
 KPI = "tests/results/test_kpi_twin.py "
 DEFECTS = (
     Defect("kpi: the margin takes nine tenths of penalties", "sim/results/kpis.py",
@@ -307,6 +308,14 @@ DEFECTS = (
     Defect("firm: premiums by whole months", "sim/finance/insurance.py",
            "self.scenario.insurance.values()) * month.share", "self.scenario.insurance.values())",
            EDGES),
+    Defect("restarts: the repaired restart, too", "sim/engine/restarts.py",
+           "on & ~at.on & at.well", "on & ~at.on", RESTARTS),
+    Defect("restarts: a machine has the same luck for ever", "sim/engine/restarts.py",
+           "at.restarts[started] += 1", "pass", RESTARTS),
+    Defect("restarts: luck of the hour", "sim/world/outages.py",
+           '"restart", self.of.name, restart)', '"restart", self.of.name, id(self))', RESTARTS),
+    Defect("restarts: energy is missed as well", "sim/engine/restarts.py",
+           "(mined - spent)", "mined", RESTARTS),
     Defect("policy: gpu-first runs nodes at any price", "sim/policies/one_first.py",
            "np.where(earned > cost, self._rank(cost), 0.0)", "self._rank(cost)", HAND),
     Defect("policy: mining-first ranks nodes first", "sim/policies/one_first.py",

@@ -12,6 +12,7 @@ from sim.engine.failures import Workshop
 from sim.engine.grid_events import call, link_changes
 from sim.engine.incidents import host_ends, incident, on_the_way, put
 from sim.engine.projects import project
+from sim.engine.restarts import Restarts
 from sim.finance.contracts import EnergyTerms
 from sim.finance.firm import Firm
 from sim.finance.pools import build_pool
@@ -94,6 +95,7 @@ class Engine:
         play_back(self)
         self.firm.begin()
         self.workshop = Workshop(self)
+        self.restarts = Restarts(self)
         self.phases: tuple[Callable[[], None], ...] = (
             self.advance,
             self.settle,
@@ -208,6 +210,7 @@ class Engine:
         hashed_th = self.plant.settle(now_s)
         if self.pools_down:
             hashed_th = np.zeros_like(hashed_th)
+        self.restarts.settle(now_s - from_s)
         btc = self.pool.pay(hashed_th, from_s, now_s, self.btc_per_th)
         self.plant.earn(btc, self.usd_per_btc, self.pool_fee)
         if now_s % self.step_s == 0:
@@ -250,8 +253,12 @@ class Engine:
         self.decision = self.policy.decide(self.observation)
 
     def grant(self) -> None:
-        """The wish cut to what the limits allow; both are recorded."""
+        """The wish cut to what the limits allow; both are recorded.
+
+        Of the machines that this switches on some may fail at once.
+        """
         self.plant.apply(self.decision, self.observation)
+        self.restarts.look()
         self.recorder.bound(self.observation.t_s // self.step_s, self.plant.site.binding)
 
     def record(self) -> None:
@@ -278,6 +285,7 @@ class Engine:
             hashprice_usd_per_ph_day=self.gross_hashprice_btc * self.usd_per_btc,
             usd_per_btc=self.usd_per_btc,
             stored_mwh=float(self.plant.asset.stored_j.sum()) / J_PER_MWH,
+            restart_lost_usd=self.restarts.take_usd(),
             **self.firm.position(self.usd_per_btc)._asdict(),
         )
 

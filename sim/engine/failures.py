@@ -32,11 +32,15 @@ class Workshop:
             if not plant.fail(kind, group, machine, t_s):
                 continue
             engine.recorder.failed(t_s, kind, group, machine)
-            job = _Repair(self, kind, group, machine, repair_s)
-            if spare_s:
-                env.timeout(spare_s).callbacks.append(job.part_is_here)
-            else:
-                job.part_is_here(None)
+            self.take_in(kind, group, machine, spare_s, repair_s)
+
+    def take_in(self, kind: str, group: int, machine: int, spare_s: int, repair_s: int) -> None:
+        """A machine has failed: it waits for its part, then for a technician."""
+        job = _Repair(self, kind, group, machine, repair_s)
+        if spare_s:
+            self.engine.env.timeout(spare_s).callbacks.append(job.part_is_here)
+        else:
+            job.part_is_here(None)
 
 
 class _Repair:

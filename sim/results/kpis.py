@@ -42,7 +42,7 @@ from sim.kernels.arrays import (
     WEAR_USD,
     Floats,
 )
-from sim.results.recorder import Recorder
+from sim.results.recorder import RESTARTED, Recorder
 from sim.units import J_PER_MWH, TH_PER_EH
 
 POWER_ROWS: Final = [ENERGY_USD, CONTRACT_USD, DEMAND_USD, PEAK_USD, FUEL_USD, WEAR_USD]
@@ -314,8 +314,23 @@ def btc_held_btc(t: Totals) -> float:
 
 @kpi
 def asic_failures(t: Totals) -> float:
-    """Failures of ASICs [count]."""
+    """Failures of ASICs, those at a restart among them [count]."""
     return float(t.recorder.count("failure", "asic"))
+
+
+@kpi
+def restart_failures(t: Totals) -> float:
+    """Failures of ASICs that were switched on after a pause [count]."""
+    return float(t.recorder.count("failure", "asic", RESTARTED))
+
+
+@kpi
+def restart_failures_usd(t: Totals) -> float:
+    """Mined value less energy that machines which failed at a restart missed until repaired [USD].
+
+    As if they had run like the others of their group meanwhile.
+    """
+    return t.recorder.total_fleet("restart_lost_usd")
 
 
 @kpi

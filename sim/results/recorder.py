@@ -124,6 +124,8 @@ SUMS: Final = {
     "pool_fee_usd": POOL_FEE_USD,
 }
 
+RESTARTED: Final = ", at a restart"  # of a failure
+
 
 class Recorder:
     """Filled by the engine. Shapes: `interval` recording intervals, `site`."""
@@ -153,7 +155,7 @@ class Recorder:
         self.limit_names: tuple[str, ...] = ()
         self._fleet: dict[str, list[float]] = {}
         self._events: list[tuple[int, str, str, str, str]] = []
-        self._machine_events: list[tuple[int, str, str, int, int]] = []
+        self._machine_events: list[tuple[int, str, str, int, int, str]] = []
 
     def bound(self, step: int, binding: Ints) -> None:
         """The limit (site,) that had no room left in a control step; -1 none, -2 a call."""
@@ -192,15 +194,15 @@ class Recorder:
         """A machine in repair was destroyed or taken away."""
         self._failed[kind].append((t_s, -1))
 
-    def failed(self, t_s: int, kind: str, group: int, machine: int) -> None:
-        """A machine failed."""
+    def failed(self, t_s: int, kind: str, group: int, machine: int, when: str = "") -> None:
+        """A machine failed, when it ran or `when` it was switched on (RESTARTED)."""
         self._failed[kind].append((t_s, 1))
-        self._machine_events.append((t_s, "failure", kind, group, machine))
+        self._machine_events.append((t_s, "failure", kind, group, machine, when))
 
     def repaired(self, t_s: int, kind: str, group: int, machine: int) -> None:
         """A machine is healthy again."""
         self._failed[kind].append((t_s, -1))
-        self._machine_events.append((t_s, "repair", kind, group, machine))
+        self._machine_events.append((t_s, "repair", kind, group, machine, ""))
 
     def availability(self, kind: str) -> float:
         """Share of machine-time in which machines had not failed; NaN without machines."""
@@ -210,9 +212,14 @@ class Recorder:
         )
         return 1.0 - failed_s / there_s if there_s else float("nan")
 
-    def count(self, event: str, kind: str) -> int:
-        """Number of failures or repairs of a kind of machine."""
-        return sum(1 for e in self._machine_events if e[1] == event and e[2] == kind)
+    def count(self, event: str, kind: str, when: str = "") -> int:
+        """Number of failures or repairs of a kind of machine, or only of those `when`."""
+        events = self._machine_events
+        return sum(1 for e in events if e[1:3] == (event, kind) and when in ("", e[5]))
+
+    def total_fleet(self, name: str) -> float:
+        """Sum of a column of the fleet table."""
+        return float(np.sum(self._fleet[name]))
 
     def mean_fleet(self, name: str) -> float:
         """Mean over the recording intervals of a column of the fleet table."""
@@ -303,9 +310,9 @@ class Recorder:
     def events_table(self) -> pa.Table:
         """`events.parquet`, in order of time."""
         rows = list(self._events)
-        for t_s, event, kind, group, machine in self._machine_events:
+        for t_s, event, kind, group, machine, when in self._machine_events:
             site, model, _ = self.machines[kind][group]
-            rows.append((t_s, event, site, model, f"{kind} group {group}, machine {machine}"))
+            rows.append((t_s, event, site, model, f"{kind} group {group}, machine {machine}{when}"))
         rows.sort(key=lambda row: row[0])
         names = ("t_s", "event", "site", "subject", "detail")
         types = (pa.int64(), *(pa.string(),) * 4)

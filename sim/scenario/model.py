@@ -246,6 +246,15 @@ class FaultTables(Table):
         source="0.173 interruptions per GPU-year in the Llama 3 run (419 in 54 days on 16,384 "
         "H100); repair and spares assumed",
     )
+    restart_failure_fraction: float = quantity(
+        0.0,
+        "-",
+        "of ASICs that are switched on after a pause (price, call, limit, outage of the site), "
+        "those that fail at it and are repaired as [faults.asic] says",
+        source="assumed: none; some models are said to lose about 10 % of their machines",
+        ge=0,
+        le=1,
+    )
     incidents: tuple[Incident, ...] = quantity((), "", "what goes wrong, by date or by rate")
 
 

@@ -148,6 +148,14 @@ class AsicGroup(Table):
     owner: Literal["own", "hosted", "leased"] = quantity(
         "own", "", "own, also where a host houses them; leased: sold and rented back (leases.csv)"
     )
+    restart_failure_fraction: float | None = quantity(
+        None,
+        "-",
+        "of its machines that are switched on after a pause, those that fail at it; default: "
+        "`restart_failure_fraction` of [faults]",
+        ge=0,
+        le=1,
+    )
     project: str = quantity("", "", "project that delivers it; default: there from the start")
     source: str = quantity("", "", "where the row's figures come from")
 

@@ -64,6 +64,33 @@ class MachineFailures:
         return Failures(t_s[order], machine[order], spare_s[order], repair_s[order])
 
 
+class RestartLuck:
+    """Which machines of a group fail when they are switched on after a pause.
+
+    Luck belongs to a machine and to its first, second, … restart, whenever a policy lets it come.
+    """
+
+    def __init__(self, fraction: float, of: MachineFailures) -> None:
+        self.fraction = fraction
+        self.of = of
+        self._known: dict[int, dict[int, tuple[int, int]]] = {}
+
+    def failing(self, restart: int) -> dict[int, tuple[int, int]]:
+        """Machines that fail at their restart number 0, 1, …: wait for a part, repair [s]."""
+        if restart not in self._known:
+            draw, faults = (
+                self.of.streams.generator("restart", self.of.name, restart),
+                self.of.faults,
+            )
+            machines = np.flatnonzero(draw.random(self.of.machines) < self.fraction)
+            repair_s = _seconds(draw.exponential(faults.repair_h, len(machines)))
+            spare_s = _seconds(draw.exponential(faults.spare_lead_h, len(machines)))
+            spare_s[draw.random(len(machines)) >= faults.spare_share] = 0
+            waits = zip(spare_s.tolist(), repair_s.tolist(), strict=True)
+            self._known[restart] = dict(zip(machines.tolist(), waits, strict=True))
+        return self._known[restart]
+
+
 def in_order(
     groups: list[MachineFailures], horizon_s: int
 ) -> Iterator[tuple[int, int, int, int, int]]:

@@ -157,6 +157,9 @@ TWINS: Final = SERVED_TWINS | {
     "btc_held_btc": account("assets:btc%", "BTC"),
     "asic_failures": "(SELECT count(*) FROM events WHERE event = 'failure' "
     "AND detail LIKE 'asic %')",
+    "restart_failures": "(SELECT count(*) FROM events WHERE event = 'failure' "
+    "AND detail LIKE 'asic %, at a restart')",
+    "restart_failures_usd": state("sum(restart_lost_usd)"),
     "gpu_node_failures": "(SELECT count(*) FROM events WHERE event = 'failure' "
     "AND detail LIKE 'gpu %')",
     # Energy.
@@ -307,7 +310,9 @@ def firm(k: int) -> Scenario:
         tables["funding"]["steps"] = ["defer", "equity", *tables["funding"]["steps"][1:4]]
         tables["treasury"]["opening_usd"] = 100_000.0
         tables["firm"]["overhead_usd_per_month"] = 4.2e5
-    tables["faults"] |= {"enabled": True, "asic": {"mtbf_h": 5_000}}
+    tables["faults"] |= {
+        "enabled": True, "asic": {"mtbf_h": 5_000}, "restart_failure_fraction": 0.1,
+    }  # fmt: skip
     tables["horizon"] |= {"start_utc": "2025-12-22T00:00:00Z"}
     tables["lease"] = {
         "start_utc": "2026-01-09T00:00:00Z", "end_utc": "2027-01-20T00:00:00Z",

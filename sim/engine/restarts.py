@@ -1,0 +1,102 @@
+"""ASICs that fail when they are switched on again: a cost of every policy that curtails."""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from sim.kernels.arrays import GRANTED, Bools, Ints
+from sim.plant.presence import ASIC
+from sim.results.recorder import RESTARTED
+from sim.units import J_PER_MWH
+from sim.world.outages import RestartLuck
+
+if TYPE_CHECKING:
+    from sim.engine.engine import Engine
+
+
+class _Group:
+    """The machines of a row (machine,): on, well, and how often each was switched on."""
+
+    def __init__(self, group: int, luck: RestartLuck, deployed: int) -> None:
+        self.group, self.luck = group, luck
+        self.well: Bools = np.arange(luck.of.machines) < deployed
+        self.on = self.well.copy()  # a run begins with all machines on
+        self.restarts = np.zeros(luck.of.machines, dtype=np.int64)
+        self.waiting: set[int] = set()  # failed at a restart, not repaired yet
+
+
+class Restarts:
+    """Looks at what a decision switched on. Whoever keeps running does not fail by it.
+
+    A group's share is met with as few switches as can be: machines that are on stay on, and of the
+    others those with the lowest numbers start. New and repaired machines do not restart.
+    """
+
+    def __init__(self, engine: "Engine") -> None:
+        self.engine = engine
+        fleet = engine.scenario.faults.restart_failure_fraction
+        self.groups: list[_Group] = []
+        self._lost_usd = 0.0
+        for g, of in enumerate(engine.world.asic_failures):
+            own = engine.scenario.asics[g].restart_failure_fraction
+            fraction = fleet if own is None else own
+            if fraction > 0.0:
+                deployed = engine.plant.presence.deployed(ASIC, g)
+                self.groups.append(_Group(g, RestartLuck(fraction, of), deployed))
+
+    def look(self) -> None:
+        """Let those fail that were switched on and are out of luck."""
+        for at in self.groups:
+            started = self._switch(at)
+            for number in np.unique(at.restarts[started]):
+                failing = at.luck.failing(int(number))
+                for machine in started[at.restarts[started] == number].tolist():
+                    if machine in failing:
+                        self._fail(at, machine, *failing[machine])
+            at.restarts[started] += 1
+
+    def _switch(self, at: _Group) -> Ints:
+        """Bring a group's machines to its share; those that were switched on after a pause."""
+        plant, g = self.engine.plant, at.group
+        share = float(plant.asic.shares[GRANTED, g].sum())
+        count = round(share * float(plant.asic.running[g]))
+        well = np.arange(len(at.well)) < plant.presence.deployed(ASIC, g)
+        well[list(plant.presence.down[ASIC][g])] = False
+        on = at.on & well
+        more = count - int(on.sum())
+        if more > 0:
+            on[np.flatnonzero(well & ~on)[:more]] = True
+        elif more < 0:
+            on[np.flatnonzero(on)[more:]] = False
+        started = np.flatnonzero(on & ~at.on & at.well)
+        at.on, at.well = on, well
+        return started
+
+    def _fail(self, at: _Group, machine: int, spare_s: int, repair_s: int) -> None:
+        engine = self.engine
+        if not engine.plant.fail(ASIC, at.group, machine, engine.now_s):
+            return
+        at.on[machine] = at.well[machine] = False
+        at.waiting.add(machine)
+        engine.recorder.failed(engine.now_s, ASIC, at.group, machine, RESTARTED)
+        engine.workshop.take_in(ASIC, at.group, machine, spare_s, repair_s)
+
+    def settle(self, seconds: int) -> None:
+        """Count what those that wait have missed in an interval that ends now."""
+        engine, plant = self.engine, self.engine.plant
+        net = (1.0 - engine.pool_fee) * engine.usd_per_btc * engine.btc_per_th
+        for at in self.groups:
+            if not at.waiting:
+                continue
+            g, shares = at.group, plant.asic.shares[GRANTED, at.group]
+            site = int(plant.asics.site[g])
+            usd_per_j = plant.asic.factor[g] * plant.site.price[site] / J_PER_MWH
+            mined = 0.0 if engine.pools_down else float(shares @ plant.asics.mode_ths[g]) * net
+            spent = float(shares @ plant.asics.mode_w[g]) * usd_per_j
+            self._lost_usd += len(at.waiting) * seconds * plant.asic.heat[g] * (mined - spent)
+            at.waiting &= plant.presence.down[ASIC][g]  # the repaired run from the next step on
+
+    def take_usd(self) -> float:
+        """What was missed since the last call [USD]."""
+        usd, self._lost_usd = self._lost_usd, 0.0
+        return float(usd)
