@@ -367,7 +367,7 @@ DEFECTS = (
     Defect("bound: positions of contracts are forgotten", "sim/studies/bound_terms.py",
            "- contract_usd(known).sum(axis=1)", "", TERMS),
     Defect("bound: nodes that are off cost nothing", "sim/studies/bound_terms.py",
-           "- replay.nodes_there @ known.nodes.credit_usd_per_h * hours", "", TERMS),
+           "(replay.credit_usd + replay.there_usd)", "replay.there_usd", TERMS),
     Defect("bound: what is fixed is free", "sim/studies/bound_terms.py",
            "- (import_usd * known.fixed_mw * hours).sum(axis=1)", "", TERMS),
     Defect("bound: no demand charge", "sim/studies/bound_terms.py",

@@ -36,9 +36,9 @@ class GpuView(NamedTuple):
 
     site: Ints  # (node,) index of the group's site
     available: Floats  # (node,) nodes that have not failed
-    node_w: Floats  # (node,) power of one node, serving tokens: its most [W]
+    node_w: Floats  # (node,) mean power of one node, let or not; serving tokens: its most [W]
     meter_factor: Floats  # (node,) W at the meter for a W of nodes
-    usd_per_h: Floats  # (node,) what a node-hour on earns, or is taken to earn [USD/h]
+    usd_per_h: Floats  # (node,) what a node-hour on earns (serving: is taken to), less its opex
     credit_usd_per_h: Floats  # (node,) what a node-hour off costs on top [USD/h]
     contracted: Floats  # (node,) 1 reserved, 0.5 serving tokens, 0 batch
     share: Floats  # (node,) granted in the interval that ends now

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 import sim.results.kpis_energy
+import sim.results.kpis_gpu
 import sim.results.kpis_money
 import sim.results.kpis_serving  # noqa: F401
 from sim.arithmetic import strict

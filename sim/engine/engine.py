@@ -21,6 +21,7 @@ from sim.kernels.ahead import Task, Told, compile_ahead
 from sim.kernels.fleet import look
 from sim.kernels.jit import Entry, entry
 from sim.plant import Plant
+from sim.plant.lettings import Lettings
 from sim.plant.presence import ASIC
 from sim.policy import Decision, Market, Observation, Policy
 from sim.results.recorder import Recorder
@@ -82,6 +83,8 @@ class Engine:
             scenario, ServingRecord(self.inference) if self.inference is not None else None
         )
         self.recorder.limit_names = self.plant.limit_names
+        self.lettings = Lettings(scenario, self.world.gpu_market, streams, self.recorder.event)
+        self.recorder.lets.paths = self.world.gpu_market
         self.firm = Firm(
             scenario, self.world, self.plant, self.recorder.event, self.recorder.meters
         )
@@ -111,6 +114,8 @@ class Engine:
         self.pool_fee = scenario.pool.fee_fraction
         self.settled_s = 0
         self._recorded_usd = 0.0  # gross margin of the intervals that are recorded
+        for t_s, tenant, left in self.world.requests.departures():
+            self.recorder.event(t_s, "customer leaves", "", tenant, f"{left} are left")
         self.stored_at_start_j = float(self.plant.asset.stored_j.sum())
         self.observation: Observation
         self.decision: Decision
@@ -222,6 +227,7 @@ class Engine:
         if self.market is not None:
             self._clear_market()
         self.look_at_course(self.step)
+        self._let_nodes()
         self._look_at_btc_price()
         if self.now_s % SECONDS_PER_DAY == 0:
             self.look_at_chain()  # fees change by the day
@@ -386,6 +392,17 @@ class Engine:
         if cleared is not None:
             self.plant.set_background(cleared)
         self.terms.learn(self.step, self.market.lmp_usd_per_mwh)
+
+    def _let_nodes(self) -> None:
+        """Tenants who come and go, and prices of the day."""
+        deployed = self.plant.node.deployed
+        rates = self.lettings.look(self.now_s, lambda n: bool(deployed[n] > 0.0))
+        if rates is not None:
+            self.plant.let(rates)
+        if rates is not None or not self.now_s:
+            self.recorder.lets.keep(self.now_s, self.lettings.let)
+        if self.inference is not None:
+            self.inference.price_day(self.now_s // SECONDS_PER_DAY)
 
     def _look_at_btc_price(self) -> None:
         self.usd_per_btc = self.usd_per_btc_now

@@ -4,6 +4,7 @@ from typing import Final
 
 import numpy as np
 
+from sim.finance.chart import GPU_OPERATIONS
 from sim.finance.ledger import Ledger
 from sim.kernels.arrays import (
     BTC,
@@ -13,6 +14,7 @@ from sim.kernels.arrays import (
     DEMAND_USD,
     ENERGY_USD,
     FUEL_USD,
+    GPU_OPEX_USD,
     GPU_USD,
     PEAK_USD,
     PENALTY_USD,
@@ -74,3 +76,5 @@ class Books:
         post(t_s, "assets:receivables", "income:inference", "USD", due_usd, memo)
         post(t_s, "assets:cash", "income:inference", "USD", flow[TOKEN_USD], "tokens")
         post(t_s, "expenses:credits", "assets:cash", "USD", flow[CREDIT_USD], "promises not kept")
+        memo = "licences, support, network, staff of GPU nodes"
+        post(t_s, GPU_OPERATIONS, "assets:cash", "USD", flow[GPU_OPEX_USD], memo)

@@ -25,6 +25,7 @@ IMPAIRMENT: Final = "expenses:impairment"
 UNRECOVERABLE: Final = "expenses:impairment:unrecoverable"  # of machines in use
 LEASES: Final = "liabilities:leases"
 FINANCED: Final = "liabilities:lease-financing"
+GPU_OPERATIONS: Final = "expenses:gpu-operations"
 WINDING_UP: Final = "expenses:winding-up"
 EXCHANGE: Final = "equity:exchange"
 FREE_BTC: Final = "assets:btc"
@@ -78,6 +79,7 @@ USD_CHART: Final[dict[str, Place]] = {
     "expenses:pool-fees": Place(EXPENSE, "pool fees", OPERATING, "pool fees"),
     "income:inference": Place(INCOME, "inference", OPERATING, "inference"),
     "expenses:credits": Place(EXPENSE, "credits", OPERATING, "credits"),
+    GPU_OPERATIONS: Place(EXPENSE, "GPU operations", OPERATING, "GPU operations"),
     "income:grid-services": Place(INCOME, "grid services", OPERATING, "grid services"),
     "expenses:penalties": Place(EXPENSE, "penalties", OPERATING, "penalties"),
     "expenses:power": Place(EXPENSE, "power", OPERATING, "power"),

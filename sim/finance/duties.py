@@ -13,11 +13,11 @@ from sim.kernels.arrays import (
     ENERGY_USD,
     FATES,
     GPU_USD,
+    LET_S,
     LOST_LIMIT,
     LOST_OUTAGE,
-    NODES_ON_S,
-    NODES_S,
     POOL_FEE_USD,
+    UNMET_S,
     AsicGroups,
     Floats,
 )
@@ -232,7 +232,8 @@ class Offtakes:
         self.missed = []
         for name, offtake, here in self.terms:
             invoice = float(flow[GPU_USD, here].sum())
-            uptime = float(flow[NODES_ON_S, here].sum() / max(flow[NODES_S, here].sum(), 1e-300))
+            let_s, unmet_s = float(flow[LET_S, here].sum()), float(flow[UNMET_S, here].sum())
+            uptime = let_s / max(let_s + unmet_s, 1e-300)
             credit = self._credit(name, offtake, invoice, uptime)
             usd = np.array(credit)
             post = self.ledger.post

@@ -21,6 +21,7 @@ from sim.kernels.arrays import (
     NODE_USED_COOLING_J,
     NODE_USED_CREDIT_USD,
     NODE_USED_J,
+    NODE_USED_OPEX_USD,
     NODE_USED_USD,
     PEAK_USD,
     PENALTY_USD,
@@ -71,7 +72,9 @@ class Meters:
         self._month_ends_s: Ints = since.astype(np.int64)
         shape = (len(months), len(at))
         self.mined_usd = np.zeros(shape)  # less the pool's fee
-        self.sold_usd = np.zeros(shape)  # hours and tokens, less credits
+        self.sold_usd = np.zeros(
+            shape
+        )  # hours and tokens, less credits and what nodes cost to operate
         self.energy_usd = np.zeros(shape)  # charged by the interval
         self.joules = np.zeros(shape)  # machines with their cooling
         self.bills_usd = np.zeros((len(months), len(names)))  # to be charged by the month's joules
@@ -97,7 +100,8 @@ class Meters:
         self.mined_usd[month, : self.asics] += _shared(
             flow[BTC_USD] - flow[POOL_FEE_USD], hashes, self.site[: self.asics], sites
         )
-        sold = (node[NODE_USED_USD] - node[NODE_USED_CREDIT_USD]).sum(axis=1)
+        spent = node[NODE_USED_CREDIT_USD] + node[NODE_USED_OPEX_USD]
+        sold = (node[NODE_USED_USD] - spent).sum(axis=1)
         if self.pools:
             net_usd = lane[0] - lane[1]
             of_pool = np.bincount(self.lane_pool, net_usd, self.pools).astype(np.float64)

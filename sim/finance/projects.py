@@ -12,6 +12,7 @@ from sim.finance.levels import Plan
 from sim.finance.loans import Lending
 from sim.finance.treasury import Treasury
 from sim.kernels.arrays import AsicGroups, Floats, NodeGroups
+from sim.plant.machines import mean_node_w
 from sim.plant.presence import ASIC, GPU
 from sim.scenario.scenario import Scenario
 from sim.units import W_PER_MW
@@ -185,9 +186,10 @@ def _parts(
     for g, row in enumerate(scenario.asics):
         if row.project == name:
             found.append((ASIC, g, int(asics.site[g]), row.count * float(asic_w[g])))
+    node_w = mean_node_w(scenario, np.ones(len(scenario.gpus)))
     for g, node in enumerate(scenario.gpus):
         if node.project == name:
-            found.append((GPU, g, int(nodes.site[g]), node.nodes * float(nodes.node_w[g])))
+            found.append((GPU, g, int(nodes.site[g]), node.nodes * float(node_w[g])))
     for site, mw in scenario.projects[name].substations_mw.items():
         s = sites.index(site)
         found.append(("building", s, s, mw * W_PER_MW))

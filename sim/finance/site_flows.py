@@ -14,7 +14,7 @@ from sim.units import SECONDS_PER_DAY
 PROJECTS: Final = "assets:projects"
 DEPOSITS: Final = "assets:deposits"
 MINING: Final = ("income:mining", "expenses:pool-fees")
-CUSTOMERS: Final = ("inference", "credits")  # lines of the cash flow
+CUSTOMERS: Final = ("inference", "credits", "GPU operations")  # lines of the cash flow
 TREASURY: Final = ("interest", "bitcoin sold", "tax")  # financing, treasury; tax is reckoned anew
 SOLD: Final = (*MACHINES, "income:machine-sales", "assets:insurance-claims")
 
@@ -76,7 +76,7 @@ class SiteFlows:
         return np.asarray(cents.T / UNITS["USD"], dtype=np.float64)
 
     def operating(self, site: str) -> tuple[Floats, Floats, Floats]:
-        """Mined bitcoin, inference less credits, all other operating cash (month,) of a site."""
+        """Mined bitcoin, inference less credits and opex, other operating cash (month,)."""
         s = self.sites.index(site)
         return self.mined[:, s], self.customers[:, s], self.other[:, s]
 

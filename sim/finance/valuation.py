@@ -21,8 +21,9 @@ from sim.kernels.arrays import (
     ENERGY_USD,
     FATES,
     FUEL_USD,
+    GPU_OPEX_USD,
     HASHED,
-    NODES_ON_S,
+    LET_S,
     PEAK_USD,
     SITE_ASIC_J,
     SITE_GPU_J,
@@ -144,8 +145,8 @@ def valuation(
         rows.append(_row(scenario, levels, "site", site.name, levels.site(s), prices))
     for name in levels.books.plans:
         rows.append(_row(scenario, levels, "project", name, levels.project(name), NONE))
-    on_s = flow[NODES_ON_S]
-    mean = float((gpus * on_s).sum() / on_s.sum()) if on_s.any() else 0.0
+    let_s = flow[LET_S]
+    mean = float((gpus * let_s).sum() / let_s.sum()) if let_s.any() else 0.0
     prices = breakevens(flow.sum(axis=1), fee, mean, float(tokens_out_mtok.sum()))
     rows.append(_row(scenario, levels, "firm", "", levels.firm(), prices))
     return pa.Table.from_pylist(rows, SCHEMA)
@@ -218,7 +219,10 @@ def firm_parts(scenario: Scenario, levels: Levels) -> Parts:
 
 
 class Breakevens(NamedTuple):
-    """Prices at which revenue covers energy, hosting and the pool's fee; None: sells none."""
+    """Prices at which revenue covers energy, hosting, the pool's fee, what nodes cost to operate.
+
+    None: sells none. Of GPU hours those count that are let.
+    """
 
     hashprice_usd_per_ph_day: float | None
     gpu_usd_per_h: float | None
@@ -253,14 +257,16 @@ def breakevens(
     machines_j = float(flow[SITE_ASIC_J] + flow[SITE_GPU_J])
     usd_per_j = float(flow[BILLS].sum()) / machines_j if machines_j else 0.0
     ph_days = float(flow[FATES + HASHED]) / TH_PER_PH / SECONDS_PER_DAY
-    gpu_h = float(flow[NODES_ON_S]) * gpus_per_node / SECONDS_PER_HOUR
+    gpu_h = float(flow[LET_S]) * gpus_per_node / SECONDS_PER_HOUR
+    rented_j = float(flow[SITE_GPU_J] - flow[TOKEN_J])
+    opex_usd = float(flow[GPU_OPEX_USD])  # of the site's nodes that serve tokens as well
 
-    def price(energy_j: float, sold: float) -> float | None:
-        return usd_per_j * energy_j / sold if sold > 0.0 else None
+    def price(energy_j: float, sold: float, more_usd: float = 0.0) -> float | None:
+        return (usd_per_j * energy_j + more_usd) / sold if sold > 0.0 else None
 
     return Breakevens(
         price(float(flow[SITE_ASIC_J]), ph_days * (1.0 - fee_fraction)),
-        price(float(flow[SITE_GPU_J]), gpu_h),
+        price(rented_j, gpu_h, opex_usd),
         price(float(flow[TOKEN_J]), tokens_out_mtok),
     )
 

@@ -3,6 +3,7 @@
 from sim.inference.fluid import FluidInference
 from sim.inference.operations import Inference
 from sim.scenario.scenario import Scenario
+from sim.world.gpu_market import token_course
 from sim.world.world import World
 
 __all__ = ["FluidInference", "Inference", "build_inference"]
@@ -13,4 +14,5 @@ def build_inference(scenario: Scenario, world: World, keep_all: bool = False) ->
     if not any(g.state == "serving" for g in scenario.gpus):
         return None
     kind = FluidInference if scenario.demand.fidelity == "fluid" else Inference
-    return kind(scenario, world.latency_s, world.requests, keep_all)
+    course = token_course(scenario, world.gpu_market)
+    return kind(scenario, world.latency_s, world.requests, keep_all, course)

@@ -117,7 +117,9 @@ class Inference:
         latency_s: dict[tuple[str, str], float],
         source: RequestSource,
         keep_all: bool = False,
+        course: Floats | None = None,
     ) -> None:
+        """`course` (day, tenant): prices over those at the start; None: they stay."""
         self.scenario = scenario
         self.source = source
         self.keep_all = keep_all
@@ -131,6 +133,9 @@ class Inference:
         self.draining = np.zeros(len(self.group_of), dtype=np.bool_)
         self.extra_j = np.zeros(len(self.group_of))
         self.settled = np.zeros((LANE_ROWS, len(self.lanes)), dtype=np.int64)
+        self.course = course
+        self.index: Floats = np.ones(len(self.lanes))
+        self.day_usd: Floats = np.zeros(len(self.lanes))  # of the day, for its credits
         self.billed = self.settled.copy()
         self.billed_tenants = np.zeros((TENANT_ROWS, len(scenario.tenants)), dtype=np.int64)
         self.log: list[tuple[Ints, Floats]] = []
@@ -429,12 +434,19 @@ class Inference:
 
     # What came of it.
 
+    def price_day(self, number: int) -> None:
+        """The prices of a day of the run are in force from now on."""
+        if self.course is not None:
+            self.index = self.course[number, self.lane_tenant]
+
     def revenue_usd(self) -> Floats:
-        """What the lanes (lane,) earned since the last call [USD]."""
+        """What the lanes (lane,) earned since the last call, at the prices in force [USD]."""
         rows = [LANE_TOKENS_IN, LANE_TOKENS_OUT]
         fresh = self.book.lanes[rows] - self.settled[rows]
         self.settled = self.book.lanes.copy()
-        return np.asarray((fresh.T * self.lane_usd).sum(axis=1))
+        usd = (fresh.T * self.lane_usd).sum(axis=1) * self.index
+        self.day_usd += usd
+        return np.asarray(usd)
 
     def flush(self) -> bool:
         """Bring the histograms up to date before they are read; False: there is nothing new."""
@@ -460,7 +472,7 @@ class Inference:
         all_ = ended[[SERVED, REJECTED, EXPIRED]].sum(axis=0)
         promised = np.array([x.slo_percentile for x in tenants]) / 100.0
         back = np.array([x.credit_fraction for x in tenants]) * (good < promised * all_)
-        usd = (lanes[[LANE_TOKENS_IN, LANE_TOKENS_OUT]].T * self.lane_usd).sum(axis=1)
+        usd, self.day_usd = self.day_usd, np.zeros(len(self.lanes))
         return np.asarray(usd * back[self.lane_tenant])
 
     def view(self, step_s: float) -> ServingView:

@@ -56,7 +56,10 @@ NODE_USED_J: Final = 2
 NODE_USED_COOLING_J: Final = 3
 NODE_USED_USD: Final = 4  # of node-hours; tokens are paid to lanes
 NODE_USED_CREDIT_USD: Final = 5
-NODE_USED_ROWS: Final = 6
+NODE_USED_LET_S: Final = 6  # of the node-seconds on; not of tokens
+NODE_USED_UNSOLD_S: Final = 7  # of the node-seconds there, on or off: nobody had taken them
+NODE_USED_OPEX_USD: Final = 8
+NODE_USED_ROWS: Final = 9
 RESERVED: Final = 0  # ways in which a node earns
 BY_THE_HOUR: Final = 1
 BY_THE_TOKEN: Final = 2
@@ -96,16 +99,28 @@ class AsicState(NamedTuple):
 
 
 class NodeGroups(NamedTuple):
-    """Groups of identical GPU nodes: what never changes."""
+    """Groups of identical GPU nodes: what no decision changes.
+
+    Power, prices and the share that is let are those of the mean node of a group, and hold from one
+    control step to the next (`NODE_RATES`, which `Plant.let` writes).
+    """
 
     site: Ints  # (node,)
     node_w: Floats  # (node,) power of a node that limits must leave room for [W]
     drawn_w: Floats  # (node,) what it draws on average; 0: its engines tell [W]
-    usd_per_h: Floats  # (node,) price of a reserved node-hour
+    usd_per_h: Floats  # (node,) what a node-hour on earns, let or not in the mean
     worth_usd_per_h: Floats  # (node,) what a policy takes a node-hour to be worth
     credit_usd_per_h: Floats  # (node,) credit for a node-hour not delivered
+    let_share: Floats  # (node,) of the node-hours on; serving tokens: 1
+    opex_usd_per_h: Floats  # (2, node) cost of a node-hour that is let, and of one that is there
     contracted: Floats  # (node,) 1: reserved, 0.5: serving tokens, 0: batch
     thermal: Floats  # (node, …) as in AsicGroups
+
+
+NODE_RATES: Final = (
+    "node_w", "drawn_w", "usd_per_h", "worth_usd_per_h", "credit_usd_per_h", "let_share",
+    "opex_usd_per_h",
+)  # fmt: skip
 
 
 class NodeState(NamedTuple):
@@ -200,7 +215,11 @@ EXPORT_J: Final = 46  # flowed back into the grid
 EXPORT_USD: Final = 47  # at the price of the site (taken off the energy bill)
 RESOLD_J: Final = 48  # bought before and not used
 RESOLD_COST_USD: Final = 49  # what of the blocks' price was paid for it
-SITE_FLOWS: Final = 50
+GPU_OPEX_USD: Final = 50  # operating GPU nodes, energy aside
+LET_S: Final = 51  # node-seconds let, of nodes that do not serve tokens
+UNSOLD_S: Final = 52  # node-seconds of the same that were there and not let, on or off
+UNMET_S: Final = 53  # node-seconds of the same that were let and not on; all three: there
+SITE_FLOWS: Final = 54
 
 # Rows of `SiteState.terms`: what is in force at a site now, and what a billing month has seen.
 ZONE_PRICE: Final = 0  # real-time price of the zone [USD/MWh]

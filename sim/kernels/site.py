@@ -28,12 +28,14 @@ from sim.kernels.arrays import (
     FATES,
     FUEL_USD,
     GENERATION_J,
+    GPU_OPEX_USD,
     GPU_USD,
     GRANTED,
     GRANTED_J,
     HASHED,
     IDLED_J,
     IN_FORCE,
+    LET_S,
     LOSS_J,
     METER_J,
     NODE_FLOWS,
@@ -43,8 +45,11 @@ from sim.kernels.arrays import (
     NODE_USED_COOLING_J,
     NODE_USED_CREDIT_USD,
     NODE_USED_J,
+    NODE_USED_LET_S,
     NODE_USED_MISSED_S,
     NODE_USED_ON_S,
+    NODE_USED_OPEX_USD,
+    NODE_USED_UNSOLD_S,
     NODE_USED_USD,
     NODES_ON_S,
     NODES_S,
@@ -62,6 +67,8 @@ from sim.kernels.arrays import (
     SITE_GPU_J,
     STEP_J,
     TOKEN_USD,
+    UNMET_S,
+    UNSOLD_S,
     USED_COOLING_J,
     USED_J,
     USED_TH,
@@ -167,6 +174,7 @@ def gross_margin_usd(flow: Floats) -> float:
         usd -= flow[ENERGY_USD, s] + flow[CONTRACT_USD, s] + flow[DEMAND_USD, s]
         usd -= flow[PEAK_USD, s] + flow[FUEL_USD, s] + flow[WEAR_USD, s]
         usd -= flow[PENALTY_USD, s] + flow[POOL_FEE_USD, s] + flow[CREDIT_USD, s]
+        usd -= flow[GPU_OPEX_USD, s]
     return usd
 
 
@@ -248,8 +256,20 @@ def _gather(
             way = BY_THE_TOKEN if nodes.contracted[n] > 0.0 else BY_THE_HOUR
         usd = on_s * nodes.usd_per_h[n] / 3600.0
         credit_usd = missed_s * nodes.credit_usd_per_h[n] / 3600.0
+        let_s = on_s * nodes.let_share[n]
+        opex_usd = let_s * nodes.opex_usd_per_h[0, n] / 3600.0
+        opex_usd += (on_s + missed_s) * nodes.opex_usd_per_h[1, n] / 3600.0
+        if way != BY_THE_TOKEN:
+            flow[LET_S, s] += let_s
+            unsold_s = (on_s + missed_s) * (1.0 - nodes.let_share[n])
+            flow[UNSOLD_S, s] += unsold_s
+            flow[UNMET_S, s] += missed_s * nodes.let_share[n]
+            node.used[NODE_USED_LET_S, n, way] += let_s
+            node.used[NODE_USED_UNSOLD_S, n, way] += unsold_s
         flow[GPU_USD, s] += usd
         flow[CREDIT_USD, s] += credit_usd
+        flow[GPU_OPEX_USD, s] += opex_usd
+        node.used[NODE_USED_OPEX_USD, n, way] += opex_usd
         node.used[NODE_USED_USD, n, way] += usd
         node.used[NODE_USED_CREDIT_USD, n, way] += credit_usd
         node.used[NODE_USED_ON_S, n, way] += on_s

@@ -1,6 +1,6 @@
 """ASIC groups and GPU nodes of a scenario as arrays, all machines on."""
 
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 
@@ -12,15 +12,17 @@ from sim.kernels.arrays import (
     USED_ROWS,
     AsicGroups,
     AsicState,
+    Bools,
     Floats,
     NodeGroups,
     NodeState,
 )
 from sim.kernels.thermal import COOLING_COLUMNS
 from sim.scenario import catalogue
+from sim.scenario.gpu_market import USD_PER_GPU_H
 from sim.scenario.rows import AsicGroup, GpuGroup, MovedGroup
 from sim.scenario.scenario import Scenario
-from sim.units import SECONDS_PER_MINUTE
+from sim.units import HOURS_PER_YEAR, SECONDS_PER_MINUTE
 
 NEVER_S: Final = -1e18
 WET: Final = {"air": "air-evaporative", "hydro": "tower", "immersion": "tower"}
@@ -83,33 +85,84 @@ def build_asics(scenario: Scenario, names: list[str]) -> tuple[AsicGroups, AsicS
     return asics, state
 
 
+class Let(NamedTuple):
+    """What GPU nodes are let for, of the mean node of each group (node,), before [what_if]."""
+
+    usd_per_gpu_h: Floats
+    share: Floats  # of the node-hours on that is let
+    least: Floats  # of the node-hours on that is paid in any case: take-or-pay
+
+
+class NodeRates(NamedTuple):
+    """The rows NODE_RATES of NodeGroups."""
+
+    node_w: Floats
+    drawn_w: Floats
+    usd_per_h: Floats
+    worth_usd_per_h: Floats
+    credit_usd_per_h: Floats
+    let_share: Floats
+    opex_usd_per_h: Floats
+
+
+def as_written(scenario: Scenario) -> Let:
+    """Prices and occupancy of the rows, where they say none the default: nothing of a market."""
+    usd = [USD_PER_GPU_H if g.usd_per_gpu_h is None else g.usd_per_gpu_h for g in scenario.gpus]
+    share = [1.0 if g.occupancy is None else g.occupancy for g in scenario.gpus]
+    return Let(np.array(usd, dtype=np.float64), np.array(share), np.zeros(len(share)))
+
+
+def mean_node_w(scenario: Scenario, share: Floats) -> Floats:
+    """Power of the mean node of each group (node,) [W], of which a share (node,) is let.
+
+    A node that is let draws its mean load, one that is not draws idle power.
+    """
+    known = catalogue.gpus(scenario.gpu_models)
+    rows = [(g, known[g.gpu]) for g in scenario.gpus]
+    idle_w = np.array([g.gpus_per_node * u.idle_w_per_gpu for g, u in rows])
+    most_w = np.array([g.gpus_per_node * u.max_w_per_gpu for g, u in rows])
+    load = np.array([g.utilisation for g in scenario.gpus])
+    mean_w = idle_w + load * share * (most_w - idle_w)
+    return np.asarray(np.where(_serving(scenario), most_w, mean_w), dtype=np.float64)
+
+
+def _serving(scenario: Scenario) -> Bools:
+    return np.array([g.state == "serving" for g in scenario.gpus], dtype=np.bool_)
+
+
+def node_rates(scenario: Scenario, let: Let, month_h: float) -> NodeRates:
+    """What follows from what nodes are let for, in a month of so many hours."""
+    groups, what_if = scenario.gpus, scenario.what_if
+    gpus = np.array([g.gpus_per_node for g in groups], dtype=np.float64)
+    serving = _serving(scenario)
+    reserved = np.array([g.state == "contracted" for g in groups], dtype=np.bool_)
+    by_let = np.array([g.opex_usd_per_gpu_h for g in groups]) * gpus * what_if.gpu_opex_factor
+    by_month = np.array([g.opex_usd_per_node_month for g in groups]) * what_if.gpu_opex_factor
+    price_usd = let.usd_per_gpu_h * gpus * what_if.gpu_price_factor
+    share = np.minimum(let.share * what_if.gpu_occupancy_factor, 1.0)
+    earned_usd = price_usd * np.maximum(share, let.least)
+    earned_usd = np.where(serving, 0.0, earned_usd)  # tokens are paid by the token
+    share = np.where(serving, 1.0, share)  # of what it costs to operate them
+    node_w = mean_node_w(scenario, share)
+    return NodeRates(
+        node_w=node_w,
+        drawn_w=np.where(serving, 0.0, node_w),
+        usd_per_h=earned_usd,
+        worth_usd_per_h=np.where(serving, price_usd, earned_usd) - by_let * share,
+        credit_usd_per_h=earned_usd * reserved * scenario.inference.credit_fraction,
+        let_share=share,
+        opex_usd_per_h=np.array([by_let, by_month / month_h]).reshape(2, len(groups)),
+    )
+
+
 def build_nodes(scenario: Scenario, names: list[str]) -> tuple[NodeGroups, NodeState]:
     groups = scenario.gpus
-    gpus = [catalogue.gpus(scenario.gpu_models)[g.gpu] for g in groups]
     count = len(groups)
-    worth_usd_per_h = np.array([g.usd_per_gpu_h * g.gpus_per_node for g in groups])
-    worth_usd_per_h *= scenario.what_if.gpu_price_factor
-    contracted = np.array([PRECEDENCE[g.state] for g in groups])
-    serving = np.array([g.state == "serving" for g in groups], dtype=np.bool_)
-    usd_per_h = np.where(serving, 0.0, worth_usd_per_h)  # tokens are paid by the token
-    mean_w = np.array(
-        [
-            g.gpus_per_node
-            * (u.idle_w_per_gpu + g.utilisation * (u.max_w_per_gpu - u.idle_w_per_gpu))
-            for g, u in zip(groups, gpus, strict=True)
-        ]
-    )
-    most_w = np.array(
-        [g.gpus_per_node * u.max_w_per_gpu for g, u in zip(groups, gpus, strict=True)]
-    )
+    rates = node_rates(scenario, as_written(scenario), HOURS_PER_YEAR / 12.0)
     nodes = NodeGroups(
+        **rates._asdict(),
         site=np.array([names.index(g.site) for g in groups], dtype=np.int64),
-        node_w=np.where(serving, most_w, mean_w),
-        drawn_w=np.where(serving, 0.0, mean_w),
-        usd_per_h=usd_per_h,
-        worth_usd_per_h=worth_usd_per_h,
-        credit_usd_per_h=usd_per_h * (contracted == 1.0) * scenario.inference.credit_fraction,
-        contracted=contracted,
+        contracted=np.array([PRECEDENCE[g.state] for g in groups]),
         thermal=np.array([cooled("chiller", False)] * count).reshape(count, COOLING_COLUMNS),
     )
     there = np.array([0.0 if awaited(g) else float(g.nodes) for g in groups])

@@ -12,6 +12,7 @@ from sim.kernels.arrays import (
     CREDIT_USD,
     GRANTED,
     NODE_J,
+    NODE_RATES,
     TOKEN_J,
     TOKEN_USD,
     WISH,
@@ -47,7 +48,7 @@ from sim.kernels.inference import advance_nodes
 from sim.kernels.jit import Entry, bind, entry, guarded_entry, specialise
 from sim.kernels.mining import advance_groups
 from sim.kernels.site import gross_margin_usd
-from sim.plant.machines import build_asics, build_nodes
+from sim.plant.machines import NodeRates, build_asics, build_nodes
 from sim.plant.meshed import Meshed
 from sim.plant.presence import ASIC, GPU, Presence
 from sim.plant.programmes import Desk, build_programmes
@@ -99,6 +100,7 @@ class Plant:
     asic: AsicState
     nodes: NodeGroups
     node: NodeState
+    rates: NodeRates  # the same arrays as in `nodes`, to be written to
     sites: Sites
     site: SiteState
     assets: Assets
@@ -133,6 +135,8 @@ class Plant:
         limits = build_limits(topology)
         asics, asic = build_asics(scenario, names)
         nodes, node = build_nodes(scenario, names)
+        rates = NodeRates(*(getattr(nodes, name) for name in NODE_RATES))
+        nodes = nodes._replace(**{k: v.view() for k, v in rates._asdict().items()})
         assets, asset = build_assets(scenario, names)
         for table in (asics, nodes, sites, assets):
             _freeze(table)
@@ -164,6 +168,7 @@ class Plant:
             asic=asic,
             nodes=nodes,
             node=node,
+            rates=rates,
             sites=sites,
             site=site,
             assets=assets,
@@ -206,6 +211,12 @@ class Plant:
             self._to_sites(TOKEN_USD, 0, self.inference.revenue_usd())
         self._calls.settle(t_s)
         return self.site.hashed_th
+
+    def let(self, rates: NodeRates) -> None:
+        """What GPU nodes are let for from now on, with what follows for their power."""
+        for array, values in zip(self.rates, rates, strict=True):
+            array[...] = values
+        self.views.relet()
 
     def earn(self, btc: Floats, usd_per_btc: float, fee: float) -> None:
         """What the pool paid (site,) [BTC], of which it keeps the share `fee`."""

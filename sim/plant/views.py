@@ -66,6 +66,17 @@ class Views:
         self.limits, self.desk, self.inference = limits, desk, inference
         self._no_supply_w = _view(np.zeros(len(self.sites.loss)))
         self._fuel_usd_per_mwh = _view(self.assets.generator[:, 1] * J_PER_MWH)
+        self.relet()
+
+    def relet(self) -> None:
+        """Power and prices of nodes have changed: from now on policies see other arrays.
+
+        Who keeps what follows from them (`Dispatch`) knows by that; an observation that was kept
+        still says what held.
+        """
+        nodes = self.nodes
+        of_nodes = nodes.node_w, nodes.worth_usd_per_h, nodes.credit_usd_per_h
+        self._let = tuple(_view(array.copy()) for array in of_nodes)
         self._live = self._look(_view)
 
     def observe(self, t_s: int, step_s: int, market: Market, live: bool) -> Observation:
@@ -137,6 +148,7 @@ class Views:
         """What changes in place, each array as `take` gives it."""
         asics, asic, nodes, node, site = self.asics, self.asic, self.nodes, self.node, self.site
         limits, terms = self.limits, take(site.terms)
+        node_w, worth_usd_per_h, credit_usd_per_h = self._let
         return _Look(
             take(site.price),
             take(site.ambient_c),
@@ -153,10 +165,10 @@ class Views:
             GpuView(
                 nodes.site,
                 take(node.running),
-                nodes.node_w,
+                node_w,
                 take(node.factor),
-                nodes.worth_usd_per_h,
-                nodes.credit_usd_per_h,
+                worth_usd_per_h,
+                credit_usd_per_h,
                 nodes.contracted,
                 take(node.shares[GRANTED]),
             ),

@@ -35,6 +35,11 @@ class Dispatch:
         made_for = asic.mode_ths, asic.mode_w, gpu.usd_per_h, gpu.credit_usd_per_h
         if all(a is b for a, b in zip(self._made_for, made_for, strict=True)):
             return
+        same = [a is b for a, b in zip(self._made_for, made_for, strict=True)]
+        if same[0] and same[1] and len(gpu.usd_per_h) == len(self.node_usd_per_s):
+            self.node_usd_per_s = np.add(gpu.usd_per_h, gpu.credit_usd_per_h) / SECONDS_PER_HOUR
+            self._made_for = made_for  # nodes are let anew: hulls and the bound kernel stay
+            return
         ths, watts = (np.array(as_numbers("mode", m), np.float64) for m in made_for[:2])
         if ths.ndim != 2 or watts.shape != ths.shape:
             raise LayoutError(f"mode_ths has shape {ths.shape}, mode_w {watts.shape}")

@@ -19,7 +19,7 @@ INTEREST: Final = "liabilities:interest"
 # Lines of the income statement, in groups that an eye can take in.
 GROUPS: Final[dict[str, tuple[str, ...]]] = {
     "mining less pool fees": ("mining", "pool fees"),
-    "inference less credits": ("inference", "credits"),
+    "inference less credits, opex": ("inference", "credits", "GPU operations"),
     "grid services less penalties": ("grid services", "penalties"),
     "energy and hosting": (
         "power", "hosting", "demand charges", "transmission", "fuel", "battery wear",

@@ -16,6 +16,7 @@ from sim.kernels.arrays import (
     ENERGY_USD,
     FATES,
     FUEL_USD,
+    GPU_OPEX_USD,
     GPU_USD,
     HASHED,
     IDLED_J,
@@ -97,14 +98,14 @@ def _ehs(t: Totals, fate: int) -> float:
 
 @kpi
 def gross_margin_usd(t: Totals) -> float:
-    """Mining + inference + grid services - power - hosting - fees - credits - penalties [USD]."""
+    """Mining, inference, grid services less power, hosts, fees, credits, penalties, opex [USD]."""
     f = t.flow
     return (
         mining_revenue_usd(t)
         + inference_revenue_usd(t)
         + float(f[PROGRAMME_USD])
         - energy_cost_usd(t)
-        - float(f[PENALTY_USD] + f[POOL_FEE_USD] + f[CREDIT_USD])
+        - float(f[PENALTY_USD] + f[POOL_FEE_USD] + f[CREDIT_USD] + f[GPU_OPEX_USD])
     )
 
 
@@ -116,7 +117,7 @@ def mining_revenue_usd(t: Totals) -> float:
 
 @kpi
 def inference_revenue_usd(t: Totals) -> float:
-    """Reserved node-hours delivered, and tokens served, times their prices [USD]."""
+    """GPU hours that are paid, let or by take-or-pay, and tokens served, at their prices [USD]."""
     return float(t.flow[GPU_USD] + t.flow[TOKEN_USD])
 
 

@@ -12,6 +12,8 @@ UNITS: Final = {
     "tco2_per_mtok": "tCO2/Mtoken",
     "tco2": "tCO2",
     "usd_per_ph_day": "USD/PH/day",
+    "usd_per_gpu_h": "USD/GPU-h",
+    "gpu_h": "GPU-h",
     "usd_per_btc": "USD/BTC",
     "usd_per_mtok": "USD/Mtoken",
     "tokens_per_s": "tokens/s",

@@ -25,10 +25,12 @@ from sim.kernels.arrays import (
     FATES,
     FUEL_USD,
     GENERATION_J,
+    GPU_OPEX_USD,
     GPU_USD,
     GRANTED_J,
     HASHED,
     IDLED_J,
+    LET_S,
     LOSS_J,
     LOST_FAILURE,
     LOST_LIMIT,
@@ -56,12 +58,15 @@ from sim.kernels.arrays import (
     SITE_GPU_J,
     TOKEN_J,
     TOKEN_USD,
+    UNMET_S,
+    UNSOLD_S,
     WEAR_USD,
     WET_BULB_S,
     WISH_J,
     Floats,
     Ints,
 )
+from sim.results.lettings import LetRecord
 from sim.results.serving import ServingRecord
 from sim.results.uses import UseRecord
 from sim.scenario.scenario import Scenario
@@ -101,6 +106,9 @@ MEANS: Final = {
     "lost_outage_phs": (FATES + LOST_OUTAGE, TH_PER_PH),
     "gpu_nodes_on": (NODES_ON_S, 1.0),
     "gpu_nodes": (NODES_S, 1.0),
+    "gpu_nodes_let": (LET_S, 1.0),
+    "gpu_nodes_unsold": (UNSOLD_S, 1.0),
+    "gpu_nodes_unmet": (UNMET_S, 1.0),
 }
 SUMS: Final = {
     "energy_usd": ENERGY_USD,
@@ -116,6 +124,7 @@ SUMS: Final = {
     "penalty_usd": PENALTY_USD,
     "carbon_kg": CARBON_KG,
     "gpu_usd": GPU_USD,
+    "gpu_opex_usd": GPU_OPEX_USD,
     "token_usd": TOKEN_USD,
     "credit_usd": CREDIT_USD,
     "btc": BTC,
@@ -141,6 +150,7 @@ class Recorder:
         lanes = serving.inference.lanes if serving is not None else []
         places = [(x.site, x.model) for x in lanes]
         self.uses = UseRecord(scenario, places, intervals)
+        self.lets = LetRecord(scenario)
         self.meters = Meters(scenario, places)
         self.machines = {
             "asic": [(g.site, g.model, g.count) for g in scenario.asics],

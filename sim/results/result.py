@@ -52,7 +52,8 @@ class RunResult:
     def tables(self) -> dict[str, pa.Table]:
         """sites, fleet, limits, uses, ledger, statements, valuation, worth, events, warnings.
 
-        With serving nodes also serving, tenants, requests; after an insolvency creditors.
+        With GPU nodes also lettings, with paths of their prices gpu_market; with serving nodes
+        serving, tenants, requests; after an insolvency creditors.
         """
         horizon, firm = self.scenario.horizon, self.firm
         ruin = {"creditors": solvency.table(firm.claims)} if firm.claims else {}
@@ -68,6 +69,7 @@ class RunResult:
             "warnings": warnings_table(self.warnings),
             **self.worth,
             **ruin,
+            **self.recorder.lets.tables(),
             **self.recorder.serving_tables(),
         }
         return {name: with_utc(table, horizon.start_utc) for name, table in tables.items()}

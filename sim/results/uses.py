@@ -16,8 +16,11 @@ from sim.kernels.arrays import (
     NODE_USED_COOLING_J,
     NODE_USED_CREDIT_USD,
     NODE_USED_J,
+    NODE_USED_LET_S,
     NODE_USED_MISSED_S,
     NODE_USED_ON_S,
+    NODE_USED_OPEX_USD,
+    NODE_USED_UNSOLD_S,
     NODE_USED_USD,
     NODE_WAYS,
     RESERVED,
@@ -36,8 +39,9 @@ MINING, RENTED, TOKENS = "mining", "GPU hours", "tokens"
 WAYS: Final = {RESERVED: "reserved", BY_THE_HOUR: "by the hour"}
 
 # Rows of `UseRecord.flow`.
-MACHINE_J, COOLING_J, HASHES_TH, THERE_S, ON_S, GPU_S, USD, CREDIT_USD = range(8)
-ROWS: Final = 8
+MACHINE_J, COOLING_J, HASHES_TH, THERE_S, ON_S, GPU_S, LET_S, UNSOLD_S = range(8)
+USD, CREDIT_USD, OPEX_USD = range(8, 11)
+ROWS: Final = 11
 # Column of the table: row and divisor.
 COLUMNS: Final = {
     "machine_mwh": (MACHINE_J, J_PER_MWH),
@@ -45,9 +49,12 @@ COLUMNS: Final = {
     "ph_days": (HASHES_TH, TH_PER_PH * SECONDS_PER_DAY),
     "machine_h": (THERE_S, SECONDS_PER_HOUR),
     "on_h": (ON_S, SECONDS_PER_HOUR),
-    "gpu_h": (GPU_S, SECONDS_PER_HOUR),
+    "gpu_h": (GPU_S, SECONDS_PER_HOUR),  # on
+    "let_gpu_h": (LET_S, SECONDS_PER_HOUR),  # of these let; of tokens none
+    "unsold_gpu_h": (UNSOLD_S, SECONDS_PER_HOUR),  # there, on or off, and not let
     "revenue_usd": (USD, 1.0),
     "credit_usd": (CREDIT_USD, 1.0),
+    "opex_usd": (OPEX_USD, 1.0),
 }
 
 
@@ -114,11 +121,13 @@ class UseRecord:
         for row, of_node in (
             (MACHINE_J, NODE_USED_J), (COOLING_J, NODE_USED_COOLING_J), (ON_S, NODE_USED_ON_S),
             (USD, NODE_USED_USD), (CREDIT_USD, NODE_USED_CREDIT_USD), (THERE_S, NODE_USED_ON_S),
-            (THERE_S, NODE_USED_MISSED_S),
+            (THERE_S, NODE_USED_MISSED_S), (OPEX_USD, NODE_USED_OPEX_USD),
         ):  # fmt: skip
             flow[row] += self._sums(self.of_way, node[of_node])
-        gpu_s = node[NODE_USED_ON_S] * self.gpus[:, None]
-        flow[GPU_S] += self._sums(self.of_way, gpu_s)
+        for row, of_node in (
+            (GPU_S, NODE_USED_ON_S), (LET_S, NODE_USED_LET_S), (UNSOLD_S, NODE_USED_UNSOLD_S),
+        ):  # fmt: skip
+            flow[row] += self._sums(self.of_way, node[of_node] * self.gpus[:, None])
         self.mode_there_s += asic[USED_THERE_S]
         self.way_there_s += node[NODE_USED_ON_S] + node[NODE_USED_MISSED_S]
         flow[USD] += self._sums(self.of_lane, lane[0])

@@ -18,7 +18,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from sim.finance.chart import EXPENSE, INCOME, USD_CHART, place
+from sim.finance.chart import EXPENSE, GPU_OPERATIONS, INCOME, USD_CHART, place
 from sim.finance.firm import Firm
 from sim.finance.ledger import UNITS
 from sim.kernels.arrays import (
@@ -47,10 +47,11 @@ from sim.results.recorder import Recorder
 from sim.results.uses import (
     COOLING_J,
     CREDIT_USD,
-    GPU_S,
     HASHES_TH,
+    LET_S,
     MACHINE_J,
     MINING,
+    OPEX_USD,
     RENTED,
     TOKENS,
     USD,
@@ -82,6 +83,7 @@ ACCOUNTS: Final[dict[str, tuple[int, str]]] = {
     "expenses:battery-wear": (ENERGY, "energy"),
     "expenses:pool-fees": (OTHER, "hashes"),
     "expenses:credits": (OTHER, "sales"),
+    GPU_OPERATIONS: (OTHER, "sales"),
     "expenses:penalties": (OTHER, "waiting"),
     "expenses:rent": (OTHER, "leased"),
 }
@@ -229,6 +231,7 @@ class _Sharing:
         direct["expenses:pool-fees"] = fees
         direct["income:inference"] = self._padded(total[USD])
         direct["expenses:credits"] = self._padded(total[CREDIT_USD])
+        direct[GPU_OPERATIONS] = self._padded(total[OPEX_USD])
         return direct
 
     def _by_interval(self, usd: Floats, weight: Floats, else_: Ints) -> Floats:
@@ -304,7 +307,7 @@ class _Sharing:
             tokens += np.bincount(record.of_lane, out, self.metered) / TOKENS_PER_MTOK
         by_kind = {
             MINING: self._padded(self.total[HASHES_TH]) / TH_PER_PH / SECONDS_PER_DAY,
-            RENTED: self._padded(self.total[GPU_S]) / SECONDS_PER_HOUR,
+            RENTED: self._padded(self.total[LET_S]) / SECONDS_PER_HOUR,
             TOKENS: self._padded(tokens),
             SOLD_BACK: energy_mwh,
             WAITING: energy_mwh,

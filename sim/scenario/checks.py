@@ -12,8 +12,10 @@ from sim.scenario.bitcoin import ReplayBtcPrice, ReplayNetwork
 from sim.scenario.catalogue.serving import served
 from sim.scenario.checks_bitcoin import bitcoin
 from sim.scenario.checks_energy import beyond, energy, energy_references, grid
+from sim.scenario.checks_gpu_market import gpu_market, gpu_paths
 from sim.scenario.checks_machines import own_machines
 from sim.scenario.checks_money import deals, incidents, money, projects
+from sim.scenario.gpu_market import ReplayGpuPrice, ReplayTokenPrice
 from sim.scenario.limits import limits
 from sim.scenario.model import (
     FixedPrice,
@@ -44,6 +46,7 @@ def check(scenario: Scenario, broken: set[str]) -> list[Problem]:
         _asics: {"sites", "asic_models"},
         _gpus: {"sites", "gpu_models", "models", "serving_models"},
         _tenants: {"sites", "gpus"},
+        gpu_market: {"gpus", "gpu_models", "tenants"},
         grid: {"grid_nodes", "grid_links", "sites"},
         energy: {"sites", "power_contracts", "batteries", "generators"},
         money: {"sites"},
@@ -216,6 +219,9 @@ def _references(s: Scenario) -> Iterator[tuple[str, str, list[str]]]:
             if climate.humidity_column is not None:
                 columns.append(climate.humidity_column)
             yield f"weather.climates.{name}", climate.series, columns
+    for use, path in gpu_paths(s):
+        if isinstance(path, ReplayGpuPrice | ReplayTokenPrice):
+            yield use, path.series, [path.column]
     yield from energy_references(s)
 
 

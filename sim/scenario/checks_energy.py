@@ -249,6 +249,8 @@ def beyond(key: str, values: Values, bound_usd_per_mwh: float = 10_000.0) -> tup
         wrong, what = (values < -0.1) | (values > 1.1), "a share of the capacity is 0 to 1"
     elif key == "btc_price.series":
         wrong, what = values <= 0.0, "must be a finite number > 0 USD/BTC"
+    elif key.startswith("gpu_market."):
+        wrong, what = values <= 0.0, "must be > 0"
     elif key.startswith("prices.zones"):
         wrong = np.abs(values) > bound_usd_per_mwh
         what = f"a price is within {bound_usd_per_mwh:g} USD/MWh (price_bound_usd_per_mwh)"

@@ -154,6 +154,33 @@ class Tenant(Table):
     usd_per_mtok_out: float = quantity(
         0.6, "USD/Mtoken", "price of a million output tokens", source="assumed", ge=0, le=10_000
     )
+    price_path: str | None = quantity(
+        None, "", "a name of [gpu_market.tokens]: how both prices go; default: they stay"
+    )
+    growth_per_year: float = quantity(
+        0.0,
+        "1/y",
+        "growth of what each customer asks for: 1 doubles the rate in a year",
+        source="assumed: none",
+        gt=-1,
+        le=100,
+    )
+    customers: int = quantity(
+        1,
+        "customers",
+        "equal customers behind the tenant, of whom each may leave",
+        source="assumed",
+        ge=1,
+        le=100_000,
+    )
+    churn_per_year: float = quantity(
+        0.0,
+        "1/y",
+        "rate at which a customer leaves for good (exponential): 0.1 is about 10 % in a year",
+        source="assumed: none",
+        ge=0,
+        le=100,
+    )
     credit_fraction: float = quantity(
         0.25,
         "-",

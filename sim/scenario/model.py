@@ -287,8 +287,13 @@ class WhatIf(Table):
         "adders, charges and strikes of power contracts stay"
     )
     gpu_price_factor: float = factor(
-        "on usd_per_gpu_h of gpus.csv, and on what tenants pay for tokens"
+        "on prices of GPU hours (gpus.csv, [gpu_market], [gpu_contracts]) and on what tenants pay "
+        "for tokens"
     )
+    gpu_occupancy_factor: float = factor(
+        "on the share of GPU hours that is let, which stays below 1: occupancy, taken_fraction"
+    )
+    gpu_opex_factor: float = factor("on what it costs to operate GPU nodes, energy aside")
     capex_factor: float = factor("on capex_usd of projects")
     interest_factor: float = factor("on rate_per_year of loans")
     residual_factor: float = factor("on what used machines, batteries and works fetch")

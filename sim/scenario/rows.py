@@ -187,16 +187,48 @@ class GpuGroup(Table):
         "contracted: reserved, credits when missed; batch: sold by the hour; serving: tokens for "
         "the tenants of tenants.csv",
     )
-    usd_per_gpu_h: float = quantity(
-        2.0,
+    usd_per_gpu_h: float | None = quantity(
+        None,
         "USD/GPU/h",
-        "price of a reserved GPU; serving: what a policy takes a GPU's hour to be worth",
-        source="assumed",
+        "price of a GPU that is let, all through the run (under a contract: of the first tenant); "
+        "serving: what a policy takes a GPU's hour to be worth; default: the path of [gpu_market] "
+        "for this GPU, else 2.0",
+        source="assumed: 2.0 lies between published one-year rates of an H100, 1.70 (2025-10) and "
+        "2.35 (2026-03)",
         ge=0,
         le=1000,
     )
+    contract: str | None = quantity(
+        None, "", "a name of [gpu_contracts]: let as a whole, tenant after tenant (contracted)"
+    )
+    occupancy: float | None = quantity(
+        None,
+        "-",
+        "share of the node-hours on that is let: what is not let earns nothing and draws idle "
+        "power; batch: default: that of [gpu_market] for this GPU, else 1; contracted: default 1",
+        source="assumed: 1, every hour is let",
+        ge=0,
+        le=1,
+    )
     utilisation: float = quantity(
-        0.7, "-", "mean load of a reserved node", source="assumed", ge=0, le=1
+        0.7, "-", "mean load of a node that is let", source="assumed", ge=0, le=1
+    )
+    opex_usd_per_gpu_h: float = quantity(
+        0.0,
+        "USD/GPU/h",
+        "cost of an hour that is let (serving: on), energy aside: licences, support; NVIDIA AI "
+        "Enterprise costs 4,500 USD a year, which is 0.51",
+        source="assumed: none",
+        ge=0,
+        le=1000,
+    )
+    opex_usd_per_node_month: float = quantity(
+        0.0,
+        "USD/month",
+        "cost of a node that is there, let or not: network, staff, spares",
+        source="assumed: none",
+        ge=0,
+        le=1e6,
     )
     age_years: float = quantity(0.0, "y", "age at the start", source="assumed", ge=0, le=30)
     project: str = quantity("", "", "project that delivers it; default: there from the start")

@@ -13,6 +13,7 @@ from sim.scenario.deals import Deposit, Host, Lease, Offtake, Project
 from sim.scenario.demand import Demand, EngineFile, Tenant
 from sim.scenario.energy import AnyProgramme, Carbon, CoincidentPeak, Grid
 from sim.scenario.funding import Funding
+from sim.scenario.gpu_market import GpuContract, GpuMarket
 from sim.scenario.model import (
     FaultTables,
     Horizon,
@@ -65,6 +66,10 @@ class ScenarioFile(Table):
     mining: Mining = quantity(Mining(), "", "how ASICs start and stop")
     faults: FaultTables = quantity(FaultTables(), "", "failures and repairs")
     inference: Inference = quantity(Inference(), "", "GPU nodes as reserved capacity")
+    gpu_market: GpuMarket = quantity(GpuMarket(), "", "what GPU hours and tokens fetch, by day")
+    gpu_contracts: dict[str, GpuContract] = quantity(
+        {}, "", "terms on which GPU nodes are let, by name"
+    )
     demand: Demand = quantity(Demand(), "", "requests for tokens, and how they are routed")
     engines: dict[str, EngineFile] = quantity({}, "", "calibrated serving engines, by name")
     grid: Grid = quantity(Grid(), "", "a MATPOWER case, and links that go out")

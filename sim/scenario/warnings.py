@@ -8,6 +8,7 @@ import numpy as np
 
 from sim.scenario import catalogue
 from sim.scenario.bitcoin import ConstantBtcPrice, ReplayBtcPrice, ReplayNetwork
+from sim.scenario.checks_gpu_market import unlet
 from sim.scenario.checks_machines import odd_machines
 from sim.scenario.countries import away_km, countries, places
 from sim.scenario.idle import idle
@@ -46,6 +47,7 @@ def warnings_of(scenario: Scenario) -> list[Problem]:
         _weather,
         _repairs,
         _lengths,
+        unlet,
         _files,
         idle,
     )

@@ -169,7 +169,7 @@ def _table(scenario: Scenario, terms: Terms, worth: Worth) -> pa.Table:
     replay = terms.known.replay
     plant = replay.plant
     years = scenario.horizon.seconds / SECONDS_PER_YEAR
-    credit_usd = terms.known.nodes.credit_usd_per_h * scenario.horizon.seconds / 3600.0
+    credit_usd = replay.credit_usd.sum(axis=0) * terms.known.hours
     rows: list[tuple[str, str, float, str, float]] = []
     for k, name in enumerate(plant.topology.limit_names):
         kind = "interconnect" if name.startswith("site ") else "limit"

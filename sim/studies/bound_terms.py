@@ -88,7 +88,7 @@ def terms_of(known: Known) -> Terms:
         - (import_usd * known.fixed_mw * hours).sum(axis=1)
         + (np.maximum(-cheapest, 0.0) * (known.loose_mw + known.shed_mw) * hours).sum(axis=1)
         - contract_usd(known).sum(axis=1)
-        - replay.nodes_there @ known.nodes.credit_usd_per_h * hours
+        - (replay.nodes_there * (replay.credit_usd + replay.there_usd)).sum(axis=1) * hours
     )
     supplied = np.zeros(len(loss), dtype=np.bool_)
     supplied[plant.assets.battery_site] = True
@@ -135,8 +135,8 @@ def _items(known: Known) -> tuple[Ints, Ints, Floats, Floats]:
     asic_mw = replay.able[:, group] * w * factor / W_PER_MW
     asic_usd = ths / w / factor * known.usd_per_th[:, None] * J_PER_MWH
     node = np.flatnonzero(nodes.contracted != 0.5)
-    node_w = nodes.node_w[node] * replay.node_factor[:, node]
-    node_usd = (nodes.usd_per_h + nodes.credit_usd_per_h)[node] / node_w * W_PER_MW
+    node_w = replay.node_w[:, node] * replay.node_factor[:, node]
+    node_usd = (replay.node_usd + replay.credit_usd)[:, node] / node_w * W_PER_MW
     return (
         np.concatenate([plant.asics.site[group], nodes.site[node]]),
         np.concatenate([group, len(plant.asics.site) + node]),

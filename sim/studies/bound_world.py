@@ -30,13 +30,14 @@ from sim.kernels.arrays import (
     NodeGroups,
 )
 from sim.kernels.dispatch import frontier
-from sim.plant.machines import build_nodes
+from sim.plant.lettings import Lettings
+from sim.plant.machines import as_written, build_nodes, node_rates
 from sim.policy import Decision, Observation
 from sim.scenario.model import DcOpfPrice
 from sim.scenario.money import Treasury
 from sim.scenario.scenario import Scenario
 from sim.streams import Streams
-from sim.units import J_PER_MWH, SECONDS_PER_DAY, TH_PER_EH
+from sim.units import HOURS_PER_YEAR, J_PER_MWH, SECONDS_PER_DAY, TH_PER_EH
 from sim.world.demand import Requests
 from sim.world.world import World
 
@@ -76,6 +77,10 @@ class Replay(Engine):
             }
         )
         super().__init__(quiet, Off(), seed)
+        # Nodes are let as the scenario says, whatever their state here.
+        market = self.world.gpu_market
+        self.lettings = Lettings(scenario, market, Streams(seed), self.recorder.event)
+        self.rates = node_rates(scenario, as_written(scenario), HOURS_PER_YEAR / 12.0)
         steps, plant = scenario.horizon.steps, self.plant
         groups, nodes, sites = len(plant.asics.site), len(plant.nodes.site), len(plant.site_names)
         self.able = np.zeros((steps, groups))  # machines times heat, mean of the step
@@ -83,6 +88,10 @@ class Replay(Engine):
         self.asic_factor = np.zeros((steps, groups))
         self.nodes_able = np.zeros((steps, nodes))  # the most in the step
         self.nodes_there = np.zeros((steps, nodes))  # deployed, mean
+        self.node_w = np.zeros((steps, nodes))
+        self.node_usd = np.zeros((steps, nodes))  # of an hour on, less what it costs to operate
+        self.credit_usd = np.zeros((steps, nodes))  # of an hour not delivered
+        self.there_usd = np.zeros((steps, nodes))  # cost of an hour there, on or off
         self.node_factor = np.zeros((steps, nodes))
         self.room_w = np.zeros((steps, len(plant.limits.room_w)))  # mean
         self.powered = np.zeros((steps, sites))  # mean
@@ -101,10 +110,18 @@ class Replay(Engine):
         self.asic_factor[k] = plant.asic.factor
         self.nodes_able[k] = plant.node.running
         self.node_factor[k] = plant.node.factor
+        self.node_w[k] = self.rates.node_w
+        let_usd, self.there_usd[k] = self.rates.opex_usd_per_h
+        self.node_usd[k] = self.rates.usd_per_h - let_usd * self.rates.let_share
+        self.credit_usd[k] = self.rates.credit_usd_per_h
         self.price[k] = plant.site.price
         self.terms_of[k] = plant.site.terms[list(TERMS)]
         self.reserve[k] = plant.desk.state.price
         self.available_w[k] = plant.asset.generator_w[AVAILABLE]
+
+    def _let_nodes(self) -> None:
+        there = self.plant.node.deployed
+        self.rates = self.lettings.look(self.now_s, lambda n: bool(there[n] > 0.0)) or self.rates
 
     def settle(self) -> None:
         """Add up an interval, at what was in force in it."""
@@ -184,7 +201,7 @@ def realised(scenario: Scenario, seed: int) -> Known:
     sites, count = plant.sites, len(plant.site_names)
     fixed_mw = sites.overhead_w / (1.0 - sites.loss) * replay.powered / 1e6
     serving = nodes.contracted == 0.5
-    drawn_mw = replay.nodes_able * nodes.node_w * replay.node_factor / 1e6
+    drawn_mw = replay.nodes_able * replay.node_w * replay.node_factor / 1e6
     loose_mw = _by_site(drawn_mw * serving, nodes.site, count)
     shed_mw = np.zeros_like(fixed_mw)
     if plant.meshed is not None:  # whose overhead the lines carry depends on the policy
@@ -249,18 +266,24 @@ def _tokens_usd(scenario: Scenario, quiet: World, seed: int) -> Floats:
     if inference is None or not inference.lanes:
         return usd
     served = np.unique(inference.lane_tenant)
+    days = -(-horizon.seconds // SECONDS_PER_DAY)
+    course = inference.course if inference.course is not None else np.ones((days, 1))
+    most = np.maximum.accumulate(course[::-1])[::-1]  # who waits may be served at a later price
+    most = np.broadcast_to(most, (days, len(scenario.tenants)))
     price = np.zeros((len(scenario.tenants), 2))
     price[inference.lane_tenant] = inference.lane_usd
     if isinstance(inference, FluidInference):
         per_request = _dearest(inference, len(scenario.tenants))
         for k in range(horizon.steps):
             from_s = k * horizon.step_s
-            usd[k] = world.requests.counts(from_s, from_s + horizon.step_s) @ per_request
-        usd[-1] += price.sum()  # tokens are whole
+            sent = world.requests.counts(from_s, from_s + horizon.step_s)
+            usd[k] = sent @ (per_request * most[from_s // SECONDS_PER_DAY])
+        usd[-1] += price.sum() * most.max()  # tokens are whole
         return usd
-    for number in range(-(-horizon.seconds // SECONDS_PER_DAY)):
+    for number in range(days):
         day = world.requests.day(number)
         paid = day.prompt * price[day.tenant, 0] + day.output * price[day.tenant, 1]
+        paid = paid * most[number, day.tenant]
         step = np.minimum(day.sent_s // horizon.step_s, horizon.steps - 1).astype(np.int64)
         usd += np.bincount(step, paid * np.isin(day.tenant, served), horizon.steps)
     return usd

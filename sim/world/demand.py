@@ -13,7 +13,7 @@ from sim.scenario.scenario import Scenario
 from sim.serving.surface import lognormal
 from sim.serving.traces import Trace
 from sim.streams import Streams
-from sim.units import SECONDS_PER_DAY, SECONDS_PER_HOUR
+from sim.units import SECONDS_PER_DAY, SECONDS_PER_HOUR, SECONDS_PER_YEAR
 
 # Rate by local hour; means are 1. BurstGPT_1: requests per hour over 61 days, public analysis of
 # its 1,429,737 requests. ServeGen: m-small of Alibaba Cloud Model Studio, 14 days.
@@ -40,6 +40,7 @@ class Requests:
         self.horizon_s = scenario.horizon.seconds
         self.streams = streams
         self.traces = scenario.traces
+        self.leaves_s = [_leaving(tenant, streams) for tenant in scenario.tenants]
         self._counted_day = -1
         self._until = np.zeros((len(self.tenants), 25))
 
@@ -77,7 +78,7 @@ class Requests:
         for tenant in self.tenants:
             hourly = self._rate(tenant, number)
             if tenant.arrivals == "trace":
-                hourly = np.full(24, tenant.rate_rps * SECONDS_PER_HOUR)
+                hourly = np.full(24, self._mean_rps(tenant, number) * SECONDS_PER_HOUR)
             draw = self.streams.generator("demand-fluid", tenant.name, number)
             found.append(np.concatenate([[0.0], np.cumsum(draw.poisson(hourly))]))
         return np.array(found).reshape(len(self.tenants), 25)
@@ -88,7 +89,7 @@ class Requests:
         rate = self._rate(tenant, number)
         picked: Ints | None = None
         if tenant.arrivals == "trace" and trace is not None:
-            sent_s, picked = _replayed(trace, tenant.rate_rps, number)
+            sent_s, picked = _replayed(trace, self._mean_rps(tenant, number), number)
         else:
             cv = tenant.cv if tenant.arrivals == "gamma" else 1.0
             sent_s = _renewals(draw, rate, cv) + number * SECONDS_PER_DAY
@@ -118,8 +119,34 @@ class Requests:
         weekend = np.array([tenant.weekend_factor if t.weekday() >= 5 else 1.0 for t in local])
         mean = profile.mean() * (5.0 + 2.0 * tenant.weekend_factor) / 7.0
         hours = np.array([t.hour for t in local])
-        rate = tenant.rate_rps * SECONDS_PER_HOUR / max(mean, 1e-300)
+        rate = self._mean_rps(tenant, number) * SECONDS_PER_HOUR / max(mean, 1e-300)
         return np.asarray(rate * profile[hours] * weekend)
+
+    def departures(self) -> list[tuple[int, str, int]]:
+        """Customers who leave during the run: run second, tenant, how many are left of it."""
+        found = []
+        for tenant, leaves_s in zip(self.tenants, self.leaves_s, strict=True):
+            for gone, t_s in enumerate(leaves_s, 1):
+                if t_s < self.horizon_s:
+                    found.append((int(t_s), tenant.name, tenant.customers - gone))
+        return sorted(found)
+
+    def _mean_rps(self, tenant: Tenant, number: int) -> float:
+        """Mean rate of a day: customers that are there as it begins, each grown since the start."""
+        day_s = number * SECONDS_PER_DAY
+        leaves_s = self.leaves_s[self.tenants.index(tenant)]
+        there = 1.0 - float(np.searchsorted(leaves_s, day_s, side="right")) / tenant.customers
+        grown = (1.0 + tenant.growth_per_year) ** (day_s / SECONDS_PER_YEAR)
+        return float(tenant.rate_rps * there * grown)
+
+
+def _leaving(tenant: Tenant, streams: Streams) -> Floats:
+    """When customers leave (customer,) [s], in order; none: they stay."""
+    if tenant.churn_per_year == 0.0:
+        return np.zeros(0)
+    draw = streams.generator("churn", tenant.name)
+    years = draw.exponential(1.0 / tenant.churn_per_year, tenant.customers)
+    return np.sort(years) * SECONDS_PER_YEAR
 
 
 def _renewals(draw: np.random.Generator, hourly: Floats, cv: float) -> Floats:

@@ -19,6 +19,7 @@ from sim.world.energy import (
     generation,
     reserve_prices,
 )
+from sim.world.gpu_market import GpuPaths, gpu_paths
 from sim.world.incidents import Misfortune, lead_times_s, misfortunes, spiked
 from sim.world.outages import LinkChange, MachineFailures, link_changes
 from sim.world.peaks import Peaks
@@ -45,6 +46,7 @@ class World(NamedTuple):
     lead_times_s: dict[str, int]  # by project
     asic_failures: tuple[MachineFailures, ...]  # one for each ASIC group, none when disabled
     gpu_failures: tuple[MachineFailures, ...]
+    gpu_market: GpuPaths
     requests: Requests  # of the tenants, by day
     latency_s: dict[tuple[str, str], float]  # (region, site) one way
 
@@ -92,6 +94,7 @@ def build_world(scenario: Scenario, streams: Streams) -> World:
         lead_times_s=lead_times_s(scenario, streams),
         asic_failures=_failures(scenario, "asic", streams),
         gpu_failures=_failures(scenario, "gpu", streams),
+        gpu_market=gpu_paths(scenario, streams),
         requests=Requests(scenario, streams),
         latency_s=latency_s(scenario.demand, scenario.sites),
     )

@@ -27,8 +27,9 @@ from sim.finance.valuation import (
 from sim.kernels.arrays import (
     ENERGY_USD,
     FATES,
+    GPU_OPEX_USD,
     HASHED,
-    NODES_ON_S,
+    LET_S,
     SITE_ASIC_J,
     SITE_FLOWS,
     SITE_GPU_J,
@@ -109,15 +110,18 @@ def test_a_terminal_value_counts_but_pays_nothing_back() -> None:
 
 
 def test_breakevens_by_hand() -> None:
-    """Three quarters of a 400 USD bill are the ASICs', for 2 PH/s over a day at a fee of 2 %."""
+    """Three quarters of a 400 USD bill are the ASICs', for 2 PH/s over a day at a fee of 2 %.
+
+    Half of the nodes' quarter is for tokens; ten hours of a node of eight are let.
+    """
     flow = np.zeros(SITE_FLOWS)
     flow[ENERGY_USD] = 400.0
     flow[SITE_ASIC_J], flow[SITE_GPU_J], flow[TOKEN_J] = 3e9, 1e9, 0.5e9
     flow[FATES + HASHED] = 2e3 * DAY
-    flow[NODES_ON_S] = 10 * 3600.0
+    flow[LET_S], flow[GPU_OPEX_USD] = 10 * 3600.0, 16.0
     prices = breakevens(flow, 0.02, 8.0, 25.0)
     assert prices.hashprice_usd_per_ph_day == pytest.approx(300 / 2 / 0.98)
-    assert prices.gpu_usd_per_h == pytest.approx(100 / 80)
+    assert prices.gpu_usd_per_h == pytest.approx((50 + 16) / 80)
     assert prices.token_usd_per_mtok == pytest.approx(50 / 25)
     assert breakevens(np.zeros(SITE_FLOWS), 0.02, 8.0, 0.0) == (None, None, None)
 

@@ -134,6 +134,29 @@ leases = st.one_of(
 )
 
 
+gpu_prices = st.fixed_dictionaries(
+    {
+        "model": st.sampled_from(["constant", "mean-reverting"]),
+        "usd_per_gpu_h": st.floats(0.5, 5.0),
+        "occupancy": st.floats(0.0, 1.0),
+        "occupancy_deviation": st.sampled_from([0.0, 0.3]),
+    }
+)
+gpu_contracts = st.fixed_dictionaries(
+    {
+        "start_utc": st.sampled_from([None, "2025-12-05T07:00:00Z", day(5)]),
+        "term_days": st.integers(1, 30),
+        "gap_days": st.floats(0.0, 5.0),
+        "gap": st.sampled_from(["fixed", "exponential"]),
+        "taken_fraction": st.floats(0.0, 1.0),
+        "take_or_pay_fraction": st.floats(0.0, 1.0),
+        "escalator_per_year": st.sampled_from([0.0, 0.5]),
+        "price_factor": st.floats(0.5, 1.5),
+        "renewal": st.sampled_from(["reprice", "end"]),
+    }
+)
+
+
 def funding_of(drawn: dict[str, Any]) -> dict[str, Any]:
     """Tables only where their step is taken: others are refused."""
     return {
@@ -178,6 +201,10 @@ def firms(draw: st.DrawFn) -> dict[str, Any]:
         "deposits": {"bond": {"usd": 20_000, "host": "dome", "paid_utc": day(3)}},
         "offtakes": {"buyer": {"sites": ["bravo"], "prepaid_usd": draw(st.floats(0.0, 1e5))}},
         "insurance": {"mutual": {"delay_days": 10, "premium_usd_per_month": 1e3}},
+        "gpu_market": {"gpus": {"h100-sxm": draw(gpu_prices)}},
+        "gpu_contracts": {
+            "tenants": {k: v for k, v in draw(gpu_contracts).items() if v is not None}
+        },
         "firm": {
             "asic_usd_per_th": 8.0,
             "gpu_usd_per_gpu": 2e4,
@@ -206,10 +233,7 @@ def scenario_of(tables: dict[str, Any]) -> Scenario:
             {"site": "alpha", "model": "Antminer S21", "count": 300},
             {"site": "bravo", "model": "Antminer S21", "count": 200, "project": "pod"},
         ],
-        gpus=[
-            {"site": "bravo", "gpu": "h100-sxm", "nodes": 3},
-            {"site": "bravo", "gpu": "h100-sxm", "nodes": 5, "project": "pod"},
-        ],
+        gpus=gpus_of("gpu_contracts" in tables),
         leases=[
             {
                 "name": "many",
@@ -221,6 +245,20 @@ def scenario_of(tables: dict[str, Any]) -> Scenario:
             }
         ],
     )
+
+
+def gpus_of(market: bool) -> list[dict[str, Any]]:
+    """Nodes at one price, or with tenants, spot hours and what they cost to operate."""
+    bravo = {"site": "bravo", "gpu": "h100-sxm"}
+    rows: list[dict[str, Any]] = [{**bravo, "nodes": 3}, {**bravo, "nodes": 5, "project": "pod"}]
+    if market:
+        opex = {"opex_usd_per_gpu_h": 0.2, "opex_usd_per_node_month": 150}
+        rows[1] |= {"contract": "tenants", **opex}
+        rows += [
+            {**bravo, "nodes": 2, "contract": "tenants", "usd_per_gpu_h": 2.0},
+            {**bravo, "site": "alpha", "nodes": 2, "state": "batch", **opex},
+        ]
+    return rows
 
 
 def run_of(tables: dict[str, Any], seed: int) -> RunResult:

@@ -42,6 +42,10 @@ def account(name: str, commodity: str = "USD", memo: str = "%") -> str:
     )
 
 
+def rented(column: str, use: str = "%") -> str:
+    return f"(SELECT sum({column}) FROM uses WHERE kind = 'GPU hours' AND \"use\" LIKE '{use}')"
+
+
 def state(what: str) -> str:
     return f"(SELECT {what} FROM fleet)"
 
@@ -108,7 +112,7 @@ SERVED_TWINS: Final = {
 TWINS: Final = SERVED_TWINS | {
     "gross_margin_usd": usd(
         "btc_usd + gpu_usd + token_usd + programme_usd - energy_usd - penalty_usd - pool_fee_usd"
-        f" - credit_usd - ({EXTRAS})"
+        f" - credit_usd - gpu_opex_usd - ({EXTRAS})"
     )
     + f" - {CHARGES}",
     "mining_revenue_usd": usd("btc_usd"),
@@ -128,6 +132,14 @@ TWINS: Final = SERVED_TWINS | {
     "FROM sites)",
     "asic_availability_pct": state("100 * (1 - sum(asics_failed) / nullif(sum(asics), 0))"),
     "gpu_delivered_pct": "100 * (SELECT sum(gpu_nodes_on) / nullif(sum(gpu_nodes), 0) FROM sites)",
+    "gpu_occupancy_pct": "100 * (SELECT sum(gpu_nodes_let) / "
+    "nullif(sum(gpu_nodes_let + gpu_nodes_unsold + gpu_nodes_unmet), 0) FROM sites)",
+    "let_gpu_h": rented("let_gpu_h"),
+    "unsold_gpu_h": rented("unsold_gpu_h"),
+    "gpu_price_usd_per_gpu_h": f"{rented('revenue_usd')} / nullif({rented('let_gpu_h')}, 0)",
+    "gpu_contract_revenue_usd": rented("revenue_usd", "%reserved"),
+    "gpu_spot_revenue_usd": rented("revenue_usd", "%by the hour"),
+    "gpu_opex_usd": some(usd("gpu_opex_usd")),
     "energy_mwh": mwh("meter_mw"),
     "curtailed_mwh": mwh("curtailed_mw"),
     "mean_power_mw": f"({mwh('meter_mw')}) * 3600 / {SECONDS}",
@@ -234,6 +246,7 @@ BOOKED: Final = {
     "pool_fees_usd": account("expenses:pool-fees"),
     "credits_usd": account("expenses:credits", memo="promises not kept"),
     "hosting_cost_usd": account("expenses:hosting%"),
+    "gpu_opex_usd": account("expenses:gpu-operations"),
     "power_cost_usd": " + ".join(
         account(f"expenses:{name}")
         for name in ("power", "demand", "transmission", "fuel", "battery-wear")
@@ -314,6 +327,12 @@ def firm(k: int) -> Scenario:
         "enabled": True, "asic": {"mtbf_h": 5_000}, "restart_failure_fraction": 0.1,
     }  # fmt: skip
     tables["horizon"] |= {"start_utc": "2025-12-22T00:00:00Z"}
+    tables["gpu_market"] = {"gpus": {"h100-sxm": {
+        "model": "mean-reverting", "usd_per_gpu_h": 2.0, "occupancy_deviation": 0.1,
+    }}}  # fmt: skip
+    tables["gpu_contracts"] = {"tenants": {
+        "term_days": 9, "gap_days": 4, "taken_fraction": 0.7, "take_or_pay_fraction": 0.8,
+    }}  # fmt: skip
     tables["lease"] = {
         "start_utc": "2026-01-09T00:00:00Z", "end_utc": "2027-01-20T00:00:00Z",
         "sale_usd_per_machine": 900,

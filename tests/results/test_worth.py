@@ -114,7 +114,8 @@ def test_other_cost_is_fees_credits_rents_and_hosts(stored: dict[str, Stored], k
     posted = run.value(
         "SELECT coalesce(sum(amount), 0) FROM ledger WHERE commodity = 'USD' AND ("
         "account IN ('expenses:pool-fees', 'expenses:rent', 'expenses:overhead', "
-        "'expenses:insurance', 'expenses:moving', 'expenses:credits', 'expenses:penalties') "
+        "'expenses:insurance', 'expenses:moving', 'expenses:credits', 'expenses:penalties', "
+        "'expenses:gpu-operations') "
         "OR (account = 'expenses:hosting' AND memo <> 'hosting, energy included'))"
     )
     assert run.value("SELECT sum(other_usd) FROM worth") == pytest.approx(posted, abs=0.2)
