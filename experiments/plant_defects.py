@@ -53,6 +53,7 @@ SAID = "tests/test_what_is_said.py "
 TAX = "tests/finance/test_tax.py " + EDGES
 RESTARTS = "tests/test_restarts.py "
 KPI = "tests/results/test_kpi_twin.py "
+FORMATS = "tests/scenario/test_cell_formats.py "
 DEFECTS = (
     Defect("kpi: the margin takes nine tenths of penalties", "sim/results/kpis.py",
            "float(f[PENALTY_USD] +", "float(0.9 * f[PENALTY_USD] +", KPI),
@@ -377,6 +378,15 @@ DEFECTS = (
     Defect("bound: a tenth of the machines is not seen", "sim/studies/bound_world.py",
            "flow[DEPLOYED] - flow[LOST_FAILURE]", "0.9 * flow[DEPLOYED] - flow[LOST_FAILURE]",
            "tests/laws/test_bound_law.py tests/studies/test_bound.py "),
+    Defect("sheets: kW shown by a cell's format are read as MW", "sim/scenario/cell_formats.py",
+           "if shown.words and (unit is None", "if shown.words and (False", FORMATS),
+    Defect("sheets: a row that is struck out counts", "sim/scenario/spreadsheet.py",
+           "return bool(cell.has_style and cell.font.strike)", "return False", FORMATS),
+    Defect("series: euros shown by a cell's format are dollars", "sim/scenario/series/files.py",
+           "units={**sheet.units, **more}", "units=sheet.units", FORMATS),
+    Defect("series: a currency above the header is passed over", "sim/scenario/series/recorded.py",
+           'said = f"{said} {self.above}"', 'said = f"{said}"',
+           "tests/scenario/test_series_strange.py "),
 )  # fmt: skip
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from openpyxl import Workbook
+from openpyxl.styles import Font
 
 from experiments.strangers.sheets import (
     TOML,
@@ -97,6 +98,29 @@ def wrong_workbooks(draw: Draw, number: int) -> Trial:
         return _in_book(fleet, _book(change, sites=sites, asics=groups), ["A2:A3", "merged"])
     whole = _book(sites=sites, asics=groups)
     return _in_book(fleet, whole[: len(whole) // 2], ["fleet.xlsx", "not a workbook"])
+
+
+def cell_formats(draw: Draw, number: int) -> Trial:
+    """What the planner sees is not what is stored: units, magnitudes, rows struck out."""
+    fleet = some_fleet(draw)
+    sites, groups = _cells(fleet.sites), _cells(fleet.asics)
+    place = ["fleet.xlsx", "worksheet sites", "row 2 (alpha), power_limit_mw"]
+    right = ('0.00" MW"', "#,##0.00", "0.00;[Red]-0.00")
+    wrong = (
+        ('#,##0 "kW"', "'kW'"), ("0.0,", "divided by 1,000"), ("[$€-407] 0.0", "'€'"),
+        (";;;", "shows nothing"), ('#,##0.00\\ "PH/s"', "'PH/s'"),
+    )  # fmt: skip
+
+    def change(book: Workbook) -> None:
+        if number % 3 == 0:
+            book.worksheets[0]["F2"].number_format = right[number // 3 % 3]
+        elif number % 3 == 1:
+            book.worksheets[0]["F2"].number_format = wrong[number // 3 % 5][0]
+        else:
+            book.worksheets[1][f"{'ABC'[number // 3 % 3]}3"].font = Font(strike=True)
+
+    says = ([], [*place, wrong[number // 3 % 5][1]], ["fleet.xlsx", "'asics'", "struck out"])
+    return _in_book(fleet, _book(change, sites=sites, asics=groups), says[number % 3])
 
 
 def cached_formulas(draw: Draw, number: int) -> Trial:
@@ -234,6 +258,7 @@ KINDS: Final[dict[str, Kind]] = {
     "workbooks: a worksheet for each table": workbooks,
     "workbooks: formulas, dates, merged cells": wrong_workbooks,
     "workbooks: formulas with values": cached_formulas,
+    "workbooks: number formats, what is struck out": cell_formats,
     "sheets: --set by name and row": settings,
     "sheets: added to those of a base": children,
     "sheets: machines of one's own": own_machines,

@@ -287,6 +287,39 @@ def workbook(draw: Draw, number: int) -> Trial:
     return series_file(data.getvalue(), steps(start, values), name="p.xlsx", timezone="UTC")
 
 
+def shown_in(draw: Draw, number: int) -> Trial:
+    """Prices whose cells show a currency, or less than is stored."""
+    start, values = some_day(draw), some_prices(draw)
+    form, says = (
+        ("$0.00", set[str]()), ("0.00 [$€-407]", {"another currency, EUR"}),
+        ('0.00" £/MWh"', {"another currency, GBP"}), ("0.00,", {"cell B2", "divided by 1,000"}),
+        ('0.00 "ct/kWh"', {"per kWh"}), ("General;General;General", set()),
+    )[number % 6]  # fmt: skip
+    book = Workbook()
+    sheet = book.worksheets[0]
+    sheet.append(["time_utc", "p"])
+    for i, (t, v) in enumerate(each(start, values)):
+        sheet.append([t.replace(tzinfo=None), v])
+        sheet.cell(i + 2, 2).number_format = form
+    data = io.BytesIO()
+    book.save(data)
+    right = says or steps(start, values)
+    return series_file(data.getvalue(), right, name="p.xlsx", timezone="UTC")
+
+
+def said_beside(draw: Draw, number: int) -> Trial:
+    """A unit above the header, or in a column of its own."""
+    start, values = some_day(draw), some_prices(draw)
+    unit, says = (
+        ("USD/MWh", ""), ("EUR/MWh", "another currency, EUR"), ("US$/kWh", "per kWh"),
+    )[number % 3]  # fmt: skip
+    above = number // 3 % 2 == 0
+    rows = [f"{t:%Y-%m-%dT%H:%M:%SZ},{v}{'' if above else f',{unit}'}"
+            for t, v in each(start, values)]  # fmt: skip
+    header = f"Hub, {unit}\n\ntime_utc,p" if above else "time_utc,p,unit"
+    return series_file(rows, {says} if says else steps(start, values), header=header)
+
+
 def no_numbers(draw: Draw, number: int) -> Trial:
     start, values = some_day(draw), some_prices(draw)
     row = int(draw.integers(0, ROWS))
@@ -378,6 +411,8 @@ KINDS: Final[dict[str, Kind]] = {
     "series: compressed, damaged": packed,
     "series: all in one column": one_column,
     "series: workbooks": workbook,
+    "series: workbooks, what formats show": shown_in,
+    "series: units above and beside": said_beside,
     "series: what is no number": no_numbers,
     "series: true and false": truths,
     "series: numbers with two readings": two_readings,

@@ -10,6 +10,7 @@ from typing import Final, NamedTuple
 
 from pydantic.fields import FieldInfo
 
+from sim.scenario.cell_formats import trouble
 from sim.scenario.numbers import NumberError, excel_error, plain, stands_for_nothing
 from sim.scenario.problems import Problem, shown, suggest
 from sim.scenario.quantity import MAX_SHEET_ROWS, Table, kinds
@@ -128,10 +129,13 @@ def _text(cell: Cell, field: FieldInfo) -> str:
     text, allowed, unit = cell.text, kinds(field.annotation), _unit(field)
     if excel_error(text):
         raise NumberError("is an error of Excel, not a value; mend its formula, or write the value")
-    if str in allowed and unit != "UTC":
+    as_text = str in allowed and unit != "UTC"
+    if seen := trouble(cell.shown, None if as_text else unit):
+        raise NumberError(seen)
+    if as_text:
         if cell.kind == "date":
             raise NumberError("was made a date by Excel; format the column as text")
-        return text
+        return text.zfill(cell.shown.width) if text.isdigit() else text
     if stands_for_nothing(text):
         raise NumberError(f"is no value; {_instead(field)}")
     if unit == "UTC":

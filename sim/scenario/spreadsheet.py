@@ -7,6 +7,7 @@ the file, as a spreadsheet shows it.
 import csv
 import io
 import re
+import unicodedata
 import warnings
 import zipfile
 import zlib
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import Any, Final, Literal, NamedTuple
 from xml.etree.ElementTree import ParseError
 
+from sim.scenario.cell_formats import PLAIN, Shown, shown_by
 from sim.text import GUESSED, decoded, unwrapped
 
 MAX_BYTES: Final = 32_000_000  # of a file, and of a workbook when unpacked
@@ -41,6 +43,7 @@ class Cell(NamedTuple):
 
     text: str
     kind: Literal["text", "number", "date"] = "text"
+    shown: Shown = PLAIN  # what the number format makes of it
 
 
 class Row(NamedTuple):
@@ -128,6 +131,7 @@ def _names(text: str, delimiter: str, known: Callable[[str], bool]) -> tuple[int
 
 
 def _clean(text: str) -> str:
+    text = unicodedata.normalize("NFC", text)  # one é, however the keyboard made it
     return text.replace("\u00a0", " ").replace("\ufeff", "").strip()
 
 
@@ -136,7 +140,7 @@ def read_workbook(file: Path) -> dict[str, Grid]:
 
     Raises:
         SpreadsheetError: for what is no workbook, too large when unpacked, a formula whose value
-            is not stored, and merged cells below the first row.
+            is not stored, what is struck out, and merged cells below the first row.
         OSError: when it cannot be read.
     """
     raw = _bounded(file)
@@ -178,13 +182,20 @@ def _grid(sheet: Any, written: Any) -> Grid:
         raise SpreadsheetError(
             f"worksheet {sheet.title!r} reaches over {last}; delete what is empty"
         )
-    rows = []
+    rows, struck = [], []
     for number, (cells, formulas) in enumerate(
         zip(sheet.iter_rows(), written.iter_rows(), strict=True), 1
     ):
         found = tuple(_cell(a, b, sheet.title) for a, b in zip(cells, formulas, strict=True))
         if any(cell.text for cell in found):
             rows.append(Row(number, found))
+        struck += [c.coordinate for c, f in zip(cells, found, strict=True) if f.text and _out(c)]
+    if struck:
+        more = f" and {len(struck) - 5} more" if len(struck) > 5 else ""
+        where = f"worksheet {sheet.title!r}, cells {', '.join(struck[:5])}{more}"
+        raise SpreadsheetError(
+            "are struck out: delete them if they no longer hold, else take the line away", where
+        )
     merged = [str(r) for r in sheet.merged_cells.ranges if rows and r.max_row > rows[0].number]
     merged = [r for r in merged if any(_within(r, row.number) for row in rows[1:])]
     if merged:
@@ -211,6 +222,10 @@ def _within(cells: str, row: int) -> bool:
     return min(numbers) <= row <= max(numbers)
 
 
+def _out(cell: Any) -> bool:
+    return bool(cell.has_style and cell.font.strike)
+
+
 def _cell(cell: Any, formula: Any, sheet: str) -> Cell:
     value = cell.value
     if value is None:
@@ -224,10 +239,14 @@ def _cell(cell: Any, formula: Any, sheet: str) -> Cell:
     if isinstance(value, bool):
         return Cell("TRUE" if value else "FALSE")
     if isinstance(value, int | float):
-        if "%" in str(cell.number_format):
-            return Cell(f"{round(value * 100.0, 12)!r}%")
+        seen = shown_by(str(cell.number_format), (value > 0) - (value < 0))
+        if seen.percent:
+            return Cell(f"{round(value * 100.0, 12)!r}%", shown=seen)
         whole = isinstance(value, float) and value.is_integer() and abs(value) < 1e15
-        return Cell(repr(int(value) if whole else value), "number")
+        text = repr(int(value) if whole else value)
+        if seen.words == "%":  # a sign in quotes multiplies nothing
+            return Cell(f"{text}%")
+        return Cell(text, "number", seen)
     if isinstance(value, date | time | timedelta):  # a workbook knows no zones
         return Cell(value.isoformat() if not isinstance(value, timedelta) else str(value), "date")
     return Cell(_clean(str(value)))

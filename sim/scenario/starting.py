@@ -68,13 +68,14 @@ def start(
     """
     _allowed(folder)
     lacking: list[Problem] = []
+    noted: list[Problem] = []
     rows: Sheets = {}
     if source is None:
         texts = _of_template(folder.name, template)
     elif source.is_dir() or source.name == TOML:
         texts = _of_scenario(source if source.is_dir() else source.parent)
     else:
-        rows = _rows(source, lacking)
+        rows = _rows(source, noted)
         texts = _of_sheets(folder.name, source, rows, lacking)
     _in_the_way(folder, texts, force)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".new-") as scratch:
@@ -96,7 +97,7 @@ def start(
             for name in texts:
                 (folder / name).parent.mkdir(parents=True, exist_ok=True)
                 os.replace(draft / name, folder / name)
-    return Started(folder, tuple(texts), tuple(lacking), tuple(assumed), tuple(warnings))
+    return Started(folder, tuple(texts), tuple(lacking), tuple(assumed), (*noted, *warnings))
 
 
 def _allowed(folder: Path) -> None:
@@ -212,6 +213,7 @@ def _rows(source: Path, warnings: list[Problem]) -> Sheets:
         problems.append(Problem(source.name, error.where, "", str(error)))
     except OSError as error:
         problems.append(Problem(str(source), "", "", f"cannot be read: {error.strerror}"))
+    warnings += [Problem(place, "", "", n) for place, grid in grids.values() for n in grid.notes]
     rows = {
         sheet: rows_of(place, SHEETS[sheet], grid, problems, warnings)
         for sheet, (place, grid) in grids.items()

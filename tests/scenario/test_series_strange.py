@@ -214,3 +214,39 @@ def test_a_market_that_went_from_hours_to_quarters(tmp_path: Path) -> None:
     series = read(tmp_path, text, time_column="MTU (CET/CEST)", timezone="Europe/Brussels")
     assert series.length_s.tolist() == [3600] * 24 + [900] * 96
     assert series.gaps(0, 2**40) == []
+
+
+# where a file says its unit → (content, what the refusal must say)
+UNITS: dict[str, tuple[str, str]] = {
+    "above the header": ("Prices in EUR/MWh\n" + of("1", "2"), "another currency, EUR"),
+    "above it, per kWh": ("Spot, USD per kWh\n\n" + of("1", "2"), "is per kWh: say scale"),
+    "in a row below it": (of("1", "2").replace("\n", "\n,EUR/MWh\n", 1), "another currency, EUR"),
+    "in a column": (of("1,EUR/MWh", "2,EUR/MWh", head="time_utc,v,Unit"), "another currency, EUR"),
+    "in a column, per kWh": (of("1,$/kWh", "2,$/kWh", head="time_utc,v,uom"), "is per kWh"),
+    "in a column that changes": (
+        of("1,USD", "2,EUR", head="time_utc,v,Currency"),
+        "column 'Currency' holds 'USD', 'EUR': choose rows of one",
+    ),
+}
+
+
+@pytest.mark.parametrize("what", UNITS)
+def test_a_unit_counts_wherever_a_file_says_it(tmp_path: Path, what: str) -> None:
+    content, words = UNITS[what]
+    with pytest.raises(SeriesError) as refused:
+        read(tmp_path, content).column("v")
+    assert words in str(refused.value)
+
+
+def test_a_currency_above_the_header_is_not_that_of_a_load(tmp_path: Path) -> None:
+    text = "Prices in EUR/MWh\n" + of("1,20", "2,30", head="time_utc,load_mw,price")
+    assert read(tmp_path, text).column("load_mw").tolist() == [1.0, 2.0]
+    euros = read(tmp_path, text, currency="EUR", usd_per_currency=2.0)
+    assert euros.column("price").tolist() == [40.0, 60.0]
+
+
+def test_one_row_alone_is_taken_for_a_day_and_said(tmp_path: Path) -> None:
+    series = read(tmp_path, of("7"))
+    assert series.length_s.tolist() == [86_400]
+    assert "taken for a day" in series.notes[0]
+    assert read(tmp_path, of("7"), kind="events").notes == ()

@@ -22,6 +22,7 @@ import pyarrow.csv
 import pyarrow.parquet
 from openpyxl.utils.exceptions import InvalidFileException
 
+from sim.scenario.cell_formats import shown_by, trouble
 from sim.scenario.series.layouts import LAYOUTS, Layout, layout_named
 from sim.scenario.series.recorded import SeriesError
 from sim.text import decoded, unwrapped
@@ -46,7 +47,8 @@ class Sheet(NamedTuple):
     table: pa.Table
     row: npt.NDArray[np.int64]  # (row,) where each stands in the file; 1 is its first line
     layout: Layout | None
-    units: dict[str, str]  # by column, where a row below the header says them
+    units: dict[str, str]  # by column: what a row below the header or number formats say
+    above: str = ""  # what stands above the header
 
 
 def read_sheet(path: Path, time_column: str | None, layout: str | None) -> Sheet:
@@ -62,7 +64,12 @@ def read_sheet(path: Path, time_column: str | None, layout: str | None) -> Sheet
             known = _layout(list(table.column_names), layout, list(first.values()))
             return Sheet(table, np.arange(table.num_rows, dtype=np.int64) + 1, known, {})
         if path.suffix.lower() == ".xlsx":
-            return _csv(_workbook(path), time_column, layout, typed=True)
+            text, shown = _workbook(path)
+            sheet = _csv(text, time_column, layout, typed=True)
+            names = dict(enumerate(sheet.table.column_names))
+            more = {names[i]: f"{sheet.units.get(names[i], '')} {words}"
+                    for i, words in shown.items() if i in names}  # fmt: skip
+            return sheet._replace(units={**sheet.units, **more})
         if path.suffix.lower() == ".xls":
             raise SeriesError("is a workbook of the old kind: save it as .xlsx or CSV")
         text = _text(_bytes(path))
@@ -109,10 +116,10 @@ def _bounded(content: bytes) -> bytes:
     return content
 
 
-def _workbook(path: Path) -> str:
-    """The sheets of a workbook as text with tabs; sheets of one header are one table.
+def _workbook(path: Path) -> tuple[str, dict[int, str]]:
+    """The sheets of a workbook as text with tabs; what number formats show, by column.
 
-    A year of a market's prices often has a sheet for each month.
+    Sheets of one header are one table: a year of a market's prices often has one for each month.
     """
     try:
         with zipfile.ZipFile(path) as archive:
@@ -125,9 +132,19 @@ def _workbook(path: Path) -> str:
         raise SeriesError("is not a workbook (.xlsx), or a damaged one") from None
     lines: list[str] = []
     titles: list[str] = []
+    shown: dict[int, str] = {}
     for sheet in book.worksheets:
-        rows = ["\t".join(_cell(cell) for cell in row) for row in sheet.iter_rows(values_only=True)]
-        rows = [row.rstrip("\t") for row in rows]
+        rows = []
+        for cells in sheet.iter_rows():
+            rows.append("\t".join(_cell(cell.value) for cell in cells).rstrip("\t"))
+            for i, cell in enumerate(cells):
+                words = "" if cell.value is None else _said(cell, sheet.title)
+                if words and shown.setdefault(i, words) != words:
+                    raise SeriesError(
+                        f"worksheet {sheet.title!r}, cell {cell.coordinate} is shown with "
+                        f"{words!r} by its number format, cells above with {shown[i]!r}: "
+                        "a column has one unit"
+                    )
         if not any(rows):
             continue
         titles.append(sheet.title)
@@ -138,7 +155,22 @@ def _workbook(path: Path) -> str:
             )
         lines += rows[1:] if lines else rows
     book.close()
-    return "\n".join(lines)
+    return "\n".join(lines), shown
+
+
+def _said(cell: Any, sheet: str) -> str:
+    """What the number format of a cell shows beside its digits; refused where it misleads."""
+    if not cell.has_style:
+        return ""
+    what = "is struck out: delete it if it does not hold" if cell.font.strike else ""
+    words, value = "", cell.value
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        seen = shown_by(str(cell.number_format), (value > 0) - (value < 0))
+        words = seen.words
+        what = what or trouble(seen._replace(words=""), None)
+    if what:
+        raise SeriesError(f"worksheet {sheet!r}, cell {cell.coordinate} = {value!r}: {what}")
+    return words
 
 
 def _cell(value: object) -> str:
@@ -189,7 +221,8 @@ def _csv(text: str, time_column: str | None, layout: str | None, *, typed: bool 
     there = _lines(body)
     at = there if len(there) == len(at) else at  # others if a cell has several lines
     table, at = _filled(table, at)
-    return Sheet(table, at + first, known, units)
+    above = " ".join(cell for head in heads[: max(row, 0)] for cell in head if cell)
+    return Sheet(table, at + first, known, units, above)
 
 
 def _table(body: str, names: list[str], delimiter: str, first: int, typed: bool) -> pa.Table:

@@ -41,7 +41,7 @@ def read_series(path: Path, spec: SeriesSpec) -> Series:
     offset_s = round(spec.utc_offset_h * SECONDS_PER_HOUR)
     about: dict[str, Any] = {
         "scale": spec.scale, "usd_per_currency": spec.usd_per_currency or 1.0,
-        "currency": spec.currency, "units": sheet.units,
+        "currency": spec.currency, "units": sheet.units, "above": sheet.above,
     }  # fmt: skip
     if spec.kind == "typical-year":
         if table.num_rows != TYPICAL_YEAR_HOURS:
@@ -51,8 +51,11 @@ def read_series(path: Path, spec: SeriesSpec) -> Series:
         return Series(spec.kind, hours, lasting, gap_s, offset_s, table, file_row=row, **about)
     stamps = Stamps(table, spec, row, sheet.layout.length_s if sheet.layout else None)
     start_s, length_s, order = stamps.intervals()
+    notes = list(stamps.notes)
+    if len(start_s) == 1 and spec.kind == "regular":
+        notes.append("one row alone, of which nothing says how long it holds, is taken for a day")
     return Series(spec.kind, start_s, length_s, gap_s, offset_s, table.take(pa.array(order)),
-                  file_row=row[order], notes=tuple(stamps.notes), **about)  # fmt: skip
+                  file_row=row[order], notes=tuple(notes), **about)  # fmt: skip
 
 
 def _joined(table: pa.Table, thousands: str) -> pa.Table:

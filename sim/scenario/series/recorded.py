@@ -9,7 +9,13 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from sim.scenario.series.values import ValuesError, numbers, unit_trouble
+from sim.scenario.series.values import (
+    UNIT_COLUMNS,
+    ValuesError,
+    numbers,
+    other_than_money,
+    unit_trouble,
+)
 from sim.units import SECONDS_PER_HOUR
 
 Seconds = npt.NDArray[np.int64]
@@ -39,7 +45,8 @@ class Series:
     currency: str = "USD"
     notes: tuple[str, ...] = ()  # what was left out, and why
     usd_per_currency: float = 1.0
-    units: Mapping[str, str] = field(default_factory=dict)  # by column, where a file has a row
+    units: Mapping[str, str] = field(default_factory=dict)  # by column, where a file says them
+    above: str = ""  # what a file says above its header
 
     @property
     def step_s(self) -> int:
@@ -60,8 +67,10 @@ class Series:
         """A column as numbers (row,) in USD where it is money; missing values are NaN."""
         if name not in self.table.column_names:
             raise SeriesError(f"no column {name!r}; it has {', '.join(self.table.column_names)}")
-        said = f"{name} {self.units.get(name, '')} {self._currency_column()}"
-        trouble = unit_trouble(said, name, self.currency, self.scale)
+        said = f"{name} {self.units.get(name, '')}"
+        if not other_than_money(said):
+            said = f"{said} {self.above}"
+        trouble = unit_trouble(f"{said} {self._told()}", name, self.currency, self.scale)
         if trouble:
             raise SeriesError(trouble)
         try:
@@ -71,10 +80,20 @@ class Series:
         factor = self.scale * self.usd_per_currency
         return found * factor if factor != 1.0 else found
 
-    def _currency_column(self) -> str:
-        """What stands in a column that says the currency."""
-        called = [name for name in self.table.column_names if name.casefold() == "currency"]
-        return " ".join(str(x) for name in called for x in self.table[name].unique().to_pylist())
+    def _told(self) -> str:
+        """What stands in columns that say the currency or the unit, each the same in all rows."""
+        told = []
+        for name in self.table.column_names:
+            if name.casefold().strip() not in UNIT_COLUMNS:
+                continue
+            found = [str(x) for x in self.table[name].unique().to_pylist() if x is not None]
+            if len(found) > 1:
+                raise SeriesError(
+                    f"column {name!r} holds {', '.join(map(repr, found[:5]))}: choose rows of one "
+                    f'with where = {{ "{name}" = "{found[0]}" }}'
+                )
+            told += found
+        return " ".join(told)
 
     def row_in_file(self, row: int) -> int:
         """Where a row stands in its file; 1 is the first line."""

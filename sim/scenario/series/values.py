@@ -18,6 +18,15 @@ CURRENCIES: Final[dict[str, str]] = {
         "AUD", "BRL", "CAD", "CHF", "CZK", "DKK", "HUF", "MXN", "NOK", "NZD", "PLN", "RON", "RUB",
         "SEK", "ZAR")},
 }  # fmt: skip
+# Columns that say in what the values of a row are.
+UNIT_COLUMNS: Final = frozenset({
+    "currency", "unit", "units", "uom", "price unit", "price_unit", "unit of measure",
+})  # fmt: skip
+_QUANTITY: Final = re.compile(
+    r"(?<![a-z/])([kmgt]?wh?|°c|degc|celsius|fahrenheit|°f|kg|t?co2|m/s|%|share|load|demand"
+    r"|temperature|humidity)(?![a-z])",
+    re.IGNORECASE,
+)
 _PER_KWH: Final = re.compile(r"(/|per|_)[\s_]*kwh", re.IGNORECASE)
 
 
@@ -56,6 +65,11 @@ def numbers(
             f"column {name!r}: {rows} ({endless.size} in all) is inf; a finite number is needed"
         )
     return found
+
+
+def other_than_money(title: str) -> bool:
+    """Whether a title says a quantity that has no currency: power, energy, weather, shares."""
+    return _QUANTITY.search(title) is not None and not re.search(r"[$€£]|usd|price", title.lower())
 
 
 def unit_trouble(title: str, name: str, currency: str, scale: float) -> str:
