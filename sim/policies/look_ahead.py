@@ -36,8 +36,10 @@ class LookAhead:
 
     Args:
         hours: horizon [h].
-        persistence: share of the present deviation from the usual price that is left after an hour.
-        restart_s: what a start costs, in seconds of hashing at full power drawn [s].
+        persistence: share of the present deviation from the usual price that is left after an hour
+            (0.6: assumed).
+        restart_s: what a start costs, in seconds of hashing at full power drawn [s] (300: as
+            `restart_s` of [mining], assumed there).
         avoid_peaks: step back where a coincident peak is likely enough.
         reserves: offer load to the programmes.
     """

@@ -25,7 +25,7 @@ class MeritOrder:
     Args:
         avoid_peaks: step back where a coincident peak is likely enough.
         reserves: offer load to the programmes.
-        cheap: share of the last week's hours that count as cheap, and as dear.
+        cheap: share of the last week's hours that count as cheap, and as dear (0.25: assumed).
     """
 
     def __init__(

@@ -9,7 +9,7 @@ class PriceThreshold:
     """Sites above the threshold stop hashing; GPU nodes always run.
 
     Args:
-        max_usd_per_mwh: price above which a site's ASICs stop [USD/MWh].
+        max_usd_per_mwh: price above which a site's ASICs stop [USD/MWh] (60: assumed).
     """
 
     def __init__(self, max_usd_per_mwh: float = 60.0) -> None:

@@ -16,7 +16,7 @@ class SloGuard:
     is announced or in force the ASICs give what they can; only they are offered as reserve.
 
     Args:
-        headroom: share of every limit that ASICs leave free.
+        headroom: share of every limit that ASICs leave free (0.02: assumed).
     """
 
     def __init__(self, headroom: float = 0.02) -> None:

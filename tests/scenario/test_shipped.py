@@ -1,5 +1,6 @@
 """What the shipped scenarios and catalogues promise to those who build on them."""
 
+import inspect
 import tomllib
 from collections import Counter
 from itertools import chain
@@ -8,7 +9,13 @@ from pathlib import Path
 import pytest
 
 import sim
+from sim.policies.look_ahead import LookAhead
+from sim.policies.merit_order import MeritOrder
+from sim.policies.price_threshold import PriceThreshold
+from sim.policies.slo_guard import SloGuard
 from sim.scenario import Scenario, ScenarioError, catalogue
+from sim.scenario.bitcoin import GbmBtcPrice, JumpDiffusionBtcPrice
+from sim.scenario.money import Treasury
 from sim.scenario.rows import MovedGroup
 from sim.scenario.shipped import experiments, scenarios
 from tests.conftest import ROOT
@@ -234,3 +241,39 @@ def test_a_gpu_takes_more_than_its_own_power() -> None:
     """A share of the server is in it, idle and at the most."""
     for gpu in catalogue.gpus().values():
         assert gpu.idle_w_per_gpu < gpu.tdp_w < gpu.max_w_per_gpu, gpu.name
+
+
+def test_figures_of_asics_have_an_address_or_say_that_they_are_assumed() -> None:
+    for row in catalogue.rows("asics.csv"):
+        assert "http" in row["source"] or row["source"].startswith("assumed"), row["model"]
+
+
+def test_how_far_the_price_processes_lie_apart_is_explained() -> None:
+    """sqrt(0.198^2 + 341 (0.0003^2 + 0.0281^2)) = 0.555, 19 % above 0.468."""
+    plain, jumps = GbmBtcPrice(), JumpDiffusionBtcPrice()
+    second = jumps.jump_mean**2 + jumps.jump_deviation**2
+    whole = (jumps.volatility_per_year**2 + jumps.jumps_per_year * second) ** 0.5
+    for process in (GbmBtcPrice, JumpDiffusionBtcPrice):
+        assert process.__doc__ is not None
+        assert f"{whole:.3f}" in process.__doc__
+        assert f"{whole / plain.volatility_per_year - 1:.0%}".replace("%", " %") in process.__doc__
+
+
+def test_what_assumed_slippage_is_worth_stands_in_the_reference() -> None:
+    """Two thirds of factor x volatility x sqrt(share of the day's volume)."""
+    treasury = Treasury()
+    assert treasury.__doc__ is not None
+    for btc, factor in ((1000.0, 0.9), (3000.0, 0.9), (1000.0, 0.45)):
+        share = btc / treasury.volume_btc_per_day
+        lost = 2 / 3 * factor * treasury.volatility_per_day * share**0.5
+        assert f"{100 * lost:.2f} %" in treasury.__doc__
+    assert treasury.impact_factor == 0.9
+
+
+def test_defaults_of_policies_say_that_they_are_assumed() -> None:
+    for policy, name in (
+        (LookAhead, "persistence"), (MeritOrder, "cheap"), (PriceThreshold, "max_usd_per_mwh"),
+        (SloGuard, "headroom"),
+    ):  # fmt: skip
+        default = inspect.signature(policy).parameters[name].default
+        assert f"({default:g}: assumed)" in " ".join(str(policy.__doc__).split())
