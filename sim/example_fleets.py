@@ -149,6 +149,9 @@ def _sized(step: int, size: Size) -> Observation:
             rate_rps=draw.uniform(0.0, 5.0, size.tenants),
             latency_s=np.where(latency > 0.15, np.nan, latency),
             outstanding=draw.integers(0, 30, nodes).astype(np.float64),
+            waiting=draw.integers(0, 9, nodes).astype(np.float64),
+            seats=np.full(nodes, 120.0),
+            ttft_s=draw.uniform(0.03, 4.0, size.tenants),
         ),
     )
 
@@ -215,5 +218,8 @@ def _mixed(step: int) -> Observation:
             rate_rps=draw.uniform(0.0, 5.0, 2),
             latency_s=np.array([[0.01, 0.04, 0.02], [0.03, np.nan, 0.01]]),
             outstanding=np.array([0.0, 12.0]),
+            waiting=np.array([0.0, 4.0]),
+            seats=np.array([0.0, 120.0]),
+            ttft_s=np.array([0.2, np.nan]),
         ),
     )

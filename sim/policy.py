@@ -50,6 +50,9 @@ class ServingView(NamedTuple):
     rate_rps: Floats  # (tenant,) requests sent in the interval that ends now [1/s]
     latency_s: Floats  # (tenant, site) one way; NaN: the site may not serve the tenant
     outstanding: Floats  # (node,) requests in the queues and batches of a group
+    waiting: Floats  # (node,) of them in queues
+    seats: Floats  # (node,) requests of mean length that one node's engines hold at once
+    ttft_s: Floats  # (tenant,) P95 of the interval that ends now; NaN: none served, or a fluid
 
 
 class EnergyView(NamedTuple):
@@ -97,7 +100,9 @@ class Market(NamedTuple):
     month_left_s: Floats  # (site,)
 
 
-NO_SERVING: Final = ServingView(np.zeros(0), np.zeros((0, 0)), np.zeros(0))
+NO_SERVING: Final = ServingView(
+    np.zeros(0), np.zeros((0, 0)), np.zeros(0), np.zeros(0), np.zeros(0), np.zeros(0)
+)
 
 
 class Observation(NamedTuple):

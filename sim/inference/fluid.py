@@ -51,6 +51,9 @@ class FluidInference(Inference):
         super().__init__(*arguments)
         pools, lanes = len(self.pools), len(self.lanes)
         self.surfaces: list[Surface] = [self._surface(p) for p in range(pools)]
+        self.lane_pool = np.array(
+            [self.pools.index((x.site, x.model)) for x in self.lanes], dtype=np.int64
+        )
         self.beyond_j = np.zeros(len(self.group_of))
         self.known: dict[tuple[int, int, int], _Seen] = {}  # by lane, grid point and wait
         self.histograms = np.zeros((lanes, len(LOADS), WAITS), dtype=np.int64)
@@ -204,6 +207,21 @@ class FluidInference(Inference):
 
     def _beyond_idle_j(self, t_s: float) -> Floats:
         return self.beyond_j
+
+    def _inside(self) -> tuple[Floats, Floats]:
+        """A pool's requests are shared out by powered engines, or by all where none has power."""
+        count, fluid = len(self.pools), self.fluid
+        powered = self.powered | (self._powered_engines() == 0)[self.pool_of]
+        engines = np.maximum(np.bincount(self.pool_of[powered], minlength=count), 1)
+        by_group = []
+        for requests in (fluid.inside + fluid.backlog, fluid.backlog):
+            each = np.bincount(self.lane_pool, requests, count) / engines
+            shared = np.bincount(self.group_of, each[self.pool_of] * powered, len(self.load_s))
+            by_group.append(shared.astype(np.float64))
+        return by_group[0], by_group[1]
+
+    def _recent_ttft_s(self) -> Floats:
+        return np.full(len(self.scenario.tenants), np.nan)  # its histograms come later
 
     def present(self) -> Present:
         """Who is where, by Little's law."""

@@ -6,6 +6,7 @@ from typing import Final, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 
+from sim.inference.histograms import percentile_s
 from sim.kernels.arrays import Bools, Floats, Ints
 from sim.kernels.jit import Entry, bind, entry
 from sim.kernels.requests import (
@@ -17,6 +18,7 @@ from sim.kernels.requests import (
     OUTSTANDING,
     REQUEST_COUNTS,
     REQUEST_TIMES,
+    RUNNING,
     Engines,
     EngineState,
     Requests,
@@ -45,6 +47,7 @@ from sim.kernels.routing import (
     SERVED,
     TENANT_ROWS,
     TIMERS,
+    TTFT,
     Book,
     Clients,
     Day,
@@ -142,6 +145,8 @@ class Inference:
         self.sent_back = 0
         self._calls: _Calls | None = None  # bound when serving begins
         self._seen = np.zeros(len(scenario.tenants))
+        self._seen_bins = np.zeros((len(self.lanes), BINS), dtype=np.int64)
+        self.seats = self._seats()
         self._spent_j = np.zeros(len(scenario.gpus))
         self._load_day(0)
 
@@ -255,6 +260,22 @@ class Inference:
         )
         self.state.times[:, CLOCK] = 0.0
         sum_weights(self.router, self.traffic)
+
+    def _seats(self) -> Floats:
+        """Requests (group,) that a node holds at once: by sequences, or KV of mean requests."""
+        tenants = self.scenario.tenants
+        tokens = np.array([t.prompt_mean_tokens + t.output_mean_tokens for t in tenants])
+        rate = np.array([t.rate_rps for t in tenants])
+        found = np.zeros(len(self.load_s))
+        for e, (group, pool) in enumerate(zip(self.group_of, self.pool_of, strict=True)):
+            if self.node_of[e]:
+                continue  # its other nodes are alike
+            kind = self.kinds[int(self.engines.kind[e])]
+            may = (self.router.lane[:, pool] >= 0) & (rate > 0.0)
+            mean = float(np.average(tokens[may], weights=rate[may])) if may.any() else 1.0
+            found[group] += min(kind.max_seqs, kind.kv_blocks * kind.block_tokens / mean)
+        found.flags.writeable = False  # policies see it
+        return found
 
     def _load_day(self, number: int) -> None:
         self.day = number
@@ -452,6 +473,11 @@ class Inference:
         """Bring the histograms up to date before they are read; False: there is nothing new."""
         return True
 
+    def begin_histograms(self) -> None:
+        """Begin them anew: somebody has taken what they held."""
+        self.book.bins[:] = 0
+        self._seen_bins[:] = 0
+
     def present(self) -> Present:
         """Who is where, now."""
         lanes = np.zeros((2, len(self.lanes)), dtype=np.int64)
@@ -479,10 +505,28 @@ class Inference:
         """What a policy may see of the tenants, `step_s` [s] after the last look."""
         arrived = self.book.tenants[ARRIVED].astype(np.float64)
         seen, self._seen = self._seen, arrived
-        outstanding = self.state.counts[:, OUTSTANDING].astype(np.float64)
-        by_group = np.bincount(self.group_of, outstanding, len(self.load_s))
+        outstanding, waiting = self._inside()
         return ServingView(
             rate_rps=(arrived - seen) / step_s,
             latency_s=self.latency_s,
-            outstanding=by_group.astype(np.float64),
+            outstanding=outstanding,
+            waiting=waiting,
+            seats=self.seats,
+            ttft_s=self._recent_ttft_s(),
         )
+
+    def _inside(self) -> tuple[Floats, Floats]:
+        """Requests (group,) that engines have, and of them in queues."""
+        has, runs = (self.state.counts[:, row] for row in (OUTSTANDING, RUNNING))
+        both = (np.bincount(self.group_of, x, len(self.load_s)) for x in (has, has - runs))
+        outstanding, waiting = (np.asarray(x, dtype=np.float64) for x in both)
+        return outstanding, waiting
+
+    def _recent_ttft_s(self) -> Floats:
+        """P95 (tenant,) since the last call; NaN where nothing was served."""
+        bins = self.book.bins[:, TTFT]
+        fresh, self._seen_bins = bins - self._seen_bins, bins.copy()
+        found = np.full(len(self.scenario.tenants), np.nan)
+        for tenant in range(len(found)):
+            found[tenant] = percentile_s(fresh[self.lane_tenant == tenant].sum(axis=0), 95.0)
+        return found

@@ -7,6 +7,7 @@ BUILTIN: Final = {
     "price-threshold": "sim.policies.price_threshold:PriceThreshold",
     "merit-order": "sim.policies.merit_order:MeritOrder",
     "look-ahead": "sim.policies.look_ahead:LookAhead",
+    "autoscale": "sim.policies.autoscale:AutoScale",
     "slo-guard": "sim.policies.slo_guard:SloGuard",
     "mining-first": "sim.policies.one_first:MiningFirst",
     "gpu-first": "sim.policies.one_first:GpuFirst",

@@ -6,6 +6,7 @@ import numpy as np
 import pyarrow as pa
 
 from sim.inference import Inference
+from sim.inference.histograms import BIN_MIDDLE_S, percentile_s
 from sim.kernels.arrays import (
     ENERGY_USD,
     SITE_ASIC_J,
@@ -17,11 +18,9 @@ from sim.kernels.arrays import (
 )
 from sim.kernels.routing import (
     ARRIVED,
-    BIN_LOG,
     BINS,
     E2E,
     EXPIRED,
-    FIRST_BIN_S,
     LANE_EXPIRED,
     LANE_GOOD,
     LANE_GOOD_TOKENS,
@@ -62,7 +61,6 @@ TENANT_COLUMNS: Final = {
     "requests_retried": RETRIED,
 }
 STATES: Final = ("requests_waiting", "requests_running", "requests_held")
-BIN_MIDDLE_S: Final = FIRST_BIN_S * np.exp((np.arange(BINS) + 0.5) * BIN_LOG)
 
 
 class _Interval(NamedTuple):
@@ -103,7 +101,7 @@ class ServingRecord:
         )
         if fresh:
             self.bins += book.bins
-            book.bins[:] = 0
+            self.inference.begin_histograms()
         self.lanes, self.totals = book.lanes.copy(), book.tenants.copy()
 
     def percentile_s(self, metric: str, q: float, lanes: Bools | None = None) -> float:
@@ -251,15 +249,6 @@ def serving_cost_usd(flow: Floats) -> Floats:
     machines_j = flow[:, SITE_ASIC_J] + flow[:, SITE_GPU_J]
     share = flow[:, TOKEN_J] / machines_j.clip(min=1e-9)
     return np.asarray((flow[:, ENERGY_USD] * share).sum(axis=0))
-
-
-def percentile_s(bins: Ints, q: float) -> float:
-    """Percentile `q` of a histogram of the kernel [s]: the middle of its bin, within 1 %."""
-    total = int(bins.sum())
-    if total == 0:
-        return float("nan")
-    rank = min(int(np.ceil(q / 100.0 * total)), total)
-    return float(BIN_MIDDLE_S[np.searchsorted(np.cumsum(bins), max(rank, 1))])
 
 
 def _names(index: Ints, names: list[str]) -> pa.DictionaryArray:

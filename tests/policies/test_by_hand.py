@@ -97,6 +97,7 @@ BY_PRICE = {  # at 40, 100, 300 and 3,000 USD/MWh
     "merit-order": (ALL, NODES, RESERVED, NOBODY),
     "look-ahead": (ALL, NODES, RESERVED, NOBODY),
     "slo-guard": (ALL, NODES, RESERVED, RESERVED),
+    "autoscale": (ALL, NODES, RESERVED, RESERVED),  # nobody serves tokens: as slo-guard
     "mining-first": (ALL, NODES, RESERVED, NOBODY),
     "gpu-first": (ALL, NODES, RESERVED, NOBODY),
 }

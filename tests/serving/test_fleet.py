@@ -8,6 +8,7 @@ import pytest
 import sim
 from sim.engine import Engine as Run
 from sim.inference import Inference
+from sim.inference.histograms import percentile_s
 from sim.kernels.requests import OUTSTANDING
 from sim.kernels.routing import (
     ARRIVED,
@@ -24,7 +25,6 @@ from sim.kernels.routing import (
     Day,
 )
 from sim.policies.static import Static
-from sim.results.serving import percentile_s
 from sim.scenario.scenario import Scenario
 from sim.serving import Engine, IterationTime, serve
 from tests.conftest import build_scenario

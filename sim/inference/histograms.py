@@ -1,0 +1,19 @@
+"""Percentiles out of the histograms of latencies that the router's kernel keeps."""
+
+from typing import Final
+
+import numpy as np
+
+from sim.kernels.arrays import Ints
+from sim.kernels.routing import BIN_LOG, BINS, FIRST_BIN_S
+
+BIN_MIDDLE_S: Final = FIRST_BIN_S * np.exp((np.arange(BINS) + 0.5) * BIN_LOG)
+
+
+def percentile_s(bins: Ints, q: float) -> float:
+    """Percentile `q` of a histogram of the kernel [s]: the middle of its bin, within 1 %."""
+    total = int(bins.sum())
+    if total == 0:
+        return float("nan")
+    rank = min(int(np.ceil(q / 100.0 * total)), total)
+    return float(BIN_MIDDLE_S[np.searchsorted(np.cumsum(bins), max(rank, 1))])
