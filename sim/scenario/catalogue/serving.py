@@ -15,7 +15,9 @@ MEMORY_SHARE: Final = 0.9  # vLLM's gpu_memory_utilization, its default
 ACTIVATION_GB: Final = 1.24
 BLOCK_TOKENS: Final = 16  # vLLM's default
 READ_GB_PER_S: Final = 2.0  # assumed: weights from a local NVMe disk
-START_S: Final = 45.0  # assumed: process, CUDA graphs, warm-up
+# assumed: process, compilation and warm-up; with the weights 1 to 3 minutes, as measured cold
+# starts take.
+START_S: Final = 60.0
 # vLLM's server defaults by memory: budget and sequences (SERVING_DATA.md).
 DEFAULTS: Final = ((70.0, 2048, 256), (160.0, 8192, 1024), (math.inf, 16_384, 1024))
 # assumed: an engine needs room for 16 Ki tokens
@@ -25,14 +27,19 @@ MIN_BLOCKS: Final = 1024
 REFERENCE: Final = {"llama-3.1-8b": (476.0, 0.02148), "llama-3.1-70b": (415.0, 0.02938)}
 SMALL_B: Final = 25.0  # assumed: models below take the small reference
 IDLE_SHARE: Final = 75.0 / 700.0  # H100: 75 W idle of 700 W (splitwise-sim's power model)
+# An all-reduce: share of a link's data sheet that it reaches, and seconds until it begins, assumed;
+# the seconds beside what reading the weights takes on 2, 4 and 8 H100 are about 0, 1.5 and 3 ms for
+# the 160 of an iteration of Llama-3.1-70B.
+LINK_SHARE: Final = 0.6
+REDUCE_S: Final = 10e-6
 # Measured over ideal, medians over the measured engines, by experiments/fit_iteration_time.py.
 ROOFLINE: Final = {
-    "base_s": 1.44,
-    "token_s": 0.60,
-    "compute_base_s": 0.79,
-    "compute_token_s": 1.38,
+    "base_s": 1.33,
+    "token_s": 0.51,
+    "compute_base_s": 0.71,
+    "compute_token_s": 1.16,
     "decode_seq_s": 0.0,
-    "kv_token_s": 1.11,
+    "kv_token_s": 1.12,
     "prefill_context_s": 2.24,
 }
 
@@ -200,7 +207,8 @@ def roofline(
 
     Bandwidth-bound: weights are read once an iteration, and KV for each token of context.
     Compute-bound: two FLOPs for each active parameter and token, and 4 x layers x hidden for each
-    pair of tokens in attention. A mixture reads all its weights (exact for large batches only).
+    pair of tokens in attention. On several GPUs two all-reduces a layer are on top of both. A
+    mixture reads all its weights (exact for large batches only).
     """
     bytes_per_s = gpu.bandwidth_tb_s * 1e12 * tp
     flops_per_s = gpu.bf16_tflops * 1e12 * tp
@@ -215,7 +223,27 @@ def roofline(
         "kv_token_s": model.kv_bytes_per_token / bytes_per_s,
         "prefill_context_s": 4.0 * model.layers * model.hidden / flops_per_s,
     }
-    return IterationTime(**{k: v * (factors[k] if factors else 1.0) for k, v in ideal.items()})
+    if factors is None:
+        return IterationTime(**ideal)
+    real = {name: value * factors[name] for name, value in ideal.items()}
+    begin_s, each_s = all_reduce(model, gpu, tp)
+    for name in ("base_s", "compute_base_s"):
+        real[name] += begin_s
+    for name in ("token_s", "compute_token_s"):
+        real[name] += each_s
+    return IterationTime(**real)
+
+
+def all_reduce(model: ModelClass, gpu: GpuModel, tp: int) -> tuple[float, float]:
+    """What tensor parallelism adds [s]: to an iteration, and for each of its tokens.
+
+    Two all-reduces a layer, of `hidden` values in bf16 for each token; a ring of tp GPUs sends each
+    byte 2 (tp - 1) / tp times.
+    """
+    if tp == 1:
+        return 0.0, 0.0
+    sent_bytes = 2.0 * model.layers * 2.0 * model.hidden * 2.0 * (tp - 1) / tp
+    return 2.0 * model.layers * REDUCE_S, sent_bytes / (LINK_SHARE * gpu.link_gb_s * 1e9)
 
 
 def power(model: ModelClass, gpu: GpuModel, tp: int, iteration: IterationTime) -> NodePower:

@@ -50,6 +50,14 @@ class GpuSpec(Table):
     )
     bandwidth_tb_s: float = quantity(REQUIRED, "TB/s", "of its memory", gt=0, le=1000)
     bf16_tflops: float = quantity(REQUIRED, "TFLOP/s", "dense", gt=0, le=1_000_000)
+    link_gb_s: float = quantity(
+        32.0,
+        "GB/s",
+        "to the other GPUs of a node, each way: NVLink, PCIe",
+        source="assumed: PCIe 4.0 x16",
+        gt=0,
+        le=100_000,
+    )
     usd_per_gpu: float | None = quantity(
         None, "USD", "new, with its share of server, network and container", gt=0, le=1_000_000
     )
