@@ -39,6 +39,7 @@ def test_run_writes_the_promised_folder(folder: Path) -> None:
         "worth.parquet",
         "worth_sites.parquet",
         "capital.parquet",
+        "lettings.parquet",
         "warnings.parquet",
         "events.parquet",
         "summary.png",

@@ -32,14 +32,24 @@ def convert(
     mw: Annotated[float, typer.Option(help="Of ASICs at the meter that give way [MW].")],
     to: Annotated[str, typer.Option(help="GPU, or GPU:contracted, GPU:batch.")],
     price: Annotated[
-        float | None, typer.Option(help="Of a GPU's hour [USD]; default: as in gpus.csv.")
+        float | None, typer.Option(help="Of a GPU's hour [USD]; default: [gpu_market], else 2.")
     ] = None,
     usd_per_gpu: Annotated[
         float | None, typer.Option(help="Node, network, container, by GPU; default: catalogue.")
     ] = None,
-    fade: Annotated[
-        float, typer.Option(help="What GPU revenue loses each year of the useful life, 0 to 1.")
+    occupancy: Annotated[
+        float | None, typer.Option(help="Share of hours that is let; default: [gpu_market], or 1.")
+    ] = None,
+    contract: Annotated[
+        str | None, typer.Option(help="Terms of [gpu_contracts] on which the nodes are let.")
+    ] = None,
+    opex: Annotated[
+        float, typer.Option(help="Of an hour that is let, energy aside [USD/GPU-h].")
     ] = 0.0,
+    fade: Annotated[
+        float | None,
+        typer.Option(help="What GPU revenue loses each year, 0 to 1; default: the market's trend."),
+    ] = None,
     seeds: Annotated[int, typer.Option(min=1, help="How many, the same for both.")] = 8,
     policy: PolicyOption = None,
     days: Annotated[float | None, typer.Option(help="Length of the runs [d].")] = None,
@@ -60,7 +70,10 @@ def convert(
 
         loaded = load_scenario(scenario, set_, days, allow_path)
         gpu, _, state = to.partition(":")
-        asked = Asked(site, mw, gpu, state or "contracted", price, usd_per_gpu, fade_per_year=fade)
+        asked = Asked(
+            site, mw, gpu, state or "contracted", price, usd_per_gpu, fade_per_year=fade,
+            occupancy=occupancy, contract=contract, opex_usd_per_gpu_h=opex,
+        )  # fmt: skip
         with shown.cells(f"{loaded.name}: {mw:g} MW to {to}") as tick:
             found = study(loaded, asked, seeds, policy, workers or _cores(), tick)
     shown.end()

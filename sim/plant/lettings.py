@@ -41,7 +41,6 @@ class Tenants:
 
     def __init__(
         self,
-        row: GpuGroup,
         terms: GpuContract,
         first_s: float | None,
         last_s: float,
@@ -53,7 +52,7 @@ class Tenants:
         `price` is the market's at a run second [USD/GPU/h], `gaps` the share of `gap_days` that the
         place stands empty after a tenant.
         """
-        self.row, self.terms = row, terms
+        self.terms = terms
         self.first_s, self.last_s = first_s, last_s
         self.price, self.gaps = price, gaps
         self.now: Tenancy | None = None  # the tenant of now, or who comes next
@@ -96,10 +95,8 @@ class Tenants:
 
     def _tenancy(self, number: int, start_s: float) -> Tenancy:
         end_s = min(start_s + self.terms.term_days * SECONDS_PER_DAY, self.last_s)
-        agreed = (self.terms.usd_per_gpu_h, self.row.usd_per_gpu_h)
-        first = next((usd for usd in agreed if usd is not None), None) if number == 0 else None
-        if first is not None:
-            return Tenancy(number, start_s, end_s, first)
+        if number == 0 and self.terms.usd_per_gpu_h is not None:
+            return Tenancy(number, start_s, end_s, self.terms.usd_per_gpu_h)
         factor = self.terms.price_factor if number else 1.0
         return Tenancy(number, start_s, end_s, factor * self.price(start_s))
 
@@ -209,9 +206,9 @@ class Lettings:
             return None if when is None else (when - self.start).total_seconds()
 
         def price(t_s: float) -> float:
-            """The market's on the day, before the run that of its first; no path: the row's."""
+            """What the row says, else the market's of the day (before the run: of its first)."""
             path = self.paths.usd_per_gpu_h.get(row.gpu)
-            if path is None:
+            if path is None or row.usd_per_gpu_h is not None:
                 return float(self.written.usd_per_gpu_h[n])
             return float(path[int(np.clip(t_s // SECONDS_PER_DAY, 0, len(path) - 1))])
 
@@ -222,4 +219,4 @@ class Lettings:
 
         last_s = run_s(terms.end_utc)
         end_s = inf if last_s is None else last_s
-        return Tenants(row, terms, run_s(terms.start_utc), end_s, price, gaps)
+        return Tenants(terms, run_s(terms.start_utc), end_s, price, gaps)

@@ -171,7 +171,7 @@ class GpuContract(Table):
     usd_per_gpu_h: float | None = quantity(
         None,
         "USD/GPU/h",
-        "price of the first tenant; default: that of the row, else the market's on the day",
+        "price of the first tenant; default: the market's on the day, or what the row says",
         ge=0,
         le=1000,
     )

@@ -190,7 +190,7 @@ class GpuGroup(Table):
     usd_per_gpu_h: float | None = quantity(
         None,
         "USD/GPU/h",
-        "price of a GPU that is let, all through the run (under a contract: of the first tenant); "
+        "price of a GPU that is let, all through the run, whatever [gpu_market] says of others; "
         "serving: what a policy takes a GPU's hour to be worth; default: the path of [gpu_market] "
         "for this GPU, else 2.0",
         source="assumed: 2.0 lies between published one-year rates of an H100, 1.70 (2025-10) and "

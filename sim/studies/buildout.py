@@ -32,7 +32,7 @@ from sim.studies.buildout_search import (
     simple_plans,
     survey,
 )
-from sim.studies.buildout_yard import Plan, Yard
+from sim.studies.buildout_yard import Plan, Yard, usual_usd_per_gpu_h
 from sim.studies.compare import Comparison, Difference, Mean, percent_more
 from sim.studies.sequential import RAREST, doubt
 from sim.studies.statistics import Floats, Interval, estimate, holm, t_interval, variance_reduction
@@ -211,10 +211,12 @@ def breakeven(
     widened by halves until one gains and one loses, then drawn together (Brent).
     The policy decides anew at each price.
     """
-    asked = trials.yard.asked.question.container.usd_per_gpu_h
+    asked = usual_usd_per_gpu_h(trials.yard.asked)
     if asked <= 0.0 or not any(plan):
         return None
-    known: dict[float, Floats] = {asked: trials.gains_usd([plan], seeds)[0]}
+    known: dict[float, Floats] = {}
+    if trials.yard.asked.question.container.usd_per_gpu_h is not None:
+        known[asked] = trials.gains_usd([plan], seeds)[0]
 
     def mean_at(price: float) -> float:
         if price not in known:
@@ -264,13 +266,17 @@ def sentences(found: Buildout) -> Iterator[str]:
             f"counted for after {days:g} days, not cash: the lower of market and what they still "
             "earn"
         )
-    price = question.container.usd_per_gpu_h
+    price, market = usual_usd_per_gpu_h(found.asked), question.container.usd_per_gpu_h is None
     if found.breakeven is not None:
         b = found.breakeven
         yield (
             f"{b.plan} gains nothing at {b.usd_per_gpu_h:.4g} USD per GPU and hour "
             f"({100 * b.interval.level:g} % of t: {b.interval.low:.4g} to {b.interval.high:.4g}); "
-            f"the {price:.4g} asked about are an assumption"
+            + (
+                f"the market's path means {price:.4g} in the first seed"
+                if market
+                else f"the {price:.4g} asked about are an assumption"
+            )
         )
     elif price > 0.0:
         yield "no price of a GPU's hour was found at which the gain is zero"

@@ -35,11 +35,44 @@ class Container(Table):
     state: Literal["contracted", "batch"] = quantity(
         "contracted", "", "reserved with credits when missed, or sold by the hour"
     )
-    usd_per_gpu_h: float = quantity(
-        REQUIRED, "USD/GPU/h", "price of a GPU's hour; the answer hangs on it", ge=0, le=1000
+    usd_per_gpu_h: float | None = quantity(
+        None,
+        "USD/GPU/h",
+        "price of a GPU's hour; the answer hangs on it; default: the path of [gpu_market] of the "
+        "scenario, else 2.0",
+        source="assumed: as in gpus.csv",
+        ge=0,
+        le=1000,
+    )
+    contract: str | None = quantity(
+        None, "", "a name of [gpu_contracts] of the scenario; as in gpus.csv"
+    )
+    occupancy: float | None = quantity(
+        None,
+        "-",
+        "share of the hours that is let; as in gpus.csv",
+        source="assumed: 1, every hour is let",
+        ge=0,
+        le=1,
     )
     utilisation: float = quantity(
-        0.7, "-", "mean load of a reserved node", source="assumed", ge=0, le=1
+        0.7, "-", "mean load of a node that is let", source="assumed", ge=0, le=1
+    )
+    opex_usd_per_gpu_h: float = quantity(
+        0.0,
+        "USD/GPU/h",
+        "cost of an hour that is let, energy aside",
+        source="assumed: none",
+        ge=0,
+        le=1000,
+    )
+    opex_usd_per_node_month: float = quantity(
+        0.0,
+        "USD/month",
+        "cost of a node that is there, let or not",
+        source="assumed: none",
+        ge=0,
+        le=1e6,
     )
     capex_usd: float = quantity(REQUIRED, "USD", "price of a container, set up", gt=0)
     lead_days: float = quantity(
@@ -229,6 +262,12 @@ def _problems(question: BuildoutQuestion, scenario: Scenario, file: str) -> list
             "hashwatt list gpus",
         )
     ]
+    if container.contract is not None:
+        terms = scenario.gpu_contracts
+        problems += unknown(file, "container.contract", container.contract, terms)
+        if container.state != "contracted" or container.occupancy is not None:
+            what = "lets nodes of state contracted as a whole: no batch, no occupancy"
+            problems.append(Problem(file, "container.contract", shown(container.contract), what))
     ways = {"cash", "btc", *scenario.loans}
     problems += unknown(file, "container.finance", container.finance, ways)
     for k, site in enumerate(question.sites):

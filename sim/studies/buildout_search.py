@@ -14,7 +14,7 @@ from sim.finance.valuation import Parts, firm_parts
 from sim.runner import run
 from sim.studies.bound import bound
 from sim.studies.buildout_question import Asked
-from sim.studies.buildout_yard import Plan, Yard, moved
+from sim.studies.buildout_yard import Plan, Yard, moved, usual_usd_per_gpu_h
 from sim.studies.cells import Cell, Frozen, Source, scenario_of
 from sim.studies.executors import execute
 from sim.studies.problems import StudyError
@@ -156,7 +156,7 @@ def survey(asked: Asked, yard: Yard, workers: int = 1) -> Survey:
     index = {site.name: s for s, site in enumerate(asked.scenario.sites)}
     price = by_site[[index[name] for name in yard.sites]]
     gpus = container.nodes * container.gpus_per_node
-    hire_usd = gpus * container.usd_per_gpu_h * HOURS_PER_YEAR
+    hire_usd = gpus * usual_usd_per_gpu_h(asked) * HOURS_PER_YEAR
     ratio = (hire_usd - yard.container_mw * price * HOURS_PER_YEAR) / yard.cost_usd
     return Survey(dual, price, ratio)
 

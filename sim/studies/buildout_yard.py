@@ -14,10 +14,13 @@ import numpy as np
 from sim.kernels.arrays import Bools, Floats, Ints
 from sim.scenario import Scenario, catalogue
 from sim.scenario.deals import Project
+from sim.scenario.gpu_market import USD_PER_GPU_H
 from sim.scenario.problems import Problem, ScenarioError
 from sim.scenario.rows import GpuGroup, MovedGroup
+from sim.streams import Streams
 from sim.studies.buildout_question import Asked
 from sim.units import W_PER_MW
+from sim.world.gpu_market import gpu_paths
 from sim.world.topology import compile_topology
 
 Plan = tuple[int, ...]  # containers at each candidate site
@@ -131,6 +134,9 @@ class Yard:
                 GpuGroup(
                     site=site, gpu=c.gpu, gpus_per_node=c.gpus_per_node, nodes=c.nodes * count,
                     state=c.state, usd_per_gpu_h=price, utilisation=c.utilisation,
+                    contract=c.contract, occupancy=c.occupancy,
+                    opex_usd_per_gpu_h=c.opex_usd_per_gpu_h,
+                    opex_usd_per_node_month=c.opex_usd_per_node_month,
                     project=PREFIX + site, source=c.source,
                 )
             )  # fmt: skip
@@ -149,6 +155,16 @@ class Yard:
                 "projects": {**scenario.projects, **projects},
             }
         )
+
+
+def usual_usd_per_gpu_h(asked: Asked) -> float:
+    """The price of a GPU's hour that a question is about: its own, or what the market means."""
+    container, scenario = asked.question.container, asked.scenario
+    if container.usd_per_gpu_h is not None:
+        return container.usd_per_gpu_h
+    path = gpu_paths(scenario, Streams(asked.question.search.first_seed)).usd_per_gpu_h
+    mean = path[container.gpu].mean() if container.gpu in path else USD_PER_GPU_H
+    return float(mean) * scenario.what_if.gpu_price_factor
 
 
 def moved(plan: Plan, source: int | None, target: int | None) -> Plan:

@@ -18,6 +18,7 @@ from sim.kernels.arrays import Floats
 from sim.plant.presence import ASIC, GPU
 from sim.results.capital import ASSUMED, asic_worth
 from sim.scenario import Scenario, catalogue
+from sim.scenario.gpu_market import USD_PER_GPU_H, DecayGpuPrice, RevertingGpuPrice
 from sim.scenario.problems import Problem, ScenarioError, suggest
 from sim.scenario.rows import AsicGroup, GpuGroup, MovedGroup, Site
 from sim.units import W_PER_MW
@@ -33,7 +34,10 @@ REVENUE, ENERGY, OTHER, RENTED_USD = "revenue", "energy", "other", "of which GPU
 
 
 class Asked(NamedTuple):
-    """What is asked. None: the default of gpus.csv, the catalogue's price."""
+    """What is asked. None: the market's price and occupancy, the catalogue's price of a node.
+
+    `fade_per_year` None: what the trend of the market's path loses in a year, else nothing.
+    """
 
     site: str
     mw: float
@@ -42,7 +46,10 @@ class Asked(NamedTuple):
     usd_per_gpu_h: float | None = None
     usd_per_gpu: float | None = None
     gpus_per_node: int = 8
-    fade_per_year: float = 0.0
+    fade_per_year: float | None = None
+    occupancy: float | None = None
+    contract: str | None = None
+    opex_usd_per_gpu_h: float = 0.0
 
 
 class Swap(NamedTuple):
@@ -84,8 +91,7 @@ def swap_of(scenario: Scenario, asked: Asked) -> Swap:
     ):
         if value is not None and not low < value <= high:
             _refuse(option, f"{value:g}", f"must be > 0 and <= {high:g}")
-    if not 0.0 <= asked.fade_per_year < 1.0:
-        _refuse("--fade", f"{asked.fade_per_year:g}", "must be >= 0 and < 1")
+    _let(scenario, asked)
     gpu = gpus[asked.gpu]
     each_usd = asked.usd_per_gpu or gpu.usd_per_gpu
     if each_usd is None:
@@ -112,6 +118,33 @@ def swap_of(scenario: Scenario, asked: Asked) -> Swap:
         old_depreciation_usd=old[2],
         new_depreciation_usd=(new_usd - rest) / life,
     )
+
+
+def _let(scenario: Scenario, asked: Asked) -> None:
+    """How the nodes are let makes sense."""
+    if asked.fade_per_year is not None and not 0.0 <= asked.fade_per_year < 1.0:
+        _refuse("--fade", f"{asked.fade_per_year:g}", "must be >= 0 and < 1")
+    if asked.occupancy is not None and not 0.0 <= asked.occupancy <= 1.0:
+        _refuse("--occupancy", f"{asked.occupancy:g}", "must be >= 0 and <= 1")
+    if not 0.0 <= asked.opex_usd_per_gpu_h <= 1000.0:
+        _refuse("--opex", f"{asked.opex_usd_per_gpu_h:g}", "must be >= 0 and <= 1000")
+    if asked.contract is None:
+        return
+    if asked.contract not in scenario.gpu_contracts:
+        _refuse("--contract", asked.contract, suggest(asked.contract, scenario.gpu_contracts))
+    if asked.state != "contracted" or asked.occupancy is not None:
+        what = "lets nodes of state contracted as a whole: no batch, no --occupancy"
+        _refuse("--contract", asked.contract, what)
+
+
+def fade_of(scenario: Scenario, asked: Asked) -> float:
+    """Share of the revenue of GPU hours that is gone after each year of the useful life."""
+    if asked.fade_per_year is not None:
+        return asked.fade_per_year
+    path = scenario.gpu_market.gpus.get(asked.gpu)
+    if asked.usd_per_gpu_h is None and isinstance(path, DecayGpuPrice | RevertingGpuPrice):
+        return max(-path.change_per_year, 0.0)
+    return 0.0
 
 
 def _site(scenario: Scenario, asked: Asked) -> Site:
@@ -178,11 +211,12 @@ def converted(scenario: Scenario, asked: Asked, swap: Swap) -> Scenario:
         row.model_copy(update={"count": row.count - gone[g]}) if g in gone else row
         for g, row in enumerate(scenario.asics)
     ]
-    price = {} if asked.usd_per_gpu_h is None else {"usd_per_gpu_h": asked.usd_per_gpu_h}
     node = GpuGroup.model_validate(
         {
             "site": asked.site, "gpu": asked.gpu, "gpus_per_node": asked.gpus_per_node,
-            "nodes": swap.nodes, "state": asked.state, "source": "conversion", **price,
+            "nodes": swap.nodes, "state": asked.state, "source": "conversion",
+            "usd_per_gpu_h": asked.usd_per_gpu_h, "occupancy": asked.occupancy,
+            "contract": asked.contract, "opex_usd_per_gpu_h": asked.opex_usd_per_gpu_h,
         }
     )  # fmt: skip
     return scenario.model_copy(update={"asics": tuple(asics), "gpus": (*scenario.gpus, node)})
@@ -216,7 +250,7 @@ def faded(scenario: Scenario, asked: Asked) -> float:
     """What an annuity keeps of revenue that fades over the useful life, 1 without fade."""
     firm = scenario.firm
     rate, life = firm.discount_rate_per_year, firm.gpu_life_years
-    return annuity(rate, life, asked.fade_per_year) / annuity(rate, life)
+    return annuity(rate, life, fade_of(scenario, asked)) / annuity(rate, life)
 
 
 def turn(
@@ -251,15 +285,30 @@ def turn(
 
 def notes(scenario: Scenario, asked: Asked, swap: Swap) -> tuple[str, ...]:
     """What is assumed or approximate in the answer."""
-    firm, days = scenario.firm, scenario.horizon.days
+    firm, days, fade = scenario.firm, scenario.horizon.days, fade_of(scenario, asked)
+    told = asked.fade_per_year is not None
+    why = "" if told else " (the market's trend)" if fade else " (assumed; --fade)"
     said = [
         f"the {days:g} days of the run stand for every year of the {firm.gpu_life_years:g} years "
-        f"of useful life; revenue of GPU hours fades by {asked.fade_per_year:.0%} a year"
-        + ("" if asked.fade_per_year else " (assumed; --fade)"),
+        f"of useful life; revenue of GPU hours fades by {fade:.0%} a year{why}",
         "the nodes are there from the first day: no time and no works beyond their price",
     ]
+    market = asked.gpu in scenario.gpu_market.gpus
     if asked.usd_per_gpu_h is None:
-        said.append("price of a GPU-hour: default of gpus.csv, assumed (--price)")
+        default = f"price of a GPU-hour: {USD_PER_GPU_H:g} USD all along, assumed (--price)"
+        path = f"price of a GPU-hour: [gpu_market.gpus.{asked.gpu}], day by day (--price)"
+        said.append(path if market else default)
+    if asked.contract is not None:
+        said.append(f"the nodes are let by contract {asked.contract!r}, with its gaps")
+    elif asked.occupancy is None:
+        spot = market and asked.state == "batch"
+        said.append(
+            f"occupancy: [gpu_market.gpus.{asked.gpu}], day by day (--occupancy)"
+            if spot
+            else "every hour is let, assumed (--occupancy, --contract)"
+        )
+    if not asked.opex_usd_per_gpu_h:
+        said.append("operating the nodes costs nothing beside energy, assumed (--opex)")
     if asked.usd_per_gpu is None:
         said.append("price of the nodes: catalogue, partly assumed (--usd-per-gpu)")
     bases = {

@@ -55,6 +55,25 @@ def test_nodes_that_cannot_run_cost_their_credits() -> None:
     assert half == pytest.approx((bound() - credit) / 2, rel=1e-9)
 
 
+def test_nodes_are_let_at_the_prices_and_the_cost_of_the_day() -> None:
+    """A policy that turns off what nobody has taken earns all that a clairvoyant could."""
+    row = {"name": "alpha", **PURE}
+    path = {"model": "decay", "usd_per_gpu_h": 2.0, "change_per_year": -0.9, "occupancy": 0.6}
+    tables: dict[str, Any] = {
+        "gpu_market": {"gpus": {"h100-sxm": path}},
+        "gpu_contracts": {"day": {"term_days": 1, "gap_days": 3, "take_or_pay_fraction": 0.5,
+                                  "taken_fraction": 0.3}},
+    }  # fmt: skip
+    node = {"site": "alpha", "gpu": "h100-sxm", "opex_usd_per_gpu_h": 0.3,
+            "opex_usd_per_node_month": 200.0}  # fmt: skip
+    gpus = [{**node, "nodes": 60, "state": "batch"}, {**node, "nodes": 40, "contract": "day"}]
+    scenario = plain(tables, sites=[row], asics=[], gpus=gpus)
+    found = sim.run(scenario, "merit-order", 3)
+    assert found.kpis["unsold_gpu_h"] == pytest.approx(8 * (60 * 48 * 0.4 + 40 * (24 + 24 * 0.7)))
+    assert found.kpis["gpu_opex_usd"] is not None
+    assert sim.bound(scenario, 3).usd == pytest.approx(found.kpis["gross_margin_usd"], rel=1e-9)
+
+
 def test_a_generator_saves_the_price_less_its_fuel() -> None:
     gas = {"site": "alpha", "kind": "gas", "mw": 0.3, "usd_per_mwh": 25}
     assert bound(generators=[gas]) - bound() == pytest.approx(HOURS * 0.3 * 15.0, rel=1e-9)

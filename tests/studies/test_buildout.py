@@ -11,10 +11,11 @@ from typer.testing import CliRunner
 from sim.cli import app
 from sim.runner import run
 from sim.scenario import ScenarioError
+from sim.scenario.gpu_market import GpuMarket
 from sim.studies.buildout import Buildout, buildout, document, sentences
 from sim.studies.buildout_question import Asked, BuildoutQuestion, asked, read_buildout
 from sim.studies.buildout_search import Trials, halving, neighbours, survey
-from sim.studies.buildout_yard import Plan, Yard
+from sim.studies.buildout_yard import Plan, Yard, usual_usd_per_gpu_h
 from tests.conftest import ROOT, Build
 
 runner = CliRunner()
@@ -99,6 +100,22 @@ def test_nothing_wins_where_containers_cannot_earn_their_cost(ask: Any) -> None:
     assert found.breakeven is not None, "of the best simple plan, which somebody might want"
     assert found.breakeven.plan == found.best_simple
     assert found.breakeven.usd_per_gpu_h > 0.02
+
+
+def test_without_a_price_the_container_is_let_at_the_market(ask: Any) -> None:
+    """A path that stays is the price; four fifths of it let is a price of four fifths."""
+    path = {"model": "constant", "usd_per_gpu_h": 2.0, "occupancy": 0.8}
+    container = {"usd_per_gpu_h": None, "state": "batch", "utilisation": 0.0}
+    market = ask(container=container)
+    tables = market.scenario.model_copy(
+        update={"gpu_market": GpuMarket.model_validate({"gpus": {"h100-sxm": path}})}
+    )
+    market = market._replace(scenario=tables)
+    assert usual_usd_per_gpu_h(market) == 2.0
+    priced = ask(container={**container, "usd_per_gpu_h": 1.6})
+    plan = (1, 0, 0)
+    one, other = (Trials(Yard(a)).gains_usd([plan], [7]) for a in (market, priced))
+    assert one == pytest.approx(other, rel=1e-6)
 
 
 def test_the_breakeven_price_breaks_even(found: Buildout) -> None:

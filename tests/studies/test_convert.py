@@ -107,6 +107,35 @@ def test_what_fades_is_worth_less() -> None:
     assert found.amounts["fade"] == pytest.approx([sold * (kept / level - 1.0)], rel=1e-6)
 
 
+def test_without_a_price_the_market_pays() -> None:
+    """Spot hours at 1.50 for three quarters of the time, at a cost of a dime; the trend fades."""
+    path = {"model": "decay", "usd_per_gpu_h": 1.5, "change_per_year": -0.3, "occupancy": 0.75}
+    scenario = plain(gpu_market={"gpus": {"h100-sxm": path}})
+    ask = asked()._replace(usd_per_gpu_h=None, state="batch", opex_usd_per_gpu_h=0.1)
+    found = convert(scenario, ask, seeds=1)
+    let = 98 * 8 * HOURS * 0.75 / found.swap.removed_mw
+    mean = 1.5 * (1 + 0.7 ** (1 / 365.25)) / 2  # of two days
+    assert found.amounts["of which GPU hours"] == pytest.approx([let * mean], rel=1e-6)
+    assert found.price_now == pytest.approx(mean)
+    kept = sum(0.7**k / (1 + RATE) ** (k + 1) for k in range(5))
+    level = sum(1 / (1 + RATE) ** (k + 1) for k in range(5))
+    assert found.amounts["fade"] == pytest.approx([let * mean * (kept / level - 1)], rel=1e-6)
+    assert sum("[gpu_market.gpus.h100-sxm]" in note for note in found.notes) == 2
+    assert any("30% a year (the market's trend)" in note for note in found.notes)
+    spared = convert(scenario, ask._replace(opex_usd_per_gpu_h=0.0), seeds=1)
+    more = spared.amounts["margin"] - found.amounts["margin"]
+    assert more == pytest.approx([let * 0.1], rel=1e-6)
+
+
+def test_nodes_are_let_by_a_contract_with_its_gaps() -> None:
+    terms = {"term_days": 1, "gap_days": 1, "usd_per_gpu_h": 3.0}
+    scenario = plain(gpu_contracts={"day": terms})
+    found = convert(scenario, asked()._replace(usd_per_gpu_h=None, contract="day"), seeds=1)
+    sold = 98 * 8 * 3.0 * HOURS / 2 / found.swap.removed_mw
+    assert found.amounts["of which GPU hours"] == pytest.approx([sold], rel=1e-6)
+    assert found.price_now == pytest.approx(3.0)
+
+
 def test_the_least_efficient_go_first() -> None:
     scenario = build_scenario(sites=[{"name": "alpha"}], gpus=[], asics=[
         {"site": "alpha", "model": "Antminer S21", "count": 400},
@@ -138,6 +167,9 @@ def test_a_root_is_looked_for_where_the_answer_is_not_linear() -> None:
         ({"usd_per_gpu_h": 0.0}, "--price", "> 0"),
         ({"usd_per_gpu": -5.0}, "--usd-per-gpu", "> 0"),
         ({"fade_per_year": 1.0}, "--fade", "< 1"),
+        ({"occupancy": 1.1}, "--occupancy", "<= 1"),
+        ({"opex_usd_per_gpu_h": -1.0}, "--opex", ">= 0"),
+        ({"contract": "none"}, "--contract", "none"),
     ],
 )
 def test_what_makes_no_sense_is_refused(change: dict[str, Any], where: str, allowed: str) -> None:

@@ -87,7 +87,7 @@ def by_hand(scenario_: Scenario, price: float) -> tuple[float, float]:
 
 def sold_share(scenario_: Scenario) -> float:
     """What of the hours of a node is sold."""
-    return float(getattr(scenario_.gpus[0], "occupancy", 1.0))
+    return scenario_.gpus[0].occupancy or 1.0
 
 
 @pytest.mark.parametrize("price", [1.0, 3.0])
