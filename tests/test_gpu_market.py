@@ -188,6 +188,29 @@ def test_operating_cost_is_by_hours_let_and_by_nodes_that_are_there() -> None:
     assert (mine["quantity"], mine["price_now"]) == (pytest.approx(5760), pytest.approx(2.0))
 
 
+def test_the_table_worth_says_what_of_gpu_hours_is_assumed() -> None:
+    def notes(**row: Any) -> str:
+        rows = sim.run(fleet(days=1, **row)).table("worth").to_pylist()
+        return next(str(r["notes"]) for r in rows if r["use"].startswith("GPU hours"))
+
+    assert "every hour counts as let, assumed" in notes()
+    assert "costs nothing beside energy, assumed" in notes()
+    said = notes(occupancy=0.8, opex_usd_per_gpu_h=0.1)
+    assert "counts as let" not in said
+    assert "beside energy" not in said
+
+
+def test_the_same_seed_writes_the_same_bytes(tmp_path: Path) -> None:
+    path = {"model": "mean-reverting", "usd_per_gpu_h": 2.0, "occupancy_deviation": 0.1}
+    terms = {"term_days": 2, "gap_days": 1, "gap": "exponential"}
+    tables = {"gpu_market": {"gpus": {"h100-sxm": path}}, "gpu_contracts": {"c": terms}}
+    scenario = fleet(tables, days=9, contract="c", opex_usd_per_gpu_h=0.1)
+    one, two = (sim.run(scenario, seed=4).save(tmp_path / name) for name in ("a", "b"))
+    for name in ("lettings", "gpu_market", "uses", "ledger", "sites", "events"):
+        file = f"{name}.parquet"
+        assert (one / file).read_bytes() == (two / file).read_bytes(), name
+
+
 def test_a_month_costs_a_month_whatever_its_days() -> None:
     row = {"usd_per_gpu_h": 2.0, "occupancy": 1.0, "opex_usd_per_node_month": 100.0}
     result = sim.run(fleet(days=59, **row))  # January and February

@@ -20,6 +20,7 @@ from sim.kernels.arrays import Floats
 from sim.results.capital import ASSUMED, UNKNOWN, Charge
 from sim.results.uses import MINING, RENTED, TOKENS
 from sim.results.worth import ENERGY, OTHER, REST, REVENUE, SOLD_BACK, WAITING, Worth
+from sim.scenario.checks_gpu_market import let_assumed
 from sim.scenario.scenario import Scenario
 
 PRICES: Final = {
@@ -195,6 +196,15 @@ class Notes:
             scenario.coincident_peak
         )
         self.leased = bool(scenario.leases)
+        self.of_nodes: dict[tuple[str, str], list[str]] = {}  # by site and GPU
+        for row in scenario.gpus:
+            said = self.of_nodes.setdefault((row.site, row.gpu), [])
+            if let_assumed(scenario, row):
+                said.append("every hour counts as let, assumed")
+            if row.state != "serving" and not (
+                row.opex_usd_per_gpu_h or row.opex_usd_per_node_month
+            ):
+                said.append("operating the nodes costs nothing beside energy, assumed")
 
     def of(self, sums: Sums) -> str:
         """The sentences of a row, with semicolons."""
@@ -212,6 +222,10 @@ class Notes:
             found.append("no price of the machine known: no capital charge")
         if self.shared:
             found.append("demand charges and coincident peaks shared by energy over the run")
+        if sums.kind == RENTED:
+            mine = [s for (site, gpu), s in self.of_nodes.items()
+                    if gpu in sums.use.split() and sums.site in ("", site)]  # fmt: skip
+            found += dict.fromkeys(text for said in mine for text in said)
         if self.leased and sums.kind == MINING:
             found.append("rents shared by energy among the modes of leased machines")
         return "; ".join(found)

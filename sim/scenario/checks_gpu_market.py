@@ -50,7 +50,7 @@ def gpu_market(s: Scenario) -> Iterator[Problem]:
 
 def unlet(s: Scenario) -> Iterator[Problem]:
     """Where every hour is taken to be let because nobody said how many, and unused names."""
-    assumed = [(i, row) for i, row in enumerate(s.gpus) if _assumed(s, row)]
+    assumed = [(i, row) for i, row in enumerate(s.gpus) if let_assumed(s, row)]
     if assumed:
         rows = ", ".join(f"{i + 2} ({row.site})" for i, row in assumed[:3])
         more = f" and {len(assumed) - 3} more" if len(assumed) > 3 else ""
@@ -80,7 +80,7 @@ def unlet(s: Scenario) -> Iterator[Problem]:
             yield Problem(TOML, f"gpu_market.gpus.{gpu}.occupancy_deviation", value, what)
 
 
-def _assumed(s: Scenario, row: GpuGroup) -> bool:
+def let_assumed(s: Scenario, row: GpuGroup) -> bool:
     """Whether the share of hours that is let is nobody's word."""
     if row.state == "serving" or row.occupancy is not None or row.contract is not None:
         return False
