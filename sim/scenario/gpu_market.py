@@ -26,7 +26,7 @@ class _Let(Table):
         0.8,
         "-",
         "share of the node-hours on that is let by the hour, mean",
-        source="a well-run provider needs more than 80 % (disintermediate.global)",
+        source="assumed: what a well-run provider needs at least (disintermediate.global)",
         ge=0,
         le=1,
     )
@@ -176,7 +176,12 @@ class GpuContract(Table):
         le=1000,
     )
     term_days: int = quantity(
-        365, "d", "length of a tenancy", source="published rates are for a year", ge=1, le=36_600
+        365,
+        "d",
+        "length of a tenancy",
+        source="assumed: published rates are for a year",
+        ge=1,
+        le=36_600,
     )
     taken_fraction: float = quantity(
         1.0, "-", "share of the hours that the tenant takes", source="assumed: all", ge=0, le=1
@@ -185,7 +190,7 @@ class GpuContract(Table):
         1.0,
         "-",
         "share of the hours offered that is paid in any case",
-        source="contracts of a year and more are take-or-pay (useluminix.com, 2026)",
+        source="assumed: contracts of a year and more are take-or-pay (useluminix.com, 2026)",
         ge=0,
         le=1,
     )
