@@ -6,6 +6,11 @@ from functools import cache
 from importlib.resources import files
 from typing import Final, NamedTuple
 
+# What people write that the table below has no line for, in small letters.
+ALSO: Final = {
+    "uk": "GB", "united kingdom": "GB", "great britain": "GB", "england": "GB", "usa": "US",
+    "u.s.": "US", "uae": "AE", "el": "GR", "south korea": "KR", "russian federation": "RU",
+}  # fmt: skip
 EARTH_KM: Final = 6371.0  # mean radius
 
 
@@ -26,6 +31,13 @@ def _table(name: str) -> list[list[str]]:
 def countries() -> dict[str, str]:
     """Name by ISO 3166 code of two letters (`iso3166.tab`)."""
     return {row[0]: row[1] for row in _table("iso3166.tab")}
+
+
+def code_meant(text: str) -> str:
+    """The code of a country by its name, or by a code in other letters; "" where none is known."""
+    bare = text.strip().casefold()
+    by_name = {name.casefold(): code for code, name in countries().items()}
+    return bare.upper() if bare.upper() in countries() else by_name.get(bare) or ALSO.get(bare, "")
 
 
 @cache

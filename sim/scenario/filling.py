@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 from pydantic import ValidationError
 
 from sim.scenario import catalogue
-from sim.scenario.countries import countries, distance_km, places
+from sim.scenario.countries import code_meant, countries, distance_km, places
 from sim.scenario.problems import Problem, row_of, shown, suggest
 from sim.scenario.rows import Site
 
@@ -81,9 +81,7 @@ def _wanting(i: int, row: Cells, has_machines: bool) -> Iterator[Problem]:
             yield Problem("sites.csv", where, "", f"is required: {what}")
     code, places_given = row.get("country", ""), {"latitude", "longitude"} <= set(row)
     if code and code not in countries():
-        by_name = {name.casefold(): c for c, name in countries().items()}
-        meant = code.upper() if code.upper() in countries() else by_name.get(code.casefold(), "")
-        if meant:
+        if meant := code_meant(code):
             row["country"] = meant
         else:
             near = suggest(code, countries().values(), "ISO 3166")

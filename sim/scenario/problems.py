@@ -5,11 +5,16 @@ says what is odd and what to do. Readers append to the list of warnings that the
 """
 
 import difflib
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple
 
 from pydantic import BaseModel, ValidationError
+
+from sim.text import visible
+
+_LONG_NAME: Final = re.compile(r"\((.{97})[^)]{4,}\)", re.DOTALL)  # a row's name
 
 
 class Problem(NamedTuple):
@@ -21,7 +26,8 @@ class Problem(NamedTuple):
     message: str
 
     def __str__(self) -> str:
-        place = f"{self.file}: {self.where}" if self.where else self.file
+        where = visible(_LONG_NAME.sub(lambda m: f"({m[1]}…)", self.where)).replace("\n", "\\n")
+        place = f"{self.file}: {where}" if where else self.file
         return f"{place}{f' = {self.value}' if self.value else ''}: {self.message}"
 
 
@@ -89,6 +95,10 @@ _WANTED: Final = {
     "model_attributes_type": "must be a table",
     "string_type": "must be a text in quotes",
     "instant": "must be an instant, as 2026-01-01T00:00:00Z, not a number",
+    "datetime_parsing": "must be an instant, as 2026-01-01T00:00:00Z",
+    "datetime_from_date_parsing": "must be an instant, as 2026-01-01T00:00:00Z",
+    "bool_parsing": "must be true or false",
+    "bool_type": "must be true or false",
     "timezone_aware": "must have a timezone, as in 2026-01-01T00:00:00Z",
 }
 

@@ -10,13 +10,14 @@ from sim.scenario import catalogue
 from sim.scenario.bitcoin import ConstantBtcPrice, ReplayBtcPrice, ReplayNetwork
 from sim.scenario.checks_gpu_market import unlet
 from sim.scenario.checks_machines import odd_machines
-from sim.scenario.countries import away_km, countries, places
+from sim.scenario.countries import away_km, code_meant, countries, places
 from sim.scenario.idle import idle
 from sim.scenario.model import FixedPrice, ReplayPrice, ReplayWeather, SeasonalJumpPrice
 from sim.scenario.problems import Problem, row_of, shown, suggest
 from sim.scenario.rows import Site
 from sim.scenario.scenario import Scenario
 from sim.scenario.series import SeriesError, utc
+from sim.scenario.slips import slips
 from sim.units import SECONDS_PER_DAY, W_PER_MW
 
 TOML: Final = "scenario.toml"
@@ -43,6 +44,7 @@ def warnings_of(scenario: Scenario) -> list[Problem]:
         _duplicates,
         _places,
         _prices,
+        slips,
         _known,
         _weather,
         _repairs,
@@ -155,9 +157,9 @@ def _places(s: Scenario) -> Iterator[Problem]:
 
 def _country_meant(code: str) -> str:
     """A suggestion for a name, a code of three letters, or a code in lower case."""
+    if known := code_meant(code):
+        return f"; did you mean {known!r}?"
     by_name = {name.lower(): code for code, name in countries().items()}
-    if code.upper() in countries():
-        return f"; did you mean {code.upper()!r}?"
     near = suggest(code.lower(), by_name).partition("?")[0].removeprefix("did you mean ")
     meant = by_name.get(near.strip("'\""))
     return f"; did you mean {meant!r}?" if meant else ""

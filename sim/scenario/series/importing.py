@@ -34,6 +34,7 @@ def understood(
             )
             raise SeriesError(f'holds several places: say --where "{known.choose}=NAME"; {some}')
     series = read_series(path, SeriesSpec.model_validate(given))
+    others: list[str] = []
     value = column or (known.value if known is not None else "")
     if not column and value not in series.table.column_names:
         times = {str(keys.get("time_column", "time_utc")), *(known.columns if known else ())}
@@ -41,6 +42,7 @@ def understood(
         if not titles:
             raise SeriesError("has no column of values")
         value = next((n for n in titles if numeric(series.table[n].type)), titles[0])
+        others = [n for n in titles if n != value and numeric(series.table[n].type)]
     values = series.column(value)
     lengths, counts = np.unique(series.length_s, return_counts=True)
     gaps = series.gaps(*ALL_TIME)
@@ -63,6 +65,7 @@ def understood(
         "meaning": known.description if known is not None else "by its keys",
         "time": {"time_column": "time_utc", **(known.keys if known else {}), **keys},
         "value": value,
+        "other_columns": others,
         "currency": series.currency,
         "rows": len(values),
         "span": series.span(),

@@ -24,6 +24,11 @@ def read_series(path: Path, spec: SeriesSpec) -> Series:
     named = "time_column" in spec.model_fields_set
     sheet = read_sheet(path, spec.time_column if named else None, spec.layout)
     spec = _meant(spec, sheet)
+    if spec.currency.upper() == "USD" and spec.usd_per_currency not in (None, 1.0):
+        raise SeriesError(
+            f"usd_per_currency = {spec.usd_per_currency:g}: the currency is USD; say which it is, "
+            'as currency = "EUR", or scale if all values should be multiplied'
+        )
     table = _joined(sheet.table, sheet.layout.thousands) if sheet.layout else sheet.table
     if table.num_rows == 0:
         raise SeriesError("has no row")

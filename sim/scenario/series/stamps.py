@@ -43,6 +43,7 @@ class Stamps:
 
     def intervals(self) -> tuple[Seconds, Seconds, Rows]:
         """Start [Unix s] and length [s] of each row, and the rows kept, in order of time."""
+        self._zone()  # also one that no row needs must exist
         stamp_s, order = self._instants()
         ends = self.spec.stamps == "end"
         if self.length_s is not None:
