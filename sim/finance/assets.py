@@ -6,7 +6,7 @@ from typing import Final
 import numpy as np
 
 from sim.finance.chart import IMPAIRMENT, PROJECT_INTEREST, UNRECOVERABLE
-from sim.finance.ledger import Ledger
+from sim.finance.ledger import Entry, Ledger
 from sim.kernels.arrays import Floats
 from sim.plant.machines import awaited
 from sim.plant.presence import ASIC, GPU, Change
@@ -15,6 +15,8 @@ from sim.scenario.rows import MovedGroup
 from sim.scenario.scenario import Scenario
 from sim.units import SECONDS_PER_YEAR
 
+CENT: Final = 0.005
+MOST_CENTS: Final = 4  # that rounding may leave at a site: half a cent for each pair of accounts
 ACCOUNTS: Final = {ASIC: "assets:asics", GPU: "assets:gpus", "building": "assets:buildings"}
 
 
@@ -132,6 +134,7 @@ class FixedAssets:
                     interest.append((lot, lot.interest_usd * (before - lot.part)))
             usd = self.by_site(worn)
             self.ledger.post(t_s, debit, account, "USD", usd, "straight line")
+            self._clear(t_s, account, sum(x.book_usd for x in self.lots if x.kind == kind))
         self._post_interest(t_s, debit, interest, "straight line")
 
     def impair(self, t_s: int, kind: str, group: int, loss_usd: float, memo: str) -> None:
@@ -205,6 +208,13 @@ class FixedAssets:
         self.ledger.post(t_s, debit, ACCOUNTS[kind], "USD", usd, memo)
         self._post_interest(t_s, IMPAIRMENT, interest, memo)
         return float(usd.sum())
+
+    def _clear(self, t_s: int, account: str, book_usd: float) -> None:
+        """Where nothing is left in the books, no cent that rounding left stays on the account."""
+        rest = self.ledger.units(account, "USD")
+        if rest and abs(rest) <= MOST_CENTS * len(self.ledger.sites) and abs(book_usd) < CENT:
+            sides = (Entry("expenses:depreciation", "USD", rest), Entry(account, "USD", -rest))
+            self.ledger.record(t_s, sides, "what rounding left")
 
     def _of(self, kind: str, group: int) -> list[Lot]:
         return [x for x in self.lots if (x.kind, x.group) == (kind, group)]

@@ -12,7 +12,7 @@ from sim.cli import app
 from sim.runner import run
 from sim.scenario import ScenarioError
 from sim.scenario.gpu_market import GpuMarket
-from sim.studies.buildout import Buildout, buildout, document, sentences
+from sim.studies.buildout import Buildout, buildout, document, lines, sentences
 from sim.studies.buildout_question import Asked, BuildoutQuestion, asked, read_buildout
 from sim.studies.buildout_search import Trials, halving, neighbours, survey
 from sim.studies.buildout_yard import Plan, Yard, usual_usd_per_gpu_h
@@ -81,6 +81,21 @@ def test_the_search_finds_the_best_site(found: Buildout) -> None:
     assert (gained[0] > gained[evenly]).all()
     assert (gained[evenly] > 0).all()
     assert any("nothing better than the simple plan" in s for s in sentences(found))
+
+
+def test_how_much_of_a_gain_is_value_at_the_end_is_told(found: Buildout) -> None:
+    """By hand: what machines are counted for, of that and of the cash of operations."""
+    parts = found.parts[found.winner]
+    assert abs(parts.other_end_usd) < 0.01
+    assert parts.terminal_usd > parts.operating_usd > 0.0  # three days of machines of five years
+    share = 100.0 * parts.terminal_usd / (parts.terminal_usd + parts.operating_usd)
+    printed = "\n".join([*sentences(found), *lines(found)])
+    assert f"brings in {share:.0f} % is what its machines are" in printed
+    assert f"{parts.terminal_usd:,.0f}" in printed
+    plans = {p["name"]: p for p in document(found)["plans"]}
+    assert plans[found.winner]["at_end_pct"] == pytest.approx(share, abs=1e-4)
+    gain = found.comparison.means[0].estimate.mean
+    assert sum(plans[found.winner]["parts"].values()) - 2.0 * parts.tax_usd == pytest.approx(gain)
 
 
 def test_held_out_seeds_are_others(ask: Any) -> None:

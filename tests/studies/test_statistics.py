@@ -20,6 +20,7 @@ from sim.studies.statistics import (
     variance_reduction,
     wilson_interval,
 )
+from sim.studies.summary import share_text
 
 REPETITIONS = 1_000
 
@@ -240,7 +241,10 @@ def test_sensitivity_of_a_known_function() -> None:
     model = regression(np.column_stack([a, b, idle]), y)
     assert model.coefficients**2 == pytest.approx([9 / 11, 1 / 11, 0.0], abs=0.03)
     assert model.r_squared == pytest.approx(10 / 11, abs=0.02)
-    assert np.isnan(first_order_share(np.ones(10), np.arange(10) % 2).value)
+    nothing = first_order_share(np.ones(10), np.arange(10) % 2)
+    assert np.isnan(nothing.value)
+    assert "nan" not in share_text(nothing)
+    assert "unknown" in share_text(nothing)
 
 
 @pytest.mark.parametrize("n", [24, 128])
