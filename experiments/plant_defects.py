@@ -169,7 +169,7 @@ DEFECTS = (
            "np.where(self.powered, self.idle_w * (end_s - from_s), 0.0)",
            "self.idle_w * (end_s - from_s)",
            FLEET + "test_an_idle_node_draws_its_idle_power_and_a_dark_one_nothing"),
-    Defect("results: the next bin", "sim/results/serving.py",
+    Defect("results: the next bin", "sim/inference/histograms.py",
            "(np.arange(BINS) + 0.5) * BIN_LOG", "(np.arange(BINS) + 1.5) * BIN_LOG",
            FLEET + "test_histograms_keep_percentiles_within_a_percent"),
     Defect("fluid: what is given back is lost", "sim/inference/fluid.py",
