@@ -35,6 +35,8 @@ class Defect(NamedTuple):
 
 LAWS = "tests/laws/test_laws.py::"
 SERVING = "tests/kernels/test_serving.py::"
+BLOCKS = "tests/kernels/test_blocks.py::"
+TWIN = "test_the_cache_of_pieces_equals_the_cache_of_blocks"
 FLEET = "tests/serving/test_fleet.py::"
 POWER = "tests/kernels/test_power.py "
 COSTS = "tests/finance/test_energy_costs.py "
@@ -143,7 +145,7 @@ DEFECTS = (
            "k = _iterations_until(step_s, slope_s, epoch_s, limit_s) - taken + 1",
            SERVING + "test_a_small_cache_preempts_in_cascades_and_nothing_hangs"),
     Defect("serving: the whole prompt is not reserved", "sim/kernels/serving.py",
-           "if wanted > room:", "if blocks > room:",
+           "if wanted - found + idle > room:", "if blocks > room:",
            SERVING + "test_a_small_cache_preempts_in_cascades_and_nothing_hangs"),
     Defect("serving: the preempted forget what they have emitted", "sim/kernels/serving.py",
            "request[victim, GENERATED] = request[victim, OUTPUT] - left",
@@ -152,6 +154,26 @@ DEFECTS = (
     Defect("serving: power above the limit", "sim/kernels/serving.py",
            "joules = limit_w * over_s", "joules = busy_w * over_s",
            SERVING + "test_a_small_cache_preempts_in_cascades_and_nothing_hangs"),
+    Defect("cache: a hit that was free still counts as free", "sim/kernels/serving.py",
+           "blocks -= found - idle", "blocks -= found", BLOCKS + TWIN),
+    Defect("cache: the whole prompt may be found", "sim/kernels/serving.py",
+           "memory, chain, content, head, known - 1, room, it, magic",
+           "memory, chain, content, head, known, room, it, magic", BLOCKS + TWIN),
+    Defect("cache: what is given up goes to the front", "sim/kernels/blocks.py",
+           "    _queue_behind(memory, p, rear)\n\n\n# Rows",
+           "    _queue_behind(memory, p, -1)\n\n\n# Rows", BLOCKS + TWIN),
+    Defect("cache: the first block of a piece is lost before the last", "sim/kernels/blocks.py",
+           "        memory[p + HI] -= n", "        memory[p + LO] += n", BLOCKS + TWIN),
+    Defect("cache: what is being written is found too early", "sim/kernels/blocks.py",
+           "stamp = it + bt - computed", "stamp = it - computed", BLOCKS + TWIN),
+    Defect("cache: pieces are joined though another has their blocks", "sim/kernels/blocks.py",
+           "                joins = apart or", "                joins = True or", BLOCKS + TWIN),
+    Defect("cache: who leaves first is who has the lower slot", "sim/kernels/serving.py",
+           "while behind >= 0 and chain[behind, SEAT] < chain[slot, SEAT]:",
+           "while behind >= 0 and behind < slot:", BLOCKS + TWIN),
+    Defect("cache: nodes behind a hole in the index are lost", "sim/kernels/blocks.py",
+           "            hole = k\n        k =", "            hole = hole\n        k =",
+           BLOCKS + "test_nodes_that_share_a_place_in_the_index_are_told_apart"),
     Defect("router: the later of two equal queues", "sim/kernels/routing.py",
            "if load < least:", "if load <= least:",
            FLEET + "test_the_shorter_queue_is_the_one_a_plain_twin_finds"),

@@ -50,7 +50,10 @@ def serve_trace(
     scenario: OwnModels = None,
     allow_path: AllowPath = False,
     prefix_caching: Annotated[
-        bool, typer.Option(help="Use the hits that the trace tells (Mooncake, hit_tokens).")
+        bool,
+        typer.Option(
+            help="Keep KV blocks until overwritten (hash_ids); or take hit_tokens as told."
+        ),
     ] = False,
     slo_ttft: Annotated[float | None, typer.Option(help="Promised TTFT [s].")] = None,
     slo_tpot: Annotated[float | None, typer.Option(help="Promised TPOT [s].")] = None,
@@ -99,6 +102,9 @@ def serve_trace(
     figures = summary(requests, served, slo_ttft, slo_tpot)
     if not requests.sorted:
         say(f"{trace.name}: rows were out of order and have been sorted")
+    if prefix_caching and requests.content is not None and requests.hit_tokens is not None:
+        endless = 100.0 * requests.hit_tokens.sum() / requests.prompt_tokens.sum()
+        say(f"{trace.name}: a cache that forgets nothing would find {endless:.1f} % of the prompts")
     if requests.dropped:
         say(f"{trace.name}: {requests.dropped} requests without output tokens left out")
     if out is not None:

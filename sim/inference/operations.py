@@ -16,8 +16,6 @@ from sim.kernels.requests import (
     IDLE_W,
     LAST_W,
     OUTSTANDING,
-    REQUEST_COUNTS,
-    REQUEST_TIMES,
     RUNNING,
     Engines,
     EngineState,
@@ -64,7 +62,7 @@ from sim.kernels.routing import (
 from sim.policy import ServingView
 from sim.scenario.catalogue.serving import served
 from sim.scenario.scenario import Scenario
-from sim.serving.engine import compile_engines, fresh_requests, fresh_state
+from sim.serving.engine import compile_engines, fresh_requests, fresh_state, longer
 from sim.units import SECONDS_PER_DAY
 
 FIRST_SLOTS: Final = 4096
@@ -421,10 +419,7 @@ class Inference:
         traffic = self.traffic
         if code == MORE_SLOTS:
             more = len(traffic.idle)
-            self.requests = Requests(
-                np.concatenate([self.requests.counts, np.zeros((more, REQUEST_COUNTS), np.int64)]),
-                np.concatenate([self.requests.times, np.zeros((more, REQUEST_TIMES))]),
-            )
+            self.requests = longer(self.requests, more)
             self.clients = Clients(
                 np.concatenate([self.clients.counts, np.zeros((more, CLIENT_COUNTS), np.int64)]),
                 np.concatenate([self.clients.times, np.zeros((more, CLIENT_TIMES))]),

@@ -48,6 +48,7 @@ KV_BLOCKS: Final = 2
 BLOCK_TOKENS: Final = 3
 CHUNKED_PREFILL: Final = 4
 RESERVE_FULL_PROMPT: Final = 5
+PREFIX_CACHE: Final = 6
 
 # Columns of `EngineState.counts`.
 ITERATIONS: Final = 0
@@ -78,6 +79,47 @@ ENERGY: Final = 4  # joules in iterations
 LAST_W: Final = 5  # power of the last iterations [W]
 ENGINE_TIMES: Final = 6
 
+# Columns of `Requests.chains`.
+LEAF: Final = 0  # last node of its content, or -1
+TOLD: Final = 1  # tokens from its first on, prompt and output, whose content is told
+SHARED: Final = 2  # blocks found when it was last admitted
+OWN: Final = 3  # the last piece that it computed itself, or -1
+SEAT: Final = 4  # the engine's admissions when it was last admitted: order in the running list
+HITS: Final = 5  # tokens found when it was first admitted
+CHAIN_COLUMNS: Final = 6
+
+# Columns of `Requests.content`.
+PARENT: Final = 0  # node, or -1
+START: Final = 1  # tokens before it
+CONTENT_COLUMNS: Final = 2
+
+# Entries of `EngineState.memory` of an engine; then its index of nodes, then a row a piece.
+FRONT: Final = 0  # piece at the front of the queue of free blocks: the next to be overwritten
+REAR: Final = 1  # piece at its end
+QUEUED: Final = 2  # blocks in it, those included that were taken since it was last settled
+SPARE: Final = 3  # stack of empty rows, or -1
+UNUSED: Final = 4  # the first row that was never used
+ADMISSIONS: Final = 5
+MASK: Final = 6  # places in the index, a power of two, less 1
+INDEX: Final = 8  # first piece of a node, at the place of its number or behind; else -1
+
+# Columns of a piece: neighbouring blocks of one content with the same users.
+NODE: Final = 0  # of the content, or -1: blocks that hold nothing known
+LO: Final = 1  # first block, counted from the first token of the content
+HI: Final = 2  # one beyond the last
+USERS: Final = 3  # running requests that hold it; 0: it stands in the queue of free blocks
+GROWS: Final = 4  # slot of the decoding request that is still writing it, or -1
+SLOPE: Final = 5  # iterations that decoding takes for a block; 0: all became known at once
+RIGHT: Final = 6  # neighbours among the pieces of its node, by age; the first's LEFT is the last
+LEFT: Final = 7
+AHEAD: Final = 8  # neighbours in the queue of free blocks
+BEHIND: Final = 9
+DOWN: Final = 10  # the piece below it, of the request that computed it
+BORN: Final = 11  # iterations after which its prefill was done
+STAMP: Final = 12  # the same for block 0, had it been written by decoding
+RANK: Final = 13  # SEAT of who computed it
+PIECE_COLUMNS: Final = 16  # two cache lines
+
 SLOT_BITS: Final = 26
 MAX_SLOTS: Final = 1 << SLOT_BITS
 
@@ -87,6 +129,8 @@ class Requests(NamedTuple):
 
     counts: Ints  # (slot, REQUEST_COUNTS)
     times: Floats  # (slot, REQUEST_TIMES), NaN for what has not happened
+    chains: Ints  # (slot, CHAIN_COLUMNS) what they hold of a block cache; empty: there is none
+    content: Ints  # (node, CONTENT_COLUMNS) a tree of what prompts and answers begin with
 
 
 class Engines(NamedTuple):
@@ -95,7 +139,7 @@ class Engines(NamedTuple):
     kind: Ints  # (engine,)
     seconds: Floats  # (kind, 7) iteration time
     power: Floats  # (kind, 5)
-    size: Ints  # (kind, 6)
+    size: Ints  # (kind, 7)
 
 
 class EngineState(NamedTuple):
@@ -107,3 +151,4 @@ class EngineState(NamedTuple):
     due: Ints  # (engine, largest block_tokens): decoding sequences by when they take a block
     done: Ints  # (finished and not yet collected,) slots; empty: nobody collects
     dones: Ints  # (1,) how many
+    memory: Ints  # (engine, entry) block caches; (engine, 1): there is none

@@ -10,6 +10,7 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from sim.kernels.arrays import Floats, Ints
+from sim.kernels.blocks import MAGIC, forget, look
 from sim.kernels.jit import part, pure_kernel
 from sim.kernels.requests import (
     ARRIVAL,
@@ -26,22 +27,26 @@ from sim.kernels.requests import (
     HEAD,
     HEAP,
     HIT,
+    HITS,
     ITERATIONS,
     KV,
     KV_BLOCKS,
     LAST,
     LATE,
+    LEAF,
     MAX_BATCHED_TOKENS,
     NEXT,
     OUTPUT,
     OUTSTANDING,
     PARTIAL,
     PREEMPTIONS,
+    PREFIX_CACHE,
     PREVIOUS,
     PROMPT,
     RUNNING,
     TAIL,
     TAKEN,
+    TOLD,
     Engines,
     EngineState,
     Requests,
@@ -86,6 +91,13 @@ QUEUE_LIMIT: Final = 1
 ROUND_ROBIN: Final = 0
 LEAST_OUTSTANDING: Final = 1
 POWER_OF_TWO: Final = 2
+PREFIX_AWARE: Final = 3
+# A prefix-aware balancer sends a request to the engine that knows most of its prompt if that is
+# this share of it, and to the least loaded one where it is less, or where loads are apart by more
+# than both of these: defaults of the cache_aware policy of SGLang's model gateway.
+LEAST_MATCH: Final = 0.3
+MOST_APART: Final = 64
+MOST_TIMES: Final = 1.5
 
 # Rows of `Book.lanes`, since the run began. A lane's law: sent to it = served + rejected + expired
 # + returned + present.
@@ -100,7 +112,8 @@ LANE_GOOD: Final = 7  # served within the SLO
 LANE_GOOD_TOKENS: Final = 8
 LANE_LOST_TOKENS: Final = 9  # KV that was thrown away when its engine was switched off
 LANE_PREEMPTIONS: Final = 10  # for lack of blocks, of what was served
-LANE_ROWS: Final = 11
+LANE_CACHED_TOKENS: Final = 11  # of prompts that were served, found in a block cache
+LANE_ROWS: Final = 12
 
 # Rows of `Book.tenants`, since the run began. The law: arrived = served + rejected + expired +
 # present.
@@ -131,6 +144,8 @@ DONE: Final = 0
 MORE_SLOTS: Final = 1
 MORE_TIMERS: Final = 2
 
+NOBODY_TELLS: Final[Ints] = np.zeros(0, dtype=np.int64)
+
 # Columns of `Log`.
 LOG_COUNTS: Final = 6  # number, tenant, pool, prompt, output, preemptions
 LOG_TIMES: Final = 4  # sent, first token at the client, finish at the client, latency one way
@@ -152,6 +167,8 @@ class Day(NamedTuple):
     output: Ints  # (request,) tokens
     hit: Ints  # (request,) tokens of the prompt that a prefix cache holds
     luck: Floats  # (request, 2) 0 to 1: which site, which engines
+    leaf: Ints = NOBODY_TELLS  # (request,) last node of its content; empty: nobody tells it
+    told: Ints = NOBODY_TELLS  # (request,) tokens of it, of prompt and output
 
 
 class Router(NamedTuple):
@@ -280,6 +297,9 @@ def route(
     when = requests.times
     client = clients.counts
     client_s = clients.times
+    chain = requests.chains
+    content = requests.content
+    memories = engine_state.memory
     terms = router.terms
     lane_of = router.lane
     latency_s = router.latency_s
@@ -320,6 +340,9 @@ def route(
             marks[EMPTY] -= 1
             slot = idle[marks[EMPTY]]
             fill_slot(request, when, slot, stream_s, day.prompt[i], day.output[i], day.hit[i])
+            if chain.shape[0] > 0 and day.leaf.shape[0] > 0:
+                chain[slot, LEAF] = day.leaf[i]
+                chain[slot, TOLD] = day.told[i]
             tenant = day.tenant[i]
             client[slot, TENANT] = tenant
             client[slot, TRIES] = 0
@@ -355,7 +378,7 @@ def route(
                 if times[e, CLOCK] < now_s:
                     advance_engine(
                         seconds, power, size, kinds[e], counts, times, heap, due, done, dones,
-                        request, when, e, now_s,
+                        request, when, chain, content, memories, e, now_s,
                     )  # fmt: skip
                 waits = request[slot, FINISH_IT] < 0 and counts[e, PARTIAL] != slot
                 if np.isnan(when[slot, FIRST_TOKEN]) and waits:
@@ -428,20 +451,43 @@ def route(
                 looks = 2 if way == POWER_OF_TWO else n
                 least = 1 << 60
                 e = -1
-                for look in range(looks):
-                    k = (one if look == 0 else two) if way == POWER_OF_TWO else look
+                most = 0
+                for turn_ in range(looks):
+                    k = (one if turn_ == 0 else two) if way == POWER_OF_TWO else turn_
                     other = open_engine[first + k]
                     if times[other, CLOCK] < now_s and counts[other, OUTSTANDING] > 0:
                         advance_engine(
                             seconds, power, size, kinds[other], counts, times, heap, due, done,
-                            dones, request, when, other, now_s,
+                            dones, request, when, chain, content, memories, other, now_s,
                         )  # fmt: skip
                     load = counts[other, OUTSTANDING]
                     if times[other, CLOCK] > now_s:
                         load += counts[other, LATE]
+                    most = max(most, load)
                     if load < least:
                         least = load
                         e = other
+                if way == PREFIX_AWARE and (
+                    most - least <= MOST_APART or most <= MOST_TIMES * least
+                ):
+                    best = LEAST_MATCH * request[slot, PROMPT]
+                    lightest = 1 << 60
+                    for k in range(n):
+                        other = open_engine[first + k]
+                        bt = size[kinds[other], BLOCK_TOKENS]
+                        if size[kinds[other], PREFIX_CACHE] == 0:
+                            continue
+                        found, _, _ = look(
+                            memories[other], chain, content, slot, request[slot, PROMPT] - 1,
+                            counts[other, FREE], counts[other, ITERATIONS], MAGIC // bt + 1,
+                        )  # fmt: skip
+                        load = counts[other, OUTSTANDING]
+                        if times[other, CLOCK] > now_s:
+                            load += counts[other, LATE]
+                        if found * bt > best or (found * bt == best and load < lightest):
+                            best = 1.0 * found * bt
+                            lightest = load
+                            e = other
             kind = kinds[e]
             tokens = request[slot, PROMPT] + request[slot, OUTPUT] - 1
             never = tokens > size[kind, KV_BLOCKS] * size[kind, BLOCK_TOKENS]
@@ -451,7 +497,7 @@ def route(
             if load >= queue_limit and times[e, CLOCK] < now_s:  # some may have finished since
                 advance_engine(
                     seconds, power, size, kinds[e], counts, times, heap, due, done, dones,
-                    request, when, e, now_s,
+                    request, when, chain, content, memories, e, now_s,
                 )  # fmt: skip
                 load = counts[e, OUTSTANDING]
             if times[e, CLOCK] > now_s:
@@ -536,6 +582,8 @@ def collect(
         lanes[LANE_TOKENS_IN, lane] += prompt
         lanes[LANE_TOKENS_OUT, lane] += output
         lanes[LANE_PREEMPTIONS, lane] += request[slot, PREEMPTIONS]
+        if requests.chains.shape[0] > 0:
+            lanes[LANE_CACHED_TOKENS, lane] += requests.chains[slot, HITS]
         if (
             ttft_s <= router.terms[tenant, SLO_TTFT_S]
             and tpot_s <= router.terms[tenant, SLO_TPOT_S]
@@ -658,6 +706,20 @@ def send_back(
     for k in range(engine_state.due.shape[1]):
         engine_state.due[e, k] = 0
     return sent_back
+
+
+@pure_kernel
+def forget_engine(engines: Engines, engine_state: EngineState, e: int) -> int:
+    """Empty the block cache of an engine that is switched off; tokens that nobody used any more.
+
+    To be called before `send_back`. Those of its running requests are LANE_LOST_TOKENS.
+    """
+    kind = engines.kind[e]
+    if engines.size[kind, PREFIX_CACHE] == 0:
+        return 0
+    free = engine_state.counts[e, FREE]
+    known = forget(engine_state.memory[e], free, engines.size[kind, KV_BLOCKS])
+    return int(known * engines.size[kind, BLOCK_TOKENS])
 
 
 @pure_kernel

@@ -4,7 +4,8 @@ While a batch decodes, all its sequences move together. So a sequence is known b
 which it finishes (`FINISH_IT`): after `it` iterations it has emitted OUTPUT - (FINISH_IT - it)
 tokens, and all its tokens but the last one have their KV. A heap of FINISH_IT tells how many
 iterations the batch stays as it is, and sequences counted by residue tell how many blocks those
-take. Nothing here loops over the batch.
+take. Nothing here loops over the batch. Where a block cache is on, `blocks` says what a request
+finds and how many blocks are free when it leaves; nothing else changes.
 """
 
 import math
@@ -12,8 +13,10 @@ import math
 import numpy as np
 
 from sim.kernels.arrays import Bools, Floats, Ints
+from sim.kernels.blocks import MAGIC, MAGIC_BITS, complete, look, release, take
 from sim.kernels.jit import part, pure_kernel
 from sim.kernels.requests import (
+    ADMISSIONS,
     ARRIVAL,
     BASE_S,
     BATCH,
@@ -38,6 +41,7 @@ from sim.kernels.requests import (
     HEAD,
     HEAP,
     HIT,
+    HITS,
     ITERATIONS,
     KV,
     KV_BLOCKS,
@@ -45,35 +49,39 @@ from sim.kernels.requests import (
     LAST,
     LAST_W,
     LATE,
+    LEAF,
     LIMIT_W,
     MAX_BATCHED_TOKENS,
     MAX_SEQS,
     NEXT,
     OUTPUT,
     OUTSTANDING,
+    OWN,
     PARTIAL,
     PREEMPTED,
     PREEMPTIONS,
     PREFILL_CONTEXT_S,
     PREFILL_J,
     PREFILLED,
+    PREFIX_CACHE,
     PREVIOUS,
     PROMPT,
     RESERVE_FULL_PROMPT,
     RUNNING,
+    SEAT,
+    SHARED,
     SLOT_BITS,
     STEP,
     TAIL,
     TAKEN,
     TOKEN_S,
+    TOLD,
     Engines,
     EngineState,
     Requests,
 )
 
 SLOT_MASK = (1 << SLOT_BITS) - 1
-MAGIC_BITS = 37  # exact for blocks of up to 2^12 and requests of up to 2^24 tokens
-MAGIC = 1 << MAGIC_BITS
 MAX_TOKENS = 1 << 24
 
 
@@ -105,6 +113,9 @@ def advance_engines(
             state.dones,
             requests.counts,
             requests.times,
+            requests.chains,
+            requests.content,
+            state.memory,
             e,
             until_s,
         )
@@ -124,6 +135,9 @@ def advance_engine(
     dones: Ints,
     request: Ints,
     when: Floats,
+    chain: Ints,
+    content: Ints,
+    memories: Ints,
     e: int,
     until_s: float,
 ) -> None:
@@ -153,6 +167,8 @@ def advance_engine(
     magic = MAGIC // bt + 1  # x * magic >> MAGIC_BITS is x // bt, without a division
     chunked = size[kind, CHUNKED_PREFILL] != 0
     reserve = size[kind, RESERVE_FULL_PROMPT] != 0
+    cached = size[kind, PREFIX_CACHE] != 0
+    memory = memories[e]
 
     it = counts[e, ITERATIONS]
     phase = (-it) % bt  # the residue whose sequences take a block in the next iteration
@@ -198,7 +214,7 @@ def advance_engine(
         while need + extra > free:  # the last of the running list goes, until the others fit
             victim = last
             if victim == partial:
-                free += (computed + bt - 1) * magic >> MAGIC_BITS
+                has = computed
                 partial = -1
                 chunk = 0
                 extra = 0
@@ -211,16 +227,19 @@ def advance_engine(
                 due[e, residue] -= 1
                 if residue == phase:
                     need -= 1
-                free += (has + bt - 1) * magic >> MAGIC_BITS
                 batch -= 1
                 kv -= has + 1
+            if cached:
+                free += release(memory, chain, content, victim, has, free, it, bt, magic)
+            else:
+                free += (has + bt - 1) * magic >> MAGIC_BITS
             last = request[victim, PREVIOUS]
             if last >= 0:
                 request[last, NEXT] = -1
             running -= 1
             request[victim, FINISH_IT] = -1  # outdates its entry in the heap
             request[victim, PREEMPTIONS] += 1
-            if request[victim, HIT] >= request[victim, PROMPT]:
+            if cached or request[victim, HIT] >= request[victim, PROMPT]:
                 request[victim, HIT] = 0  # KV that came with it from another engine is lost
             preempted += 1
             request[victim, PREVIOUS] = -1
@@ -253,9 +272,24 @@ def advance_engine(
         fresh = -1
         room = free - need - extra
         waits = head >= 0 and not short  # whether an arrival could change the batch
+        grows = False  # whether decoding could make known what the front of the queue waits for
         while waits:
             known = request[head, PROMPT] + request[head, GENERATED]
             hit = request[head, HIT]
+            found = 0  # blocks that it shares, and how many of them are free
+            idle = 0
+            if cached:
+                if when[head, ARRIVAL] > clock:
+                    break
+                if chain[head, TOLD] > 0 and running < max_seqs and budget > 0:
+                    found, idle, grows = look(
+                        memory, chain, content, head, known - 1, room, it, magic
+                    )  # fmt: skip
+                    if found * bt > hit:
+                        hit = found * bt
+                    else:
+                        found = 0
+                        idle = 0
             n = known - hit
             if running >= max_seqs or budget <= 0 or (n > budget and not chunked):
                 waits = False
@@ -263,11 +297,21 @@ def advance_engine(
             n = min(n, budget)
             blocks = (hit + n + bt - 1) * magic >> MAGIC_BITS
             wanted = (known + bt - 1) * magic >> MAGIC_BITS if reserve else blocks
-            if wanted > room:
+            blocks -= found - idle
+            if wanted - found + idle > room:
                 waits = False
                 break
             if when[head, ARRIVAL] > clock:
                 break
+            if cached:
+                memory[ADMISSIONS] += 1
+                chain[head, SEAT] = memory[ADMISSIONS]
+                chain[head, SHARED] = found
+                chain[head, OWN] = -1
+                if found > 0:
+                    take(memory, chain, content, head, found, it, magic)
+                if request[head, PREEMPTIONS] == 0 and request[head, GENERATED] == 0:
+                    chain[head, HITS] = found * bt
             room -= blocks
             budget -= n
             if n == 1 and hit + n == known and request[head, GENERATED] > 0:
@@ -298,7 +342,7 @@ def advance_engine(
         if ending < 0 and fresh < 0 and partial < 0:
             # Nothing but decodes: jump.
             k = (heap[e, 0] >> SLOT_BITS) - it  # an outdated entry stops it early, no more
-            if short:
+            if short or (grows and not waits):
                 k = 1
             slope_s = kv_s * batch
             if taken == 0:
@@ -368,6 +412,11 @@ def advance_engine(
         busy_s += dt
         energy_j += joules
         late = 0
+        if cached and partial >= 0 and fresh < 0:
+            complete(
+                memory, chain, content, partial, computed, False, free,
+                it, bt, magic,
+            )  # fmt: skip
 
         # Prefills that are complete emit a token: the partial one of before, then the fresh ones.
         slot = ending if ending >= 0 else fresh
@@ -385,6 +434,11 @@ def advance_engine(
                 due[e, residue] += 1
                 batch += 1
                 kv += known
+                if cached and chain[slot, TOLD] > 0:
+                    complete(
+                        memory, chain, content, slot, known - 1,
+                        finish_it > it, free, it, bt, magic,
+                    )  # fmt: skip
                 if entries == heap.shape[1]:
                     entries = _cleaned(heap, e, entries, request)
                 key = (finish_it << SLOT_BITS) | slot
@@ -397,9 +451,15 @@ def advance_engine(
                     heap[e, i] = above
                     i = (i - 1) >> 1
                 heap[e, i] = key
+            elif cached:
+                complete(
+                    memory, chain, content, slot, computed, False, free,
+                    it, bt, magic,
+                )  # fmt: skip
             slot = fresh if slot == ending else request[slot, NEXT]
 
         # Sequences that have all their tokens leave.
+        leaving = -1  # with a block cache: in the order of the running list
         while entries > 0 and heap[e, 0] >> SLOT_BITS <= it:
             slot = heap[e, 0] & SLOT_MASK
             entries -= 1
@@ -421,7 +481,6 @@ def advance_engine(
             residue = has - (has * magic >> MAGIC_BITS) * bt + phase
             residue -= bt if residue >= bt else 0
             due[e, residue] -= 1
-            free += (has + bt - 1) * magic >> MAGIC_BITS
             batch -= 1
             kv -= has + 1
             before = request[slot, PREVIOUS]
@@ -436,11 +495,29 @@ def advance_engine(
             outstanding -= 1
             late += 1
             taken = 0
-            request[slot, FINISH_IT] = -1
             when[slot, FINISH] = clock
+            if cached:
+                before = -1
+                behind = leaving
+                while behind >= 0 and chain[behind, SEAT] < chain[slot, SEAT]:
+                    before = behind
+                    behind = request[behind, NEXT]
+                request[slot, NEXT] = behind
+                if before >= 0:
+                    request[before, NEXT] = slot
+                else:
+                    leaving = slot
+            else:
+                free += (has + bt - 1) * magic >> MAGIC_BITS
+                request[slot, FINISH_IT] = -1
             if done.shape[0] > 0:
                 done[dones[0]] = slot
                 dones[0] += 1
+        while leaving >= 0:
+            has = request[leaving, PROMPT] + request[leaving, OUTPUT] - 1
+            free += release(memory, chain, content, leaving, has, free, it, bt, magic)
+            request[leaving, FINISH_IT] = -1
+            leaving = request[leaving, NEXT]
 
     counts[e, ITERATIONS] = it
     counts[e, BATCH] = batch
@@ -548,20 +625,24 @@ def serve_trace(
     prompt: Ints,
     output: Ints,
     hit: Ints,
+    leaf: Ints,
+    told: Ints,
     first_token_s: Floats,
     finish_s: Floats,
     preemptions: Ints,
     rejected: Bools,
+    found: Ints,
 ) -> int:
     """Serve a trace on engine 0 through a small table of slots, which stays in the cache.
 
     `owner` (slot,) is the request in a slot, `idle` (slot,) a stack of empty slots, `progress` the
-    next request and the height of that stack. The last four arrays take the results. `hit` is empty
-    where no prefix is cached. Returns -1 when done, -2 when more slots are needed to go on, or the
-    first request that makes no sense.
+    next request and the height of that stack. The last five arrays take the results. `hit` is empty
+    where no prefix is given as cached, `leaf` and `told` where there is no block cache. Returns -1
+    when done, -2 when more slots are needed to go on, or the first request that makes no sense.
     """
     request = requests.counts
     when = requests.times
+    chain = requests.chains
     counts = state.counts
     size = engines.size
     kind = engines.kind[0]
@@ -581,12 +662,16 @@ def serve_trace(
             first_token_s[i] = np.nan
             finish_s[i] = np.nan
             preemptions[i] = 0
+            found[i] = cached
             rejected[i] = not fits(size, kind, prompt[i], output[i], cached)
             if not rejected[i]:
                 empty -= 1
                 slot = idle[empty]
                 owner[slot] = i
                 fill_slot(request, when, slot, arrival_s[i], prompt[i], output[i], cached)
+                if leaf.shape[0] > 0:
+                    chain[slot, LEAF] = leaf[i]
+                    chain[slot, TOLD] = told[i]
                 enqueue(counts, request, 0, slot)
             i += 1
         until_s = arrival_s[i] if i < n else np.inf
@@ -597,6 +682,8 @@ def serve_trace(
             first_token_s[served] = when[slot, FIRST_TOKEN]
             finish_s[served] = when[slot, FINISH]
             preemptions[served] = request[slot, PREEMPTIONS]
+            if leaf.shape[0] > 0:
+                found[served] = chain[slot, HITS]
             idle[empty] = slot
             empty += 1
         state.dones[0] = 0

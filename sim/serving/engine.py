@@ -9,21 +9,30 @@ import numpy as np
 import numpy.typing as npt
 
 from sim.kernels.arrays import Bools, Floats, Ints
+from sim.kernels.blocks import forget
 from sim.kernels.requests import (
     BLOCK_TOKENS,
     BUSY,
+    CHAIN_COLUMNS,
     CLOCK,
+    CONTENT_COLUMNS,
     ENERGY,
     ENGINE_COUNTS,
     ENGINE_TIMES,
     FREE,
+    FRONT,
     HEAD,
+    INDEX,
     ITERATIONS,
     KV_BLOCKS,
     LAST,
+    LEAF,
+    MASK,
     MAX_SEQS,
     MAX_SLOTS,
     PARTIAL,
+    PIECE_COLUMNS,
+    PREFIX_CACHE,
     REQUEST_COUNTS,
     REQUEST_TIMES,
     TAIL,
@@ -32,6 +41,7 @@ from sim.kernels.requests import (
     Requests,
 )
 from sim.kernels.serving import MAX_TOKENS, serve_trace
+from sim.serving.content import NOTHING_TOLD, Content, content_of
 
 SIZES: Final = (
     "max_batched_tokens",
@@ -40,6 +50,7 @@ SIZES: Final = (
     "block_tokens",
     "chunked_prefill",
     "reserve_full_prompt",
+    "prefix_cache",
 )
 MAX_BLOCK_TOKENS: Final = 4096
 SPARE_SLOTS: Final = 1024
@@ -125,6 +136,7 @@ class Engine:
     block_tokens: int = 16
     chunked_prefill: bool = True
     reserve_full_prompt: bool = False
+    prefix_cache: bool = False  # blocks stay known until they are overwritten
     power: NodePower = field(default_factory=NodePower)
 
     def __post_init__(self) -> None:
@@ -148,6 +160,7 @@ class Served(NamedTuple):
     iterations: int
     energy_j: float  # from the first arrival to the last finish, idle time included
     busy_s: float  # in iterations
+    hit_tokens: Ints  # (request,) of the prompt, found in a cache when it was first admitted
 
 
 def serve(
@@ -156,6 +169,8 @@ def serve(
     output_tokens: npt.ArrayLike,
     engine: Engine,
     hit_tokens: npt.ArrayLike | None = None,
+    blocks: tuple[npt.ArrayLike, npt.ArrayLike] | None = None,
+    content: Content | None = None,
 ) -> Served:
     """Serve a trace on one engine, every token (MODEL.md section 4).
 
@@ -164,12 +179,17 @@ def serve(
         prompt_tokens: (request,) at least 1.
         output_tokens: (request,) at least 1.
         engine: its settings.
-        hit_tokens: (request,) prompt tokens whose KV a prefix cache holds; at least one token of
-            the prompt is computed all the same. None: no prefix caching.
+        hit_tokens: (request,) prompt tokens whose KV a cache of another kind holds; at least one
+            token of the prompt is computed all the same. None: there is no such cache.
+        blocks: for an engine with `prefix_cache`: offsets (request + 1,) into hashes, one for each
+            full block of `engine.block_tokens` of a prompt (or of its answer as well), in order;
+            two requests with equal hashes up to a block are equal up to there.
+        content: the same as a tree (`content_of`), for blocks of any size. None of the two: no
+            request begins like another one.
 
     Raises:
-        ValueError: for arrays of different lengths, unsorted arrivals, tokens below 1 or hits
-            beyond the prompt; it names the first such request.
+        ValueError: for arrays of different lengths, unsorted arrivals, tokens below 1, hits
+            beyond the prompt (it names the first such request), or hits beside a prefix cache.
     """
     arrival = _column("arrival_s", arrival_s, np.float64)
     prompt = _column("prompt_tokens", prompt_tokens, np.int64)
@@ -182,16 +202,28 @@ def serve(
             f"{len(output)} outputs, {len(hit)} hits"
         )
     first_token_s, finish_s = np.empty(count), np.empty(count)
+    if engine.prefix_cache and len(hit):
+        raise ValueError("hit_tokens beside Engine.prefix_cache: one cache at a time")
+    if blocks is not None and content is not None:
+        raise ValueError("blocks and content: one of the two tells what requests begin with")
+    if blocks is not None and engine.prefix_cache:
+        content = _tree(blocks, prompt, output, engine.block_tokens)
+    content = content if engine.prefix_cache and content is not None else NOTHING_TOLD
+    if len(content.leaf) not in (0, count):
+        raise ValueError(f"content of {len(content.leaf)} requests for {count} arrivals")
     preemptions, rejected = np.empty(count, np.int64), np.empty(count, np.bool_)
-    results = (first_token_s, finish_s, preemptions, rejected)
+    results = (first_token_s, finish_s, preemptions, rejected, np.zeros(count, np.int64))
     engines = compile_engines([engine])
     slots = min(2 * engine.max_seqs + SPARE_SLOTS, MAX_SLOTS)
-    state = fresh_state(engines, slots)
-    requests, owner, idle = fresh_requests(slots), np.zeros(slots, np.int64), np.arange(slots)
+    state = fresh_state(engines, slots, content.deepest)
+    nodes = content.nodes if engine.prefix_cache else None
+    requests = fresh_requests(slots, nodes)
+    owner, idle = np.zeros(slots, np.int64), np.arange(slots)
     progress = np.array([0, slots])
     trace = (arrival, prompt, output, hit)
+    asked = (*trace, content.leaf, content.told)
     while True:
-        code = serve_trace(engines, state, requests, owner, idle, progress, *trace, *results)
+        code = serve_trace(engines, state, requests, owner, idle, progress, *asked, *results)
         if code == -1:
             break
         if code >= 0:
@@ -201,12 +233,7 @@ def serve(
                 f"more than {MAX_SLOTS} requests are waiting: the engine is overloaded"
             )
         more = min(slots, MAX_SLOTS - slots)
-        requests = Requests(
-            *(
-                np.concatenate([a, b[:more]])
-                for a, b in zip(requests, fresh_requests(more), strict=True)
-            )
-        )
+        requests = longer(requests, more)
         owner = np.concatenate([owner, np.zeros(more, np.int64)])
         idle = np.concatenate([np.arange(slots, slots + more), idle])
         slots += more
@@ -216,7 +243,32 @@ def serve(
     if not rejected.all():
         open_s = float(state.times[0, CLOCK] - arrival[np.argmin(rejected)])
         energy_j += engine.power.idle_w * (open_s - busy_s)
-    return Served(*results, int(state.counts[0, ITERATIONS]), energy_j, busy_s)
+    iterations = int(state.counts[0, ITERATIONS])
+    return Served(*results[:4], iterations, energy_j, busy_s, results[4])
+
+
+def _tree(
+    blocks: tuple[npt.ArrayLike, npt.ArrayLike], prompt: Ints, output: Ints, block: int
+) -> Content:
+    offsets = _column("offsets of blocks", blocks[0], np.int64)
+    hashes = _column("hashes of blocks", blocks[1], np.int64)
+    if len(offsets) != len(prompt) + 1 or offsets[0] != 0 or offsets[-1] != len(hashes):
+        raise ValueError(
+            f"blocks: {len(offsets)} offsets from {offsets[:1]} to {offsets[-1:]}: must be "
+            f"{len(prompt) + 1}, from 0 to {len(hashes)}, the number of hashes"
+        )
+    each = np.diff(offsets)
+    wrong = (each < 0) | (each > (prompt + output) // block)
+    if wrong.any():
+        i = int(np.argmax(wrong))
+        raise ValueError(
+            f"blocks: {each[i]} hashes for request {i}, of {prompt[i]} + {output[i]} tokens; must "
+            f"be from 0 to {(prompt[i] + output[i]) // block}, one for each full block of {block}"
+        )
+    values = hashes.tolist()
+    ends = offsets.tolist()
+    lists = [values[a:b] for a, b in zip(ends[:-1], ends[1:], strict=True)]
+    return content_of(lists, block, each * block)
 
 
 def _wrong_request(i: int, arrival: Floats, prompt: Ints, output: Ints, hit: Ints) -> str:
@@ -228,9 +280,27 @@ def _wrong_request(i: int, arrival: Floats, prompt: Ints, output: Ints, hit: Int
     )
 
 
-def fresh_requests(slots: int) -> Requests:
-    """An empty table."""
-    return Requests(np.zeros((slots, REQUEST_COUNTS), np.int64), np.zeros((slots, REQUEST_TIMES)))
+def fresh_requests(slots: int, nodes: Ints | None = None) -> Requests:
+    """An empty table; `nodes` (node, CONTENT_COLUMNS) of a block cache, None: there is none."""
+    chains = np.zeros((0 if nodes is None else slots, CHAIN_COLUMNS), np.int64)
+    chains[:, LEAF] = -1
+    return Requests(
+        counts=np.zeros((slots, REQUEST_COUNTS), np.int64),
+        times=np.zeros((slots, REQUEST_TIMES)),
+        chains=chains,
+        content=np.zeros((0, CONTENT_COLUMNS), np.int64) if nodes is None else nodes,
+    )
+
+
+def longer(requests: Requests, more: int) -> Requests:
+    """The same table with `more` empty slots behind."""
+    fresh = fresh_requests(more, requests.content if len(requests.chains) else None)
+    return Requests(
+        counts=np.concatenate([requests.counts, fresh.counts]),
+        times=np.concatenate([requests.times, fresh.times]),
+        chains=np.concatenate([requests.chains, fresh.chains]),
+        content=requests.content,
+    )
 
 
 def compile_engines(kinds: Sequence[Engine], kind: Ints | None = None) -> Engines:
@@ -239,12 +309,15 @@ def compile_engines(kinds: Sequence[Engine], kind: Ints | None = None) -> Engine
         kind=np.arange(len(kinds)) if kind is None else kind,
         seconds=np.array([k.iteration.columns() for k in kinds]).reshape(-1, 7),
         power=np.array([astuple(k.power) for k in kinds]).reshape(-1, 5),
-        size=np.array([[int(getattr(k, name)) for name in SIZES] for k in kinds]).reshape(-1, 6),
+        size=np.array([[int(getattr(k, name)) for name in SIZES] for k in kinds]).reshape(-1, 7),
     )
 
 
-def fresh_state(engines: Engines, collect: int = 0) -> EngineState:
-    """Empty engines at time 0; `collect` slots of finished requests may wait to be collected."""
+def fresh_state(engines: Engines, collect: int = 0, deepest: int = 1) -> EngineState:
+    """Empty engines at time 0; `collect` slots of finished requests may wait to be collected.
+
+    `deepest` is how many nodes of content an answer may run through (block caches only).
+    """
     count = len(engines.kind)
     size = engines.size[engines.kind]
     counts = np.zeros((count, ENGINE_COUNTS), dtype=np.int64)
@@ -253,6 +326,15 @@ def fresh_state(engines: Engines, collect: int = 0) -> EngineState:
     times = np.zeros((count, ENGINE_TIMES))
     times[:, CLOCK] = -np.inf
     seats = np.minimum(size[:, MAX_SEQS], size[:, KV_BLOCKS])
+    cached = size[:, PREFIX_CACHE] != 0
+    # A piece has a block at least, or is where an answer is going to be written.
+    rows = int(max((size[:, KV_BLOCKS] + deepest * seats)[cached], default=0)) + 4
+    places = 1 << (2 * rows).bit_length()
+    entries = INDEX + places + rows * PIECE_COLUMNS if cached.any() else 1
+    memory = np.zeros((count, entries), dtype=np.int64)
+    for e in np.flatnonzero(cached):
+        memory[e, MASK], memory[e, FRONT] = places - 1, -1
+        forget(memory[e], 0, int(size[e, KV_BLOCKS]))
     return EngineState(
         counts=counts,
         times=times,
@@ -260,6 +342,7 @@ def fresh_state(engines: Engines, collect: int = 0) -> EngineState:
         due=np.zeros((count, max(size[:, BLOCK_TOKENS], default=1)), dtype=np.int64),
         done=np.zeros(collect, dtype=np.int64),
         dones=np.zeros(1, dtype=np.int64),
+        memory=memory,
     )
 
 

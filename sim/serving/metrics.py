@@ -1,5 +1,6 @@
 """Latencies and throughput of a served trace."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -38,14 +39,14 @@ def summary(
     """What a planner asks of a trace on an engine; names end in their unit."""
     found = latencies(trace.arrival_s, trace.output_tokens, out)
     done = ~out.rejected
-    tokens = int(trace.output_tokens[done].sum())
+    tokens, prompts = int(trace.output_tokens[done].sum()), int(trace.prompt_tokens[done].sum())
     last_s = float(np.max(out.finish_s[done])) if done.any() else float("nan")
     result: dict[str, Any] = {
         "requests": len(done),
         "rejected": int(out.rejected.sum()),
         "duration_s": last_s,
         "throughput_rps": int(done.sum()) / last_s,
-        "input_tokens_per_s": int(trace.prompt_tokens[done].sum()) / last_s,
+        "input_tokens_per_s": prompts / last_s,
         "output_tokens_per_s": tokens / last_s,
     }
     for name, values in zip(("ttft", "tpot", "e2e"), found, strict=True):
@@ -58,6 +59,7 @@ def summary(
         result["slo_attainment_pct"] = 100.0 * int(good.sum()) / len(done)
         result["goodput_rps"] = int(good.sum()) / last_s
     result |= {
+        "prefix_hit_pct": 100.0 * float(out.hit_tokens[done].sum()) / prompts if prompts else None,
         "preemptions": int(out.preemptions.sum()),
         "iterations": out.iterations,
         "busy_pct": 100.0 * out.busy_s / last_s,
@@ -80,15 +82,23 @@ def within(found: Latencies, slo_ttft_s: float | None, slo_tpot_s: float | None)
 def serve_on(
     trace: Trace, engine: Engine, engines: int = 1, prefix_caching: bool = False
 ) -> Served:
-    """A trace on replicas, round-robin; `energy_j` and `iterations` are their sums."""
-    hits = trace.hit_tokens if prefix_caching else None
+    """A trace on replicas, round-robin; `energy_j` and `iterations` are their sums.
+
+    `prefix_caching` gives each a cache of its KV blocks where the trace tells hashes of its
+    prompts, and takes the hits it tells where it has only those.
+    """
+    content = trace.content
+    hits = trace.hit_tokens if prefix_caching and content is None else None
+    if prefix_caching and content is not None:
+        engine = replace(engine, prefix_cache=True)
     count = len(trace.arrival_s)
     parts = []
     for k in range(engines):
         mine = slice(k, None, engines)
         cached = None if hits is None else hits[mine]
         columns = (trace.arrival_s[mine], trace.prompt_tokens[mine], trace.output_tokens[mine])
-        parts.append(serve(*columns, engine, cached))
+        told = content and content._replace(leaf=content.leaf[mine], told=content.told[mine])
+        parts.append(serve(*columns, engine, cached, content=told))
     if engines == 1:
         return parts[0]
     merged = Served(
@@ -99,10 +109,11 @@ def serve_on(
         iterations=sum(part.iterations for part in parts),
         energy_j=sum(part.energy_j for part in parts),
         busy_s=sum(part.busy_s for part in parts) / engines,
+        hit_tokens=np.empty(count, dtype=np.int64),
     )
     for k, part in enumerate(parts):
-        for whole, piece in zip(merged[:4], part[:4], strict=True):
-            whole[k::engines] = piece
+        for name in ("first_token_s", "finish_s", "preemptions", "rejected", "hit_tokens"):
+            getattr(merged, name)[k::engines] = getattr(part, name)
     return merged
 
 
@@ -127,6 +138,7 @@ def write_requests(trace: Trace, out: Served, file: Path) -> None:
             "output_tokens": trace.output_tokens,
             "first_token_s": out.first_token_s,
             "finish_s": out.finish_s,
+            "hit_tokens": out.hit_tokens,
             "preemptions": out.preemptions,
             "rejected": out.rejected,
         }

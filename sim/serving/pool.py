@@ -86,4 +86,4 @@ def serve_pool(
     busy_s = float(state.times[:, BUSY].sum())
     open_s = engines * float(np.nanmax(finish_s) - arrival_s[0]) if rows else 0.0
     energy_j = float(state.times[:, ENERGY].sum()) + engine.power.idle_w * (open_s - busy_s)
-    return Served(first_s, finish_s, none, np.isnan(finish_s), 0, energy_j, busy_s)
+    return Served(first_s, finish_s, none, np.isnan(finish_s), 0, energy_j, busy_s, none)

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from sim.kernels.arrays import Bools, Floats, Ints
+from sim.serving.content import Content, content_of
 from sim.serving.layouts import LACKING, LAYOUTS, Layout, layouts
 from sim.serving.trace_files import Column, Columns, TraceError, read_columns
 
@@ -34,6 +35,7 @@ class Trace(NamedTuple):
     format: str
     dropped: int  # requests without output, which failed where the trace was taken
     sorted: bool  # False: rows were out of order, and have been sorted
+    content: Content | None = None  # what prompts begin with; None: the trace has no hashes
 
 
 class _Rows(NamedTuple):
@@ -51,8 +53,9 @@ class _Rows(NamedTuple):
 def read_trace(path: str | Path) -> Trace:
     """Read a trace from CSV, JSONL, JSON (each also gzipped) or Parquet; columns tell its layout.
 
-    Rows are put in order of arrival before hits are counted. A prompt's hits are the tokens of its
-    leading blocks that were all in earlier requests: an endless cache.
+    Rows are put in order of arrival before hits are counted. A prompt's `hit_tokens` are those of
+    its leading blocks that were all in earlier requests: an endless cache. What a cache of an
+    engine's size finds of its `content`, the engine tells.
 
     Raises:
         TraceError: for a file that is none of these, unknown columns, or a bad row, which is named
@@ -78,11 +81,14 @@ def read_trace(path: str | Path) -> Trace:
         raise TraceError(f"{file.name}: no request has output tokens")
     order = np.argsort(arrival, kind="stable")
     hits: Ints | None = None
+    content: Content | None = None
     if hashes:
         hits = _prefix_hits(hashes, prompt, order, block)
     elif given := next((name for name in layout.hits if name in columns.of), None):
         hits = np.minimum(_tokens(rows, given, 0), prompt)
     order = order[kept[order]]
+    if hashes:
+        content = content_of([hashes[i] for i in order], block, prompt[order])
     return Trace(
         arrival_s=arrival[order] - arrival[order[0]],
         prompt_tokens=prompt[order],
@@ -91,6 +97,7 @@ def read_trace(path: str | Path) -> Trace:
         format=layout.name,
         dropped=int((~kept).sum()),
         sorted=bool((np.diff(arrival[kept]) >= 0).all()),
+        content=content,
     )
 
 

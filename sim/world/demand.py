@@ -50,6 +50,8 @@ class Requests:
         columns = [np.concatenate(column) for column in zip(*parts, strict=True)]
         order = np.argsort(columns[0], kind="stable")
         order = order[: int(np.searchsorted(columns[0], self.horizon_s, sorter=order))]
+        told = len(columns[-1]) > 0 or not len(order)
+        columns = columns if told else columns[:-2]
         return Day(*(np.ascontiguousarray(column[order]) for column in columns))
 
     def counts(self, from_s: int, to_s: int) -> Ints:

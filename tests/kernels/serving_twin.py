@@ -1,13 +1,52 @@
 """MODEL.md section 4, sentence by sentence: one iteration at a time, obvious and slow."""
 
 import math
-from dataclasses import dataclass
+from collections.abc import Hashable
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from sim.serving import Engine
 
 
-@dataclass
+@dataclass(eq=False)
+class Block:
+    """A block of KV memory; `content` is all the tokens up to its end, None: nothing known."""
+
+    content: tuple[Hashable, ...] | None = None
+    users: int = 0
+
+
+class Memory:
+    """The blocks of an engine, one by one."""
+
+    def __init__(self, blocks: int) -> None:
+        self.queue = [Block() for _ in range(blocks)]  # free ones; the first is overwritten first
+        self.known: list[Block] = []  # in the order in which they became known
+
+    def new(self) -> Block:
+        block = self.queue.pop(0)
+        if block.content is not None:
+            self.known.remove(block)
+            block.content = None
+        block.users = 1
+        return block
+
+    def find(self, content: tuple[Hashable, ...]) -> Block | None:
+        return next((b for b in self.known if b.content == content), None)
+
+    def share(self, block: Block) -> None:
+        if block.users == 0:
+            self.queue.remove(block)
+        block.users += 1
+
+    def give_up(self, blocks: list[Block]) -> None:
+        for block in reversed(blocks):
+            block.users -= 1
+            if block.users == 0:
+                self.queue.append(block)
+
+
+@dataclass(eq=False)
 class Sequence:
     """A request; known = prompt + generated tokens, computed = tokens whose KV exists."""
 
@@ -17,7 +56,10 @@ class Sequence:
     hit: int
     generated: int = 0
     computed: int = 0
-    blocks: int = 0
+    blocks: list[Block] = field(default_factory=list)
+    told: tuple[Hashable, ...] = ()  # its first tokens, prompt and output, as far as they are told
+    found: int = 0  # tokens of the prompt, when it was first admitted
+    admitted: bool = False
     first_token_s: float = math.nan
     finish_s: float = math.nan
     preemptions: int = 0
@@ -41,16 +83,29 @@ def serve_slowly(
     output: list[int],
     engine: Engine,
     hit: list[int] | None = None,
+    told: list[tuple[Hashable, ...]] | None = None,
 ) -> Outcome:
-    """Serve a trace, stepping."""
+    """Serve a trace, stepping; `told` tokens of each request for a cache of blocks."""
     hits = hit or [0] * len(prompt)
     everyone = [
         Sequence(a, p, o, min(h, p - 1))
         for a, p, o, h in zip(arrival_s, prompt, output, hits, strict=True)
     ]
+    if engine.prefix_cache:
+        for s, tokens_told in zip(everyone, told or [()] * len(everyone), strict=True):
+            s.told = tokens_told
     waiting: list[Sequence] = []
     running: list[Sequence] = []
-    free = engine.kv_blocks
+    memory = Memory(engine.kv_blocks)
+
+    def found(s: Sequence) -> list[Block]:
+        blocks: list[Block] = []
+        while (len(blocks) + 1) * engine.block_tokens <= min(len(s.told), s.known - 1):
+            block = memory.find(s.told[: (len(blocks) + 1) * engine.block_tokens])
+            if block is None:
+                break
+            blocks.append(block)
+        return blocks
 
     def blocks(tokens: int) -> int:
         return -(-tokens // engine.block_tokens)
@@ -80,20 +135,19 @@ def serve_slowly(
         while position < len(running) and budget > 0:
             s = running[position]
             n = min(s.known - s.computed, budget)
-            missing = blocks(s.computed + n) - s.blocks
-            while missing > free:
+            missing = blocks(s.computed + n) - len(s.blocks)
+            while missing > len(memory.queue):
                 victim = running.pop()
                 preempted = True
-                free += victim.blocks
-                victim.blocks = victim.computed = 0
+                memory.give_up(victim.blocks)
+                victim.blocks, victim.computed = [], 0
                 victim.preemptions += 1
                 waiting.insert(0, victim)
                 if victim is s:
                     break
-            if s.blocks == 0:
+            if not s.blocks:
                 break  # it preempted itself: the step ends
-            free -= missing
-            s.blocks += missing
+            s.blocks += [memory.new() for _ in range(missing)]
             budget -= n
             scheduled.append((s, n))
             position += 1
@@ -101,18 +155,26 @@ def serve_slowly(
         # 3. the queue
         while not preempted and waiting and len(running) < engine.max_seqs and budget > 0:
             s = waiting[0]
-            n = s.known - s.hit
+            shared = found(s)
+            hit_tokens = max(len(shared) * engine.block_tokens, s.hit)
+            n = s.known - hit_tokens
             if n > budget:
                 if not engine.chunked_prefill:
                     break
                 n = budget
-            if blocks(s.known if engine.reserve_full_prompt else s.hit + n) > free:
+            wanted = blocks(s.known if engine.reserve_full_prompt else hit_tokens + n)
+            free = len(memory.queue) - sum(b.users == 0 for b in shared)
+            if wanted - len(shared) > free:
                 break
             waiting.pop(0)
             running.append(s)
-            s.computed = s.hit
-            s.blocks = blocks(s.hit + n)
-            free -= s.blocks
+            for block in shared:
+                memory.share(block)
+            missing = blocks(hit_tokens + n) - len(shared)
+            s.blocks = shared + [memory.new() for _ in range(missing)]
+            s.computed = hit_tokens
+            if not s.admitted:
+                s.admitted, s.found = True, hit_tokens
             budget -= n
             scheduled.append((s, n))
 
@@ -135,7 +197,13 @@ def serve_slowly(
         w = engine.power
         energy_j += min(w.limit_w * dt, w.busy_w * dt + w.prefill_j * p + w.decode_j * b)
 
-        # 5. what has come of it
+        # 5. what has come of it: blocks become known first
+        for s, n in scheduled:
+            for j in range(s.computed // engine.block_tokens, len(s.blocks)):
+                end = (j + 1) * engine.block_tokens
+                if end <= min(s.computed + n, len(s.told)):
+                    s.blocks[j].content = s.told[:end]
+                    memory.known.append(s.blocks[j])
         for s, n in scheduled:
             s.computed += n
             if s.computed < s.known:
@@ -145,6 +213,8 @@ def serve_slowly(
                 s.first_token_s = clock_s
             if s.generated == s.output:
                 s.finish_s = clock_s
-                free += s.blocks
+                memory.give_up(s.blocks)
                 running.remove(s)
+        held = {id(b) for s in running for b in s.blocks}
+        assert len(held) + len(memory.queue) == engine.kv_blocks  # none is lost, none counted twice
     return Outcome(everyone, iterations, energy_j, busy_s)
