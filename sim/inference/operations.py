@@ -1,6 +1,6 @@
 """Inference operations: the engines of all serving nodes, their clients, and who is switched on."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from itertools import groupby
 from typing import Final, NamedTuple, Protocol, TypeVar
 
@@ -16,6 +16,7 @@ from sim.kernels.requests import (
     IDLE_W,
     LAST_W,
     OUTSTANDING,
+    PREFIX_CACHE,
     RUNNING,
     Engines,
     EngineState,
@@ -53,6 +54,7 @@ from sim.kernels.routing import (
     RouterState,
     close_engine,
     collect,
+    forget_engine,
     present,
     route,
     send_back,
@@ -141,6 +143,7 @@ class Inference:
         self.billed_tenants = np.zeros((TENANT_ROWS, len(scenario.tenants)), dtype=np.int64)
         self.log: list[tuple[Ints, Floats]] = []
         self.sent_back = 0
+        self.forgotten_tokens = np.zeros(len(self.group_of), dtype=np.int64)  # by switching off
         self._calls: _Calls | None = None  # bound when serving begins
         self._seen = np.zeros(len(scenario.tenants))
         self._seen_bins = np.zeros((len(self.lanes), BINS), dtype=np.int64)
@@ -229,7 +232,9 @@ class Inference:
         )
         slots = FIRST_SLOTS
         self.state: EngineState = fresh_state(self.engines, slots)
-        self.requests: Requests = fresh_requests(slots)
+        self.cached: Bools = self.engines.size[self.engines.kind, PREFIX_CACHE] != 0
+        nothing = np.array([[-1, 0]])  # the days bring their own
+        self.requests: Requests = fresh_requests(slots, nothing if self.cached.any() else None)
         self.clients = Clients(
             np.zeros((slots, CLIENT_COUNTS), np.int64), np.zeros((slots, CLIENT_TIMES))
         )
@@ -338,6 +343,7 @@ class Inference:
             runs[group] = self._switch(group, float(share[group]))
         empty = self.draining & (self.state.counts[:, OUTSTANDING] == 0)
         self.powered[empty] = False  # they have finished what they had
+        self._forget(np.flatnonzero(empty))
         self.draining[empty] = False
         return runs
 
@@ -390,6 +396,7 @@ class Inference:
                 self.draining[e] = True
                 continue
             self.powered[e] = self.draining[e] = False
+            self._forget([e])
             while self.traffic.marks[TIMERS] + self.state.counts[e, OUTSTANDING] + 2 > len(
                 self.traffic.timer
             ):
@@ -398,6 +405,11 @@ class Inference:
             self.sent_back += send_back(
                 self.engines, self.state, *clients, int(e), self.now_s, float(kv_s)
             )
+
+    def _forget(self, engines: Iterable[int]) -> None:
+        """The block caches of engines that lose their power; tokens that others might have used."""
+        for e in engines:
+            self.forgotten_tokens[e] += forget_engine(self.engines, self.state, int(e))
 
     def _switch_on(self, group: int, node: int) -> None:
         for e in np.flatnonzero((self.group_of == group) & (self.node_of == node)):

@@ -1,5 +1,7 @@
 """A pool of equal engines behind one balancer, with nothing else in the world."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from sim.kernels.arrays import Floats, Ints
@@ -38,8 +40,9 @@ def serve_pool(
     """Serve a trace on `engines` equal engines; arguments (request,) as in `serve`.
 
     `balancing` is a code of `kernels.routing`, `luck` (request, 2) 0 to 1 for its draws.
-    Preemptions and iterations are not told.
+    Preemptions and iterations are not told. Requests have nothing in common: no prefix is cached.
     """
+    engine = replace(engine, prefix_cache=False)
     count = len(arrival_s)
     made = compile_engines([engine], np.zeros(engines, dtype=np.int64))
     state, requests = fresh_state(made, count), fresh_requests(count)

@@ -150,6 +150,9 @@ class ServingSpec(Table):
     reserve_full_prompt: bool | None = quantity(
         None, "", "admit only what fits whole; default: yes, as vLLM 0.19"
     )
+    prefix_cache: bool | None = quantity(
+        None, "", "KV blocks stay known until they are overwritten; default: no"
+    )
     mape_pct: str = quantity("", "", "mean error of the fit in per cent")
     worst_pct: str = quantity("", "", "worst error of the fit in per cent")
     source: str = quantity("", "", "where the row's figures come from")
