@@ -69,6 +69,8 @@ COMMANDS = {
     "convert": ["battery", "--site", "alpha", "--mw", "0.02", "--to", "h100-sxm", "--price", "2"],
     "import-series": ["prices.csv"],
     "calibrate-engine": ["log.csv", "--engine", "llama-3.1-8b@h100-sxm", "--quiet"],
+    "recommend": ["--model", "llama-3.1-8b", "--gpus", "h100-sxm", "--slo", "ttft=1,tpot=0.05",
+                  "--trace", "trace.csv"],
     "serve-trace": ["trace.csv", "--engine", "llama-3.1-8b@h100-sxm"],
     "validate": [],
     "list": ["scenarios"],

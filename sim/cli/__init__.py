@@ -11,6 +11,7 @@ import sim.cli.convert  # isort: skip
 import sim.cli.query  # isort: skip
 import sim.cli.serving  # isort: skip
 import sim.cli.calibrate  # isort: skip
+import sim.cli.recommend  # isort: skip
 import sim.cli.series  # isort: skip
 import sim.cli.validate  # isort: skip
 import sim.cli.built_in  # isort: skip  # noqa: F401
