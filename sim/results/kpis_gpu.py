@@ -5,18 +5,26 @@ import math
 from sim.kernels.arrays import BY_THE_HOUR, GPU_OPEX_USD, LET_S, RESERVED, UNMET_S, UNSOLD_S
 from sim.results import uses
 from sim.results.kpis import Totals, kpi, ratio
-from sim.units import SECONDS_PER_HOUR
+from sim.units import J_PER_MWH, SECONDS_PER_HOUR
 
 ALL = tuple(uses.WAYS)
 
 
 def _rented(t: Totals, row: int, ways: tuple[int, ...] = ALL) -> float:
     """Sum over the GPU hours sold in some ways; NaN where no node was there to be sold so."""
+    return _sold(t, row, uses.RENTED, *(uses.WAYS[way] for way in ways))
+
+
+def _sold(t: Totals, row: int, kind: str, *hows: str) -> float:
     record = t.recorder.uses
     total = record.flow.sum(axis=0)
-    how = [uses.WAYS[way] for way in ways]
-    mine = [k for k, u in enumerate(record.uses) if u.kind == uses.RENTED and u.how in how]
+    mine = [k for k, u in enumerate(record.uses) if u.kind == kind and u.how in hows]
     return float(total[row, mine].sum()) if total[:, mine].any() else math.nan
+
+
+def _mwh(t: Totals, kind: str, how: str) -> float:
+    """Energy of the nodes and of their cooling [MWh]."""
+    return sum(_sold(t, row, kind, how) for row in (uses.MACHINE_J, uses.COOLING_J)) / J_PER_MWH
 
 
 @kpi
@@ -53,6 +61,26 @@ def gpu_contract_revenue_usd(t: Totals) -> float:
 def gpu_spot_revenue_usd(t: Totals) -> float:
     """Revenue of GPU nodes sold by the hour: state batch [USD]."""
     return _rented(t, uses.USD, (BY_THE_HOUR,))
+
+
+@kpi
+def reserved_revenue_usd_per_mwh(t: Totals) -> float:
+    """Revenue of reserved GPU nodes / energy of them and of their cooling [USD/MWh]."""
+    energy_mwh = _mwh(t, uses.RENTED, uses.WAYS[RESERVED])
+    return ratio(gpu_contract_revenue_usd(t), energy_mwh)
+
+
+@kpi
+def token_revenue_usd_per_gpu_h(t: Totals) -> float:
+    """Revenue of tokens / GPU hours of serving nodes that were on [USD/GPU-h]."""
+    on_h = _sold(t, uses.GPU_S, uses.TOKENS, "") / SECONDS_PER_HOUR
+    return ratio(_sold(t, uses.USD, uses.TOKENS, ""), on_h)
+
+
+@kpi
+def token_revenue_usd_per_mwh(t: Totals) -> float:
+    """Revenue of tokens / energy of serving nodes and of their cooling [USD/MWh]."""
+    return ratio(_sold(t, uses.USD, uses.TOKENS, ""), _mwh(t, uses.TOKENS, ""))
 
 
 @kpi

@@ -42,8 +42,8 @@ def account(name: str, commodity: str = "USD", memo: str = "%") -> str:
     )
 
 
-def rented(column: str, use: str = "%") -> str:
-    return f"(SELECT sum({column}) FROM uses WHERE kind = 'GPU hours' AND \"use\" LIKE '{use}')"
+def rented(column: str, use: str = "%", kind: str = "GPU hours") -> str:
+    return f"(SELECT sum({column}) FROM uses WHERE kind = '{kind}' AND \"use\" LIKE '{use}')"
 
 
 def state(what: str) -> str:
@@ -86,6 +86,10 @@ LIQUID: Final = f"cash_usd + (btc_held - btc_collateral) * {last('usd_per_btc')}
 
 SERVED_TWINS: Final = {
     "token_revenue_usd": usd("token_usd"),
+    "token_revenue_usd_per_gpu_h": f"{rented('revenue_usd', kind='tokens')} / "
+    f"nullif({rented('gpu_h', kind='tokens')}, 0)",
+    "token_revenue_usd_per_mwh": f"{rented('revenue_usd', kind='tokens')} / "
+    f"nullif({rented('machine_mwh + cooling_mwh', kind='tokens')}, 0)",
     "requests_arrived": served("requests_arrived"),
     "requests_served": served("requests_served"),
     "requests_rejected": served("requests_rejected"),
@@ -139,6 +143,8 @@ TWINS: Final = SERVED_TWINS | {
     "gpu_price_usd_per_gpu_h": f"{rented('revenue_usd')} / nullif({rented('let_gpu_h')}, 0)",
     "gpu_contract_revenue_usd": rented("revenue_usd", "%reserved"),
     "gpu_spot_revenue_usd": rented("revenue_usd", "%by the hour"),
+    "reserved_revenue_usd_per_mwh": f"{rented('revenue_usd', '%reserved')} / "
+    f"nullif({rented('machine_mwh + cooling_mwh', '%reserved')}, 0)",
     "gpu_opex_usd": some(usd("gpu_opex_usd")),
     "energy_mwh": mwh("meter_mw"),
     "curtailed_mwh": mwh("curtailed_mw"),
