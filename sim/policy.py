@@ -230,6 +230,15 @@ def refuse_code(
         raise PolicyError(f"{where} = {spec!r}: {what}; {how}")
 
 
+# What a parameter may be by its annotation: a text would count as true, and cannot be compared.
+_NAMED: Final[dict[str, type]] = {"bool": bool, "int": int, "float": float}
+_KINDS: Final[dict[str, tuple[tuple[type, ...], str]]] = {
+    "bool": ((bool, np.bool_), "true or false"),
+    "int": ((int, np.integer), "a whole number"),
+    "float": ((int, float, np.integer, np.floating), "a number"),
+}
+
+
 def _refuse_parameters(spec: str, given: dict[str, Any], made: type) -> None:
     """Raise PolicyError for a parameter that the class does not take, or one that it needs."""
     try:
@@ -252,6 +261,14 @@ def _refuse_parameters(spec: str, given: dict[str, Any], made: type) -> None:
     missing = [n for n, p in keywords.items() if p.default is p.empty and n not in given]
     if missing:
         raise PolicyError(f"policy {spec!r}: needs the parameter {missing[0]!r}")
+    for name, value in given.items():
+        kind = keywords[name].annotation if name in keywords else None
+        for known, (types, words) in _KINDS.items():
+            truth = known == "bool"
+            if kind in (known, _NAMED[known]) and not (
+                isinstance(value, types) and (truth or not isinstance(value, bool | np.bool_))
+            ):
+                raise PolicyError(f"policy {spec!r}: {name} = {value!r}: must be {words}")
 
 
 def decision_problems(decision: object, observation: Observation) -> list[str]:

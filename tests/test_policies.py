@@ -182,6 +182,33 @@ def test_random_is_the_same_for_the_same_seed_whatever_was_asked_before() -> Non
 
 
 @pytest.mark.parametrize(
+    ("name", "parameters", "words"),
+    [
+        ("merit-order", {"reserves": "False"}, "reserves = 'False': must be true or false"),
+        ("merit-order", {"reserves": 0.5}, "reserves = 0.5: must be true or false"),
+        ("price-threshold", {"max_usd_per_mwh": "abc"}, "= 'abc': must be a number"),
+        ("price-threshold", {"max_usd_per_mwh": True}, "= True: must be a number"),
+        ("price-threshold", {"max_usd_per_mwh": [40]}, "= [40]: must be a number"),
+        ("look-ahead", {"hours": "24 h"}, "hours = '24 h': must be a whole number"),
+        ("look-ahead", {"hours": 1.5}, "hours = 1.5: must be a whole number"),
+    ],
+)
+def test_a_parameter_of_another_kind_is_refused(
+    name: str, parameters: dict[str, Any], words: str
+) -> None:
+    """A text is true to Python: reserves=False on the command line would have left them on."""
+    with pytest.raises(sim.PolicyError) as refused:
+        load_policy(name, parameters, BUILTIN)
+    assert words in str(refused.value)
+
+
+def test_parameters_of_the_kinds_that_numbers_have_are_taken() -> None:
+    load_policy("price-threshold", {"max_usd_per_mwh": 40}, BUILTIN)
+    load_policy("price-threshold", {"max_usd_per_mwh": np.float64(40)}, BUILTIN)
+    load_policy("look-ahead", {"hours": np.int64(24), "reserves": False}, BUILTIN)
+
+
+@pytest.mark.parametrize(
     ("name", "parameters", "message"),
     [
         ("look-ahead", {"hours": 1}, "hours is 1; allowed: 2 to 168"),
