@@ -35,6 +35,42 @@ def test_kv_memory_is_that_of_the_record() -> None:
     assert models()["llama-3.1-70b"].kv_bytes_per_token == 327_680
 
 
+def test_memory_is_what_drivers_report_not_billions() -> None:
+    """80 GiB are 85.9 GB: 70B fits on two H100, and an 8B has 28,614 blocks on one."""
+    assert served("llama-3.1-70b", "h100-sxm").tp == 2
+    free_bytes = 0.9 * 85.9e9 - 1.24e9 - 16.06e9
+    blocks = served("llama-3.1-8b", "h100-sxm").engine.kv_blocks
+    assert blocks == int(free_bytes / (16 * 131_072))
+
+
+@pytest.mark.parametrize(
+    ("gpu", "tokens", "seqs"),
+    [
+        ("a100-sxm", 2048, 256),
+        ("l40s", 2048, 256),
+        ("h100-sxm", 8192, 1024),
+        ("b200", 16_384, 1024),
+    ],
+)
+def test_defaults_are_those_of_the_server(gpu: str, tokens: int, seqs: int) -> None:
+    engine = served("llama-3.1-8b", gpu).engine
+    assert (engine.max_batched_tokens, engine.max_seqs) == (tokens, seqs)
+
+
+def test_narrow_weights_are_read_and_multiplied_faster() -> None:
+    card = gpus()["h100-sxm"]
+    wide, narrow = (
+        roofline(models()[name], card, 1, None) for name in ("llama-3.1-8b", "llama-3.1-8b-fp8")
+    )
+    assert narrow.base_s == pytest.approx(wide.base_s / 2)
+    assert narrow.compute_token_s == pytest.approx(wide.compute_token_s * 990 / 1979)
+    old = gpus()["a100-sxm"]  # has no fp8: only the reading is faster
+    narrow = roofline(models()["llama-3.1-8b-fp8"], old, 1, None)
+    assert (
+        narrow.compute_token_s == roofline(models()["llama-3.1-8b"], old, 1, None).compute_token_s
+    )
+
+
 def test_the_roofline_is_near_what_was_measured() -> None:
     """All-reduces of tensor parallelism included, over PCIe too."""
     for made in served_models():
@@ -80,7 +116,12 @@ def test_what_nobody_measured_is_marked() -> None:
     [
         ("llama-9", "h100-sxm", None, "'llama-9' is not in the catalogue; there are llama-2-7b"),
         ("llama-3.1-8b", "h1", None, "'h1' is not in the catalogue; there are a100-sxm"),
-        ("llama-3.1-70b", "h100-sxm", 1, "141 GB, leave no room for KV on 1 h100-sxm of 80 GB; tp"),
+        (
+            "llama-3.1-70b",
+            "h100-sxm",
+            1,
+            "141 GB, leave no room for KV on 1 h100-sxm of 85.9 GB; tp",
+        ),
     ],
 )
 def test_errors_say_what_is_allowed(model: str, gpu: str, tp: int | None, what: str) -> None:

@@ -55,6 +55,7 @@ class GpuModel(NamedTuple):
     max_w_per_gpu: float
     bandwidth_tb_s: float
     bf16_tflops: float  # dense
+    fp8_tflops: float | None  # dense; None: it has no fp8
     link_gb_s: float  # to the other GPUs of a node, each way
     usd_per_gpu: float | None  # new, with server, network, container; None: not known
     source: str

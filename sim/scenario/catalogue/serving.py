@@ -18,8 +18,10 @@ READ_GB_PER_S: Final = 2.0  # assumed: weights from a local NVMe disk
 # assumed: process, compilation and warm-up; with the weights 1 to 3 minutes, as measured cold
 # starts take.
 START_S: Final = 60.0
-# vLLM's server defaults by memory: budget and sequences (SERVING_DATA.md).
-DEFAULTS: Final = ((70.0, 2048, 256), (160.0, 8192, 1024), (math.inf, 16_384, 1024))
+# vLLM's server defaults by memory, 70 and 160 GiB [GB]: budget and sequences. An A100 has those of
+# smaller GPUs (vllm/engine/arg_utils.py).
+DEFAULTS: Final = ((75.2, 2048, 256), (171.8, 8192, 1024), (math.inf, 16_384, 1024))
+SMALL_DEFAULTS: Final = "a100"
 # assumed: an engine needs room for 16 Ki tokens
 MIN_BLOCKS: Final = 1024
 # Power of an H100 from the ML.ENERGY leaderboard, by experiments/fit_iteration_time.py: in an
@@ -172,7 +174,8 @@ def served(
     iteration = row.iteration if row is not None else roofline(made, card, tp)
     if host_s is not None:
         iteration = replace(iteration, host_s=host_s)
-    tokens, seqs = next(d[1:] for d in DEFAULTS if card.memory_gb < d[0])
+    small = SMALL_DEFAULTS in gpu.lower()
+    tokens, seqs = next(d[1:] for d in DEFAULTS if small or card.memory_gb < d[0])
     settings: dict[str, Any] = {
         "max_batched_tokens": tokens,
         "max_seqs": seqs,
@@ -206,12 +209,15 @@ def roofline(
     """Iteration time from published bandwidth, FLOP/s and model size; None: the ideal machine.
 
     Bandwidth-bound: weights are read once an iteration, and KV for each token of context.
-    Compute-bound: two FLOPs for each active parameter and token, and 4 x layers x hidden for each
+    Compute-bound: two FLOPs for each active parameter and token (at the fp8 rate where the weights
+    have a byte or less; attention's too, which is approximate), and 4 x layers x hidden for each
     pair of tokens in attention. On several GPUs two all-reduces a layer are on top of both. A
     mixture reads all its weights (exact for large batches only).
     """
     bytes_per_s = gpu.bandwidth_tb_s * 1e12 * tp
-    flops_per_s = gpu.bf16_tflops * 1e12 * tp
+    narrow = model.weights_gb <= model.parameters_b  # a byte a parameter
+    tflops = gpu.fp8_tflops if narrow and gpu.fp8_tflops else gpu.bf16_tflops
+    flops_per_s = tflops * 1e12 * tp
     base_s = model.weights_gb * 1e9 / bytes_per_s
     token_s = 2.0 * model.active_b * 1e9 / flops_per_s
     ideal = {

@@ -50,6 +50,13 @@ class GpuSpec(Table):
     )
     bandwidth_tb_s: float = quantity(REQUIRED, "TB/s", "of its memory", gt=0, le=1000)
     bf16_tflops: float = quantity(REQUIRED, "TFLOP/s", "dense", gt=0, le=1_000_000)
+    fp8_tflops: float | None = quantity(
+        None,
+        "TFLOP/s",
+        "dense, for weights of a byte or less; default: as bf16",
+        gt=0,
+        le=1_000_000,
+    )
     link_gb_s: float = quantity(
         32.0,
         "GB/s",
