@@ -31,7 +31,7 @@ def draw_choices(choices: Sequence[Choice], title: str, file: Path) -> None:
                 s=52 if chosen else 22,
                 facecolor=colour if chosen else "none",
                 edgecolor=colour,
-                label=name if chosen or not any(c.pareto for c in mine) else None,
+                label=name if chosen == any(c.pareto for c in mine) else None,
                 zorder=3 if chosen else 2,
             )
     front = sorted((c for c in priced if c.pareto), key=lambda c: c.tokens_per_mwh)

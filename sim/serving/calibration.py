@@ -15,6 +15,8 @@ from scipy.optimize import least_squares
 from scipy.stats import qmc, t
 
 from sim.kernels.arrays import Floats, Ints
+from sim.kernels.requests import CONTENT_COLUMNS, PARENT
+from sim.serving.content import Content
 from sim.serving.engine import Engine, IterationTime, Served
 from sim.serving.metrics import serve_on
 from sim.serving.request_log import RequestLog
@@ -146,9 +148,18 @@ def calibrate(
 
 
 def served(log: RequestLog, engine: Engine, replicas: int) -> Served:
-    """The record's requests on the engine, or round-robin on several."""
+    """The record's requests on the engine, or round-robin on several.
+
+    A record does not tell what prompts have in common; with a prefix cache a request that was
+    preempted finds what is left of its own blocks.
+    """
     columns = (log.arrival_s, log.prompt_tokens, log.output_tokens)
-    return serve_on(Trace(*columns, None, "log", log.dropped, True), engine, replicas)
+    count = len(log.arrival_s)
+    nodes = np.zeros((count, CONTENT_COLUMNS), dtype=np.int64)
+    nodes[:, PARENT] = -1
+    own = Content(nodes, np.arange(count), log.prompt_tokens + log.output_tokens, 1)
+    trace = Trace(*columns, None, "log", log.dropped, True)
+    return serve_on(trace._replace(content=own), engine, replicas)
 
 
 def _fit(

@@ -155,6 +155,7 @@ def read_settings(path: str | Path) -> ServerSettings:
         "kv_blocks": _whole(file, cache, "num_gpu_blocks"),
         "block_tokens": _whole(file, cache, "block_size"),
         "chunked_prefill": _flag(file, scheduler, "enable_chunked_prefill"),
+        "prefix_cache": _flag(file, cache, "enable_prefix_caching"),
         "reserve_full_prompt": _flag(file, scheduler, "scheduler_reserve_full_isl"),
     }
     return ServerSettings(

@@ -17,6 +17,7 @@ from sim.scenario.catalogue.serving import served
 from sim.scenario.engines import engine_of
 from sim.serving import Engine, IterationTime, serve
 from sim.serving.calibration import accuracy, calibrate, scaled
+from sim.serving.calibration import served as served_again
 from sim.serving.request_log import RequestLog, read_log, read_settings
 from sim.serving.trace_files import TraceError
 from tests.conftest import build_scenario
@@ -239,22 +240,33 @@ def test_serve_trace_knows_the_models_of_a_scenario(tmp_path: Path) -> None:
     assert json.loads(done.stdout)["requests"] == 1
 
 
+def test_the_preempted_find_their_own_blocks_where_the_server_has_a_cache() -> None:
+    log = a_log(START)
+    small = replace(START, kv_blocks=1_000)
+    without = served_again(log, small, 1)
+    assert without.preemptions.sum() > 10
+    assert served_again(log, replace(small, prefix_cache=True), 1).busy_s < 0.99 * without.busy_s
+
+
+# Mean absolute error of end-to-end time at most [%]. The server with the RTX 4090 also shared what
+# prompts have in common (8 % of their tokens), of which its record says nothing.
 RECORDS = {
-    "vllm019_rtxpro6000x2_qwen3_32b": "qwen3-32b@rtx-pro-6000",
+    "vllm019_rtxpro6000x2_qwen3_32b": ("qwen3-32b@rtx-pro-6000", 1.0),
+    "vllm019_rtx4090_llama31_8b": ("llama-3.1-8b@rtx-4090", 1.2),
 }
 
 
 @pytest.mark.needs_data
 @pytest.mark.parametrize("name", RECORDS)
-def test_a_real_server_is_predicted_within_one_per_cent(data: Path, name: str) -> None:
+def test_a_real_server_is_predicted_within_about_one_per_cent(data: Path, name: str) -> None:
     folder = data / "serving"
-    given: list[Any] = [folder / f"{name}_requests.jsonl.gz", "--engine", RECORDS[name],
+    given: list[Any] = [folder / f"{name}_requests.jsonl.gz", "--engine", RECORDS[name][0],
                         "--meta", folder / f"{name}_meta.json", "--json"]  # fmt: skip
     done = CliRunner().invoke(app, ["calibrate-engine", *map(str, given)])
     assert done.exit_code == 0, done.output
     found = json.loads(done.stdout)
     assert found["test"]["n"] == 180
-    assert found["test"]["e2e_mape_pct"] <= 1.0
+    assert found["test"]["e2e_mape_pct"] <= RECORDS[name][1]
     for name_ in ("ttft_mean_error_pct", "tpot_mean_error_pct", "e2e_p99_error_pct"):
         assert abs(found["test"][name_]) < 2.0
 
