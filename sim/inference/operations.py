@@ -1,6 +1,7 @@
 """Inference operations: the engines of all serving nodes, their clients, and who is switched on."""
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from itertools import groupby
 from typing import Final, NamedTuple, Protocol, TypeVar
 
@@ -41,6 +42,7 @@ from sim.kernels.routing import (
     MORE_SLOTS,
     NEXT_REQUEST,
     POWER_OF_TWO,
+    PREFIX_AWARE,
     REJECTED,
     ROUND_ROBIN,
     SERVED,
@@ -72,6 +74,7 @@ WAYS: Final = {
     "round-robin": ROUND_ROBIN,
     "least-outstanding": LEAST_OUTSTANDING,
     "power-of-two": POWER_OF_TWO,
+    "prefix-aware": PREFIX_AWARE,
 }
 
 
@@ -158,6 +161,9 @@ class Inference:
         rows = [(i, g) for i, g in enumerate(scenario.gpus) if g.state == "serving"]
         rows.sort(key=lambda row: (self.site_names.index(row[1].site), row[1].model, row[0]))
         made = {i: served(g.model, g.gpu, g.tp, scenario.own, g.host_s) for i, g in rows}
+        if scenario.demand.prefix_cache:
+            for i, m in made.items():
+                made[i] = m._replace(engine=replace(m.engine, prefix_cache=True))
         self.kinds = list(dict.fromkeys(m.engine for m in made.values()))
         group_of, node_of, pool_of, kind = [], [], [], []
         self.pools: list[tuple[int, str]] = []
@@ -233,8 +239,8 @@ class Inference:
         slots = FIRST_SLOTS
         self.state: EngineState = fresh_state(self.engines, slots)
         self.cached: Bools = self.engines.size[self.engines.kind, PREFIX_CACHE] != 0
-        nothing = np.array([[-1, 0]])  # the days bring their own
-        self.requests: Requests = fresh_requests(slots, nothing if self.cached.any() else None)
+        prompts = np.tile([-1, 0], (max(len(tenants), 1), 1))  # of the tenants' systems
+        self.requests: Requests = fresh_requests(slots, prompts if self.cached.any() else None)
         self.clients = Clients(
             np.zeros((slots, CLIENT_COUNTS), np.int64), np.zeros((slots, CLIENT_TIMES))
         )
@@ -282,9 +288,24 @@ class Inference:
 
     def _load_day(self, number: int) -> None:
         self.day = number
-        self.requests_of_day = self.source.day(number)
+        self.requests_of_day = self._told(self.source.day(number))
         self.traffic.marks[NEXT_REQUEST] = 0
         self._calls = None
+
+    def _told(self, day: Day) -> Day:
+        """A day with its conversations behind those of the days before, for block caches.
+
+        A tree of two levels: the tenant's system prompt, and behind it a conversation.
+        """
+        if not self.cached.any() or not len(day.leaf):
+            return day._replace(leaf=day.leaf[:0], told=day.told[:0])
+        before = self.requests.content
+        owner = np.zeros(int(day.leaf.max()) + 1, dtype=np.int64)
+        owner[day.leaf] = day.tenant
+        system = np.array([t.system_prompt_tokens for t in self.scenario.tenants], dtype=np.int64)
+        fresh = np.stack([owner, system[owner]], axis=1)
+        self.requests = self.requests._replace(content=np.concatenate([before, fresh]))
+        return day._replace(leaf=day.leaf + len(before))
 
     def entries(self) -> list[Entry]:
         """What serving compiles when it begins."""

@@ -6,6 +6,7 @@ from sim.kernels.arrays import TOKEN_J, TOKEN_USD
 from sim.kernels.routing import (
     ARRIVED,
     EXPIRED,
+    LANE_CACHED_TOKENS,
     LANE_GOOD,
     LANE_GOOD_TOKENS,
     LANE_PREEMPTIONS,
@@ -74,6 +75,12 @@ def requests_returned(t: Totals) -> float:
 def preemptions_per_request(t: Totals) -> float:
     """Times a served request was thrown out for lack of KV blocks [-]."""
     return ratio(_lanes(t, LANE_PREEMPTIONS), _tenants(t, SERVED))
+
+
+@kpi
+def prefix_hit_pct(t: Totals) -> float:
+    """Share of the tokens of served prompts that a block cache held at their admission [%]."""
+    return 100.0 * ratio(_lanes(t, LANE_CACHED_TOKENS), _lanes(t, LANE_TOKENS_IN))
 
 
 @kpi

@@ -21,6 +21,7 @@ from sim.kernels.routing import (
     BINS,
     E2E,
     EXPIRED,
+    LANE_CACHED_TOKENS,
     LANE_EXPIRED,
     LANE_GOOD,
     LANE_GOOD_TOKENS,
@@ -53,6 +54,7 @@ LANE_COLUMNS: Final = {
     "tokens_good": LANE_GOOD_TOKENS,
     "tokens_lost": LANE_LOST_TOKENS,
     "preemptions": LANE_PREEMPTIONS,
+    "tokens_cached": LANE_CACHED_TOKENS,
 }
 TENANT_COLUMNS: Final = {
     "requests_arrived": ARRIVED,

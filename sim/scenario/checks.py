@@ -15,6 +15,7 @@ from sim.scenario.checks_energy import beyond, energy, energy_references, grid
 from sim.scenario.checks_gpu_market import gpu_market, gpu_paths
 from sim.scenario.checks_machines import own_machines
 from sim.scenario.checks_money import deals, incidents, money, projects
+from sim.scenario.demand import Tenant
 from sim.scenario.gpu_market import ReplayGpuPrice, ReplayTokenPrice
 from sim.scenario.limits import limits
 from sim.scenario.model import (
@@ -130,6 +131,26 @@ def _gpus(s: Scenario) -> Iterator[Problem]:
             )
 
 
+def _conversations(s: Scenario, i: int, tenant: Tenant) -> Iterator[Problem]:
+    talks = tenant.turns > 1.0 or tenant.system_prompt_tokens > 0
+    if tenant.prefix_share > 0.0 and (s.demand.prefix_cache or talks):
+        what = "is what a cache of another kind holds; must be 0 where [demand] prefix_cache, "
+        what += "turns or system_prompt_tokens say what is found"
+        row = row_of(i, tenant.name, "prefix_share")
+        yield Problem("tenants.csv", row, f"{tenant.prefix_share:g}", what)
+    if talks and s.demand.fidelity == "fluid":
+        column = "turns" if tenant.turns > 1.0 else "system_prompt_tokens"
+        what = (
+            'a fluid knows no conversations; must be as by default, or [demand] fidelity = "exact"'
+        )
+        row = row_of(i, tenant.name, column)
+        yield Problem("tenants.csv", row, f"{getattr(tenant, column):g}", what)
+    if tenant.system_prompt_tokens >= tenant.max_tokens:
+        row = row_of(i, tenant.name, "system_prompt_tokens")
+        what = f"must be below max_tokens = {tenant.max_tokens}"
+        yield Problem("tenants.csv", row, f"{tenant.system_prompt_tokens}", what)
+
+
 def _tenants(s: Scenario) -> Iterator[Problem]:
     countries = {site.name: site.country for site in s.sites}
     served_in: dict[str, set[str]] = {}
@@ -145,6 +166,7 @@ def _tenants(s: Scenario) -> Iterator[Problem]:
         if tenant.trace is not None:
             row = row_of(i, tenant.name, "trace")
             yield from unknown("tenants.csv", row, tenant.trace, s.demand.traces)
+        yield from _conversations(s, i, tenant)
         row = row_of(i, tenant.name, "model")
         yield from unknown("tenants.csv", row, tenant.model, served_in, "hashwatt list models")
         allowed = set(tenant.residency.split())

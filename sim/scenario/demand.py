@@ -45,8 +45,11 @@ class Demand(Table):
     fidelity: Literal["exact", "fluid"] = quantity(
         "exact", "", "exact: every request, every token; fluid: measured surfaces"
     )
-    balancing: Literal["round-robin", "least-outstanding", "power-of-two"] = quantity(
-        "power-of-two", "", "which engine of a site takes a request"
+    balancing: Literal["round-robin", "least-outstanding", "power-of-two", "prefix-aware"] = (
+        quantity("power-of-two", "", "which engine of a site takes a request")
+    )
+    prefix_cache: bool = quantity(
+        False, "", "engines find blocks of the prompt that they still hold from other requests"
     )
     queue_limit: int = quantity(
         512,
@@ -138,6 +141,25 @@ class Tenant(Table):
     )
     prefix_share: float = quantity(
         0.0, "-", "share of a prompt that a prefix cache holds", source="off", ge=0, le=1
+    )
+    system_prompt_tokens: int = quantity(
+        0,
+        "tokens",
+        "with which all prompts begin, before the text",
+        source="off",
+        ge=0,
+        le=1_000_000,
+    )
+    turns: float = quantity(
+        1.0,
+        "-",
+        "mean turns of a conversation; each asks with all before",
+        source="off",
+        ge=1,
+        le=1e4,
+    )
+    think_s: float = quantity(
+        60.0, "s", "mean time from a turn to the next one", source="assumed", gt=0, le=86_400
     )
     slo_ttft_s: float = quantity(
         2.0, "s", "time to first token that is promised", source="assumed", gt=0

@@ -14,6 +14,7 @@ from sim.serving.surface import lognormal
 from sim.serving.traces import Trace
 from sim.streams import Streams
 from sim.units import SECONDS_PER_DAY, SECONDS_PER_HOUR, SECONDS_PER_YEAR
+from sim.world.talks import talks
 
 # Rate by local hour; means are 1. BurstGPT_1: requests per hour over 61 days, public analysis of
 # its 1,429,737 requests. ServeGen: m-small of Alibaba Cloud Model Studio, 14 days.
@@ -46,12 +47,15 @@ class Requests:
 
     def day(self, number: int) -> Day:
         """All requests of a day of the run, in order of time."""
-        parts = [self._of(i, tenant, number) for i, tenant in enumerate(self.tenants)]
+        parts: list[Day] = []
+        talks_before = 0
+        for i, tenant in enumerate(self.tenants):
+            part = self._of(i, tenant, number)
+            parts.append(part._replace(leaf=part.leaf + talks_before))
+            talks_before += int(part.leaf.max(initial=-1)) + 1
         columns = [np.concatenate(column) for column in zip(*parts, strict=True)]
         order = np.argsort(columns[0], kind="stable")
         order = order[: int(np.searchsorted(columns[0], self.horizon_s, sorter=order))]
-        told = len(columns[-1]) > 0 or not len(order)
-        columns = columns if told else columns[:-2]
         return Day(*(np.ascontiguousarray(column[order]) for column in columns))
 
     def counts(self, from_s: int, to_s: int) -> Ints:
@@ -104,13 +108,20 @@ class Requests:
             prompt = lognormal(draw, tenant.prompt_mean_tokens, tenant.prompt_cv, count)
             output = lognormal(draw, tenant.output_mean_tokens, tenant.output_cv, count)
         prompt = np.minimum(prompt, tenant.max_tokens)
+        output = np.minimum(output, tenant.max_tokens)
+        luck = draw.random((count, 2))
+        talk = np.arange(count)
+        if tenant.turns > 1.0 or tenant.system_prompt_tokens > 0:
+            prompt, talk = talks(tenant, sent_s, prompt, output, draw)
         return Day(
             sent_s=sent_s,
             tenant=np.full(count, i, dtype=np.int64),
             prompt=prompt,
-            output=np.minimum(output, tenant.max_tokens),
+            output=output,
             hit=(prompt * tenant.prefix_share).astype(np.int64),
-            luck=draw.random((count, 2)),
+            luck=luck,
+            leaf=talk,
+            told=prompt + output,
         )
 
     def _rate(self, tenant: Tenant, number: int) -> Floats:

@@ -96,6 +96,7 @@ SERVED_TWINS: Final = {
     "requests_expired": served("requests_expired"),
     "requests_returned": served("requests_returned"),
     "preemptions_per_request": f"{served('preemptions')} / {served('requests_served')}",
+    "prefix_hit_pct": f"100 * {served('tokens_cached')} / {served('tokens_in')}",
     "slo_attainment_pct": f"100 * {served('requests_good')} / "
     + served("requests_served + requests_rejected + requests_expired"),
     "goodput_rps": f"{served('requests_good')} / {SECONDS}",
@@ -310,9 +311,13 @@ def energy(folder: Path) -> Scenario:
 
 
 def serving(fidelity: str) -> Scenario:
-    demand = {"fidelity": fidelity, "queue_limit": 200}
+    demand: dict[str, Any] = {"fidelity": fidelity, "queue_limit": 200}
+    tenants = TENANTS
+    if fidelity == "exact":  # a fluid knows no conversations
+        demand["prefix_cache"] = True
+        tenants = [TENANTS[0], TENANTS[1] | {"turns": 3.0, "think_s": 10.0}, TENANTS[2]]
     return scenario_with(
-        TENANTS, demand, days=0.25, nodes=1, sites=[{**site, **DEAL} for site in SITES],
+        tenants, demand, days=0.25, nodes=1, sites=[{**site, **DEAL} for site in SITES],
         carbon={"zones": {"grid": {"model": "fixed", "kg_per_mwh": 400}}},
         pool={"model": "pplns", "hashrate_ehs": 300.0},
     )  # fmt: skip
