@@ -257,5 +257,6 @@ def test_a_sale_that_is_lost_or_made_twice_is_seen(data: Path, extra_btc: float)
 
 def test_topics_are_all_there() -> None:
     assert check.TOPICS == (
-        "chain", "shock", "miners", "firms", "grid", "thermal", "serving", "theory",
+        "chain", "shock", "miners", "firms", "grid", "thermal", "serving", "offline",
+        "theory",
     )  # fmt: skip

@@ -36,7 +36,17 @@ class LeftOut(NamedTuple):
 Found = Check | LeftOut
 
 # Modules of this room with `checks(data)`; `data` is None without a data folder.
-TOPICS: Final = ("chain", "shock", "miners", "firms", "grid", "thermal", "serving", "theory")
+TOPICS: Final = (
+    "chain",
+    "shock",
+    "miners",
+    "firms",
+    "grid",
+    "thermal",
+    "serving",
+    "offline",
+    "theory",
+)
 # What a folder that is not ours may make of reading and running: no defect of the program.
 UNFIT: Final = (
     ScenarioError, OSError, EOFError, ValueError, LookupError, ArithmeticError, csv.Error,
