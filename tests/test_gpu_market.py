@@ -1,5 +1,6 @@
 """What GPU hours earn, with pencil and paper: vacancy, paths, contracts, take-or-pay, opex."""
 
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
 
@@ -275,7 +276,11 @@ def test_luck_of_a_path_is_its_own_and_comes_back_to_a_falling_trend() -> None:
 def test_gaps_of_chance_have_the_mean_that_is_given() -> None:
     terms = {"term_days": 1, "gap_days": 3, "gap": "exponential"}
     scenario = fleet({"gpu_contracts": {"c": terms}}, days=2000, contract="c", usd_per_gpu_h=1.0)
-    one, two = (sim.run(scenario, seed=s).kpis["let_gpu_h"] for s in (1, 2))
+    result = sim.run(scenario, seed=1)
+    one, two = result.kpis["let_gpu_h"], sim.run(scenario, seed=2).kpis["let_gpu_h"]
+    lets = result.table("lettings").to_pylist()
+    gaps = [b["t_s"] - a["t_s"] for a, b in pairwise(lets) if a["let_share"] == 0.0]
+    assert len(set(gaps)) > 5
     assert one != two
     assert one == sim.run(scenario, seed=1).kpis["let_gpu_h"]
     # A gap ends with the step that follows: half a day more in the mean, of 1 + 3 + 0.5 days.

@@ -273,7 +273,7 @@ def sentences(found: Buildout) -> Iterator[str]:
             f"{b.plan} gains nothing at {b.usd_per_gpu_h:.4g} USD per GPU and hour "
             f"({100 * b.interval.level:g} % of t: {b.interval.low:.4g} to {b.interval.high:.4g}); "
             + (
-                f"the market's path means {price:.4g} in the first seed"
+                f"the market's mean over the seeds searched is {price:.4g}"
                 if market
                 else f"the {price:.4g} asked about are an assumption"
             )

@@ -158,13 +158,19 @@ class Yard:
 
 
 def usual_usd_per_gpu_h(asked: Asked) -> float:
-    """The price of a GPU's hour that a question is about: its own, or what the market means."""
+    """The price of a GPU's hour that a question is about: its own, or the market's mean.
+
+    The mean is over the run and the seeds that the search may use.
+    """
     container, scenario = asked.question.container, asked.scenario
     if container.usd_per_gpu_h is not None:
         return container.usd_per_gpu_h
-    path = gpu_paths(scenario, Streams(asked.question.search.first_seed)).usd_per_gpu_h
-    mean = path[container.gpu].mean() if container.gpu in path else USD_PER_GPU_H
-    return float(mean) * scenario.what_if.gpu_price_factor
+    if container.gpu not in scenario.gpu_market.gpus:
+        return USD_PER_GPU_H * scenario.what_if.gpu_price_factor
+    search = asked.question.search
+    seeds = range(search.first_seed, search.first_seed + search.seeds)
+    paths = [gpu_paths(scenario, Streams(s)).usd_per_gpu_h[container.gpu] for s in seeds]
+    return float(np.mean(paths)) * scenario.what_if.gpu_price_factor
 
 
 def moved(plan: Plan, source: int | None, target: int | None) -> Plan:
