@@ -215,7 +215,7 @@ def test_a_wrong_decision_stops_the_run_and_says_why(tiny: Scenario) -> None:
 def test_policies_are_found_by_name_or_address(tiny: Scenario) -> None:
     assert sim.run(tiny, "tests.test_policy:Cheap").policy == "tests.test_policy:Cheap"
     for spec, message in (
-        ("merit", "allowed: gpu-first, look-ahead, merit-order, mining-first"),
+        ("merit", "allowed: autoscale, gpu-first, look-ahead, merit-order, mining-first"),
         ("tests.nowhere:Cheap", "cannot be imported"),
         ("tests.test_policy:FINDINGS", "is no class"),
         ("builtins:object", "no method decide"),

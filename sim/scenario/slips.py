@@ -18,6 +18,7 @@ NAMED: Final = ("sites", "tenants", "grid_nodes")  # sheets whose rows no other 
 PRICED: Final = ("sites", "power_contracts", "batteries", "generators")
 # A price or charge per kWh is below this; one per MWh that is can be left out. Both assumed.
 PER_KWH_BELOW: Final = 0.2
+LONGEST_H: Final = 200.0  # assumed: iron-air batteries, the longest that are sold, last 100 h
 # What loggers and exports write where they have no value; caps of markets are round.
 NO_VALUE: Final = (-999.0, -9999.0, -99999.0, 999.0, 9999.0, 99999.0)
 
@@ -26,6 +27,12 @@ def slips(s: Scenario) -> Iterator[Problem]:
     """What looks like a slip of a spreadsheet, in sheets and in recorded prices."""
     yield from _totals(s)
     yield from _per_kwh(s)
+    for i, battery in enumerate(s.batteries):
+        lasts_h = battery.energy_mwh / battery.power_mw
+        if lasts_h > LONGEST_H:
+            where = row_of(i, battery.site, "energy_mwh")
+            what = f"at {battery.power_mw:g} MW it lasts {lasts_h:,.0f} h: write MWh, not kWh"
+            yield Problem("batteries.csv", where, f"{battery.energy_mwh:g}", what)
     yield from _no_values(s)
 
 

@@ -145,6 +145,11 @@ def _places(s: Scenario) -> Iterator[Problem]:
             yield Problem("sites.csv", row_of(i, site.name, "country"), shown(code), what)
         elif code:
             yield from _in_country(i, site)
+            suns = [_sun_apart_h(site.offset_h, place.longitude) for place in places(code)]
+            if site.timezone is None and site.longitude is None and suns and min(suns) > OFF_H:
+                where, value = row_of(i, site.name, "utc_offset_h"), shown(site.utc_offset_h)
+                what = f"is no time of {countries()[code]}: west of Greenwich it is negative"
+                yield Problem("sites.csv", where, value, what)
         if site.longitude is not None and _sun_apart_h(site.offset_h, site.longitude) > OFF_H:
             column = "utc_offset_h" if site.timezone is None else "timezone"
             value = shown(getattr(site, column))

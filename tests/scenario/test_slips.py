@@ -71,6 +71,22 @@ def test_a_strike_per_kwh_is_said(tmp_path: Path) -> None:
     assert warned(tmp_path, power_contracts=head + "alpha,ppa,2,0\n") == []
 
 
+def test_energy_in_kwh_of_a_battery_is_said(tmp_path: Path) -> None:
+    head = "site,power_mw,energy_mwh\n"
+    (said,) = warned(tmp_path, batteries=head + "alpha,2,8000\n")
+    assert said.endswith("energy_mwh = 8000: at 2 MW it lasts 4,000 h: write MWh, not kWh")
+    assert warned(tmp_path, batteries=head + "alpha,2,200\n") == []
+
+
+def test_an_offset_of_the_other_side_of_the_world_is_said(tmp_path: Path) -> None:
+    (said,) = warned(
+        tmp_path, sites=SITES.replace("bravo,US,midland-tx,z,-6", "bravo,US,midland-tx,z,6")
+    )
+    assert said.startswith("sites.csv: row 3 (bravo), utc_offset_h = 6.0: is no time of United")
+    places = SITES.replace("bravo,US,midland-tx,z,-6", "bravo,CN,midland-tx,z,8")
+    assert warned(tmp_path, sites=places) == []
+
+
 @pytest.mark.parametrize("mark", ["-9999", "-999", "9999"])
 def test_a_mark_of_no_value_is_said(tmp_path: Path, mark: str) -> None:
     said = [w for w in warned(tmp_path, p=prices(row_7=mark, row_9=mark)) if "mark" in w]
