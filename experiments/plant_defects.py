@@ -344,6 +344,8 @@ DEFECTS = (
     Defect("buildout: what is left at the end is not told apart", "sim/studies/buildout.py",
            "at_end = parts.terminal_usd + parts.other_end_usd", "at_end = parts.other_end_usd",
            "tests/studies/test_buildout.py "),
+    Defect("kpi: credits of offtakes are forgotten", "sim/results/kpis.py",
+           "+ t.firm.offtakes.credited_usd", "", "tests/laws/test_margin_law.py "),
     Defect("restarts: the repaired restart, too", "sim/engine/restarts.py",
            "on & ~at.on & at.well", "on & ~at.on", RESTARTS),
     Defect("restarts: a machine has the same luck for ever", "sim/engine/restarts.py",

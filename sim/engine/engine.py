@@ -131,7 +131,7 @@ class Engine:
     @property
     def gross_margin_usd(self) -> float:
         """Gross margin since the start, up to the last settlement [USD]."""
-        charged_usd = self.firm.hosting.charged_usd
+        charged_usd = self.firm.hosting.charged_usd + self.firm.offtakes.credited_usd
         return self._recorded_usd + self.plant.gross_margin_usd() - charged_usd
 
     @property

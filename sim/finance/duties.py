@@ -217,6 +217,7 @@ class Offtakes:
             self.sold |= here
         self.prepaid_usd: dict[str, float] = {}
         self.missed: list[tuple[str, float]] = []  # of the month that was closed last
+        self.credited_usd = 0.0  # SLA credits so far
 
     def open(self) -> None:
         """What buyers pay at the start."""
@@ -234,7 +235,8 @@ class Offtakes:
             invoice = float(flow[GPU_USD, here].sum())
             let_s, unmet_s = float(flow[LET_S, here].sum()), float(flow[UNMET_S, here].sum())
             uptime = let_s / max(let_s + unmet_s, 1e-300)
-            credit = self._credit(name, offtake, invoice, uptime)
+            credit = round(self._credit(name, offtake, invoice, uptime), 2)
+            self.credited_usd += credit
             usd = np.array(credit)
             post = self.ledger.post
             post(t_s, "expenses:credits", "assets:receivables", "USD", usd, f"{name}: SLA credit")

@@ -105,7 +105,8 @@ def gross_margin_usd(t: Totals) -> float:
         + inference_revenue_usd(t)
         + float(f[PROGRAMME_USD])
         - energy_cost_usd(t)
-        - float(f[PENALTY_USD] + f[POOL_FEE_USD] + f[CREDIT_USD] + f[GPU_OPEX_USD])
+        - credits_usd(t)
+        - float(f[PENALTY_USD] + f[POOL_FEE_USD] + f[GPU_OPEX_USD])
     )
 
 
@@ -141,8 +142,8 @@ def pool_fees_usd(t: Totals) -> float:
 
 @kpi
 def credits_usd(t: Totals) -> float:
-    """Credits: contracted node-hours not delivered, days that missed their SLO [USD]."""
-    return float(t.flow[CREDIT_USD])
+    """Credits: node-hours not delivered, days that missed their SLO, months their SLA [USD]."""
+    return float(t.flow[CREDIT_USD]) + t.firm.offtakes.credited_usd
 
 
 @kpi

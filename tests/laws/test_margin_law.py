@@ -71,6 +71,25 @@ def test_kpis_say_what_the_statements_say(hosted: RunResult) -> None:
         assert hosted.kpis[name] == pytest.approx(abs(lines.get(line, 0.0)), abs=0.5), name
 
 
+def test_credits_of_an_offtake_reach_the_margin(build: Build) -> None:
+    """A day without power in a month of four nodes: a tenth of its invoice comes off."""
+    dark = {"kind": "outage", "sites": ["alpha"], "start_utc": "2026-01-10T00:00:00Z", "hours": 24}
+    sold = {"sites": ["alpha"], "uptime_sla": 0.99, "credit_fraction": 0.1}
+    horizon = {
+        "days": 31, "step_s": 10_800, "record_s": 10_800, "start_utc": "2026-01-01T00:00:00Z",
+    }  # fmt: skip
+    tables = {"horizon": horizon, "faults": {"enabled": False, "incidents": [dark]}}
+    sheets = {"gpus": [{"site": "alpha", "gpu": "h100-sxm", "nodes": 4}], "asics": []}
+    found = sim.run(build({**tables, "offtakes": {"buyer": sold}}, **sheets), "static")
+    plain = sim.run(build(tables, **sheets), "static")
+    lines, k = of_statements(found), found.kpis
+    credit = 0.1 * lines["inference"]
+    more = (k["credits_usd"] or 0.0) - (plain.kpis["credits_usd"] or 0.0)
+    assert more == pytest.approx(credit, abs=0.02)
+    assert k["credits_usd"] == pytest.approx(-lines["credits"], abs=0.02)
+    assert k["gross_margin_usd"] == pytest.approx(sum(lines.get(x, 0.0) for x in LINES), abs=0.1)
+
+
 def test_a_month_in_which_a_host_leaves_is_paid_for_its_part(hosted: RunResult) -> None:
     """900 and 400 machines at 40 USD: January whole, 6 of February's 28 days."""
     ledger = hosted.table("ledger").to_pylist()

@@ -74,6 +74,7 @@ def percentile(metric: str, q: int) -> str:
 HOSTED: Final = "site IN (SELECT name FROM scenario_sites WHERE contract = 'hosted')"
 EXTRAS: Final = "contract_usd + demand_usd + peak_usd + fuel_usd + wear_usd"
 CHARGES: Final = account("expenses:hosting:charges")
+SLA: Final = account("expenses:credits", memo="%: SLA credit")
 COST: Final = f"({usd(f'energy_usd + {EXTRAS}')} + {CHARGES})"
 MACHINES: Final = mwh("asic_mw + gpu_mw")
 USES: Final = mwh("asic_mw + gpu_mw + cooling_mw + overhead_mw + loss_mw")
@@ -119,13 +120,13 @@ TWINS: Final = SERVED_TWINS | {
         "btc_usd + gpu_usd + token_usd + programme_usd - energy_usd - penalty_usd - pool_fee_usd"
         f" - credit_usd - gpu_opex_usd - ({EXTRAS})"
     )
-    + f" - {CHARGES}",
+    + f" - {CHARGES} - {SLA}",
     "mining_revenue_usd": usd("btc_usd"),
     "inference_revenue_usd": usd("gpu_usd + token_usd"),
     "power_cost_usd": f"{usd(EXTRAS)} + {usd('energy_usd', f'NOT ({HOSTED})')}",
     "hosting_cost_usd": f"{usd('energy_usd', HOSTED)} + {CHARGES}",
     "pool_fees_usd": usd("pool_fee_usd"),
-    "credits_usd": usd("credit_usd"),
+    "credits_usd": f"{usd('credit_usd')} + {SLA}",
     "btc_mined_btc": usd("btc"),
     "deployed_ehs": ehs("deployed_phs"),
     "operating_ehs": ehs("hashrate_phs"),
@@ -251,7 +252,7 @@ BOOKED: Final = {
     "btc_mined_btc": f"- {account('income:mining', 'BTC')}",
     "inference_revenue_usd": f"- {account('income:inference')}",
     "pool_fees_usd": account("expenses:pool-fees"),
-    "credits_usd": account("expenses:credits", memo="promises not kept"),
+    "credits_usd": account("expenses:credits"),
     "hosting_cost_usd": account("expenses:hosting%"),
     "gpu_opex_usd": account("expenses:gpu-operations"),
     "power_cost_usd": " + ".join(
@@ -334,6 +335,7 @@ def firm(k: int) -> Scenario:
         tables["funding"]["steps"] = ["defer", "equity", *tables["funding"]["steps"][1:4]]
         tables["treasury"]["opening_usd"] = 100_000.0
         tables["firm"]["overhead_usd_per_month"] = 4.2e5
+    tables["offtakes"] = {"buyer": {"sites": ["bravo"], "uptime_sla": 1.0, "prepaid_usd": 5_000}}
     tables["faults"] |= {
         "enabled": True, "asic": {"mtbf_h": 5_000}, "restart_failure_fraction": 0.1,
     }  # fmt: skip
