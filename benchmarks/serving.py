@@ -13,6 +13,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable, Generator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +23,15 @@ import simpy
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from sim.inference import Inference
+from sim.kernels.requests import PARENT, START
 from sim.kernels.routing import ARRIVED, SERVED, Day
 from sim.scenario.catalogue.serving import served
+from sim.scenario.demand import Tenant
 from sim.scenario.load import assemble
 from sim.serving import Engine, IterationTime, serve
+from sim.serving.content import Content
 from sim.serving.surface import lognormal
+from sim.world.talks import talks
 from tests.kernels.serving_twin import serve_slowly
 
 ENGINE = served("llama-3.1-8b", "h100-sxm").engine
@@ -38,6 +43,16 @@ def trace(count: int, rate: float, seed: int = 1) -> tuple[Any, Any, Any]:
     arrival = np.cumsum(draw.exponential(1.0 / rate, count))
     prompt = np.minimum(lognormal(draw, 1155.0, 0.96, count), 16_384)
     return arrival, prompt, np.minimum(lognormal(draw, 211.0, 0.77, count), 16_384)
+
+
+def conversations(count: int, rate: float) -> tuple[Any, Content]:
+    """Turns of some four to a conversation behind a system prompt of 300 tokens."""
+    tenant = Tenant(name="t", region="r", model="m", turns=4.0, system_prompt_tokens=300)
+    arrival, text, output = trace(count, rate)
+    made = talks(tenant, arrival, text // 4 + 1, output, np.random.default_rng(5))
+    nodes = np.zeros((int(made.talk.max()) + 2, 2), dtype=np.int64)
+    nodes[0, PARENT], nodes[1:, START] = -1, 300
+    return (arrival, made.prompt, output), Content(nodes, made.talk + 1, made.prompt + output, 2)
 
 
 def saturation(engine: Engine) -> float:
@@ -173,6 +188,14 @@ def main() -> None:
             per = {"iterations_per_request": out.iterations / count,
                    "preemptions_per_request": float(out.preemptions.mean())}  # fmt: skip
             add(f"{name}, {load:.0%} of saturation", count, took, **per)
+    x, content = conversations(count, 0.6 * saturation(ENGINE))
+    warm = replace(ENGINE, prefix_cache=True)
+    off_s = median_s(lambda: serve(*x, ENGINE), times)
+    on_s = median_s(lambda: serve(*x, warm, content=content), times)
+    add("conversations, no block cache", count, off_s)
+    out = serve(*x, warm, content=content)
+    hit = float(out.hit_tokens.sum() / x[1].sum())
+    add("the same with a block cache", count, on_s, ratio_to_none=on_s / off_s, hit_share=hit)
     for batch in (64, 1024):
         wide = Engine(ENGINE.iteration, max_seqs=batch, kv_blocks=200_000)
         x = trace(count, 1e9)
