@@ -100,5 +100,7 @@ def test_a_surface_is_measured_once_and_grows_with_load() -> None:
         assert np.array_equal(getattr(made, name), getattr(kept, name))
         assert np.array_equal(getattr(made, name), getattr(again, name))
     assert (np.diff(made.e2e_s.mean(axis=1)) > 0).all()
-    assert (np.diff(made.power_w) > 0).all()
+    assert (np.diff(made.power_w[LOADS < 0.95]) > 0).all()
+    full_w = made.power_w[LOADS >= 0.95]  # batches grow without end, power has its limit
+    assert (np.abs(full_w / made.power_w.max() - 1.0) < 1e-3).all()
     assert made.at(0.5) == (LOADS.tolist().index(0.4), LOADS.tolist().index(0.5), 1.0)
