@@ -152,6 +152,9 @@ def _conversations(s: Scenario, i: int, tenant: Tenant) -> Iterator[Problem]:
 
 
 def _tenants(s: Scenario) -> Iterator[Problem]:
+    if s.demand.prefix_cache and s.demand.fidelity == "fluid":
+        what = 'a fluid has no block cache; must be false, or fidelity = "exact"'
+        yield Problem("scenario.toml", "demand.prefix_cache", "true", what)
     countries = {site.name: site.country for site in s.sites}
     served_in: dict[str, set[str]] = {}
     for group in s.gpus:

@@ -88,6 +88,7 @@ def test_switching_off_forgets_what_was_warm() -> None:
     [
         ({"prefix_cache": True}, {"prefix_share": 0.5}, "a cache of another kind"),
         ({"fidelity": "fluid"}, {"turns": 3.0}, "a fluid knows no conversations"),
+        ({"fidelity": "fluid", "prefix_cache": True}, {}, "a fluid has no block cache"),
         ({}, {"system_prompt_tokens": 20_000}, "must be below max_tokens = 16384"),
     ],
 )
