@@ -124,7 +124,7 @@ def test_check_and_list() -> None:
         (["run", TINY, "--set", "horizon.days"], "write KEY=VALUE"),
         (["run", TINY, "--set", "horizon.dayz=3"], "horizon.dayz"),
         (["run", TINY, "--days", "0.01"], "whole number of recording intervals"),
-        (["run", TINY, "--policy", "best"], "allowed: gpu-first, look-ahead"),
+        (["run", TINY, "--policy", "best"], "allowed: autoscale, gpu-first, look-ahead"),
         (["query", "x"], "at least one folder"),
         (["schema", "fleet"], "allowed: scenario"),
         (["validate", "--data", "nowhere"], "not a folder"),
@@ -149,7 +149,7 @@ def test_validate_without_data_says_what_it_leaves_out(monkeypatch: pytest.Monke
         "left out: retargets of the main chain (bitcoin_network/retargets.csv): needs --data"
         in done.stdout
     )
-    assert "18 of 18 checks hold" in done.stdout
+    assert "24 of 24 checks hold" in done.stdout
 
 
 def test_validate_with_data_reproduces_the_published_figures(data: Path) -> None:

@@ -50,6 +50,7 @@ def test_the_scenario_as_written_is_the_base() -> None:
 def test_factors_without_anything_to_act_upon_are_left_out(day: Scenario, tiny: Scenario) -> None:
     assert factors_of(day) == ("btc_price_factor", "network_factor", "energy_price_factor")
     assert "gpu_price_factor" in factors_of(tiny)
+    assert "gpu_opex_factor" not in factors_of(tiny)
 
 
 def test_several_seeds_give_paired_intervals(day: Scenario, tmp_path: Path) -> None:

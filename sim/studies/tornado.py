@@ -25,8 +25,11 @@ Cell = tuple[str, float] | None  # a factor and its value; None: the base
 def factors_of(scenario: Scenario) -> tuple[str, ...]:
     """Factors that find something to act upon in a scenario."""
     built = {name for name, p in scenario.projects.items() if p.enabled}
+    gpus = [g for g in scenario.gpus if not g.project or g.project in built]
     nothing = {
-        "gpu_price_factor": not any(not g.project or g.project in built for g in scenario.gpus),
+        "gpu_price_factor": not gpus,
+        "gpu_occupancy_factor": all(g.state == "serving" for g in gpus),
+        "gpu_opex_factor": not any(g.opex_usd_per_gpu_h or g.opex_usd_per_node_month for g in gpus),
         "capex_factor": not built,
         "interest_factor": not scenario.loans,
         "residual_factor": not (built or scenario.firm.machines_on_the_books),

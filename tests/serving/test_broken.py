@@ -42,7 +42,7 @@ def told(
         ({"tenant": {"slo_percentile": 101}}, ["slo_percentile", "101", "<= 100"]),
         ({"tenant": {"arrivals": "weekly"}}, ["arrivals", "'weekly'", "'gamma'"]),
         ({"gpu": {"model": "llama-9"}}, ["gpus.csv", "row 2 (alpha), model", "'llama-9'", MODEL]),
-        ({"gpu": {"model": "llama-3.1-70b", "tp": 1}}, ["leave no room for KV", "one of 4, 8"]),
+        ({"gpu": {"model": "llama-3.1-70b", "tp": 1}}, ["leave no room for KV", "one of 2, 4, 8"]),
         ({"gpu": {"gpus_per_node": 3, "tp": 2}}, ["tp = 2", "must divide gpus_per_node, 3"]),
         ({"site": {"latitude": None}}, ["sites.csv", "row 2 (alpha), latitude", "demand.links"]),
         ({"demand": EAST | {"fidelity": "rough"}}, ["demand.fidelity", "'rough'", "'fluid'"]),

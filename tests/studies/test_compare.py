@@ -234,7 +234,7 @@ def test_what_is_refused(day: Scenario) -> None:
         compare(day, ["static", Off()], kpis=["gross_margin"])
     with pytest.raises(ValueError, match="more than once; give a label"):
         compare(day, ["static", "static"])
-    with pytest.raises(PolicyError, match="allowed: gpu-first, look-ahead, merit-order"):
+    with pytest.raises(PolicyError, match="allowed: autoscale, gpu-first, look-ahead, merit-order"):
         compare(day, ["static", "best"])
     with pytest.raises(StudyError, match="policy Failing, seed 1 failed: RuntimeError: no idea"):
         compare(day, ["static", Failing()], seeds=2)
@@ -266,7 +266,7 @@ def test_the_command(tmp_path: Path) -> None:
     assert "is not a result folder" in refused.stderr
     for wrong, words in (
         (["compare", "tiny", "--policy", "static"], "needs two or more"),
-        (["compare", "tiny", "--policy", "static", "--policy", "best"], "allowed: gpu-first, look"),
+        (["compare", "tiny", "--policy", "static", "--policy", "best"], "allowed: autoscale, gpu-first"),
         (["compare", "tiny", "--policy", "static", "--policy", "merit-order", "--until", "1%",
           "--out", str(tmp_path / "x")], "write half-width=1%"),
         (["compare", "tiny", "--policy", "static", "--policy", "merit-order", "--rarest", "200%"],

@@ -250,4 +250,4 @@ def test_check_refuses_a_policy_that_nobody_knows(tmp_path: Path) -> None:
     file.write_text('scenario = "tiny"\npolicies = ["static", "nope"]\n', encoding="utf-8")
     done = runner.invoke(app, ["check", str(file)])
     assert done.exit_code == 2
-    assert "policy 'nope': allowed: gpu-first" in done.stderr
+    assert "policy 'nope': allowed: autoscale, gpu-first" in done.stderr

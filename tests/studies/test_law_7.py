@@ -23,7 +23,7 @@ ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT)}
 def test_serial_twice_and_processes_with_a_killed_worker(question: Plan, tmp_path: Path) -> None:
     serial = sweep(question, tmp_path / "serial")
     assert serial.failures == []
-    assert len(digests(serial.folder)) == 24 * 5 + 7
+    assert len(digests(serial.folder)) == 24 * 6 + 9
     killed: list[int] = []
 
     def kill_one(done: int, _: int) -> None:

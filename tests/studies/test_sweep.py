@@ -91,6 +91,7 @@ def test_a_cell_is_the_run_of_its_scenario(done: Sweep) -> None:
                 "events",
                 "warnings",
                 "uses",
+                "lettings",
                 "worth",
                 "worth_sites",
                 "capital",
