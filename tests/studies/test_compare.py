@@ -266,7 +266,7 @@ def test_the_command(tmp_path: Path) -> None:
     assert "is not a result folder" in refused.stderr
     for wrong, words in (
         (["compare", "tiny", "--policy", "static"], "needs two or more"),
-        (["compare", "tiny", "--policy", "static", "--policy", "best"], "allowed: autoscale, gpu-first"),
+        (["compare", "tiny", "--policy", "static", "--policy", "best"], "allowed: autoscale, gpu"),
         (["compare", "tiny", "--policy", "static", "--policy", "merit-order", "--until", "1%",
           "--out", str(tmp_path / "x")], "write half-width=1%"),
         (["compare", "tiny", "--policy", "static", "--policy", "merit-order", "--rarest", "200%"],
