@@ -24,8 +24,7 @@ NEEDS_DATA: Final[list[str]] = []
 MODEL: Final = "qwen3-14b"
 GPU: Final = "h100-sxm"
 SOURCE: Final = "published: Qwen3-14B in bf16 on an H100, vLLM 0.11 defaults, all requests at once"
-ROOFLINE: Final = 0.55  # how far a roofline may be from a published run
-SHAPE: Final = 0.35  # how far one factor, fitted to the other runs, may be
+WITHIN: Final = 0.03  # of the published time, about the error that is told
 # Tokens of a prompt below which tokenising and answering take most of the time: 1000 prompts of 128
 # tokens took 22.7 ms each, of which an H100 needs 5. The engine does not model the front end.
 SHORT: Final = 1000
@@ -38,14 +37,20 @@ class Run(NamedTuple):
     prompt: int
     output: int
     seconds: float
+    roofline: float = 0.0  # error that is told: simulated / published - 1
+    others: float = 0.0  # and with the factor of the other runs
 
 
 RUNS: Final = (
-    Run(500, 2000, 100, 98.91),
-    Run(500, 4000, 200, 227.57),
-    Run(100, 32_000, 100, 386.8),
+    Run(500, 2000, 100, 98.91, -0.511, -0.139),
+    Run(500, 4000, 200, 227.57, -0.466, -0.115),
+    Run(100, 32_000, 100, 386.8, -0.388, 0.311),
     Run(1000, 128, 4, 22.72),
 )
+WHY: Final = {
+    "roofline": "a roofline is the least time that the arithmetic takes, and nobody here measured",
+    "compute": "one factor does not carry from short to long prompts",
+}
 
 
 def checks(data: Path | None) -> Iterator[Found]:
@@ -53,7 +58,7 @@ def checks(data: Path | None) -> Iterator[Found]:
     engine = served(MODEL, GPU, 1).engine
     long = [run for run in RUNS if run.prompt >= SHORT]
     for run in long:
-        yield _check("roofline", run, last_s(engine, run), ROOFLINE)
+        yield _check("roofline", run, last_s(engine, run), run.roofline)
     for run in RUNS:
         if run not in long:
             what = f"{run.requests} x {run.prompt}/{run.output} tokens in {run.seconds:g} s"
@@ -62,7 +67,7 @@ def checks(data: Path | None) -> Iterator[Found]:
     for run in long:
         factor = fitted(engine, [other for other in long if other != run])
         found = last_s(with_factor(engine, factor), run)
-        yield _check(f"compute {factor:.2f} times, from the others", run, found, SHAPE)
+        yield _check(f"compute {factor:.2f} times, from the others", run, found, run.others)
 
 
 def last_s(engine: Engine, run: Run) -> float:
@@ -87,15 +92,16 @@ def fitted(engine: Engine, runs: list[Run]) -> float:
     return float(minimize_scalar(error, bounds=(0.5, 8.0), method="bounded").x)
 
 
-def _check(how: str, run: Run, found_s: float, tolerance: float) -> Check:
-    off = found_s / run.seconds - 1.0
+def _check(how: str, run: Run, found_s: float, told: float) -> Check:
+    """The error that is told, and no more of it."""
+    off, kind = found_s / run.seconds - 1.0, how.split()[0]
     return Check(
-        f"offline throughput, {how.split(',')[0].split()[0]}",
+        f"offline throughput, {kind}",
         f"{run.requests} x {run.prompt}/{run.output} tokens, {how}",
         run.seconds,
         round(found_s, 2),
         "s",
-        f"{tolerance:.0%}; it is {off:+.1%}",
-        abs(off) <= tolerance,
+        f"{100 * WITHIN:.0f} points of {told:+.1%}, explained: {WHY[kind]}; it is {off:+.1%}",
+        abs(off - told) <= WITHIN,
         SOURCE,
     )
