@@ -83,6 +83,15 @@ def test_average_cost_by_hand() -> None:
     assert books.ledger.balance("equity:exchange", "BTC") == 3.0
 
 
+def test_what_is_pledged_shares_in_the_average_cost() -> None:
+    """4 BTC at 50,000, 3 of them pledged: half of the free one takes an eighth of the cost."""
+    loans = {"line": {"principal_usd": 1.0, "collateral_btc": 3.0}}
+    books = desk(50_000.0, loans, opening_btc=4.0)
+    books.treasury.sell(DAY, 0.5, 80_000.0, "sale")
+    assert books.treasury.cost_usd == 175_000.0
+    assert books.ledger.balance("income:btc-gains", "USD") == -15_000.0
+
+
 def test_books_begin_at_fair_value_and_cost_is_for_the_tax() -> None:
     """1,000 BTC at 80,000 that cost 20,000: 80 million of equity, and no income of the run."""
     books = desk(80_000.0, opening_btc=1000.0, opening_usd_per_btc=20_000.0)
