@@ -66,8 +66,9 @@ def _waterfall(axes: Axes, name: str, rows: Sequence[dict[str, Any]]) -> None:
     axes.barh(len(bars), mean, color=BLUE, height=0.7, xerr=error, ecolor="black", capsize=3)
     axes.set_yticks(range(len(bars) + 1), [*(line for line, _ in bars), f"equity (n={total['n']})"])
     axes.invert_yaxis()
-    axes.use_sticky_edges = False
     axes.axvline(0.0, color=GREY, linewidth=0.8)
+    left, right = axes.dataLim.intervalx
+    axes.set_xlim(min(left, 0.0) - 0.05 * (right - left), right + 0.05 * (right - left))
     axes.set_title(name, fontsize=10)
     axes.set_xlabel("million USD")
     axes.tick_params(labelsize=8)
