@@ -250,3 +250,8 @@ def test_one_row_alone_is_taken_for_a_day_and_said(tmp_path: Path) -> None:
     assert series.length_s.tolist() == [86_400]
     assert "taken for a day" in series.notes[0]
     assert read(tmp_path, of("7"), kind="events").notes == ()
+
+
+def test_a_title_without_end_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(SeriesError, match=r"column 1 has a title of 5,008 letters; at most 1,000"):
+        read(tmp_path, of("1", "2", head="time_utc" + "x" * 5000 + ",v"))

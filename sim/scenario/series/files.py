@@ -23,6 +23,7 @@ import pyarrow.parquet
 from openpyxl.utils.exceptions import InvalidFileException
 
 from sim.scenario.cell_formats import shown_by, trouble
+from sim.scenario.quantity import MAX_TEXT
 from sim.scenario.series.layouts import LAYOUTS, Layout, layout_named
 from sim.scenario.series.recorded import SeriesError
 from sim.text import decoded, unwrapped
@@ -57,6 +58,15 @@ def read_sheet(path: Path, time_column: str | None, layout: str | None) -> Sheet
     A header is looked for among the first lines: that of `layout`, one with `time_column`, or one
     of a known layout; lines before it are a preamble.
     """
+    sheet = _sheet(path, time_column, layout)
+    for place, title in enumerate(sheet.table.column_names, start=1):
+        if len(title) > MAX_TEXT:
+            size = f"{len(title):,} letters; at most {MAX_TEXT:,} are read"
+            raise SeriesError(f"column {place} has a title of {size}")
+    return sheet
+
+
+def _sheet(path: Path, time_column: str | None, layout: str | None) -> Sheet:
     try:
         if path.name.endswith(".parquet"):
             table = pyarrow.parquet.read_table(path)
