@@ -144,6 +144,9 @@ def _sized(step: int, size: Size) -> Observation:
             day_ahead_next_usd_per_mwh=draw.normal(40.0, 20.0, (23 - step // 4 % 24, size.sites)),
             demand_usd_per_mw=np.zeros(size.sites),
             month_left_s=np.zeros(size.sites),
+            export_usd_per_mwh=np.full(size.sites, 35.0),
+            export_w=np.zeros(size.sites),
+            overhead_w=np.zeros(size.sites),
         ),
         serving=ServingView(
             rate_rps=draw.uniform(0.0, 5.0, size.tenants),
@@ -213,6 +216,9 @@ def _mixed(step: int) -> Observation:
             day_ahead_next_usd_per_mwh=draw.normal(40.0, 20.0, (23 - step // 4 % 24, 3)),
             demand_usd_per_mw=np.array([0.0, 9_000.0, 0.0]),
             month_left_s=np.array([0.0, 2_000_000.0 - 900.0 * step, 0.0]),
+            export_usd_per_mwh=np.full(3, 35.0),
+            export_w=np.zeros(3),
+            overhead_w=np.zeros(3),
         ),
         serving=ServingView(
             rate_rps=draw.uniform(0.0, 5.0, 2),

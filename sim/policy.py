@@ -85,6 +85,9 @@ class EnergyView(NamedTuple):
     day_ahead_next_usd_per_mwh: Floats  # (hour, site) hours after this one, NaN: not out yet
     demand_usd_per_mw: Floats  # (site,) charge on the highest control step of a billing month
     month_left_s: Floats  # (site,) to the end of that month, 0 where there is no charge
+    export_usd_per_mwh: Floats  # (site,) what flows back earns now: the zone's price
+    export_w: Floats  # (site,) most that may flow back
+    overhead_w: Floats  # (site,) what the site draws besides machines, at the meter
 
 
 class Market(NamedTuple):
@@ -132,7 +135,8 @@ class Decision(NamedTuple):
 
     Each row of `asic_share` sums to at most 1; what is left is off. Limits may cut the wish. What
     is None stays as it was (route), idle (batteries), economic by itself (generators that are
-    cheaper than the grid run), or nothing beyond the standing offers of the scenario.
+    cheaper than the grid run, and feed back where the zone pays more than their fuel), or nothing
+    beyond the standing offers of the scenario.
     """
 
     asic_share: Floats  # (group, mode) 0 to 1

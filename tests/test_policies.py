@@ -162,7 +162,8 @@ def test_the_workload_that_comes_first_gets_the_room() -> None:
 def test_slo_guard_keeps_its_promises_at_any_price_and_merit_order_does_not() -> None:
     seen = example(1)
     bare = seen.energy._replace(block_w=np.zeros(3))
-    dear = seen._replace(price_usd_per_mwh=np.full(3, 5_000.0), energy=bare)
+    grid = seen.limits._replace(local_w=np.zeros(3))  # own supply would feed ASICs at any price
+    dear = seen._replace(price_usd_per_mwh=np.full(3, 5_000.0), energy=bare, limits=grid)
     guard, merit = SloGuard().decide(dear), MeritOrder().decide(dear)
     assert guard.gpu_share.tolist() == [1.0, 0.0]  # reserved, batch
     assert merit.gpu_share.tolist() == [0.0, 0.0]

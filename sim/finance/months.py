@@ -70,6 +70,7 @@ class MonthlyBills:
 
     def close_step(self, step: int, site: SiteState) -> None:
         """After a control step was billed: the peak that it was, the month that it ends."""
+        np.maximum(site.terms[MONTH_PEAK_W], site.terms[LAST_W], out=site.terms[MONTH_PEAK_W])
         if step in self.peak_year:
             share_w = np.maximum(site.terms[LAST_W], 0.0) / self.counted
             year = self.peak_year[step]

@@ -19,9 +19,11 @@ WISH: Final = 0
 READY: Final = 1
 GRANTED: Final = 2
 
-# Rows of `AssetState.battery_w` and `generator_w`: WISH, then what is in force and could be had.
+# Rows of `AssetState.battery_w` and `generator_w`: WISH, then what is in force and could be had,
+# and what of the wish may flow back into the grid.
 IN_FORCE: Final = 1
 AVAILABLE: Final = 2
+MAY_EXPORT: Final = 3
 
 # Rows of `AsicState.flow`, since the last settlement: hashes by fate [TH], then energy [J].
 HASHED: Final = 0
@@ -169,7 +171,7 @@ class AssetState(NamedTuple):
 
     battery_w: Floats  # (2, battery) wished, granted; positive: charging, negative: discharging
     stored_j: Floats  # (battery,)
-    generator_w: Floats  # (3, generator) wished, granted, available
+    generator_w: Floats  # (4, generator) wished, granted, available, wished for export as well
 
 
 # Rows of `SiteState.flow`, since the last record.
@@ -212,7 +214,7 @@ DAY_AHEAD_S: Final = 43  # day-ahead price times seconds
 WET_BULB_S: Final = 44
 RESERVED_J: Final = 45  # awarded reserve times seconds
 EXPORT_J: Final = 46  # flowed back into the grid
-EXPORT_USD: Final = 47  # at the price of the site (taken off the energy bill)
+EXPORT_USD: Final = 47  # at the price of the zone (taken off the energy bill)
 RESOLD_J: Final = 48  # bought before and not used
 RESOLD_COST_USD: Final = 49  # what of the blocks' price was paid for it
 GPU_OPEX_USD: Final = 50  # operating GPU nodes, energy aside
@@ -232,7 +234,7 @@ CARBON_KG_PER_J: Final = 6
 SOON_W: Final = 7  # machines' cap of a call that has been announced, inf: none [W]
 POWERED: Final = 8  # share of the overhead that the grid can carry, below 1 in an outage
 STEP_J: Final = 9  # energy at the meter since the last bill
-MONTH_PEAK_W: Final = 10  # highest control step of the month
+MONTH_PEAK_W: Final = 10  # highest measured demand of the month so far
 MONTH_BLOCK_J: Final = 11  # used of physical blocks
 MONTH_OFFER_J: Final = 12  # size of those blocks times time
 LAST_W: Final = 13  # meter of the control step that was billed last

@@ -17,7 +17,6 @@ from sim.kernels.arrays import (
     LAST_W,
     MONTH_BLOCK_J,
     MONTH_OFFER_J,
-    MONTH_PEAK_W,
     MOST_W,
     NOTICED,
     POSITION_USD_PER_S,
@@ -50,30 +49,32 @@ J_PER_MWH = 3.6e9
 def bill(site: SiteState, programmes: Programmes, programme: ProgrammeState, dt: float) -> None:
     """Settle the interval of `dt` [s] that ends now, at the prices that were in force.
 
-    Of the meter's energy a physical block comes first, at its price; the rest, or what flows back,
-    is at the real-time price with delivery. A position bought before is settled against the zone's
-    price whatever was used. Reserves are paid for what stood by; calls are measured.
+    Of the meter's energy a physical block comes first, at its price; the rest is at the real-time
+    price with delivery. What flows back earns the zone's price: nobody pays a seller for delivery.
+    A position bought before is settled against the zone's price whatever was used. Reserves are
+    paid for what stood by; calls are measured. `finance.months` keeps the peaks of the month.
     """
     flow = site.flow
     terms = site.terms
     for s in range(site.price.shape[0]):
         meter_w = terms[STEP_J, s] / dt
         terms[LAST_W, s] = meter_w
-        block_w = min(max(meter_w, 0.0), terms[BLOCK_W, s])
-        usd_per_s = block_w * terms[BLOCK_PRICE, s] + (meter_w - block_w) * site.price[s]
-        flow[ENERGY_USD, s] += usd_per_s / J_PER_MWH * dt
+        used_w = max(meter_w, 0.0)
+        block_w = min(used_w, terms[BLOCK_W, s])
+        usd_per_s = block_w * terms[BLOCK_PRICE, s] + (used_w - block_w) * site.price[s]
         back_j = max(-meter_w, 0.0) * dt
+        back_usd = back_j * terms[ZONE_PRICE, s] / J_PER_MWH
+        flow[ENERGY_USD, s] += usd_per_s / J_PER_MWH * dt - back_usd
         flow[EXPORT_J, s] += back_j
-        flow[EXPORT_USD, s] += back_j * site.price[s] / J_PER_MWH
+        flow[EXPORT_USD, s] += back_usd
         terms[MONTH_BLOCK_J, s] += block_w * dt
         terms[MONTH_OFFER_J, s] += terms[BLOCK_W, s] * dt
-        terms[MONTH_PEAK_W, s] = max(terms[MONTH_PEAK_W, s], meter_w)
         if terms[POSITION_W, s] > 0.0:
             zone = terms[ZONE_PRICE, s] / J_PER_MWH
             at_zone = terms[POSITION_W, s] * zone
             flow[CONTRACT_USD, s] += (terms[POSITION_USD_PER_S, s] - at_zone) * dt
             # What flows back is sold as such, not out of the position.
-            left_w = max(terms[POSITION_W, s] - max(meter_w, 0.0), 0.0)
+            left_w = max(terms[POSITION_W, s] - used_w, 0.0)
             flow[RESOLD_USD, s] += left_w * zone * dt
             flow[RESOLD_J, s] += left_w * dt
             of_price = left_w / terms[POSITION_W, s]

@@ -6,6 +6,7 @@ from sim.kernels.arrays import (
     AVAILABLE,
     GRANTED,
     IN_FORCE,
+    MAY_EXPORT,
     POWERED,
     READY,
     SOON_W,
@@ -136,6 +137,8 @@ def settle_grant(
             asset.battery_w[IN_FORCE, b] = items.granted_w[first + b] * (1.0 - sites.loss[s])
     for s in range(sites.overhead_w.shape[0]):
         net_w = site.load_w[s] - limits.local_w[s]
+        if net_w < 0.0:
+            net_w += _turn_down(sites, assets, asset, s, -net_w, True)
         if net_w < -sites.export_w[s]:
             _hold_back(sites, assets, asset, s, -sites.export_w[s] - net_w)
             net_w = -sites.export_w[s]
@@ -194,27 +197,48 @@ def _supply(sites: Sites, assets: Assets, asset: AssetState, limits: Limits, ste
 
 @pure_kernel
 def _hold_back(sites: Sites, assets: Assets, asset: AssetState, s: int, surplus_w: float) -> None:
-    """Nobody can use `surplus_w` [W at the meter] of a site's supply: batteries first, then fuel.
-
-    The dearest generator goes first, among equals the last.
-    """
+    """Nobody can use `surplus_w` of a site's supply [W at the meter]: batteries, then fuel."""
     left_w = surplus_w * (1.0 - sites.loss[s])
     for b in range(assets.battery_site.shape[0]):
         if assets.battery_site[b] == s and asset.battery_w[IN_FORCE, b] < 0.0:
             less_w = min(-asset.battery_w[IN_FORCE, b], left_w)
             asset.battery_w[IN_FORCE, b] += less_w
             left_w -= less_w
+    _turn_down(sites, assets, asset, s, left_w / (1.0 - sites.loss[s]), False)
+
+
+@pure_kernel
+def _turn_down(
+    sites: Sites,
+    assets: Assets,
+    asset: AssetState,
+    s: int,
+    surplus_w: float,
+    own_use: bool,
+) -> float:
+    """Turn generators of a site down by `surplus_w` at most; what came off [W at the meter].
+
+    The dearest goes first, among equals the last. `own_use`: only what may not flow back.
+    """
+    left_w = surplus_w * (1.0 - sites.loss[s])
     while left_w > 0.0:
         worst = -1
+        most_w = 0.0
         for k in range(assets.generator_site.shape[0]):
-            if assets.generator_site[k] == s and asset.generator_w[IN_FORCE, k] > 0.0:
-                if worst < 0 or assets.generator[k, 1] >= assets.generator[worst, 1]:
-                    worst = k
+            if assets.generator_site[k] != s:
+                continue
+            kept_w = asset.generator_w[MAY_EXPORT, k] if own_use else 0.0
+            less_w = asset.generator_w[IN_FORCE, k] - kept_w
+            if less_w > 0.0 and (worst < 0 or assets.generator[k, 1] >= assets.generator[worst, 1]):
+                worst = k
+                most_w = less_w
         if worst < 0:
             break
-        less_w = min(asset.generator_w[IN_FORCE, worst], left_w)
+        less_w = min(most_w, left_w)
         asset.generator_w[IN_FORCE, worst] -= less_w
         left_w -= less_w
+    off_w: float = surplus_w - left_w / (1.0 - sites.loss[s])
+    return off_w
 
 
 @pure_kernel

@@ -11,6 +11,7 @@ from sim.inference import Inference
 from sim.kernels.arrays import (
     CREDIT_USD,
     GRANTED,
+    MAY_EXPORT,
     NODE_J,
     NODE_RATES,
     TOKEN_J,
@@ -339,7 +340,11 @@ class Plant:
             asset.battery_w[WISH] = 0.0 if decision.battery_w is None else decision.battery_w
         if len(assets.generator_site):
             wish_w = decision.generation_w
-            asset.generator_w[WISH] = self.views.cheap_w() if wish_w is None else wish_w
+            if wish_w is None:
+                asset.generator_w[WISH] = self.views.cheap_w()
+                asset.generator_w[MAY_EXPORT] = self.views.for_export_w()
+            else:
+                asset.generator_w[WISH] = asset.generator_w[MAY_EXPORT] = wish_w
 
     def fail(self, kind: str, group: int, machine: int, t_s: int) -> bool:
         """One machine of a group stops until it is repaired; False where it does not run anyway."""

@@ -115,6 +115,6 @@ def build_assets(scenario: Scenario, names: list[str]) -> tuple[Assets, AssetSta
     state = AssetState(
         battery_w=np.zeros((2, len(batteries))),
         stored_j=np.array([b.initial_fraction * b.energy_mwh * J_PER_MWH for b in batteries]),
-        generator_w=np.zeros((3, len(generators))),
+        generator_w=np.zeros((4, len(generators))),
     )
     return assets, state

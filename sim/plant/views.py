@@ -14,6 +14,7 @@ from sim.kernels.arrays import (
     DAY_AHEAD_PRICE,
     GRANTED,
     MONTH_PEAK_W,
+    ZONE_PRICE,
     AsicGroups,
     AsicState,
     Assets,
@@ -46,6 +47,7 @@ class _Look(NamedTuple):
     called_w: Floats  # (2, site)
     stored_j: Floats  # (battery,)
     available_w: Floats  # (generator,)
+    zone_price: Floats  # (site,)
 
 
 class Views:
@@ -66,6 +68,8 @@ class Views:
         self.limits, self.desk, self.inference = limits, desk, inference
         self._no_supply_w = _view(np.zeros(len(self.sites.loss)))
         self._fuel_usd_per_mwh = _view(self.assets.generator[:, 1] * J_PER_MWH)
+        self._export_w = _view(self.sites.export_w)
+        self._overhead_w = _view(self.sites.overhead_w / (1.0 - self.sites.loss))
         self.relet()
 
     def relet(self) -> None:
@@ -115,6 +119,12 @@ class Views:
         cheap = self.assets.generator[:, 1] <= price[self.assets.generator_site]
         return np.asarray(self.asset.generator_w[AVAILABLE] * cheap, dtype=np.float64)
 
+    def for_export_w(self) -> Floats:
+        """What of `cheap_w` (generator,) is also cheaper than what the zone pays for it [W]."""
+        at = self.assets.generator_site
+        paid = (self.site.terms[ZONE_PRICE] * (1.0 - self.sites.loss))[at] / J_PER_MWH
+        return np.where(self.assets.generator[:, 1] <= paid, self.cheap_w(), 0.0)
+
     def _own_w(self) -> Floats:
         """Supply (site,) that is there unless the policy says otherwise, as W at the meter."""
         own_w = np.bincount(self.assets.generator_site, self.cheap_w(), len(self.sites.loss))
@@ -142,6 +152,9 @@ class Views:
             market.day_ahead_next_usd_per_mwh,
             market.demand_usd_per_mw,
             market.month_left_s,
+            look.zone_price,
+            self._export_w,
+            self._overhead_w,
         )
 
     def _look(self, take: Callable[[Floats], Floats]) -> _Look:
@@ -181,6 +194,7 @@ class Views:
             take(self.desk.called_w),
             take(self.asset.stored_j),
             take(self.asset.generator_w[AVAILABLE]),
+            terms[ZONE_PRICE],
         )
 
 

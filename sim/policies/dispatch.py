@@ -64,11 +64,11 @@ class Dispatch:
 
         `price_usd_per_mwh` (2, site) is what a MWh costs ASICs (row 0) and nodes (row 1). Others
         default to what the observation says: `rank_ths` (group, rank), `node_usd_per_s` (node,),
-        `block` a pair of (site,), W at a price of its own and that price [USD/MWh].
+        `block` a pair as `blocks` gives.
         """
         self.look(observation)
-        asic, gpu, energy = observation.asic, observation.gpu, observation.energy
-        block_w, block_usd = block or (energy.block_w, energy.block_usd_per_mwh)
+        asic, gpu = observation.asic, observation.gpu
+        block_w, block_usd = block or blocks(observation)
         asic_share = np.empty(self.rank_mode.shape)
         gpu_share = np.empty(self.node_usd_per_s.shape)
         arguments = (
@@ -134,6 +134,26 @@ def _in_range(observation: Observation, limits: Limits) -> None:
             raise LayoutError(
                 f"{name} goes from {values.min()} to {values.max()}; allowed: {least} to {end - 1}"
             )
+
+
+def blocks(observation: Observation) -> tuple[Floats, Floats]:
+    """What does not cost the grid's price: power (site,) [W] at a price (site,) [USD/MWh].
+
+    Blocks of contracts, and own supply: what load does not take of that earns the zone's price
+    where it may flow back and pays its fuel, else it is turned down and saves its fuel. Several
+    are one at their mean price.
+    """
+    energy, own_w = observation.energy, np.asarray(observation.limits.local_w)
+    if not own_w.any():
+        return energy.block_w, energy.block_usd_per_mwh
+    at, fuel = energy.generator_site, energy.generator_usd_per_mwh
+    ran_w = energy.available_w * (fuel <= np.asarray(observation.price_usd_per_mwh)[at])
+    most_w = np.maximum(np.bincount(at, ran_w, len(own_w)), 1e-300)
+    burnt = np.bincount(at, ran_w * fuel, len(own_w)) / most_w
+    paid = np.where(energy.export_w > 0.0, np.maximum(energy.export_usd_per_mwh, burnt), burnt)
+    total_w = energy.block_w + own_w
+    usd = energy.block_w * energy.block_usd_per_mwh + own_w * paid
+    return total_w, usd / np.maximum(total_w, 1e-300)
 
 
 def prices(observation: Observation, avoid_peaks: bool, reserves: bool) -> Floats:

@@ -62,7 +62,7 @@ class Site(Table):
     adder_usd_per_mwh: float = quantity(
         0.0,
         "USD/MWh",
-        "delivery and taxes on top of a market price",
+        "delivery and taxes on top of a market price; what flows back earns the zone's alone",
         source="assumed",
         ge=0,
         le=500,
@@ -83,7 +83,11 @@ class Site(Table):
         ge=0,
     )
     export_mw: float = quantity(
-        0.0, "MW", "most that may flow back into the grid", source="assumed: none", ge=0
+        0.0,
+        "MW",
+        "most that may flow back into the grid, at the price of the site's zone",
+        source="assumed: none",
+        ge=0,
     )
     carbon_zone: str | None = quantity(None, "", "a zone of [carbon.zones]")
     technicians: int = quantity(

@@ -9,8 +9,9 @@ failures, difficulty, fees, bitcoin prices, peaks and calls. Every simplificatio
   better part.
 - Grid: nested limits hold on the mean of a step. Of a meshed grid only the interconnects hold, not
   the lines, and overhead is drawn only where the price is negative.
-- Meters: a site may import and export within one step; what it exports earns at least what an
-  import costs. Losses on the way are those of the simulator.
+- Meters: a site may import and export within one step; what it exports earns the zone's price,
+  and where that is negative costs nothing unless an import is paid for. Losses on the way are
+  those of the simulator.
 - Contracts: a block that costs more than the grid is spread evenly over the most that the site can
   draw (the chord below a concave cost). Positions, take-or-pay, demand charges and the coincident
   peaks that came true are exact.

@@ -41,7 +41,7 @@ class Terms(NamedTuple):
     item_mw: Floats  # (step, item) the most it can draw
     item_usd_per_mwh: Floats  # (step, item) what it earns
     import_usd_per_mwh: Floats  # (step, site) all that a MWh from the grid costs
-    export_usd_per_mwh: Floats  # (step, site)
+    export_usd_per_mwh: Floats  # (step, site) the zone's price, or what is lost for nothing
     export_mw: Floats  # (step, site)
     spare_usd_per_mwh: Floats  # (step, site) what own supply saves of the overhead
     own_limit: Ints  # (site,) the limit that is the site's alone, -1: none
@@ -75,7 +75,7 @@ def terms_of(known: Known) -> Terms:
     top_mw = top_mw + np.minimum(capacity_mw, known.machines_mw.max(axis=0) + charge_mw)
 
     price = replay.price
-    _, block_w, block_price, _, _ = np.moveaxis(replay.terms_of, 1, 0)
+    zone, block_w, block_price, _, _ = np.moveaxis(replay.terms_of, 1, 0)
     block_mw = block_w / W_PER_MW
     import_usd = _with_dear_blocks(price, block_price, block_mw, most_mw)
     import_usd = import_usd + _peaks(known)
@@ -107,7 +107,7 @@ def terms_of(known: Known) -> Terms:
         item_mw=item_mw,
         item_usd_per_mwh=item_usd,
         import_usd_per_mwh=import_usd,
-        export_usd_per_mwh=np.maximum(price, import_usd),
+        export_usd_per_mwh=np.maximum(zone, np.minimum(import_usd, 0.0)),
         export_mw=plant.sites.export_w / W_PER_MW + known.loose_mw + known.failing_mw,
         spare_usd_per_mwh=spare,
         own_limit=own,

@@ -232,7 +232,48 @@ def test_generation_comes_first_and_its_surplus_may_flow_back() -> None:
     assert own["carbon_tco2"] == pytest.approx(DAY_MWH * 0.4)
     sold = sim.run(one_site(site={"export_mw": 2}, generators=[gas]), "static").kpis
     assert sold["energy_mwh"] == pytest.approx(-24 * 2)
-    assert sold["power_cost_usd"] == pytest.approx(24 * (9 * 20 - 2 * 45))
+    # what flows back earns the zone's 40, not the 45 with delivery
+    assert sold["power_cost_usd"] == pytest.approx(24 * (9 * 20 - 2 * 40))
+
+
+def test_fuel_between_the_zone_and_the_meter_serves_the_site_and_is_not_fed_back() -> None:
+    gas = {"site": "site", "kind": "gas", "mw": 10, "usd_per_mwh": 42}
+    scenario = one_site(site={"export_mw": 2}, generators=[gas])
+    own = sim.run(scenario, "static").kpis
+    assert own["energy_mwh"] == pytest.approx(0.0, abs=1e-9)
+    assert own["power_cost_usd"] == pytest.approx(DAY_MWH * 42)
+
+    class Export:
+        def decide(self, observation: Observation) -> Decision:
+            share = observation.asic.default_share
+            return Decision(share, np.ones(0), generation_w=np.array([10e6]))
+
+    wished = sim.run(scenario, Export()).kpis  # a policy may lose money
+    assert wished["power_cost_usd"] == pytest.approx(24 * (9 * 42 - 2 * 40))
+
+
+def test_two_generators_one_of_which_is_worth_feeding_back() -> None:
+    """7 MW of load, 4 MW at 42 beside 5, 8 and 14 MW at 30: the dear one is never fed back."""
+    dear = {"site": "site", "kind": "gas", "mw": 4, "usd_per_mwh": 42}
+    good = {"site": "site", "kind": "flare", "mw": 5, "availability": 1, "usd_per_mwh": 30}
+    k = sim.run(one_site(site={"export_mw": 5}, generators=[dear, good]), "static").kpis
+    assert k["power_cost_usd"] == pytest.approx(24 * (5 * 30 + 2 * 42))
+    good = {**good, "mw": 8}  # 1 MW of it flows back, nothing of the dear one is needed
+    k = sim.run(one_site(site={"export_mw": 5}, generators=[dear, good]), "static").kpis
+    assert k["power_cost_usd"] == pytest.approx(24 * (8 * 30 - 1 * 40))
+    good = {**good, "mw": 14}  # more than may flow back
+    k = sim.run(one_site(site={"export_mw": 5}, generators=[dear, good]), "static").kpis
+    assert k["power_cost_usd"] == pytest.approx(24 * (12 * 30 - 5 * 40))
+
+
+def test_a_site_with_a_fixed_price_sells_at_its_zone() -> None:
+    flare = {"site": "site", "kind": "flare", "mw": 10, "availability": 1, "usd_per_mwh": 0}
+    fixed = {"contract": "fixed", "energy_usd_per_mwh": 60, "export_mw": 3, "adder_usd_per_mwh": 0}
+    zone = sim.run(one_site(site=fixed, generators=[flare]), "static").kpis
+    assert zone["power_cost_usd"] == pytest.approx(-24 * 3 * 40)
+    alone = one_site(site={**fixed, "price_zone": ""}, generators=[flare])
+    own = sim.run(alone, "static").kpis  # no zone: its own price stands for one
+    assert own["power_cost_usd"] == pytest.approx(-24 * 3 * 60)
 
 
 def test_fuel_dearer_than_the_grid_stays_unburnt() -> None:

@@ -43,6 +43,9 @@ def seen(price: float, room_mw: float = 10.0, t_s: int = 0, **energy: Any) -> Ob
         day_ahead_next_usd_per_mwh=np.full((0, 1), np.nan),
         demand_usd_per_mw=np.zeros(1),
         month_left_s=np.zeros(1),
+        export_usd_per_mwh=np.array([price]),
+        export_w=np.zeros(1),
+        overhead_w=np.zeros(1),
     )
     return Observation(
         t_s=t_s,
@@ -175,6 +178,29 @@ def test_a_reserve_that_pays_is_offered_what_runs_and_makes_it_cheaper() -> None
     decision = alone.decide(seen(90.0, reserve_usd_per_mw_h=paid))
     assert decision.asic_share[0, 0] == 0.0
     assert decision.offer_w is None
+
+
+def test_own_supply_costs_what_it_would_earn_as_export() -> None:
+    """Free supply of 0.5 MW where the grid costs 100 and the zone pays 85: machines earn 80."""
+    own: dict[str, Any] = {
+        "generator_site": np.array([0]),
+        "available_w": np.array([0.5e6]),
+        "generator_usd_per_mwh": np.zeros(1),
+        "export_usd_per_mwh": np.array([85.0]),
+    }
+
+    def asics(**energy: Any) -> float:
+        told: dict[str, Any] = {**own, **energy}
+        observation = seen(100.0, **told)
+        supplied = observation.limits._replace(local_w=np.array([0.5e6]))
+        return shares("merit-order", observation._replace(limits=supplied))[0]
+
+    assert asics() == pytest.approx(0.3)  # nodes take 0.2 MW; what is left cannot be sold
+    assert asics(export_w=np.array([1e6])) == 0.0  # sold at 85
+    assert asics(export_w=np.array([1e6]), export_usd_per_mwh=np.array([75.0])) == pytest.approx(
+        0.3
+    )
+    assert asics(generator_usd_per_mwh=np.array([90.0])) == 0.0  # fuel is saved
 
 
 def test_the_chance_of_a_peak_is_a_price() -> None:

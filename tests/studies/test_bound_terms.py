@@ -88,6 +88,9 @@ def test_export_is_paid_at_the_price_up_to_its_limit() -> None:
     alone = bound(nodes=0, generators=[gas], site={"export_mw": 2.0})
     assert alone == pytest.approx(HOURS * 2.0 * 15.0, rel=1e-9)
     assert bound(nodes=0, generators=[gas]) == pytest.approx(0.0, abs=1e-9)
+    delivered = {"export_mw": 2.0, "adder_usd_per_mwh": 9.0}
+    sold = bound(nodes=0, generators=[gas], site=delivered)
+    assert sold == pytest.approx(alone, rel=1e-9)  # delivery is paid by who draws
 
 
 def test_blocks_save_what_they_are_below_the_price() -> None:
