@@ -3,7 +3,8 @@
 Sub-accounts (`liabilities:loan:LOAN`) stand with their parent. In the cash flow a transaction is
 named by the account on the other side of cash. Sales of bitcoin count as operating, for they are
 how a miner turns its revenue into cash (ASU 2023-08 asks so for what is sold nearly at once);
-interest paid is operating and insurance for machines investing, as in US GAAP (ASC 230).
+interest paid is operating, but for what became part of the cost of projects (investing, ASC
+230-10-45-13(c)), and insurance for machines investing, as in US GAAP (ASC 230).
 """
 
 from functools import cache
@@ -21,6 +22,7 @@ CREDITORS_LOSS: Final = "equity:creditors-loss"
 PAYABLES: Final = "liabilities:payables"
 RIGHT_OF_USE: Final = "assets:right-of-use"
 PROJECT_INTEREST: Final = "assets:project-interest"
+INTEREST: Final = "expenses:interest"
 IMPAIRMENT: Final = "expenses:impairment"
 UNRECOVERABLE: Final = "expenses:impairment:unrecoverable"  # of machines in use
 LEASES: Final = "liabilities:leases"
@@ -34,6 +36,8 @@ MINED_BTC: Final = "income:mining"
 FEES_BTC: Final = "expenses:pool-fees"
 DRAWN: Final = "loans drawn"
 REPAID: Final = "loans repaid"
+INTEREST_PAID: Final = "interest"
+CAPITALISED: Final = "interest capitalised"
 
 
 class Place(NamedTuple):
@@ -63,7 +67,7 @@ USD_CHART: Final[dict[str, Place]] = {
     "assets:insurance-claims": Place(ASSET, "insurance claims", INVESTING, "insurance paid out"),
     RIGHT_OF_USE: Place(ASSET, "rights of use", OPERATING, "rent"),
     LOAN: Place(LIABILITY, "loans", FINANCING, DRAWN),
-    "liabilities:interest": Place(LIABILITY, "interest owed", OPERATING, "interest"),
+    "liabilities:interest": Place(LIABILITY, "interest owed", OPERATING, INTEREST_PAID),
     LEASES: Place(LIABILITY, "leases", OPERATING, "rent"),
     FINANCED: Place(LIABILITY, "leases as financing", FINANCING, "leases as financing"),
     "liabilities:rent": Place(LIABILITY, "rent owed", OPERATING, "rent"),
@@ -101,7 +105,7 @@ USD_CHART: Final[dict[str, Place]] = {
     "income:btc-revaluation": Place(INCOME, "bitcoin revaluation", OPERATING, "bitcoin sold"),
     "expenses:trading": Place(EXPENSE, "costs of bitcoin sales", OPERATING, "bitcoin sold"),
     "expenses:liquidation": Place(EXPENSE, "liquidation fees", FINANCING, "liquidation fees"),
-    "expenses:interest": Place(EXPENSE, "interest", OPERATING, "interest"),
+    INTEREST: Place(EXPENSE, "interest", OPERATING, INTEREST_PAID),
     "expenses:tax": Place(EXPENSE, "tax", OPERATING, "tax"),
     "expenses:deferred-tax": Place(EXPENSE, "deferred tax", OPERATING, "tax"),
 }

@@ -39,8 +39,13 @@ class Impairment:
 
     - The unit is a row of asics.csv or gpus.csv: the lowest level whose cash flows are known, by
       its meters (35-23).
-    - Indicator (35-21(b), (e)): in each of the last `idle_months` months its ASICs hashed less than
-      `idle_fraction` of their nameplate, or it earned nothing before capital, financing and tax.
+    - Indicators: its market price fell significantly (35-21(a)), so that it fetches less than its
+      book value by more than `market_fall_fraction`: machines enter the books at the market, and
+      what they lose by age is what the books take off. Or in each of the last `idle_months` months
+      its ASICs hashed less than `idle_fraction` of their nameplate (35-21(b)), or it earned nothing
+      before capital, financing and tax (35-21(e)). All need `idle_months` months in the books, from
+      which its cash flows are known. Markets are curves by age and [what_if]: no price of bitcoin
+      moves them.
     - Recoverable (35-17, 35-29) is what it earned in the last year, from year to year a share less
       (`fade_per_year` of [residuals]) and never below nothing, for a machine may rest, over what is
       left of its useful life, not discounted, and what it then fetches.
@@ -79,7 +84,7 @@ class Impairment:
         return losses
 
     def _test(self, t_s: int, kind: str, group: int, cash_usd: Floats, days: Floats) -> Loss | None:
-        if not self._indicated(kind, group, cash_usd, days):
+        if not self._indicated(t_s, kind, group, cash_usd, days):
             return None
         book_usd = self._book_usd(kind, group)
         undiscounted_usd = self._undiscounted_usd(t_s, kind, group, cash_usd, days)
@@ -90,7 +95,7 @@ class Impairment:
         self.assets.impair(t_s, kind, group, book_usd - fair_usd, memo)
         return Loss(kind, group, book_usd, undiscounted_usd, fair_usd)
 
-    def _indicated(self, kind: str, group: int, cash_usd: Floats, days: Floats) -> bool:
+    def _indicated(self, t_s: int, kind: str, group: int, cash_usd: Floats, days: Floats) -> bool:
         first = len(days) - self.months
         if first < 0:
             return False
@@ -98,12 +103,20 @@ class Impairment:
         if min(x.from_s for x in self._lots(kind, group)) > begin_s:
             return False  # not that long in the books
         lost = bool((cash_usd[first:] <= 0.0).all())
+        return lost or self._fallen(t_s, kind, group) or self._idle(kind, group, first, len(days))
+
+    def _fallen(self, t_s: int, kind: str, group: int) -> bool:
+        book_usd = sum(x.book_usd for x in self._lots(kind, group))
+        least_usd = (1.0 - self.scenario.firm.market_fall_fraction) * book_usd
+        return self._market_usd(t_s, kind, group) < least_usd
+
+    def _idle(self, kind: str, group: int, first: int, end: int) -> bool:
         if kind == GPU:
-            return lost
-        there_th = self.meters.there_s[first : len(days), group] * self.ths[group]
-        hashed_th = self.meters.hashed_th[first : len(days), group]
-        idle = bool((hashed_th < self.scenario.firm.idle_fraction * there_th).all())
-        return bool((there_th > 0.0).all()) and (idle or lost)
+            return False
+        there_th = self.meters.there_s[first:end, group] * self.ths[group]
+        hashed_th = self.meters.hashed_th[first:end, group]
+        rests = hashed_th < self.scenario.firm.idle_fraction * there_th
+        return bool(((there_th > 0.0) & rests).all())
 
     def _undiscounted_usd(
         self, t_s: int, kind: str, group: int, cash_usd: Floats, days: Floats

@@ -20,6 +20,7 @@ from sim.finance.chart import (
     ACTIVITIES,
     ASSET,
     BTC_CHART,
+    CAPITALISED,
     CASH,
     COLLATERAL_BTC,
     EQUITY,
@@ -28,10 +29,15 @@ from sim.finance.chart import (
     FEES_BTC,
     FREE_BTC,
     INCOME,
+    INTEREST,
+    INTEREST_PAID,
+    INVESTING,
     LIABILITY,
     LOAN,
     MINED_BTC,
     OPENING,
+    OPERATING,
+    PROJECT_INTEREST,
     REPAID,
     SUBTOTALS,
     USD_CHART,
@@ -58,6 +64,7 @@ def _cash_lines() -> tuple[str, ...]:
     """Lines of the cash flow, section by section."""
     lines = {a: [p.cash_line for p in USD_CHART.values() if p.activity == a] for a in ACTIVITIES}
     lines[USD_CHART[LOAN].activity].insert(1, REPAID)
+    lines[INVESTING].append(CAPITALISED)
     return tuple(f"{a}: {line}" for a in ACTIVITIES for line in dict.fromkeys(lines[a]))
 
 
@@ -270,6 +277,9 @@ def _cash_flow(usd: Postings) -> Sheet:
     line[(usd.account == usd.codes[LOAN]) & (usd.amount > 0)] = repaid
     begins = paired & usd.opens & (usd.account == usd.codes[OPENING])
     flows = -usd.sums(line, len(lines), paired & ~begins)
+    interest, built = (lines[f"{OPERATING}: {INTEREST_PAID}"], lines[f"{INVESTING}: {CAPITALISED}"])
+    flows[built] = -_capitalised(usd, -flows[interest])
+    flows[interest] -= flows[built]
     at_start = -int(usd.amount[begins].sum())
     change = flows.sum(axis=0)
     closing = at_start + np.cumsum(change)
@@ -279,6 +289,22 @@ def _cash_flow(usd: Postings) -> Sheet:
         sheet |= {name: values for name, values in mine if values.any()}
         sheet[activity] = np.sum([values for _, values in mine], axis=0)
     return sheet | {CHANGE: change, CLOSING_CASH: closing}
+
+
+def _capitalised(usd: Postings, paid: Ints) -> Ints:
+    """Of the interest `paid` (month,), what became part of the cost of projects (month,) [cents].
+
+    What has been capitalised counts as paid first; what is not paid yet stays for later months.
+    """
+    legs = usd.beside(usd.account == usd.codes[PROJECT_INTEREST])
+    legs &= usd.account == usd.codes[INTEREST]
+    added = -usd.sums(np.zeros_like(usd.account), 1, legs)[0]
+    found, owed = np.zeros_like(paid), 0
+    for m in range(usd.months):
+        owed += int(added[m])
+        found[m] = max(min(int(paid[m]), owed), 0)
+        owed -= int(found[m])
+    return found
 
 
 def _bitcoin(btc: Postings) -> Sheet:

@@ -83,6 +83,15 @@ class Firm(Table):
         ge=0,
         le=1,
     )
+    market_fall_fraction: float = quantity(
+        0.2,
+        "-",
+        "machines that fetch less than their book value by more than this share are tested for "
+        "impairment (ASC 360-10-35-21(a)); 1: never for that reason",
+        source="assumed: what is significant is a matter of judgement",
+        gt=0,
+        le=1,
+    )
     capitalise_interest: bool = quantity(
         True,
         "",

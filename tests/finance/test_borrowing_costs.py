@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 import sim
-from sim.finance.statements import tie_out
+from sim.finance.statements import sheet_of, tie_out
 from sim.results.result import RunResult
 from tests.conftest import build_scenario
 
@@ -60,6 +60,22 @@ def test_expenditures_times_days_times_the_rate() -> None:
     assert result.kpis["capitalised_interest_usd"] == pytest.approx(capitalised, abs=0.01)
     incurred = 1e6 * PER_DAY * 31
     assert result.kpis["interest_usd"] == pytest.approx(incurred - capitalised, abs=0.02)
+
+
+def test_what_is_capitalised_is_paid_for_as_the_project_is() -> None:
+    """January's interest, paid at its end: what became part of the pod is investing."""
+    result = firm(31, 1_000_000, {})
+    cash = sheet_of(result.table("statements"), "cash flow")
+    capitalised, incurred = 3.1e6 * PER_DAY, 1e6 * PER_DAY * 31
+    assert cash["investing: interest capitalised"] == pytest.approx([-capitalised], abs=0.01)
+    assert cash["operating: interest"] == pytest.approx([capitalised - incurred], abs=0.01)
+    assert cash["investing"] == pytest.approx([-1e6 - capitalised], abs=0.01)
+
+    added = {"principal_usd": 1_000_000, "collateral_btc": 90, "interest": "capitalised"}
+    result = firm(31, 0, {}, loans={"bank": added})  # to the debt: nothing is paid, nothing flows
+    cash = sheet_of(result.table("statements"), "cash flow")
+    assert result.kpis["capitalised_interest_usd"] == pytest.approx(capitalised, abs=0.01)
+    assert not {"investing: interest capitalised", "operating: interest"} & set(cash)
 
 
 def test_no_more_than_was_incurred() -> None:

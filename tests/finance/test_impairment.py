@@ -49,9 +49,10 @@ class Yard:
         return self.ledger.balance(account, "USD")
 
 
-def yard(**firm: Any) -> Yard:
+def yard(tables: dict[str, Any] | None = None, **firm: Any) -> Yard:
     scenario = build_scenario(
         {
+            **(tables or {}),
             "horizon": {"days": 181, "start_utc": "2026-01-01T00:00:00Z"},
             "firm": {"asic_usd_per_th": 10.0, "asic_life_years": 4.0, **firm},
         },
@@ -105,6 +106,49 @@ def test_idle_is_less_than_a_share_of_the_hashes_in_months_in_a_row(
 def test_a_machine_that_earns_nothing_is_tested_though_it_runs() -> None:
     assert idle(yard(), (1.0, 1.0, 1.0), -5.0).close(QUARTER)
     assert not idle(yard(), (1.0, 1.0, 1.0), 5.0).close(QUARTER)
+
+
+@pytest.mark.parametrize(
+    ("factor", "keys", "lost"),
+    [
+        pytest.param(0.85, {}, True, id="0.745 of the price against books of 0.938: 0.795"),
+        pytest.param(0.87, {}, False, id="0.813: less than a fifth below the books"),
+        pytest.param(0.87, {"market_fall_fraction": 0.1}, True, id="a tenth is enough"),
+        pytest.param(0.2, {"market_fall_fraction": 1.0}, False, id="never for that reason"),
+        pytest.param(0.85, {"idle_months": 4}, False, id="not long enough in the books"),
+    ],
+)
+def test_a_fall_of_the_market_alone_is_an_indicator(
+    factor: float, keys: dict[str, Any], lost: bool
+) -> None:
+    """They run and earn a dollar a month, but used machines fetch a share less than they did."""
+    books = yard({"what_if": {"residual_factor": factor}}, **keys)
+    found = idle(books, (1.0, 1.0, 1.0), 1.0).close(QUARTER)
+    assert bool(found) is lost
+    if found:
+        assert found[0].fair_usd == pytest.approx(factor * MARKET)
+        assert books.usd("assets:asics") == pytest.approx(factor * MARKET, abs=0.01)
+        assert books.close(QUARTER) == []  # the books stand at the market now
+
+
+def test_a_fall_of_the_market_does_not_touch_what_earns_its_books() -> None:
+    books = yard({"residuals": {"asic": [0.05]}, "what_if": {"residual_factor": 0.5}})
+    assert idle(books, (1.0, 1.0, 1.0), 1e6).close(QUARTER) == []
+
+
+def test_nodes_whose_market_halves_are_tested_though_they_earn() -> None:
+    """64 GPUs at 20,000 USD whose year brings less than their books, market at half the curve."""
+    for factor, lost in ((1.0, False), (0.5, True)):
+        books = yard(
+            {"what_if": {"residual_factor": factor}},
+            gpu_usd_per_gpu=20_000.0, asic_usd_per_th=0.0, gpu_life_years=5.0,
+        )  # fmt: skip
+        books.meters.sold_usd[:3, 1] = 1_000.0
+        found = books.close(QUARTER)
+        assert bool(found) is lost
+        if found:
+            fair = 64 * 20_000.0 * (1.0 - 0.22 * QUARTER / YEAR) * factor
+            assert found[0].fair_usd == pytest.approx(fair)
 
 
 def test_what_its_cash_recovers_is_not_written_down() -> None:

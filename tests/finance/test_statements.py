@@ -125,6 +125,19 @@ def test_two_months_by_hand(firm: Ledger) -> None:
     }
 
 
+def test_interest_that_was_capitalised_is_investing_when_it_is_paid(firm: Ledger) -> None:
+    """2 of February's 3 USD are capitalised; 1 is paid in March, 2 in April: 1 is operating."""
+    usd(firm, 45, "assets:project-interest", "expenses:interest", 2.0)
+    usd(firm, 46, "expenses:depreciation", "assets:project-interest", 0.5)
+    usd(firm, 60, "liabilities:interest:a", "assets:cash", 1.0)
+    usd(firm, 78, "liabilities:interest:a", "assets:cash", 2.0)
+    made = table(firm)
+    assert tie_out(made) == []
+    cash = sheet_of(made, "cash flow")
+    assert cash["investing: interest capitalised"].tolist() == [0, 0, -1, -1]
+    assert cash["operating: interest"].tolist() == [0, 0, 0, -1]
+
+
 def test_the_current_position(firm: Ledger) -> None:
     now = balance_sheet(firm)
     assert now._asdict() == {
