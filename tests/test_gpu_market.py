@@ -199,6 +199,8 @@ def test_the_table_worth_says_what_of_gpu_hours_is_assumed() -> None:
     said = notes(occupancy=0.8, opex_usd_per_gpu_h=0.1)
     assert "counts as let" not in said
     assert "beside energy" not in said
+    assert "every hour is let" not in said
+    assert "every hour is let, by gpus.csv" in notes(occupancy=1)
 
 
 def test_the_same_seed_writes_the_same_bytes(tmp_path: Path) -> None:

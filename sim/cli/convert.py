@@ -32,20 +32,27 @@ def convert(
     mw: Annotated[float, typer.Option(help="Of ASICs at the meter that give way [MW].")],
     to: Annotated[str, typer.Option(help="GPU, or GPU:contracted, GPU:batch.")],
     price: Annotated[
-        float | None, typer.Option(help="Of a GPU's hour [USD]; default: [gpu_market], else 2.")
+        float | None,
+        typer.Option(help="Of a GPU's hour [USD]; default: such nodes' own, [gpu_market], else 2."),
     ] = None,
     usd_per_gpu: Annotated[
         float | None, typer.Option(help="Node, network, container, by GPU; default: catalogue.")
     ] = None,
     occupancy: Annotated[
-        float | None, typer.Option(help="Share of hours that is let; default: [gpu_market], or 1.")
+        float | None,
+        typer.Option(help="Share of hours that is let; default: as such nodes of gpus.csv, or 1."),
     ] = None,
     contract: Annotated[
-        str | None, typer.Option(help="Terms of [gpu_contracts] on which the nodes are let.")
+        str | None,
+        typer.Option(help="Terms of [gpu_contracts]; default: as such nodes of gpus.csv."),
     ] = None,
     opex: Annotated[
-        float, typer.Option(help="Of an hour that is let, energy aside [USD/GPU-h].")
-    ] = 0.0,
+        float | None,
+        typer.Option(help="Of an hour that is let, energy aside [USD/GPU-h]; default: likewise."),
+    ] = None,
+    opex_month: Annotated[
+        float | None, typer.Option(help="Of a node, let or not [USD/month]; default: likewise.")
+    ] = None,
     fade: Annotated[
         float | None,
         typer.Option(help="What GPU revenue loses each year, 0 to 1; default: the market's trend."),
@@ -73,6 +80,7 @@ def convert(
         asked = Asked(
             site, mw, gpu, state or "contracted", price, usd_per_gpu, fade_per_year=fade,
             occupancy=occupancy, contract=contract, opex_usd_per_gpu_h=opex,
+            opex_usd_per_node_month=opex_month,
         )  # fmt: skip
         with shown.cells(f"{loaded.name}: {mw:g} MW to {to}") as tick:
             found = study(loaded, asked, seeds, policy, workers or _cores(), tick)

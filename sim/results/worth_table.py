@@ -201,6 +201,8 @@ class Notes:
             said = self.of_nodes.setdefault((row.site, row.gpu), [])
             if let_assumed(scenario, row):
                 said.append("every hour counts as let, assumed")
+            elif row.occupancy == 1.0 and row.state != "serving":
+                said.append("every hour is let, by gpus.csv")
             if row.state != "serving" and not (
                 row.opex_usd_per_gpu_h or row.opex_usd_per_node_month
             ):

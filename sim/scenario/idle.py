@@ -22,6 +22,11 @@ def idle(s: Scenario) -> Iterator[Problem]:
         if name not in named:
             what = "no site is in this zone; name it as price_zone in sites.csv, or leave it out"
             yield Problem(TOML, f"prices.zones.{name}", "", what)
+    for step in ("revolver", "equity"):
+        written = "steps" in s.funding.model_fields_set and step in s.funding.steps
+        if written and getattr(s.funding, step) is None:
+            what = f"step {step!r} brings nothing: there is no table [funding.{step}]"
+            yield Problem(TOML, "funding.steps", ", ".join(s.funding.steps), what)
     yield from _later(s)
     yield from _contracts(s)
 

@@ -34,9 +34,10 @@ REVENUE, ENERGY, OTHER, RENTED_USD = "revenue", "energy", "other", "of which GPU
 
 
 class Asked(NamedTuple):
-    """What is asked. None: the market's price and occupancy, the catalogue's price of a node.
+    """What is asked. None: as the scenario lets and operates such nodes already (`terms_of`).
 
-    `fade_per_year` None: what the trend of the market's path loses in a year, else nothing.
+    `usd_per_gpu` None: the catalogue's price of a node. `fade_per_year` None: what the trend of the
+    market's path loses in a year, else nothing.
     """
 
     site: str
@@ -49,7 +50,19 @@ class Asked(NamedTuple):
     fade_per_year: float | None = None
     occupancy: float | None = None
     contract: str | None = None
-    opex_usd_per_gpu_h: float = 0.0
+    opex_usd_per_gpu_h: float | None = None
+    opex_usd_per_node_month: float | None = None
+
+
+class Terms(NamedTuple):
+    """How the nodes are let and operated; None as in gpus.csv."""
+
+    row: int | None  # of gpus.csv, from which what is not asked for comes
+    usd_per_gpu_h: float | None
+    occupancy: float | None
+    contract: str | None
+    opex_usd_per_gpu_h: float
+    opex_usd_per_node_month: float
 
 
 class Swap(NamedTuple):
@@ -74,6 +87,33 @@ class Turning(NamedTuple):
     how: str
     runs: int  # fleets that were run to find it
     left_usd: float  # a year, at that price
+
+
+def terms_of(scenario: Scenario, asked: Asked) -> Terms:
+    """What is asked for; the rest as the first row of gpus.csv of such nodes says, at best there.
+
+    Such nodes are of the same GPU and state. Without a row: the market, and no cost of operation.
+    """
+    like = [
+        (n, row)
+        for n, row in enumerate(scenario.gpus)
+        if (row.gpu, row.state) == (asked.gpu, asked.state)
+    ]
+    like.sort(key=lambda found: found[1].site != asked.site)
+    n, row = like[0] if like else (None, None)
+    by_row = asked.occupancy is None and asked.contract is None  # one of the two goes
+    hour, month = asked.opex_usd_per_gpu_h, asked.opex_usd_per_node_month
+    usd = asked.usd_per_gpu_h
+    return Terms(
+        row=n,
+        usd_per_gpu_h=row.usd_per_gpu_h if row is not None and usd is None else usd,
+        occupancy=row.occupancy if row is not None and by_row else asked.occupancy,
+        contract=row.contract if row is not None and by_row else asked.contract,
+        opex_usd_per_gpu_h=(row.opex_usd_per_gpu_h if row else 0.0) if hour is None else hour,
+        opex_usd_per_node_month=(
+            (row.opex_usd_per_node_month if row else 0.0) if month is None else month
+        ),
+    )
 
 
 def swap_of(scenario: Scenario, asked: Asked) -> Swap:
@@ -126,8 +166,12 @@ def _let(scenario: Scenario, asked: Asked) -> None:
         _refuse("--fade", f"{asked.fade_per_year:g}", "must be >= 0 and < 1")
     if asked.occupancy is not None and not 0.0 <= asked.occupancy <= 1.0:
         _refuse("--occupancy", f"{asked.occupancy:g}", "must be >= 0 and <= 1")
-    if not 0.0 <= asked.opex_usd_per_gpu_h <= 1000.0:
-        _refuse("--opex", f"{asked.opex_usd_per_gpu_h:g}", "must be >= 0 and <= 1000")
+    for option, usd, most in (
+        ("--opex", asked.opex_usd_per_gpu_h, 1000.0),
+        ("--opex-month", asked.opex_usd_per_node_month, 1e6),
+    ):
+        if usd is not None and not 0.0 <= usd <= most:
+            _refuse(option, f"{usd:g}", f"must be >= 0 and <= {most:g}")
     if asked.contract is None:
         return
     if asked.contract not in scenario.gpu_contracts:
@@ -142,7 +186,9 @@ def fade_of(scenario: Scenario, asked: Asked) -> float:
     if asked.fade_per_year is not None:
         return asked.fade_per_year
     path = scenario.gpu_market.gpus.get(asked.gpu)
-    if asked.usd_per_gpu_h is None and isinstance(path, DecayGpuPrice | RevertingGpuPrice):
+    if terms_of(scenario, asked).usd_per_gpu_h is None and isinstance(
+        path, DecayGpuPrice | RevertingGpuPrice
+    ):
         return max(-path.change_per_year, 0.0)
     return 0.0
 
@@ -211,12 +257,12 @@ def converted(scenario: Scenario, asked: Asked, swap: Swap) -> Scenario:
         row.model_copy(update={"count": row.count - gone[g]}) if g in gone else row
         for g, row in enumerate(scenario.asics)
     ]
+    terms = terms_of(scenario, asked)._asdict()
+    del terms["row"]
     node = GpuGroup.model_validate(
         {
             "site": asked.site, "gpu": asked.gpu, "gpus_per_node": asked.gpus_per_node,
-            "nodes": swap.nodes, "state": asked.state, "source": "conversion",
-            "usd_per_gpu_h": asked.usd_per_gpu_h, "occupancy": asked.occupancy,
-            "contract": asked.contract, "opex_usd_per_gpu_h": asked.opex_usd_per_gpu_h,
+            "nodes": swap.nodes, "state": asked.state, "source": "conversion", **terms,
         }
     )  # fmt: skip
     return scenario.model_copy(update={"asics": tuple(asics), "gpus": (*scenario.gpus, node)})
@@ -293,22 +339,7 @@ def notes(scenario: Scenario, asked: Asked, swap: Swap) -> tuple[str, ...]:
         f"of useful life; revenue of GPU hours fades by {fade:.0%} a year{why}",
         "the nodes are there from the first day: no time and no works beyond their price",
     ]
-    market = asked.gpu in scenario.gpu_market.gpus
-    if asked.usd_per_gpu_h is None:
-        default = f"price of a GPU-hour: {USD_PER_GPU_H:g} USD all along, assumed (--price)"
-        path = f"price of a GPU-hour: [gpu_market.gpus.{asked.gpu}], day by day (--price)"
-        said.append(path if market else default)
-    if asked.contract is not None:
-        said.append(f"the nodes are let by contract {asked.contract!r}, with its gaps")
-    elif asked.occupancy is None:
-        spot = market and asked.state == "batch"
-        said.append(
-            f"occupancy: [gpu_market.gpus.{asked.gpu}], day by day (--occupancy)"
-            if spot
-            else "every hour is let, assumed (--occupancy, --contract)"
-        )
-    if not asked.opex_usd_per_gpu_h:
-        said.append("operating the nodes costs nothing beside energy, assumed (--opex)")
+    said += _letting(scenario, asked)
     if asked.usd_per_gpu is None:
         said.append("price of the nodes: catalogue, partly assumed (--usd-per-gpu)")
     bases = {
@@ -325,3 +356,33 @@ def notes(scenario: Scenario, asked: Asked, swap: Swap) -> tuple[str, ...]:
     if _site(scenario, asked).contract == "hosted":
         said.append("the site is hosted: whether its host would house GPU nodes is not asked")
     return tuple(said)
+
+
+def _letting(scenario: Scenario, asked: Asked) -> list[str]:
+    """At what price, for how many hours and at what cost the nodes are let, and who says so."""
+    terms, market = terms_of(scenario, asked), asked.gpu in scenario.gpu_market.gpus
+    path = f"[gpu_market.gpus.{asked.gpu}], day by day"
+    row = "" if terms.row is None else f", as row {terms.row + 2} of gpus.csv"
+    said = []
+    if terms.usd_per_gpu_h is None:
+        default = f"{USD_PER_GPU_H:g} USD all along, assumed"
+        said.append(f"price of a GPU-hour: {path if market else default} (--price)")
+    elif asked.usd_per_gpu_h is None:
+        said.append(f"price of a GPU-hour: {terms.usd_per_gpu_h:g} USD{row} (--price)")
+    own = asked.contract is not None or asked.occupancy is not None
+    by_row = "" if own else row
+    if terms.contract is not None:
+        said.append(f"the nodes are let by contract {terms.contract!r}, with its gaps{by_row}")
+    elif terms.occupancy is not None and not own:
+        said.append(f"{terms.occupancy:.0%} of the hours is let{row} (--occupancy, --contract)")
+    elif terms.occupancy is None:
+        spot = market and asked.state == "batch"
+        every = "every hour is let, assumed (--occupancy, --contract)"
+        said.append(f"occupancy: {path} (--occupancy)" if spot else every)
+    hour, month = terms.opex_usd_per_gpu_h, terms.opex_usd_per_node_month
+    if not hour and not month:
+        said.append("operating the nodes costs nothing beside energy, assumed (--opex)")
+    elif None in (asked.opex_usd_per_gpu_h, asked.opex_usd_per_node_month):
+        what = f"operating costs {hour:g} USD/GPU-h and {month:g} USD/node-month beside energy"
+        said.append(f"{what}{row} (--opex, --opex-month)")
+    return said

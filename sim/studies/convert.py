@@ -24,12 +24,14 @@ from sim.studies.conversion import (
     REVENUE,
     Asked,
     Swap,
+    Terms,
     Turning,
     converted,
     faded,
     left,
     notes,
     swap_of,
+    terms_of,
     turn,
 )
 from sim.studies.problems import StudyError
@@ -61,6 +63,7 @@ class Conversion:
     scenario: str
     policy: str
     asked: Asked
+    terms: Terms
     swap: Swap
     removed: str
     seeds: tuple[int, ...]
@@ -174,6 +177,7 @@ def convert(
         scenario=scenario.name,
         policy=runs.name,
         asked=asked,
+        terms=terms_of(scenario, asked),
         swap=swap,
         removed=_named(scenario, swap),
         seeds=chosen,
@@ -251,6 +255,7 @@ def document(found: Conversion) -> dict[str, Any]:
         "scenario": found.scenario,
         "policy": found.policy,
         "asked": found.asked._asdict(),
+        "terms": found.terms._asdict(),
         "swap": found.swap._asdict() | {"removed": [list(r) for r in found.swap.removed]},
         "seeds": list(found.seeds),
         "days": found.days,

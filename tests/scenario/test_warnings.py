@@ -259,3 +259,15 @@ def test_a_slo_that_is_never_kept_is_said() -> None:
 def test_machines_that_never_run_are_said() -> None:
     result = sim.run(fleet({"contract": "fixed", "energy_usd_per_mwh": 900.0}))
     assert any("no machine ever hashed" in str(w) for w in result.warnings)
+
+
+def test_steps_of_funding_without_their_table_are_said() -> None:
+    """Who writes `revolver` and no [funding.revolver] has none; the default steps say nothing."""
+    opening = {"opening_usd": 1e6}
+    written = fleet(tables={"treasury": opening, "funding": {"steps": ["bitcoin", "revolver"]}})
+    (said,) = [text for text in texts(written) if "funding.steps" in text]
+    assert "step 'revolver' brings nothing: there is no table [funding.revolver]" in said
+    line = {"steps": ["bitcoin", "revolver"], "revolver": {"limit_usd": 1e6}}
+    for funding in (line, {}):
+        there = fleet(tables={"treasury": opening, "funding": funding})
+        assert not [text for text in texts(there) if "funding" in text]

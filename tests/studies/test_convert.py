@@ -11,7 +11,7 @@ from sim.cli import app
 from sim.finance.residual import Residuals
 from sim.plant.presence import ASIC, GPU
 from sim.scenario import Scenario, ScenarioError
-from sim.studies.conversion import CLOSED, NONE, SECANT, Asked, swap_of, turn
+from sim.studies.conversion import CLOSED, NONE, SECANT, Asked, swap_of, terms_of, turn
 from sim.studies.convert import convert
 from tests.conftest import build_scenario
 
@@ -23,7 +23,7 @@ DRAWN_W = 8 * (350.0 + 0.7 * (1275.0 - 350.0))
 GPU_USD = 30_000.0
 
 
-def plain(**more: Any) -> Scenario:
+def plain(gpus: list[dict[str, Any]] | None = None, **more: Any) -> Scenario:
     """A megawatt and more of S21 where nothing fails, cools or changes."""
     return build_scenario(
         {
@@ -42,7 +42,7 @@ def plain(**more: Any) -> Scenario:
             }
         ],
         asics=[{"site": "alpha", "model": "Antminer S21", "count": 400, "age_years": 1.0}],
-        gpus=[],
+        gpus=gpus or [],
     )  # fmt: skip
 
 
@@ -136,6 +136,48 @@ def test_nodes_are_let_by_a_contract_with_its_gaps() -> None:
     assert found.price_now == pytest.approx(3.0)
 
 
+OWN = {
+    "site": "alpha", "gpu": "h100-sxm", "nodes": 1, "usd_per_gpu_h": 1.6, "occupancy": 0.5,
+    "opex_usd_per_gpu_h": 0.2, "opex_usd_per_node_month": 300.0,
+}  # fmt: skip
+
+
+def test_what_is_not_asked_is_as_the_scenario_lets_such_nodes() -> None:
+    """Half of the hours at 1.60, less 20 cents an hour let and 300 USD a node and month."""
+    found = convert(plain([OWN]), asked()._replace(usd_per_gpu_h=None), seeds=1)
+    plainly = convert(plain(), asked(1.6, occupancy=0.5, opex_usd_per_gpu_h=0.0), seeds=1)
+    mw = found.swap.removed_mw
+    let = 98 * 8 * HOURS * 0.5 / mw
+    assert found.amounts["of which GPU hours"] == pytest.approx([let * 1.6], rel=1e-6)
+    month_h = 31 * 24  # the run lies in January
+    opex = let * 0.2 + 98 * 300.0 * HOURS / month_h / mw
+    assert plainly.amounts["margin"] - found.amounts["margin"] == pytest.approx([opex], rel=1e-6)
+    said = "; ".join(found.notes)
+    assert "price of a GPU-hour: 1.6 USD, as row 2 of gpus.csv (--price)" in said
+    assert "50% of the hours is let, as row 2 of gpus.csv" in said
+    assert "0.2 USD/GPU-h and 300 USD/node-month beside energy, as row 2 of gpus.csv" in said
+    assert "assumed (--o" not in said
+    assert found.terms.row == 0
+
+
+def test_what_is_asked_goes_before_the_scenario_and_its_own_site_before_others() -> None:
+    away = {**OWN, "site": "bravo", "usd_per_gpu_h": 9.0}
+    other = {**OWN, "gpu": "h200-sxm"}
+    batch = {**OWN, "state": "batch"}
+    scenario = build_scenario(gpus=[other, batch, away, {**OWN, "occupancy": 0.7}])
+    terms = terms_of(scenario, asked()._replace(usd_per_gpu_h=None))
+    assert terms == (3, 1.6, 0.7, None, 0.2, 300.0)
+    own = asked(occupancy=0.9, opex_usd_per_gpu_h=0.0, opex_usd_per_node_month=5.0)
+    assert terms_of(scenario, own) == (3, 2.0, 0.9, None, 0.0, 5.0)
+    contract = {"day": {"term_days": 1}}
+    row = {key: value for key, value in OWN.items() if key != "occupancy"} | {"contract": "day"}
+    let = plain([row], gpu_contracts=contract)
+    assert terms_of(let, asked()).contract == "day"
+    assert terms_of(let, asked(occupancy=0.9))[2:4] == (0.9, None)
+    bare = asked()._replace(usd_per_gpu_h=None)
+    assert terms_of(plain(), bare) == (None, None, None, None, 0.0, 0.0)
+
+
 def test_the_least_efficient_go_first() -> None:
     scenario = build_scenario(sites=[{"name": "alpha"}], gpus=[], asics=[
         {"site": "alpha", "model": "Antminer S21", "count": 400},
@@ -169,6 +211,7 @@ def test_a_root_is_looked_for_where_the_answer_is_not_linear() -> None:
         ({"fade_per_year": 1.0}, "--fade", "< 1"),
         ({"occupancy": 1.1}, "--occupancy", "<= 1"),
         ({"opex_usd_per_gpu_h": -1.0}, "--opex", ">= 0"),
+        ({"opex_usd_per_node_month": float("nan")}, "--opex-month", ">= 0"),
         ({"contract": "none"}, "--contract", "none"),
     ],
 )
