@@ -34,6 +34,7 @@ class Defect(NamedTuple):
 
 
 LAWS = "tests/laws/test_laws.py::"
+MAKER = "tests/test_price_maker.py "
 SERVING = "tests/kernels/test_serving.py::"
 BLOCKS = "tests/kernels/test_blocks.py::"
 TWIN = "test_the_cache_of_pieces_equals_the_cache_of_blocks"
@@ -59,6 +60,26 @@ RESTARTS = "tests/test_restarts.py "
 KPI = "tests/results/test_kpi_twin.py "
 FORMATS = "tests/scenario/test_cell_formats.py "
 DEFECTS = (
+    Defect("market: who draws more than it bought pays what it bid", "sim/engine/clearing.py",
+           "if self._bought_w is None or (np.abs(granted_w - self._bought_w) > SAME_W).any():",
+           "if self._bought_w is None:", MAKER),
+    Defect("market: billed at the price before the decision", "sim/engine/clearing.py",
+           "        self.terms.learn(step, self.market.lmp_usd_per_mwh)\n\n    def _clear",
+           "\n    def _clear", MAKER),
+    Defect("market: delivery stays in a bid", "sim/engine/clearing.py",
+           "(bids.usd_per_mwh - self.terms.adder[bids.site])", "bids.usd_per_mwh", MAKER),
+    Defect("market: a bid knows no what-if on prices", "sim/engine/clearing.py",
+           ") / self.terms.factor", ") / 1.0", MAKER),
+    Defect("market: load under a contract bids", "sim/engine/clearing.py",
+           "if self.felt[s]:", "if True:", MAKER),
+    Defect("market: a block of a contract bids", "sim/engine/clearing.py",
+           "block = min(asked_w, block_w[s])", "block = 0.0", MAKER),
+    Defect("market: no cap by what was bought", "sim/engine/clearing.py",
+           "cap_w = np.minimum(limits.cap_w, self._cap_w)", "cap_w = limits.cap_w", MAKER),
+    Defect("market: more is bid than the connection carries", "sim/engine/clearing.py",
+           "room_w[s] -= asked_w", "room_w[s] -= 0.0", MAKER),
+    Defect("market: the bound sees the fleet's price", "sim/studies/bound_world.py",
+           "moves_prices = False", "moves_prices = True", MAKER),
     Defect("kpi: the margin takes nine tenths of penalties", "sim/results/kpis.py",
            "float(f[PENALTY_USD] +", "float(0.9 * f[PENALTY_USD] +", KPI),
     Defect("kpi: pue upside down", "sim/results/kpis.py",

@@ -147,12 +147,34 @@ class Decision(NamedTuple):
     offer_w: Floats | None = None  # (programme, site) load offered to stand by
 
 
+class Bids(NamedTuple):
+    """What a policy would draw at which price. Shape: `bid`, always the same ones of a fleet."""
+
+    site: Ints
+    power_w: Floats  # of machines, at the meter [W]
+    usd_per_mwh: Floats  # the highest price with delivery at which it is worth it
+
+
 @runtime_checkable
 class Policy(Protocol):
     """Anything with `decide`. State of its own is allowed; it is told nothing but observations."""
 
     def decide(self, observation: Observation) -> Decision:
         """The wish for the interval that begins at `observation.t_s`."""
+        ...
+
+
+@runtime_checkable
+class Bidder(Policy, Protocol):
+    """A policy that bids where the fleet's load makes the price (`dc-opf`).
+
+    Its bids are cleared with the grid; it then decides at the price that came out, under a cap of
+    what its site has bought (`limits.cap_w`).
+    """
+
+    def bid(self, observation: Observation) -> Bids:
+        """Load by price for the interval that begins at `observation.t_s`; the prices that are
+        seen there are of the interval before."""
         ...
 
 

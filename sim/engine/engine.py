@@ -1,13 +1,14 @@
 """The clock: simpy decides when, kernels compute what flowed in between."""
 
 from collections.abc import Callable, Generator
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 import numpy as np
 import simpy
 from simpy.events import URGENT
 
 from sim.engine.before import ends_before, play_back
+from sim.engine.clearing import Clearing
 from sim.engine.failures import Workshop
 from sim.engine.grid_events import call, link_changes
 from sim.engine.incidents import host_ends, incident, on_the_way, put
@@ -49,6 +50,8 @@ class Engine:
     for a policy that keeps none. Kernels that were never compiled are so before the first step, and
     `compiling` is told how many of how many are; `rehearsal` compiles what the policy calls.
     """
+
+    moves_prices: ClassVar[bool] = True  # its own load makes the price, under `dc-opf`
 
     def __init__(
         self,
@@ -92,7 +95,12 @@ class Engine:
         self.struck: dict[int, list[tuple[int, int]]] = {}  # nodes that incidents in force broke
         for kind, state in self.plant.presence.states.items():
             self.recorder.stand(0, kind, int(state.deployed.sum()))
-        self.market = build_market(scenario, self.plant.topology)
+        market = build_market(scenario, self.plant.topology)
+        self.clearing = (
+            Clearing(scenario, market, policy, self.plant, self.terms, self.moves_prices)
+            if market
+            else None
+        )
         self.env = simpy.Environment()
         self.left_before: dict[str, dict[int, int]] = {}  # by host: on their way at the start
         play_back(self)
@@ -224,8 +232,8 @@ class Engine:
 
     def look_at_world(self) -> None:
         """Prices, temperatures and the bitcoin price of now."""
-        if self.market is not None:
-            self._clear_market()
+        if self.clearing is not None:
+            self.clearing.look(self.now_s, self.step)
         self.look_at_course(self.step)
         self._let_nodes()
         self._look_at_btc_price()
@@ -253,6 +261,8 @@ class Engine:
             ),
             self.live,
         )
+        if self.clearing is not None:
+            self.observation = self.clearing.bid(self.observation, self.step)
 
     def decide(self) -> None:
         """The policy's wish."""
@@ -264,6 +274,9 @@ class Engine:
         Of the machines that this switches on some may fail at once.
         """
         self.plant.apply(self.decision, self.observation)
+        if self.clearing is not None and self.now_s % self.step_s == 0:
+            self.clearing.close(self.now_s, self.step)
+            self.look_at_course(self.step)
         self.restarts.look()
         self.recorder.bound(self.observation.t_s // self.step_s, self.plant.site.binding)
 
@@ -384,14 +397,6 @@ class Engine:
             self.grant()
 
     # Helpers of the phases.
-
-    def _clear_market(self) -> None:
-        """The power flow under the fleet's load of the moment, where it is due."""
-        assert self.market is not None
-        cleared = self.market.clear(self.now_s, self.step, self.plant.site.granted_w)
-        if cleared is not None:
-            self.plant.set_background(cleared)
-        self.terms.learn(self.step, self.market.lmp_usd_per_mwh)
 
     def _let_nodes(self) -> None:
         """Tenants who come and go, and prices of the day."""

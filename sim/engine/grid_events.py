@@ -28,8 +28,8 @@ def link_changes(engine: "Engine") -> "Process":
 
 def _set_links(engine: "Engine", left: dict[int, float]) -> None:
     dark = engine.plant.set_links(left)
-    if engine.market is not None:
-        engine.market.set_links(left)
+    if engine.clearing is not None:
+        engine.clearing.market.set_links(left)
     for name in dark:
         engine.recorder.event(engine.now_s, "site without supply", name, "grid", "a link is out")
 

@@ -22,6 +22,7 @@ GAP: Final = 1e-9  # between tangents and curves, relative to the objective
 MAX_ROUNDS: Final = 100
 MAX_CUTS: Final = 60  # of a generator, on average; then those that no longer bind are dropped
 AT_LIMIT_MW: Final = 1e-6
+NO_BIDS: Final = np.zeros(0, dtype=np.int64)
 
 
 class OpfError(RuntimeError):
@@ -38,6 +39,7 @@ class Dispatch(NamedTuple):
     shed_mw: Floats  # (bus,) load that is not served
     spill_mw: Floats  # (bus,) forced generation that nobody can take
     binding: Ints  # branches at a limit, of rating or of angle
+    bought_mw: Floats  # (bid,) load that was worth its price
 
 
 class DcOpf:
@@ -49,6 +51,7 @@ class DcOpf:
             every generator held above what its bus can pass on may spill, so that there is always a
             dispatch. None: what cannot be served raises.
         susceptance: see `mesh_of`.
+        bid_bus: (bid,) buses of loads that are served only below a price of their own.
 
     Raises:
         ValueError: for a value of lost load that is not a number > 0.
@@ -59,6 +62,7 @@ class DcOpf:
         case: Case,
         voll_usd_per_mwh: float | None = VOLL_USD_PER_MWH,
         susceptance: SusceptanceForm = PLAIN,
+        bid_bus: Ints = NO_BIDS,
     ) -> None:
         if voll_usd_per_mwh is not None and not 0.0 < voll_usd_per_mwh < math.inf:
             raise ValueError(
@@ -73,9 +77,11 @@ class DcOpf:
         self._quadratic = np.flatnonzero(quadratic)
         self._piecewise = np.flatnonzero(self._on & [len(p) > 0 for p in case.cost_points])
         curved = np.concatenate([self._quadratic, self._piecewise])
-        ends = np.cumsum([gens, buses, buses, buses, lines, len(curved)])
+        ends = np.cumsum([gens, buses, buses, buses, lines, len(bid_bus), len(curved)])
         columns = np.split(np.arange(ends[-1]), ends[:-1])
-        self._gen, self._served, self._spill, self._angle, self._flow, self._cost = columns
+        self._gen, self._served, self._spill, self._angle, self._flow = columns[:5]
+        self._bid, self._cost = columns[5:]
+        self._bid_bus = bid_bus
         self._cost_of = dict(zip(curved.tolist(), self._cost.tolist(), strict=True))
         # A flow's bounds: its rating, and its angle difference through the law of the line.
         law_mw = mesh.susceptance_mw
@@ -113,6 +119,7 @@ class DcOpf:
         entries.add(case.gen_bus, self._gen, 1.0)
         entries.add(bus, self._served, -1.0)
         entries.add(bus, self._spill, -1.0)
+        entries.add(self._bid_bus, self._bid, -1.0)
         entries.add(case.branch_from, self._flow, -1.0)
         entries.add(case.branch_to, self._flow, 1.0)
         entries.add(law, self._flow, reactance)
@@ -130,7 +137,7 @@ class DcOpf:
             low.append(points[:-1, 1] - slope * points[:-1, 0])
             high.append(np.full(len(slope), np.inf))
             row += len(slope)
-        cost = np.zeros(self._cost[-1] + 1 if len(self._cost) else self._flow[-1] + 1)
+        cost = np.zeros(len(self._gen) + 3 * buses + lines + len(self._bid) + len(self._cost))
         linear = np.setdiff1d(np.flatnonzero(self._on), list(self._cost_of))
         cost[self._gen[linear]] = case.cost_polynomial[linear, 1]
         cost[self._cost] = 1.0
@@ -142,6 +149,7 @@ class DcOpf:
         lower[self._flow], upper[self._flow] = self._low, self._high
         lower[self._served], upper[self._served] = self._load, self._load
         lower[self._spill] = upper[self._spill] = 0.0
+        lower[self._bid] = upper[self._bid] = 0.0
         lower[self._angle[0]] = upper[self._angle[0]] = 0.0
         bounds = (np.concatenate(low), np.concatenate(high))
         return Programme(cost, (lower, upper), bounds, entries)
@@ -164,7 +172,9 @@ class DcOpf:
         self._programme.bound_row(len(self._load) + index, *bounds)
         self._in_service[index] = in_service
 
-    def solve(self, load_mw: Floats | None = None) -> Dispatch:
+    def solve(
+        self, load_mw: Floats | None = None, bids: tuple[Floats, Floats] | None = None
+    ) -> Dispatch:
         """The cheapest dispatch; where several are, the one the solver comes to first.
 
         The objective is exact to 1e-9. A price under quadratic costs lies between the slopes of two
@@ -173,6 +183,8 @@ class DcOpf:
         Args:
             load_mw: (bus,) [MW], shunts not included (they are added); a negative load feeds in.
                 None: as in the case.
+            bids: two of (bid,): load [MW] that is served as long as another MWh costs no more
+                than its price [USD/MWh]. None: no bids.
 
         Raises:
             ValueError: for loads of another shape, or that are no numbers.
@@ -188,6 +200,10 @@ class DcOpf:
             lower[: len(load)] = np.minimum(load, 0.0)
             upper[len(load) :] = forced
         self._programme.bound_columns(columns, lower, upper)
+        if len(self._bid):
+            most_mw, worth = bids or (np.zeros(len(self._bid)), np.zeros(len(self._bid)))
+            self._programme.bound_columns(self._bid, np.zeros(len(self._bid)), most_mw)
+            self._programme.price_columns(self._bid, -worth)
         if len(self._cuts) > MAX_CUTS * len(self._quadratic):
             self._drop_cuts()
         value, row_dual = self._optimum(load)
@@ -204,6 +220,7 @@ class DcOpf:
             shed_mw=shed,
             spill_mw=spill,
             binding=np.flatnonzero(at_limit & self._in_service),
+            bought_mw=np.maximum(value[self._bid], 0.0),
         )
 
     def cost_usd_per_h(self, generation_mw: Floats) -> float:

@@ -10,7 +10,7 @@ from sim.kernels.arrays import Limits
 from sim.kernels.border import LayoutError, as_numbers
 from sim.kernels.dispatch import frontier, merit_order, offer_load
 from sim.kernels.jit import specialise
-from sim.policy import Observation
+from sim.policy import Bids, Observation
 from sim.units import J_PER_MWH, SECONDS_PER_HOUR
 
 Floats = npt.NDArray[np.float64]
@@ -101,6 +101,45 @@ class Dispatch:
             self._at = at
         self._fill(*arguments)
         return asic_share, gpu_share
+
+    def bids(
+        self,
+        observation: Observation,
+        price_usd_per_mwh: Floats,
+        rank_ths: Floats | None = None,
+        node_usd_per_s: Floats | None = None,
+    ) -> Bids:
+        """Each mode beyond the one below and each group of nodes, at what it earns.
+
+        Arguments as in `shares`; what the price adds to the observed one comes off a bid.
+        """
+        self.look(observation)
+        ths = self.rank_ths if rank_ths is None else rank_ths
+        node_usd = self.node_usd_per_s if node_usd_per_s is None else node_usd_per_s
+        asic, gpu = observation.asic, observation.gpu
+        more = price_usd_per_mwh - observation.price_usd_per_mwh
+        factor = asic.meter_factor[:, None]
+        drawn_w = self.rank_w * factor
+        there = self.rank_mode >= 0
+        earned = np.zeros(drawn_w.shape)
+        np.divide(ths * observation.usd_per_th, drawn_w, out=earned, where=there)
+        node_w = gpu.node_w * gpu.meter_factor
+        modes = drawn_w.shape[1]
+        return Bids(
+            np.concatenate([np.repeat(asic.site, modes), gpu.site]),
+            np.concatenate(
+                [
+                    (np.where(there, drawn_w, 0.0).T * asic.available * asic.heat).T.ravel(),
+                    gpu.available * node_w,
+                ]
+            ),
+            np.concatenate(
+                [
+                    (earned * J_PER_MWH - more[0, asic.site][:, None]).ravel(),
+                    node_usd / node_w * J_PER_MWH - more[1, gpu.site],
+                ]
+            ),
+        )
 
 
 def _agree(observation: Observation, groups: int, nodes: int) -> None:

@@ -9,7 +9,7 @@ from sim.kernels.arrays import Limits
 from sim.policies.dispatch import Dispatch, obedient, offers, prices
 from sim.policies.forecast import PriceForecast
 from sim.policies.storage import Hours, StoragePlan
-from sim.policy import Decision, Observation
+from sim.policy import Bids, Decision, Observation
 from sim.units import J_PER_MWH, SECONDS_PER_DAY, SECONDS_PER_HOUR, W_PER_MW
 
 Floats = npt.NDArray[np.float64]
@@ -64,6 +64,7 @@ class LookAhead:
         self._dispatch = Dispatch()
         self._forecast = PriceForecast(hours, persistence)
         self._storage: _Storage | None = None
+        self._held: Floats | None = None  # (group, rank) with what restarts are worth, last time
         self._peak_w: Floats = np.empty(0)  # (site,) of machines in the billing month
         self._month_left_s: Floats = np.empty(0)
 
@@ -80,12 +81,17 @@ class LookAhead:
         battery_w, block = None, None
         if len(observation.energy.stored_j):
             battery_w, block = self._store(observation, uses, expected, limits)
-        rank_ths = self._hold(observation, expected - (now[1] - now[0]))
+        rank_ths = self._held = self._hold(observation, expected - (now[1] - now[0]))
         asic_share, gpu_share = self._dispatch.shares(
             observation, now, limits, rank_ths, block=block
         )
         offer_w = offers(observation, asic_share) if self.reserves else None
         return Decision(asic_share, gpu_share, battery_w=battery_w, offer_w=offer_w)
+
+    def bid(self, observation: Observation) -> Bids:
+        """Every use of power at what it earns, with what restarts were worth in the last step."""
+        price = prices(observation, self.avoid_peaks, self.reserves)
+        return self._dispatch.bids(observation, price, self._held)
 
     def _hold(self, observation: Observation, price: Floats) -> Floats:
         """Hashrates (group, rank) [TH/s] whose first mode is worth what being on is worth later.

@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from sim.kernels.dispatch import arbitrage
 from sim.policies.dispatch import Dispatch, obedient, offers, prices
-from sim.policy import Decision, Observation
+from sim.policy import Bids, Decision, Observation
 from sim.units import SECONDS_PER_DAY, SECONDS_PER_HOUR
 
 Floats = npt.NDArray[np.float64]
@@ -51,6 +51,11 @@ class MeritOrder:
             battery_w=self._charge(observation, price[1]) if len(energy.stored_j) else None,
             offer_w=offers(observation, asic_share) if self.reserves else None,
         )
+
+    def bid(self, observation: Observation) -> Bids:
+        """Every use of power at what it earns."""
+        price = prices(observation, self.avoid_peaks, self.reserves)
+        return self._dispatch.bids(observation, price)
 
     def _charge(self, observation: Observation, price: Floats) -> Floats:
         """Charge below the cheap hours of the last week, discharge above the dear ones.

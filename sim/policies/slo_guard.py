@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from sim.policies.dispatch import Dispatch, obedient, offers, prices
-from sim.policy import Decision, Observation
+from sim.policies.dispatch import Dispatch, Floats, obedient, offers, prices
+from sim.policy import Bids, Decision, Observation
 
 ALWAYS_USD_PER_S = 1e6  # what a node under a promise is said to earn: more than any other use
 
@@ -37,10 +37,22 @@ class SloGuard:
             cap_w=np.minimum(limits.cap_w, soon_w),
             room_w=limits.room_w * (1.0 - self.headroom),
         )
-        worth = np.where(promised, ALWAYS_USD_PER_S, made.node_usd_per_s)
+        worth = self._worth(observation)
         asic_share, gpu_share = made.shares(observation, price, limits, node_usd_per_s=worth)
         gpu_share[promised] = 1.0  # limits and relays cut it, nobody else
         return Decision(asic_share, gpu_share, offer_w=offers(observation, asic_share))
+
+    def bid(self, observation: Observation) -> Bids:
+        """Nodes under a promise at any price, the rest at what it earns."""
+        self._dispatch.look(observation)
+        price = prices(observation, avoid_peaks=True, reserves=True)
+        worth = self._worth(observation)
+        return self._dispatch.bids(observation, price, node_usd_per_s=worth)
+
+    def _worth(self, observation: Observation) -> Floats:
+        """What a node is said to earn (node,) [USD/s]."""
+        promised = observation.gpu.contracted > 0.0
+        return np.where(promised, ALWAYS_USD_PER_S, self._dispatch.node_usd_per_s)
 
     def __reduce__(self) -> tuple[type["SloGuard"], tuple[float]]:
         return SloGuard, (self.headroom,)  # the rest is memory

@@ -26,7 +26,10 @@ failures, difficulty, fees, bitcoin prices, peaks and calls. Every simplificatio
 - Pools: FPPS is exact. PPLNS and solo earn all blocks that the fleet at full hashrate would have
   found, without its energy: a loose bound.
 
-Where the fleet's own load makes the price (`dc-opf`) there is no bound of this kind: `BoundError`.
+- Prices that the fleet's own load makes (`dc-opf`): those of the grid without the fleet. The cost
+  of a dispatch is convex in the load and a price is its slope there, so a load is never billed
+  less than at the prices of no load. What machines that fail, or a line that goes out within a
+  step, change is billed at the price of the step's beginning; for that alone it is approximate.
 """
 
 from typing import Any, Final, NamedTuple
@@ -106,7 +109,7 @@ def bound(scenario: Scenario, seed: int = 1) -> Bound:
     """The clairvoyant's gross margin for a scenario and a seed.
 
     Raises:
-        BoundError: where the fleet's own load makes the price.
+        BoundError: where the fleet's own load makes the price for longer than a control step.
     """
     terms = terms_of(realised(scenario, seed))
     usd, worth = terms.constant_usd.copy(), nothing(terms)

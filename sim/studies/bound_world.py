@@ -61,6 +61,8 @@ class Off:
 class Replay(Engine):
     """A run without decisions that keeps what was there to be had. Shapes: `step`, and as Plant."""
 
+    moves_prices = False
+
     def __init__(self, scenario: Scenario, seed: int) -> None:
         # Nodes that serve tokens fail and are cooled like any other; their requests are counted
         # apart.
@@ -180,13 +182,15 @@ def realised(scenario: Scenario, seed: int) -> Known:
     """The world of a scenario and seed.
 
     Raises:
-        BoundError: where the fleet's own load makes the price.
+        BoundError: where the fleet's own load makes the price for longer than a control step.
     """
+    step_s = scenario.horizon.step_s
     for zone, price in scenario.prices.zones.items():
-        if isinstance(price, DcOpfPrice):
+        if isinstance(price, DcOpfPrice) and price.update_s > step_s:
             raise BoundError(
-                f"prices.zones.{zone}: model dc-opf: the fleet's load makes the price, so there is "
-                "no bound that does not depend on the policy; allowed: fixed, replay, seasonal-jump"
+                f"prices.zones.{zone}.update_s = {price.update_s}: a price that stands for "
+                "several steps is that of the first one's load, and the others cost what it says; "
+                f"allowed for a bound: at most horizon.step_s = {step_s}"
             )
     replay = Replay(scenario, seed)
     stored_mwh = replay.plant.asset.stored_j / J_PER_MWH

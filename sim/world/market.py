@@ -1,12 +1,12 @@
 """Locational marginal prices of a grid around the fleet: a DC optimal power flow over time."""
 
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 
 from sim.grid.matpower import Case
-from sim.grid.opf import DcOpf
+from sim.grid.opf import NO_BIDS, DcOpf
 from sim.kernels.arrays import Floats, Ints
 from sim.scenario.model import DcOpfPrice
 from sim.scenario.scenario import Scenario
@@ -20,13 +20,24 @@ class Cleared(NamedTuple):
 
     load_mw: Floats  # (bus,) without the fleet, shunts included
     generation_mw: Floats | None  # (gen,); None: nobody has dispatched it
+    bought_w: Floats  # (bid,) of the fleet's bids [W]
+
+
+class Offers(NamedTuple):
+    """What a fleet would draw at which price. Shape: `bid`."""
+
+    site: Ints
+    power_w: Floats
+    lmp_usd_per_mwh: Floats  # the highest price at its site's bus at which it is worth it
+
+
+NO_OFFERS: Final = Offers(NO_BIDS, np.zeros(0), np.zeros(0))
 
 
 class PowerMarket:
     """A case cleared again and again, with the fleet's own load: it makes the price.
 
-    The load of the moment is what the fleet drew in the interval before; its decision of now moves
-    the next price. Without `dc-opf` prices only the loads of the case follow their series.
+    Without `dc-opf` prices only the loads of the case follow their series.
     """
 
     def __init__(self, scenario: Scenario, case: Case, site_bus: Ints, spec: DcOpfPrice | None):
@@ -37,11 +48,21 @@ class PowerMarket:
         self.voll = spec.voll_usd_per_mwh if spec is not None else 0.0
         self.update_s = spec.update_s if spec is not None else horizon.step_s
         self.share = case_load(scenario, np.arange(horizon.steps) * horizon.step_s)
+        self.bid_site = NO_BIDS
         self.opf = self._opf(case) if spec is not None else None
         self.lmp_usd_per_mwh = np.zeros(len(site_bus))
 
     def _opf(self, case: Case) -> DcOpf:
-        return DcOpf(case, self.voll, self.form)
+        return DcOpf(case, self.voll, self.form, self.site_bus[self.bid_site])
+
+    @property
+    def makes_prices(self) -> bool:
+        """Whether prices come from here."""
+        return self.opf is not None
+
+    def due(self, t_s: int) -> bool:
+        """Whether it is cleared at `t_s`."""
+        return t_s % self.update_s == 0
 
     def set_links(self, left: dict[int, float]) -> None:
         """Branches that are out or derated (share left) from now on."""
@@ -54,17 +75,31 @@ class PowerMarket:
             rate[branch] *= share if share > 0.0 else 1.0
         self.opf = self._opf(replace(self.case, rate_a_mw=rate, branch_in_service=service))
 
-    def clear(self, t_s: int, step: int, fleet_w: Floats) -> Cleared | None:
-        """Solve for now where that is due; `fleet_w` (site,) is what the fleet draws [W]."""
-        if t_s % self.update_s:
+    def clear(
+        self, t_s: int, step: int, fleet_w: Floats, offers: Offers = NO_OFFERS
+    ) -> Cleared | None:
+        """Solve for now where that is due.
+
+        Args:
+            t_s: run seconds.
+            step: control step.
+            fleet_w: (site,) what the fleet draws at any price [W].
+            offers: what it draws beyond that where it is worth it.
+        """
+        if not self.due(t_s):
             return None
         load_mw = self.case.load_mw * self.share[step]
         if self.opf is None:
-            return Cleared(load_mw + self.case.shunt_mw, None)
+            return Cleared(load_mw + self.case.shunt_mw, None, np.zeros(0))
+        if not np.array_equal(offers.site, self.bid_site) and len(offers.site):
+            self.bid_site = offers.site.copy()
+            self.opf = self._opf(self.opf.case)
         fleet_mw = np.bincount(self.site_bus, fleet_w / W_PER_MW, len(load_mw))
-        found = self.opf.solve(load_mw + fleet_mw)
+        bids = (offers.power_w / W_PER_MW, offers.lmp_usd_per_mwh) if len(offers.site) else None
+        found = self.opf.solve(load_mw + fleet_mw, bids)
         self.lmp_usd_per_mwh = found.lmp_usd_per_mwh[self.site_bus]
-        return Cleared(load_mw + self.case.shunt_mw, found.generation_mw)
+        bought_w = found.bought_mw * W_PER_MW if bids else np.zeros(0)
+        return Cleared(load_mw + self.case.shunt_mw, found.generation_mw, bought_w)
 
 
 def build_market(scenario: Scenario, topology: Topology) -> PowerMarket | None:

@@ -188,3 +188,48 @@ def test_many_quadratic_solutions_stay_as_cheap_as_the_first(data: Path) -> None
     for scale in np.linspace(0.55, 1.0, 40):
         grid.solve(case.load_mw * scale)
     assert grid.solve().objective_usd_per_h == pytest.approx(first, rel=3e-9)
+
+
+def test_load_that_bids_is_served_while_it_is_worth_its_price(tmp_path: Path) -> None:
+    """200 MW at 10, as much at 30, 150 MW of load: whoever bids 20 gets the 50 that are left at 10,
+    and makes the price; whoever bids 35 pays 30, and drives out the one that bids 20."""
+    case = three(tmp_path, ("0.1 0 80", "0.1 0 0"))
+    opf = DcOpf(case, bid_bus=np.array([2, 2, 2]))
+    worth = np.array([20.0, 5.0, 35.0])
+    out = opf.solve(bids=(np.array([60.0, 30.0, 0.0]), worth))
+    np.testing.assert_allclose(out.bought_mw, [50, 0, 0], atol=1e-6)
+    np.testing.assert_allclose(out.lmp_usd_per_mwh, 20.0)
+    out = opf.solve(bids=(np.array([60.0, 30.0, 100.0]), worth))
+    np.testing.assert_allclose(out.bought_mw, [0, 0, 100], atol=1e-6)
+    np.testing.assert_allclose(out.lmp_usd_per_mwh, 30.0)
+    out = opf.solve()  # nobody bids any more
+    np.testing.assert_allclose(out.lmp_usd_per_mwh, 10.0)
+    assert not out.bought_mw.any()
+
+
+@given(st.lists(st.tuples(st.integers(0, 2), st.floats(1, 80), st.floats(5, 60)), min_size=1))
+@settings(max_examples=20)
+def test_bids_are_generators_upside_down(
+    tmp_path_factory: pytest.TempPathFactory, bids: list[tuple[int, float, float]]
+) -> None:
+    """A dispatchable load in a case file is a generator from -P to 0 at its own cost."""
+    folder = tmp_path_factory.mktemp("case")
+    bus = np.array([b for b, _, _ in bids])
+    mw, worth = np.array([m for _, m, _ in bids]), np.array([w for _, _, w in bids])
+    out = DcOpf(three(folder), bid_bus=bus).solve(bids=(mw, worth))
+    case = three(folder)
+    count = len(bids)
+    case = replace(
+        case,
+        gen_bus=np.concatenate([case.gen_bus, bus]),
+        gen_max_mw=np.concatenate([case.gen_max_mw, np.zeros(count)]),
+        gen_min_mw=np.concatenate([case.gen_min_mw, -mw]),
+        gen_in_service=np.concatenate([case.gen_in_service, np.ones(count, dtype=np.bool_)]),
+        cost_polynomial=np.vstack(
+            [case.cost_polynomial, np.column_stack([np.zeros(count), worth, np.zeros(count)])]
+        ),
+        cost_points=(*case.cost_points, *[np.empty((0, 2))] * count),
+    )
+    twin = DcOpf(case).solve()
+    surplus = worth @ out.bought_mw - out.objective_usd_per_h
+    assert surplus == pytest.approx(-twin.objective_usd_per_h, rel=1e-9, abs=1e-6)

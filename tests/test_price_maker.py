@@ -1,0 +1,268 @@
+"""Where the fleet makes the price it pays its own, and who bids does not swing.
+
+Bus 1 sells 200 MW at 10 USD/MWh, bus 2 as much at 200; bus 7 takes 150. So a fleet at bus 7 has
+50 MW of cheap power, and whoever wants more makes the price of all of it.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import sim
+from sim.kernels.arrays import Floats
+from sim.policies.merit_order import MeritOrder
+from sim.policy import Decision, Observation
+from sim.results.result import RunResult
+from sim.scenario import Scenario
+from sim.studies.bound_world import realised
+from sim.world.market import build_market
+from sim.world.topology import compile_topology
+from tests.conftest import build_scenario
+from tests.grid.meshes import THREE
+
+DEAR = THREE.replace("2 0 0 3 0 30 5", "2 0 0 3 0 200 0").replace("0.1 0 80", "0.1 0 0")
+CHEAP_MW = 50.0
+S21_MW, S19_MW = 0.0035, 0.003068  # 200 TH/s and 104 TH/s: the newer one earns more of a MWh
+
+
+def fleet(
+    folder: Path,
+    s21: int = 12_000,
+    s19: int = 10_000,
+    case: str = DEAR,
+    tables: dict[str, Any] | None = None,
+    **site: Any,
+) -> Scenario:
+    """One site at bus 7; a hash earns the same all the time, and nothing fails or gets hot."""
+    (folder / "three.m").write_text(case)
+    return build_scenario(
+        {
+            "horizon": {"days": 1, "step_s": 3600},
+            "grid": {"case": str(folder / "three.m")},
+            "prices": {"zones": {"east": {"model": "dc-opf"}}},
+            "btc_price": {"model": "constant", "usd_per_btc": 60_000},
+            "mining": {"restart_s": 0},
+            "faults": {"asic": {"mtbf_h": 1e8}},
+            **(tables or {}),
+        },
+        sites=[
+            {
+                "name": "alpha",
+                "grid_node": "7",
+                "price_zone": "east",
+                "power_limit_mw": 100,
+                "overhead_mw": 0.5,
+                "technicians": 0,
+                "pue_base": 1.0,
+                "pue_slope_per_c": 0.0,
+                **site,
+            }
+        ],
+        asics=[
+            {"site": "alpha", "model": "Antminer S21", "count": s21, "firmware": "stock"},
+            {"site": "alpha", "model": "Antminer S19j Pro 104T", "count": s19, "firmware": "stock"},
+        ],
+        gpus=[],
+    )
+
+
+def column(result: RunResult, name: str) -> Floats:
+    return np.asarray(result.table("sites")[name], dtype=np.float64)
+
+
+def earned_usd_per_mwh(scenario: Scenario) -> tuple[float, float]:
+    """What a MWh of S21 and of S19j Pro earns."""
+    seen = Looks()
+    sim.run(scenario, seen)
+    return seen.usd_per_th * 200.0 / S21_MW * 3600.0, seen.usd_per_th * 104.0 / S19_MW * 3600.0
+
+
+class Looks:
+    """Nothing runs; what a hash earns is kept."""
+
+    usd_per_th = 0.0
+
+    def decide(self, observation: Observation) -> Decision:
+        self.usd_per_th = observation.usd_per_th
+        asic = observation.asic
+        return Decision(np.zeros(asic.mode_ths.shape), np.zeros(len(observation.gpu.site)))
+
+
+def test_the_fleet_buys_what_its_least_machine_is_worth_and_no_more(tmp_path: Path) -> None:
+    """Power has a step at 50 MW: the older machines that just fit in make its price."""
+    scenario = fleet(tmp_path)
+    newer, older = earned_usd_per_mwh(scenario)
+    assert 10.0 < older < newer < 200.0
+    result = sim.run(scenario, "merit-order")
+    np.testing.assert_allclose(column(result, "meter_mw"), CHEAP_MW, atol=1e-5)
+    np.testing.assert_allclose(column(result, "price_usd_per_mwh"), older, rtol=1e-9)
+    np.testing.assert_allclose(column(result, "energy_usd"), CHEAP_MW * older, rtol=1e-6)
+    surplus = 24 * (12_000 * S21_MW * (newer - older) - 0.5 * older)
+    assert result.kpis["gross_margin_usd"] == pytest.approx(surplus, rel=1e-3)
+
+
+def test_where_power_is_enough_nobody_s_load_matters(tmp_path: Path) -> None:
+    scenario = fleet(tmp_path, s21=4_000, s19=4_000)
+    result = sim.run(scenario, "merit-order")
+    np.testing.assert_allclose(column(result, "price_usd_per_mwh"), 10.0)
+    np.testing.assert_allclose(column(result, "meter_mw"), 4_000 * (S21_MW + S19_MW) + 0.5)
+
+
+def test_who_does_not_bid_pays_the_price_of_its_own_load(tmp_path: Path) -> None:
+    """All machines are dearer than they are worth, and the bill says so in the same step."""
+    result = sim.run(fleet(tmp_path), "static")
+    meter = column(result, "meter_mw")
+    assert (meter > CHEAP_MW).all()
+    np.testing.assert_allclose(column(result, "energy_usd"), meter * 200.0)
+
+
+def test_a_threshold_swings_and_pays_for_each_swing(tmp_path: Path) -> None:
+    result = sim.run(fleet(tmp_path), "price-threshold")
+    meter, price = column(result, "meter_mw"), column(result, "price_usd_per_mwh")
+    assert set(np.round(meter, 2)) == {0.5, 73.18}
+    np.testing.assert_allclose(price, np.where(meter > CHEAP_MW, 200.0, 10.0))
+
+
+class Greedy(MeritOrder):
+    """Bids, and then takes what it likes."""
+
+    def decide(self, observation: Observation) -> Decision:
+        share = observation.asic.default_share.copy()
+        return Decision(share, np.zeros(len(observation.gpu.site)))
+
+
+def test_who_draws_more_than_it_bought_pays_for_what_it_draws(tmp_path: Path) -> None:
+    result = sim.run(fleet(tmp_path), Greedy())
+    np.testing.assert_allclose(column(result, "price_usd_per_mwh"), 200.0)
+
+
+def test_delivery_comes_off_a_bid(tmp_path: Path) -> None:
+    """With 35 USD/MWh of delivery the older machines bid 4.5, below 10: only the newer ones run."""
+    scenario = fleet(tmp_path, adder_usd_per_mwh=35.0)
+    result = sim.run(scenario, "merit-order")
+    np.testing.assert_allclose(column(result, "meter_mw"), 12_000 * S21_MW + 0.5, rtol=1e-6)
+    np.testing.assert_allclose(column(result, "price_usd_per_mwh"), 45.0)
+
+
+def test_a_dearer_market_takes_bids_at_its_own_prices(tmp_path: Path) -> None:
+    """Four times the price is a market at a fourth of the bid: 39.5 is less than 40."""
+    scenario = fleet(tmp_path, tables={"what_if": {"energy_price_factor": 4.0}})
+    newer, older = earned_usd_per_mwh(scenario)
+    assert older < 40.0 < newer
+    result = sim.run(scenario, "merit-order")
+    np.testing.assert_allclose(column(result, "meter_mw"), 12_000 * S21_MW + 0.5, rtol=1e-6)
+
+
+def test_a_price_of_a_contract_does_not_feel_the_market(tmp_path: Path) -> None:
+    contract = {"contract": "fixed", "energy_usd_per_mwh": 30.0}
+    result = sim.run(fleet(tmp_path, **contract), "merit-order")
+    np.testing.assert_allclose(column(result, "meter_mw"), 73.18)
+    np.testing.assert_allclose(column(result, "energy_usd"), 73.18 * 30.0)
+
+
+def block(mw: float, usd_per_mwh: float) -> Any:
+    """A physical block of a PPA, used first."""
+    terms = {"site": "alpha", "kind": "ppa", "mw": mw, "strike_usd_per_mwh": usd_per_mwh}
+    one = [{"name": "alpha"}]
+    asics = [{"site": "alpha", "model": "Antminer S21", "count": 1}]
+    contracts = [{**terms, "resell": False}]
+    return build_scenario(
+        sites=one, asics=asics, gpus=[], power_contracts=contracts
+    ).power_contracts
+
+
+def test_a_block_of_a_contract_runs_the_best_machines_at_any_price(tmp_path: Path) -> None:
+    """20 MW at 15, the other 30 at what the older machines are worth."""
+    scenario = fleet(tmp_path)
+    _, older = earned_usd_per_mwh(scenario)
+    contract = block(20.0, 15.0)
+    result = sim.run(scenario.model_copy(update={"power_contracts": contract}), "merit-order")
+    np.testing.assert_allclose(column(result, "meter_mw"), CHEAP_MW, atol=1e-5)
+    np.testing.assert_allclose(column(result, "energy_usd"), 20 * 15.0 + 30 * older, rtol=1e-6)
+
+
+def test_a_block_runs_where_the_market_is_dearer_than_any_machine(tmp_path: Path) -> None:
+    """10 MW of cheap power are left, so whoever draws 20 makes it 200, and pays that of 0.5."""
+    scenario = fleet(tmp_path, case=DEAR.replace("7 1 150", "7 1 190"))
+    contract = block(20.0, 15.0)
+    result = sim.run(scenario.model_copy(update={"power_contracts": contract}), "merit-order")
+    np.testing.assert_allclose(column(result, "meter_mw"), 20.5)
+    np.testing.assert_allclose(column(result, "energy_usd"), 20 * 15.0 + 0.5 * 200.0)
+
+
+def test_a_connection_is_not_sold_twice(tmp_path: Path) -> None:
+    """One site's 30 MW of connection leave 20 of the 50 MW to the other one."""
+    scenario = fleet(tmp_path, s19=0, power_limit_mw=30)
+    other = scenario.sites[0].model_copy(update={"name": "bravo", "power_limit_mw": 100.0})
+    moved = [
+        scenario.asics[0],
+        scenario.asics[1].model_copy(update={"site": "bravo", "count": 10_000}),
+    ]
+    both = {"sites": (*scenario.sites, other), "asics": tuple(moved)}
+    result = sim.run(scenario.model_copy(update=both), "merit-order")
+    np.testing.assert_allclose(column(result, "meter_mw").reshape(-1, 2), [[30.0, 20.0]] * 24)
+
+
+@given(
+    st.integers(0, 14_000),
+    st.integers(0, 14_000),
+    st.sampled_from([DEAR, THREE, THREE.replace("2 0 0 3 0 30 5", "2 0 0 3 0.4 12 5")]),
+    st.sampled_from(["merit-order", "look-ahead", "slo-guard"]),
+    st.floats(0.8, 1.2),
+)
+@settings(max_examples=12)
+def test_who_bids_pays_a_price_of_its_own_load(
+    tmp_path_factory: pytest.TempPathFactory,
+    s21: int,
+    s19: int,
+    case: str,
+    policy: str,
+    factor: float,
+) -> None:
+    """Of a slightly smaller load the price is not higher, of a slightly larger one not lower."""
+    folder = tmp_path_factory.mktemp("case")
+    tables = {"what_if": {"btc_price_factor": factor}}
+    scenario = fleet(folder, s21, s19, case, tables)
+    result = sim.run(scenario, policy)
+    market = build_market(scenario, compile_topology(scenario))
+    assert market is not None
+    price, meter = column(result, "price_usd_per_mwh"), column(result, "meter_mw")
+    assert len(set(np.round(meter, 3))) == 1  # a steady world: nobody swings
+    bounds = []
+    for part in (0.9999, 1.0001):
+        market.clear(0, 0, meter[:1] * part * 1e6)
+        bounds.append(market.lmp_usd_per_mwh[0])
+    assert bounds[0] - 0.05 <= price[0] <= bounds[1] + 0.05
+
+
+@given(st.integers(0, 14_000), st.integers(0, 14_000), st.integers(1, 99))
+@settings(max_examples=6)
+def test_no_policy_earns_more_than_at_the_prices_without_the_fleet(
+    tmp_path_factory: pytest.TempPathFactory, s21: int, s19: int, seed: int
+) -> None:
+    """Law 10 where the fleet makes the price: whoever draws less pays less, but never below."""
+    case = THREE.replace("2 0 0 3 0 30 5", "2 0 0 3 0.4 12 5")
+    scenario = fleet(tmp_path_factory.mktemp("case"), s21, s19, case)
+    best = sim.bound(scenario, seed).usd
+    for policy in ("merit-order", "look-ahead", "static", "slo-guard", "price-threshold"):
+        margin = sim.run(scenario, policy, seed).kpis["gross_margin_usd"]
+        assert margin is not None
+        assert margin <= best + 1e-6 * max(abs(best), 1.0), policy
+
+
+def test_a_bound_takes_the_prices_of_a_grid_without_the_fleet(tmp_path: Path) -> None:
+    """60 MW of overhead make the price 200 USD/MWh, which a clairvoyant does not see."""
+    scenario = fleet(tmp_path, 0, 0, overhead_mw=60.0)
+    np.testing.assert_allclose(realised(scenario, 1).replay.price, 10.0)
+    margin = sim.run(scenario, "static").kpis["gross_margin_usd"]
+    assert margin == pytest.approx(-60 * 200 * 24)
+
+
+def test_no_bound_where_a_price_stands_for_several_steps(tmp_path: Path) -> None:
+    zones = {"zones": {"east": {"model": "dc-opf", "update_s": 7200}}}
+    with pytest.raises(sim.BoundError, match=r"update_s = 7200.*at most horizon.step_s = 3600"):
+        sim.bound(fleet(tmp_path, tables={"prices": zones}))
