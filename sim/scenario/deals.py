@@ -3,7 +3,7 @@
 from pydantic import model_validator
 
 from sim.scenario.problems import instant
-from sim.scenario.quantity import REQUIRED, Instant, Table, quantity
+from sim.scenario.quantity import REQUIRED, Instant, Number, Table, quantity
 
 
 class Host(Table):
@@ -140,7 +140,7 @@ class Project(Table):
     """
 
     enabled: bool = quantity(True, "", "false: it is never ordered")
-    substations_mw: dict[str, float] = quantity(
+    substations_mw: dict[str, Number] = quantity(
         {}, "MW", "added to the limit of sites, by name in sites.csv"
     )
     capex_usd: float = quantity(REQUIRED, "USD", "price of the whole", ge=0)

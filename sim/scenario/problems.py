@@ -136,7 +136,11 @@ def _translate(error: dict[str, Any], file: str, model: type[BaseModel], prefix:
         return Problem(
             file, where, value, f"must be {bounds[kind].format(**context)} {unit}".rstrip()
         )
-    if kind.startswith(("float_", "int_")) or kind == "finite_number":
+    if kind == "finite_number":
+        return Problem(
+            file, where, value, f"must be a finite number{f' in {unit}' if unit else ''}"
+        )
+    if kind.startswith(("float_", "int_")):
         number = "a whole number" if kind.startswith("int_") else "a number"
         in_unit = f" in {unit}, without the unit" if unit else ""
         return Problem(file, where, value, f"must be {number}{in_unit}")

@@ -23,6 +23,9 @@ FIRST_YEAR: Final = 1970
 LAST_YEAR: Final = 2200
 MAX_SHEET_ROWS: Final = 20_000
 MAX_TEXT: Final = 1000  # letters of a name, a path, a source
+MOST: Final = 1e12  # of a number with a unit and no limit of its own: beyond it, a slip
+
+Number = Annotated[float, Field(ge=-MOST, le=MOST)]  # of a table by name
 
 
 def _in_utc(when: datetime) -> datetime:
@@ -94,8 +97,14 @@ def quantity(default: Any, unit: str, meaning: str, *, source: str = "", **limit
     """A key with its unit, meaning and source.
 
     `unit` is "" for names and choices and "-" for pure numbers; `limits` are pydantic's (`gt`,
-    `ge`, `lt`, `le`). A number taken from the world names its source; "assumed" says so.
+    `ge`, `lt`, `le`). A number with a unit and no limit of its own lies within `MOST`, which a
+    ledger of cents still follows. A number taken from the world names its source; "assumed" says
+    so.
     """
+    single = default is None or default is REQUIRED or isinstance(default, int | float)
+    if unit not in ("", "UTC") and single and not limits.keys() & {"min_length", "max_length"}:
+        limits |= {} if limits.keys() & {"le", "lt"} else {"le": MOST}
+        limits |= {} if limits.keys() & {"ge", "gt"} else {"ge": -MOST}
     return Field(
         default,
         description=meaning,

@@ -17,7 +17,7 @@ from sim.scenario.problems import (
     shown,
     unknown,
 )
-from sim.scenario.quantity import REQUIRED, Instant, Table, quantity
+from sim.scenario.quantity import REQUIRED, Instant, Number, Table, quantity
 from sim.scenario.shipped import not_found, scenario_folder
 from sim.scenario.toml import TomlError, read_toml
 from sim.studies.experiment import BUILDOUT_KEYS, Changes, PolicyChoice
@@ -135,7 +135,7 @@ class BuildoutQuestion(Table):
     budget_usd: float = quantity(REQUIRED, "USD", "most that containers and works cost", gt=0)
     sites: tuple[str, ...] = quantity((), "", "candidates; default: all with room for a container")
     most_per_site: int = quantity(8, "containers", "at one site", ge=1, le=1000)
-    works_usd: dict[str, float] = quantity(
+    works_usd: dict[str, Number] = quantity(
         {}, "USD", "by site: on top of the price of each container there"
     )
     displace: bool = quantity(

@@ -1,16 +1,26 @@
 """How large a scenario may be, and values that no run can follow: refused before it begins."""
 
+import pkgutil
 from datetime import UTC, datetime
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
+import sim.scenario
 from sim.scenario import ScenarioError, load
 from sim.scenario.problems import Problem
+from sim.scenario.quantity import Table, kinds
 from sim.scenario.toml import read_toml
 
 TINY = "configs/tiny"
+MODULES = [
+    *(f"sim.scenario.{m.name}" for m in pkgutil.iter_modules(sim.scenario.__path__)),
+    "sim.studies.experiment",
+    "sim.studies.buildout_question",
+]
 
 
 def told(changes: dict[str, Any]) -> tuple[Problem, ...]:
@@ -43,6 +53,38 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
 def test_refused(name: str) -> None:
     changes, words = WRONG[name]
     assert words in "\n".join(map(str, told(changes)))
+
+
+def tables() -> list[type[Table]]:
+    """Every table of a scenario, of its sheets, of an experiment and of a build-out."""
+    found = {v for m in MODULES for v in vars(import_module(m)).values() if isinstance(v, type)}
+    return sorted((t for t in found if issubclass(t, Table)), key=lambda t: t.__qualname__)
+
+
+@pytest.mark.parametrize("value", [1e30, -1e30, float("inf"), float("nan")])
+def test_no_number_with_a_unit_is_beyond_reason(value: float) -> None:
+    """Prices, powers, counts: each key of each table, alone or in a table of names."""
+    tried = 0
+    for table in tables():
+        for name, field in table.model_fields.items():
+            extra = field.json_schema_extra
+            unit = extra.get("unit", "") if isinstance(extra, dict) else ""
+            numbers = [k for k in kinds(field.annotation) if k in (float, int)]
+            by_name = "dict[str" in str(field.annotation) and "float" in str(field.annotation)
+            if unit in ("", "UTC") or not (numbers or by_name):
+                continue
+            given = {field.alias or name: {"x": value} if by_name else value}
+            with pytest.raises(ValidationError) as refused:
+                table.model_validate(given)
+            where = {error["loc"][0] for error in refused.value.errors() if error["loc"]}
+            assert where & {name, field.alias}, f"{table.__name__}.{name}"
+            tried += 1
+    assert tried > 350
+
+
+def test_what_is_infinite_is_told_to_be() -> None:
+    (problem,) = told({"horizon.days": float("inf")})
+    assert str(problem).endswith("horizon.days = inf: must be a finite number in d")
 
 
 def test_a_sheet_of_a_million_rows_is_not_read_to_its_end(tmp_path: Path) -> None:
