@@ -30,7 +30,7 @@ from sim.scenario.demand import Tenant
 from sim.scenario.load import assemble
 from sim.serving import Engine, IterationTime, serve
 from sim.serving.content import Content
-from sim.serving.surface import lognormal
+from sim.serving.mix import lognormal
 from sim.world.talks import talks
 from tests.kernels.serving_twin import serve_slowly
 

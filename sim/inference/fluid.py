@@ -1,11 +1,14 @@
 """Inference as a fluid: requests are counted, latencies are read from measured surfaces.
 
-What is approximated, by name: arrivals of a pool are Poisson, and all its engines are open; a
-step is stationary (Little's law tells who is inside at its end); a backlog waits in one line for
-each pool, and its wait is known within 12 %; clients that are refused do not come back; engines
-that are switched off give back what Little's law has inside them; lengths are those of the pool's
-mix of tenants; histograms are written every HISTOGRAM_DAYS days. The exact kernel measures the
-surfaces, so below saturation the error is small: the README has the table.
+The exact kernel measures the surfaces, with each tenant's own bursts, lengths and patience and the
+engines' limit. What is approximated, by name: in a step the load is steady, and how many requests
+engines hold follows it at once; beyond saturation as fast as what is too much comes in (all above
+what QUICK_TO of it holds), or is served; who is served meanwhile waits as long as under the load
+at which engines always hold as many. A pool's tenants keep the shares of their mean rates, and each
+sends to a pool by the number of its engines; a client that comes back comes to the same pool. All
+engines of a pool are like its first, and open; engines that are switched off give back their share
+of what is inside; an engine holds at most MOST_QUEUE requests. Histograms are written every
+HISTOGRAM_DAYS days. The README has the errors.
 """
 
 from collections.abc import Callable
@@ -15,9 +18,19 @@ import numpy as np
 
 from sim.inference.operations import Inference, Present
 from sim.kernels.arrays import Floats, Ints
-from sim.kernels.fluid import FIRST_WAIT_S, WAIT_LOG, WAITS, Fluid, Surfaces, flow
+from sim.kernels.fluid import (
+    LANE_CURVES,
+    NOW_ROWS,
+    NOW_W,
+    PARTS,
+    POOL_CURVES,
+    Fluid,
+    Surfaces,
+    flow,
+)
 from sim.kernels.jit import Entry, bind, entry
 from sim.kernels.routing import (
+    BACKOFF_S,
     BALANCING,
     BIN_LOG,
     BINS,
@@ -28,15 +41,25 @@ from sim.kernels.routing import (
     LANE_RETURNED,
     LANE_TOKENS_IN,
     LANE_TOKENS_OUT,
+    PATIENCE_S,
+    QUEUE_LIMIT,
+    RETRIES,
     SLO_TPOT_S,
     SLO_TTFT_S,
     close_engine,
 )
-from sim.serving.surface import LOADS, Lengths, Surface, surface
+from sim.serving.mix import NOT_RECORDED, Recorded, Stream
+from sim.serving.surface import LOADS, MOST_QUEUE, Surface, surface
 from sim.units import SECONDS_PER_DAY
 
 MEAN_ROWS: Final = (LANE_TOKENS_IN, LANE_TOKENS_OUT, LANE_GOOD, LANE_GOOD_TOKENS)
 HISTOGRAM_DAYS: Final = 30
+QUICK_TO: Final = 0.95  # share of saturation
+# Where 1 - load is below this share of the coefficient of variation of the gaps, and up to
+# DOUBTFUL_TO, tails of latencies are off by more than 10 % (`experiments/fluid_error.py --near`).
+DOUBTFUL_PER_CV: Final = 0.05
+DOUBTFUL_TO: Final = 1.05
+WORTH_A_WORD: Final = 0.01  # share of a pool's requests
 
 
 class _Seen(NamedTuple):
@@ -55,68 +78,116 @@ class FluidInference(Inference):
             [self.pools.index((x.site, x.model)) for x in self.lanes], dtype=np.int64
         )
         self.beyond_j = np.zeros(len(self.group_of))
-        self.known: dict[tuple[int, int, int], _Seen] = {}  # by lane, grid point and wait
-        self.histograms = np.zeros((lanes, len(LOADS), WAITS), dtype=np.int64)
+        self.known: dict[tuple[int, int], _Seen] = {}  # by lane and grid point
+        self.histograms = np.zeros((lanes, len(LOADS)), dtype=np.int64)
+        self.by_load = np.zeros((lanes, len(LOADS)), dtype=np.int64)  # served since the start
         self.sums = np.zeros((len(MEAN_ROWS), lanes))  # of tokens and requests in time
-        self.means = np.array(  # of a request that did not wait in a backlog
-            [[self._seen_by(x, k, 0).means for k in range(len(LOADS))] for x in range(lanes)]
+        self.means = np.array(  # of a request that was served
+            [[self._seen_by(x, k).means for k in range(len(LOADS))] for x in range(lanes)]
         ).reshape(lanes, len(LOADS), len(MEAN_ROWS))
         self.fluid = Fluid(
             inside=np.zeros(lanes, dtype=np.int64),
             backlog=np.zeros(lanes, dtype=np.int64),
             held=np.zeros(len(self.scenario.tenants), dtype=np.int64),
             weight=self.traffic.weight,
-            served=np.zeros((lanes, len(LOADS), WAITS), dtype=np.int64),
-            open_w=np.full(pools, np.nan),
-        )
-        stacked = Surfaces(
-            loads=LOADS,
-            saturation_rps=np.array([s.saturation_rps for s in self.surfaces]),
-            e2e_s=np.array([s.e2e_s.mean(axis=1) for s in self.surfaces]).reshape(pools, -1),
-            power_w=np.array([s.power_w for s in self.surfaces]).reshape(pools, -1),
+            served=np.zeros((lanes, len(LOADS)), dtype=np.int64),
+            parts=np.zeros((PARTS, lanes)),
+            now=np.full((NOW_ROWS, pools), np.nan),
         )
         self.arrived = np.zeros(len(self.scenario.tenants), dtype=np.int64)
         self.open_s = np.zeros(pools)
         scratch = np.zeros(lanes, dtype=np.int64)
-        tables = (self.router, stacked, self.fluid, self.book)
+        tables = (self.router, self._stacked(), self.fluid, self.book)
         self._arrays = (*tables, self.arrived, scratch, self.open_s)
-        self._flow: Callable[[float, float], None] | None = None  # bound when serving begins
+        self._flow: Callable[[float], None] | None = None  # bound when serving begins
 
     def entries(self) -> list[Entry]:
         """What serving compiles when it begins."""
-        return [entry(flow, *self._arrays, floats=2)]
+        return [entry(flow, *self._arrays, floats=1)]
 
     def _surface(self, pool: int) -> Surface:
         """Of the pool's first engine, for the tenants that may come; others are scaled to it."""
-        kind = int(self.engines.kind[self.router.pool_first[pool]])
-        mix = [
-            Lengths(
-                max(t.rate_rps, 1e-9),
-                t.prompt_mean_tokens,
-                t.prompt_cv,
-                t.output_mean_tokens,
-                t.output_cv,
-                t.max_tokens,
+        first, end = (int(x) for x in self.router.pool_first[pool : pool + 2])
+        mix = [self._stream(t, pool) for t in self._tenants_of(pool)]
+        mix = mix or [Stream(1.0, 1000.0, 1.0, 200.0, 1.0, 16_384)]
+        rules = self.router.rules
+        return surface(
+            self.kinds[int(self.engines.kind[first])],
+            mix,
+            end - first,
+            int(rules[BALANCING]),
+            int(rules[QUEUE_LIMIT]),
+        )
+
+    def _tenants_of(self, pool: int) -> list[int]:
+        return np.flatnonzero(self.router.lane[:, pool] >= 0).tolist()
+
+    def _stream(self, tenant: int, pool: int) -> Stream:
+        """What a tenant sends to a pool, when all engines that it may use are open."""
+        t, terms = self.scenario.tenants[tenant], self.router.terms[tenant]
+        engines = np.diff(self.router.pool_first)
+        kept = float(engines[pool] / engines[self.router.lane[tenant] >= 0].sum())
+        recorded = NOT_RECORDED
+        trace = self.scenario.traces.get(t.trace or "")
+        if trace is not None:
+            blank = np.zeros(0, dtype=np.int64)
+            recorded = Recorded(
+                trace.arrival_s if t.arrivals == "trace" else np.zeros(0),
+                trace.prompt_tokens if t.empirical else blank,
+                trace.output_tokens if t.empirical else blank,
             )
-            for i, t in enumerate(self.scenario.tenants)
-            if self.router.lane[i, pool] >= 0
+        return Stream(
+            weight=max(t.rate_rps, 1e-9) * kept,
+            prompt_mean=t.prompt_mean_tokens,
+            prompt_cv=t.prompt_cv,
+            output_mean=t.output_mean_tokens,
+            output_cv=t.output_cv,
+            longest=t.max_tokens,
+            cv=t.cv if t.arrivals == "gamma" else 1.0,
+            kept=kept,
+            prefix_share=t.prefix_share,
+            patience_s=float(terms[PATIENCE_S]),
+            retries=int(terms[RETRIES]),
+            backoff_s=float(terms[BACKOFF_S]),
+            recorded=recorded,
+        )
+
+    def _stacked(self) -> Surfaces:
+        """The surfaces as the kernel reads them."""
+        pools, lanes = len(self.pools), len(self.lanes)
+        of_pool = [
+            (np.maximum.accumulate(s.outstanding), s.waiting, s.power_w, s.busy)
+            for s in self.surfaces
         ]
-        engine = self.kinds[kind]
-        count = int(self.router.pool_first[pool + 1] - self.router.pool_first[pool])
-        mix = mix or [Lengths(1.0, 1000.0, 1.0, 200.0, 1.0, 16_384)]
-        return surface(engine, mix, count, int(self.router.rules[BALANCING]))
+        of_lane = [
+            (*(LOADS * x[:, i] for x in (s.refused, s.given_up, s.retries)), s.stay_s[:, i])
+            for s, i in map(self._of_lane, range(lanes))
+        ]
+        return Surfaces(
+            loads=LOADS,
+            quick=np.array([np.flatnonzero(LOADS <= QUICK_TO)[-1]], dtype=np.int64),
+            saturation_rps=np.array([s.saturation_rps for s in self.surfaces]),
+            peak_rps=np.array([s.peak_rps for s in self.surfaces]),
+            pool=np.array(of_pool).reshape(pools, POOL_CURVES, -1).transpose(1, 0, 2).copy(),
+            lane=np.array(of_lane).reshape(lanes, LANE_CURVES, -1).transpose(1, 0, 2).copy(),
+        )
+
+    def _of_lane(self, lane: int) -> tuple[Surface, int]:
+        """The surface of a lane's pool, and which of its streams it is."""
+        tenant, site, model = self.lanes[lane]
+        pool = self.pools.index((site, model))
+        return self.surfaces[pool], self._tenants_of(pool).index(tenant)
 
     def _load_day(self, number: int) -> None:
         self.day = number  # no request of it is drawn
 
     def _serve(self, end_s: float) -> None:
-        seconds = end_s - self.now_s
         self.arrived[:] = self.source.counts(int(self.now_s), int(end_s))
         self.open_s[:] = self._open_engine_s(end_s)
         if self._flow is None:
-            self._flow = bind(flow, *self._arrays, floats=2)
-        self._flow(float(self.scenario.demand.queue_limit), seconds)
-        draws_w = np.maximum(self.fluid.open_w[self.pool_of] - self.idle_w, 0.0)
+            self._flow = bind(flow, *self._arrays, floats=1)
+        self._flow(end_s - self.now_s)
+        draws_w = np.maximum(self.fluid.now[NOW_W][self.pool_of] - self.idle_w, 0.0)
         opens = np.maximum(self._powered_engines(), 1)[self.pool_of]
         draws_j = np.where(self.powered, draws_w * (self.open_s[self.pool_of] / opens), 0.0)
         self.beyond_j += np.nan_to_num(draws_j)
@@ -129,13 +200,10 @@ class FluidInference(Inference):
     def _tally(self) -> None:
         """Tokens and promises kept of what was served; histograms follow in `flush`."""
         served = self.fluid.served
-        self.sums += np.einsum("lp,lpr->rl", served[:, :, 0], self.means)
-        if served[:, :, 1:].any():
-            for lane, point, wait in np.argwhere(served[:, :, 1:]).tolist():
-                count = served[lane, point, wait + 1]
-                self.sums[:, lane] += self._seen_by(lane, point, wait + 1).means * count
+        self.sums += np.einsum("lp,lpr->rl", served, self.means)
         self.book.lanes[list(MEAN_ROWS)] = np.rint(self.sums).astype(np.int64)
         self.histograms += served
+        self.by_load += served
         served[:] = 0
 
     def _open_engine_s(self, end_s: float) -> Floats:
@@ -150,25 +218,23 @@ class FluidInference(Inference):
             traffic.loads_s[e] = np.inf
         return found
 
-    def _seen_by(self, lane: int, point: int, wait: int) -> _Seen:
-        """What a client of a lane sees at a grid point, after a wait in the backlog."""
-        key = (lane, point, wait)
+    def _seen_by(self, lane: int, point: int) -> _Seen:
+        """What a client of a lane sees at a grid point."""
+        key = (lane, point)
         if key in self.known:
             return self.known[key]
-        tenant, site, model = self.lanes[lane]
-        pool = self.pools.index((site, model))
-        made, terms = self.surfaces[pool], self.router.terms[tenant]
-        wait_s = FIRST_WAIT_S * np.exp((wait - 0.5) * WAIT_LOG) if wait else 0.0
-        more_s = 2.0 * float(self.router.latency_s[tenant, pool]) + wait_s
-        ttft, tpot, e2e = (
-            made.ttft_s[point] + more_s,
-            made.tpot_s[point],
-            made.e2e_s[point] + more_s,
-        )
-        output = made.output[point]
-        kept = (ttft <= terms[SLO_TTFT_S]) & (tpot <= terms[SLO_TPOT_S])
-        means = np.array([np.mean(m) for m in (made.prompt[point], output, kept, kept * output)])
-        until = np.array([_until(x) for x in (ttft, tpot[output > 1], e2e)])
+        tenant, site, _ = self.lanes[lane]
+        made, i = self._of_lane(lane)
+        mine = slice(int(made.first[i]), int(made.first[i + 1]))
+        terms = self.router.terms[tenant]
+        more_s = 2.0 * float(self.latency_s[tenant, site])
+        ttft_s, e2e_s = made.ttft_s[point, mine] + more_s, made.e2e_s[point, mine] + more_s
+        tpot_s, tokens = made.tpot_s[point, mine], made.tokens[point, mine]
+        kept = (ttft_s <= terms[SLO_TTFT_S]) & (tpot_s <= terms[SLO_TPOT_S])
+        prompt, output = made.prompt[point, i], made.output[point, i]
+        of_tokens = float((kept * tokens).sum() / max(tokens.sum(), 1))
+        means = np.array([prompt, output, kept.mean(), of_tokens * output])
+        until = np.array([_until(x) for x in (ttft_s, tpot_s[tokens > 1], e2e_s)])
         return self.known.setdefault(key, _Seen(until, means))
 
     def flush(self) -> bool:
@@ -176,9 +242,9 @@ class FluidInference(Inference):
         ends = self.now_s >= self.scenario.horizon.seconds
         if not ends and self.now_s % (HISTOGRAM_DAYS * SECONDS_PER_DAY):
             return False
-        for lane, point, wait in np.argwhere(self.histograms).tolist():
-            count = int(self.histograms[lane, point, wait])
-            self.book.bins[lane] += _whole(self._seen_by(lane, point, wait).until, count)
+        for lane, point in np.argwhere(self.histograms).tolist():
+            count = int(self.histograms[lane, point])
+            self.book.bins[lane] += _whole(self._seen_by(lane, point).until, count)
         self.histograms[:] = 0
         return True
 
@@ -202,7 +268,7 @@ class FluidInference(Inference):
                 self.fluid.held[self.lane_tenant[lane]] += back
                 self.sent_back += back
                 if store is self.fluid.inside and how == "preempt":
-                    tokens = self.surfaces[pool].prompt.mean() + self.surfaces[pool].output.mean()
+                    tokens = self.means[lane, 0, :2].sum()
                     self.book.lanes[LANE_LOST_TOKENS, lane] += round(back * tokens)
 
     def _beyond_idle_j(self, t_s: float) -> Floats:
@@ -226,6 +292,39 @@ class FluidInference(Inference):
     def present(self) -> Present:
         """Who is where, by Little's law."""
         return Present(self.fluid.backlog.copy(), self.fluid.inside.copy(), self.fluid.held.copy())
+
+    def doubts(self) -> list[tuple[str, str, str]]:
+        """Where this fluid is not to be trusted: the pool, what it saw, what is off by how much."""
+        found = []
+        for p, (site, model) in enumerate(self.pools):
+            served = self.by_load[self.lane_pool == p].sum(axis=0)
+            cv = self._cv(p)
+            least = max(1.0 - DOUBTFUL_PER_CV * cv, float(LOADS[0]))
+            inside = (least < LOADS) & (LOADS < DOUBTFUL_TO)
+            share = float(served[inside].sum() / max(served.sum(), 1))
+            if share < WORTH_A_WORD:
+                continue
+            told = f"{share:.0%} of its requests at {least:.0%} to {DOUBTFUL_TO:.0%} of saturation"
+            what = (
+                f"with gaps of coefficient {cv:.2g} there the 95th and 99th percentiles of a fluid "
+                "are off by more than 10 %, the SLO by points, the median near 100 %; counts, "
+                "tokens and energy are not: README, or demand.fidelity=exact"
+            )
+            found.append((f"pool {model} at {self.site_names[site]}", told, what))
+        limit = int(self.router.rules[QUEUE_LIMIT])
+        if limit > MOST_QUEUE and self.pools:
+            what = f"an engine of a fluid refuses beyond {MOST_QUEUE} requests"
+            found.append(("demand.queue_limit", f"{limit}", what))
+        return found
+
+    def _cv(self, pool: int) -> float:
+        """Of the gaps between requests of a pool, that counts over long times have as well."""
+        mix = [self._stream(t, pool) for t in self._tenants_of(pool)]
+        weights = np.array([m.weight for m in mix])
+        if not weights.sum():
+            return 1.0
+        squares = [m.kept * m.gap_cv() ** 2 + 1.0 - m.kept for m in mix]
+        return float(np.sqrt(np.average(squares, weights=weights)))
 
 
 def _until(values: Floats) -> Floats:

@@ -506,6 +506,10 @@ class Inference:
         self.book.bins[:] = 0
         self._seen_bins[:] = 0
 
+    def doubts(self) -> list[tuple[str, str, str]]:
+        """Where figures are not to be trusted: where, what was seen, what it means."""
+        return []
+
     def present(self) -> Present:
         """Who is where, now."""
         lanes = np.zeros((2, len(self.lanes)), dtype=np.int64)

@@ -17,8 +17,8 @@ NEVER_PCT: Final = 1.0  # an SLO kept by less than this is not kept
 def warnings_of_run(
     scenario: Scenario, recorder: Recorder, kpis: Mapping[str, float | None]
 ) -> tuple[Problem, ...]:
-    """Limits that bind most of the time, promises never kept, machines that never ran."""
-    return (*_limits(recorder), *_promises(scenario, recorder), *_idle(kpis))
+    """Limits that bind most of the time, promises never kept, doubts, machines that never ran."""
+    return (*_limits(recorder), *_promises(scenario, recorder), *_fluid(recorder), *_idle(kpis))
 
 
 def _limits(recorder: Recorder) -> list[Problem]:
@@ -51,6 +51,13 @@ def _promises(scenario: Scenario, recorder: Recorder) -> list[Problem]:
             )
             found.append(Problem("run", f"tenant {row['name']}", f"{kept:.3g} % kept", what))
     return found
+
+
+def _fluid(recorder: Recorder) -> list[Problem]:
+    """Where serving as a fluid is off by more than 10 %."""
+    serving = recorder.serving
+    doubts = serving.inference.doubts() if serving is not None else []
+    return [Problem("run", *doubt) for doubt in doubts]
 
 
 def _idle(kpis: Mapping[str, float | None]) -> list[Problem]:

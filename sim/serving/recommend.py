@@ -12,7 +12,7 @@ import numpy as np
 
 from sim.serving.engine import Engine, Served
 from sim.serving.metrics import latencies, serve_on, within
-from sim.serving.surface import Lengths, lognormal
+from sim.serving.mix import lognormal
 from sim.serving.traces import Trace
 
 BUDGETS: Final = (2048, 8192, 16_384)  # max_batched_tokens that are tried
@@ -80,12 +80,11 @@ def load_of_rate(
     """Poisson requests of lognormal lengths (mean tokens, coefficient of variation); same luck."""
     count = int(min(max(rate_rps * LEAST_S, LEAST_REQUESTS), MOST_REQUESTS))
     draw = np.random.Generator(np.random.Philox(key=2026))
-    mix = Lengths(1.0, *prompt, *output, 0)
     arrival = np.cumsum(draw.exponential(1.0 / rate_rps, count))
     return Trace(
         arrival - arrival[0],
-        lognormal(draw, mix.prompt_mean, mix.prompt_cv, count),
-        lognormal(draw, mix.output_mean, mix.output_cv, count),
+        lognormal(draw, *prompt, count),
+        lognormal(draw, *output, count),
         None,
         "rate",
         0,

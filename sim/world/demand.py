@@ -10,7 +10,7 @@ from sim.kernels.arrays import Floats, Ints
 from sim.kernels.routing import Day
 from sim.scenario.demand import Tenant
 from sim.scenario.scenario import Scenario
-from sim.serving.surface import lognormal
+from sim.serving.mix import lognormal
 from sim.serving.traces import Trace
 from sim.streams import Streams
 from sim.units import SECONDS_PER_DAY, SECONDS_PER_HOUR, SECONDS_PER_YEAR
@@ -61,8 +61,8 @@ class Requests:
     def counts(self, from_s: int, to_s: int) -> Ints:
         """Requests of each tenant in an interval within a day (tenant,): fluid only.
 
-        Poisson by the hour, evenly within it. Bursts (`gamma`) and recorded instants (`trace`) keep
-        their mean rate and lose the rest.
+        Poisson by the hour, evenly within it. What bursts (`gamma`) and recorded instants (`trace`)
+        do to queues is in the fluid's surfaces, which are measured with them.
         """
         number = from_s // SECONDS_PER_DAY
         if number != self._counted_day:
