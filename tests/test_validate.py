@@ -76,6 +76,12 @@ def test_a_note_explains_no_more_than_the_size_it_states(
 
 
 @pytest.mark.usefixtures("counted")
+def test_a_row_without_a_source_says_so(tmp_path: Path) -> None:
+    row = f"Mine,2025-06,{10 * BTC_PER_EH},10,,,"
+    assert one(reports(tmp_path, row)).source == "the row names no source"
+
+
+@pytest.mark.usefixtures("counted")
 def test_what_the_readme_says_of_a_row_counts_like_its_note(tmp_path: Path) -> None:
     row = f"Mine,2025-06,{10 * BTC_PER_EH * 0.85},10,,,page"
     grew = "* Outliers: Mine 2025-06 (deployed fleet grew 14 to 24 EH/s in the last days)."

@@ -100,7 +100,7 @@ def _production(row: Recorded, remarks: str, data: Path) -> Iterator[Found]:
         "BTC",
         _tolerance(ratio, allowed),
         allowed.low <= ratio <= allowed.high,
-        row.text("source"),
+        row.text("source") or "the row names no source",
     )
 
 
