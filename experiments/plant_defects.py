@@ -299,6 +299,8 @@ DEFECTS = (
     Defect("convert: operating by the month is left out", "sim/studies/conversion.py",
            "(row.opex_usd_per_node_month if row else 0.0)", "0.0",
            "tests/studies/test_convert.py "),
+    Defect("convert: where it turns the price does not fade", "sim/studies/convert.py",
+           "fade = fade_of(scenario, asked)", "fade = 0.0", "tests/studies/test_convert.py "),
     Defect("convert: terms of another site before its own", "sim/studies/conversion.py",
            "found[1].site != asked.site", "found[1].site == asked.site",
            "tests/studies/test_convert.py "),

@@ -27,6 +27,7 @@ from sim.studies.conversion import (
     Terms,
     Turning,
     converted,
+    fade_of,
     faded,
     left,
     notes,
@@ -162,7 +163,8 @@ def convert(
         now = rented_usd / hours if hours > 0.0 else None
 
         def at(usd_per_gpu_h: float) -> float:
-            other = asked._replace(usd_per_gpu_h=usd_per_gpu_h)
+            fade = fade_of(scenario, asked)  # a price that is given would not fade
+            other = asked._replace(usd_per_gpu_h=usd_per_gpu_h, fade_per_year=fade)
             there = runs.run(converted(scenario, other, swap), 0)
             return float(left(scenario, other, swap, without.sums, there.sums)["result"].mean())
 

@@ -127,6 +127,24 @@ def test_without_a_price_the_market_pays() -> None:
     assert more == pytest.approx([let * 0.1], rel=1e-6)
 
 
+def test_it_turns_at_a_price_that_fades_as_the_market_does() -> None:
+    """A tenth a year off: at the level found, and with the same fading, nothing is left."""
+    path = {"model": "decay", "usd_per_gpu_h": 2.0, "change_per_year": -0.1, "occupancy": 1.0}
+    scenario = plain(gpu_market={"gpus": {"h100-sxm": path}})
+    ask = asked()._replace(usd_per_gpu_h=None)
+    found = convert(scenario, ask, seeds=1)
+    level = found.turning.usd_per_gpu_h
+    assert level is not None
+    assert found.turning.how == CLOSED
+    kept = sum(0.9**k / (1 + RATE) ** (k + 1) for k in range(5))
+    kept /= sum(1 / (1 + RATE) ** (k + 1) for k in range(5))
+    slope = 98 * 8 * HOURS * (1 - TAX)
+    fades = slope * (1.0 - kept) * level
+    assert by_hand(scenario, level) == pytest.approx(fades, rel=1e-3)
+    there = convert(scenario, asked(level, fade_per_year=0.1), seeds=1)
+    assert there.amounts["result"] == pytest.approx([0.0], abs=0.005 * slope)
+
+
 def test_nodes_are_let_by_a_contract_with_its_gaps() -> None:
     terms = {"term_days": 1, "gap_days": 1, "usd_per_gpu_h": 3.0}
     scenario = plain(gpu_contracts={"day": terms})
