@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from sim.kernels.arrays import Limits
-from sim.policy import AsicView, EnergyView, GpuView, Observation, ServingView
+from sim.policy import AsicView, EnergyView, Floats, GpuView, Observation, ServingView
 
 DAY: Final = 96  # steps of 15 minutes
 EXTREMES: Final = 6  # kinds of step that take turns, three of them extreme
@@ -43,8 +43,9 @@ def example(step: int, fleet: str = "mixed") -> Observation:
 def trying(step: int, fleet: str) -> Observation:
     """The same with extremes: every second step is one of three kinds.
 
-    Prices of 1,000 to 15,000 USD/MWh at the caps of markets and below zero; cold to -45 and heat to
-    55 degrees C; nothing published, nothing available, no room, hashes worth nothing.
+    Prices of 1,000 to 15,000 USD/MWh at the caps of markets and below zero, each in cold to -45, in
+    heat to 55 degrees C and in the weather of the example; nothing published, nothing available, no
+    room, hashes worth nothing.
     """
     seen = example(step, fleet)
     draw = np.random.Generator(np.random.Philox(key=[7, step]))
@@ -53,7 +54,7 @@ def trying(step: int, fleet: str) -> Observation:
         case 1:
             return seen._replace(
                 price_usd_per_mwh=draw.uniform(1_000.0, 15_000.0, count),
-                ambient_c=draw.uniform(40.0, 55.0, count),
+                ambient_c=_weather(step, seen, draw),
                 hashprice_usd_per_ph_day=0.0 if step % 4 == 3 else seen.hashprice_usd_per_ph_day,
             )
         case 3:
@@ -65,7 +66,7 @@ def trying(step: int, fleet: str) -> Observation:
             )
             return seen._replace(
                 price_usd_per_mwh=draw.uniform(-1_000.0, -10.0, count),
-                ambient_c=draw.uniform(-45.0, -20.0, count),
+                ambient_c=_weather(step + EXTREMES, seen, draw),
                 energy=energy,
             )
         case 5:
@@ -81,6 +82,17 @@ def trying(step: int, fleet: str) -> Observation:
                 limits=limits,
             )
     return seen
+
+
+def _weather(step: int, seen: Observation, draw: np.random.Generator) -> Floats:
+    """Heat, cold and the weather of the example take turns [C]."""
+    count = len(seen.ambient_c)
+    match step // EXTREMES % 3:
+        case 0:
+            return draw.uniform(40.0, 55.0, count)
+        case 1:
+            return draw.uniform(-45.0, -20.0, count)
+    return seen.ambient_c
 
 
 def _sized(step: int, size: Size) -> Observation:

@@ -5,7 +5,9 @@ import pickle
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
+from functools import partial
+from types import BuiltinFunctionType, FunctionType
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -15,6 +17,7 @@ from sim.policy import Decision, Observation, Policy, decision_problems
 
 NOON: Final = 48  # the step from which a day may turn out otherwise
 SLOW_MS: Final = 50.0  # a year in steps of 15 minutes is then half an hour
+TELLS_TIME: Final = (BuiltinFunctionType, type)  # of functions and classes in modules
 AHEAD_S: Final = 86_400 + 3_661  # by which the clock runs on at each step: another hour and day
 
 
@@ -62,18 +65,22 @@ def check_policy(
 def _on(policy: Policy, fleet: str, slow_ms: float, timer: Callable[[], float]) -> list[str]:
     """What is wrong on one fleet; later checks only where earlier ones find nothing."""
     try:
-        copies = [pickle.loads(pickle.dumps(policy)) for _ in range(4)]
+        kept = pickle.dumps(policy)
+        spare = pickle.loads(kept)
     except Exception as error:  # whatever an author's object raises when pickled
         return [f"it cannot be pickled (runs in other processes need that): {error}"]
-    first = _day(copies[0], fleet, timer)
+    first = _day(kept, fleet, timer)
     if first.problems:
         return first.problems
-    second = _day(copies[1], fleet, timer, clock=True)
+    # One decision more: 97 have no divisor, so that what is kept elsewhere falls out of step.
+    with suppress(Exception):
+        spare.decide(trying(0, fleet))
+    second = _day(kept, fleet, timer, clock=True)
     if second.problems:
         return second.problems
     step = _first_other(first, second, DAY)
     if step is not None:
-        again = _day(copies[2], fleet, timer)
+        again = _day(kept, fleet, timer)
         if not again.problems and _first_other(first, again, DAY) is None:
             return [f"the decision at step {step} depends on the clock of this machine"]
         return [f"two fresh copies decide differently at step {step}"]
@@ -84,7 +91,7 @@ def _on(policy: Policy, fleet: str, slow_ms: float, timer: Callable[[], float]) 
                 f"decide takes {value:.1f} ms ({name} of {DAY} steps); "
                 f"more than {slow_ms:g} ms makes years slow"
             ]
-    other = _day(copies[3], fleet, timer, turn=NOON)
+    other = _day(kept, fleet, timer, turn=NOON)
     if other.problems:
         return other.problems
     step = _first_other(first, other, NOON)
@@ -92,17 +99,19 @@ def _on(policy: Policy, fleet: str, slow_ms: float, timer: Callable[[], float]) 
 
 
 def _day(
-    policy: Policy,
+    kept: bytes,
     fleet: str,
     timer: Callable[[], float],
     turn: int = DAY,
     clock: bool = False,
 ) -> _Day:
-    """A day of a policy. From step `turn` on it is another one; `clock`: so is the wall clock."""
+    """A day of a pickled policy. From step `turn` it is another one; `clock`: so is the clock."""
     numbers = [step if step < turn else step + DAY for step in range(DAY)]
     day = [trying(number, fleet) for number in numbers]
     found = _Day([], [], [])
-    with _other_clock() if clock else nullcontext([0]) as ahead_s:
+    kind = type(pickle.loads(kept))
+    with _other_clock(kind) if clock else nullcontext([0]) as ahead_s:
+        policy: Policy = pickle.loads(kept)
         for step, observation in enumerate(day):
             ahead_s[0] += AHEAD_S
             began = timer()
@@ -123,13 +132,55 @@ def _day(
 
 
 @contextmanager
-def _other_clock() -> Iterator[list[int]]:
-    """The wall clock of `time` and `datetime` runs ahead, by whatever name a module calls it.
+def _other_clock(kind: type) -> Iterator[list[int]]:
+    """The clocks of this machine run ahead, by whatever name a module or the class `kind` has them.
 
-    Yields the seconds [s] by which it does, to be changed in place.
+    Yields the seconds [s] by which they do, to be changed in place.
     """
     ahead_s = [0]
+    instead = _clocks(ahead_s)
+    undo: list[Callable[[], object]] = []
+    try:
+        for module in list(sys.modules.values()):
+            names = getattr(module, "__dict__", None)
+            home = names.get("__name__") if isinstance(names, dict) else None
+            if not isinstance(names, dict) or home == __name__:
+                continue
+            top = str(home).partition(".")[0]
+            inner = top in sys.stdlib_module_names and top != "time"
+            for name, value in list(names.items()):
+                false = instead(value, inner) if type(value) in TELLS_TIME else None
+                if false is not None:
+                    undo.append(partial(names.__setitem__, name, value))
+                    names[name] = false
+        for owner in kind.__mro__[:-1]:
+            for name, value in list(vars(owner).items()):
+                plain = getattr(value, "__func__", value)
+                false = instead(plain, False)
+                if false is not None:
+                    undo.append(partial(setattr, owner, name, value))
+                    setattr(owner, name, staticmethod(false))
+                given = getattr(plain, "__defaults__", None)
+                if (
+                    isinstance(plain, FunctionType)
+                    and given
+                    and any(instead(g, False) is not None for g in given)
+                ):
+                    undo.append(partial(setattr, plain, "__defaults__", given))
+                    plain.__defaults__ = tuple(instead(g, False) or g for g in given)
+        yield ahead_s
+    finally:
+        for back in reversed(undo):
+            back()
+
+
+def _clocks(ahead_s: list[int]) -> Callable[[Any, bool], Any]:
+    """What stands for a function or class that tells the time; None for anything else.
+
+    Within the standard library (second argument) threads wait by the steady clock, which stays.
+    """
     real_time, real_datetime, real_date = time.time, datetime.datetime, datetime.date
+    real_day = np.datetime64
 
     def ahead() -> datetime.timedelta:
         return datetime.timedelta(seconds=ahead_s[0])
@@ -142,6 +193,9 @@ def _other_clock() -> Iterator[list[int]]:
 
         def __instancecheck__(cls, given: object) -> bool:
             return isinstance(given, cls.__mro__[1])
+
+        def __subclasscheck__(cls, given: type) -> bool:
+            return issubclass(given, cls.__mro__[1])
 
     class Now(real_datetime, metaclass=Alike):  # type: ignore[misc, valid-type]  # made at run time
         @classmethod
@@ -161,10 +215,24 @@ def _other_clock() -> Iterator[list[int]]:
         def today(cls) -> datetime.date:
             return (real_datetime.now() + ahead()).date()
 
+    class AlikeDay(Alike):
+        def __call__(cls, *given: Any) -> Any:
+            found = real_day(*given)
+            if not given or given[0] not in ("now", "today"):
+                return found
+            return (real_day("now", "s") + np.timedelta64(ahead_s[0], "s")).astype(found.dtype)
+
+    class Day(real_day, metaclass=AlikeDay):  # type: ignore[misc, valid-type]  # made at run time
+        pass
+
     def of(function: Any) -> Any:
         return lambda seconds=None: function(now() if seconds is None else seconds)
 
+    def plus(function: Any, per_s: int = 1) -> Any:
+        return lambda *given: function(*given) + ahead_s[0] * per_s
+
     local = time.localtime
+    steady = ("monotonic", "perf_counter", "clock_gettime")
     replaced: dict[int, tuple[Any, Any]] = {
         id(real): (real, false)
         for real, false in (
@@ -176,23 +244,27 @@ def _other_clock() -> Iterator[list[int]]:
             (time.strftime, lambda text, t=None, f=time.strftime: f(text, t or local(now()))),
             (real_datetime, Now),
             (real_date, Today),
+            (real_day, Day),
         )
     }
-    changed: list[tuple[dict[str, Any], str, Any]] = []
-    try:
-        for module in list(sys.modules.values()):
-            names = getattr(module, "__dict__", None)
-            if not isinstance(names, dict) or names.get("__name__") == __name__:
-                continue
-            for name, value in list(names.items()):
-                real, false = replaced.get(id(value), (None, None))
-                if real is not None and value is real:
-                    names[name] = false
-                    changed.append((names, name, real))
-        yield ahead_s
-    finally:
-        for names, name, real in changed:
-            names[name] = real
+    kept_inside = set()
+    for name, per_s in ((n + end, p) for n in steady for end, p in (("", 1), ("_ns", 10**9))):
+        real = getattr(time, name, None)  # not every system has each
+        if real is not None:
+            replaced[id(real)] = real, plus(real, per_s)
+            kept_inside.add(id(real))
+
+    def instead(value: Any, inner: bool) -> Any:
+        real, false = replaced.get(id(value), (None, None))
+        if real is not None and real is value:
+            return None if inner and id(value) in kept_inside else false
+        if isinstance(value, BuiltinFunctionType):  # datetime.now, kept by another name
+            for real, kind in ((real_datetime, Now), (real_date, Today)):
+                if value.__self__ is real and value.__name__ in vars(kind):
+                    return getattr(kind, value.__name__)
+        return None
+
+    return instead
 
 
 def _first_other(a: _Day, b: _Day, steps: int) -> int | None:

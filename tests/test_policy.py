@@ -2,6 +2,7 @@
 
 import sys
 import time
+from collections.abc import Callable
 from datetime import UTC, date, datetime
 from time import time as now_s
 from typing import Any
@@ -12,7 +13,7 @@ import pytest
 import sim
 from sim.example_fleets import FLEETS, example, trying
 from sim.policies import BUILTIN
-from sim.policy import Decision, Observation, load_policy
+from sim.policy import Decision, Floats, Observation, load_policy
 from sim.scenario import Scenario
 
 
@@ -32,6 +33,7 @@ class Cheap:
 class Wrong(Cheap):
     seen = 0
     now_s = 0.0  # a stopwatch that moves only when a policy says so
+    tells = datetime.now  # a clock that a class keeps
 
     @staticmethod
     def future() -> float:
@@ -45,11 +47,13 @@ class Wrong(Cheap):
     def __init__(self, kind: str) -> None:
         self.kind = kind
         self.calls = 0
+        self.clock = time.time
         if kind == "unpicklable":
             self.lock = lambda: None
 
-    def decide(self, observation: Observation) -> Any:
+    def decide(self, observation: Observation, read: Callable[[], float] = time.time) -> Any:
         decision = super().decide(observation)
+        price, ambient = observation.price_usd_per_mwh, observation.ambient_c
         share = decision.asic_share
         self.calls += 1
         match self.kind:
@@ -86,6 +90,13 @@ class Wrong(Cheap):
             case "luck below zero":
                 if observation.price_usd_per_mwh.min() < -400.0:
                     share *= np.random.default_rng().random()
+            case "luck when dear in mild weather":
+                if price.max() > 1_000.0 and 0.0 < ambient.mean() < 35.0:
+                    decision.gpu_share[:] *= np.random.default_rng().random()
+            case "NaN when dear in the cold":
+                share[(price > 1_000.0).any() & (ambient < -20.0).any()] = np.nan
+            case "NaN below zero in the heat":
+                share[(price < -100.0).any() & (ambient > 40.0).any()] = np.nan
             case "NaN in the cold":
                 share[observation.ambient_c[observation.asic.site] < -20.0] = np.nan
             case "the hour":
@@ -94,6 +105,19 @@ class Wrong(Cheap):
                 share *= now_s() % 86_400 < 43_200
             case "the hour of datetime":
                 share *= datetime.now(UTC).hour < 12
+            case "the hour of numpy":
+                share *= int(np.datetime64("now", "h").astype(int)) % 24 < 12
+            case "the hour of an argument's default":
+                share *= read() % 86_400 < 43_200
+            case "the hour of a clock that it was given":
+                share *= self.clock() % 86_400 < 43_200
+            case "the hour of a clock of its class":
+                share *= Wrong.tells().hour < 12
+            case "the hour since the machine began":
+                share *= time.monotonic() % 7_200 < 3_600
+            case "every second decision of all":
+                Wrong.seen += 1
+                share *= Wrong.seen % 2
             case "the weekday":
                 share *= date.today().weekday() < 5
             case "shapes of one fleet":
@@ -127,10 +151,19 @@ FINDINGS = {
     "slow in a third of the steps": "ms (95th percentile",
     "luck when energy is dear": "decide differently",
     "luck below zero": "decide differently",
+    "luck when dear in mild weather": "decide differently",
+    "NaN when dear in the cold": "NaN at index",
+    "NaN below zero in the heat": "NaN at index",
     "NaN in the cold": "NaN at index",
     "the hour": "depends on the clock",
     "the hour by another name": "depends on the clock",
     "the hour of datetime": "depends on the clock",
+    "the hour of numpy": "depends on the clock",
+    "the hour of an argument's default": "depends on the clock",
+    "the hour of a clock that it was given": "depends on the clock",
+    "the hour of a clock of its class": "depends on the clock",
+    "the hour since the machine began": "depends on the clock",
+    "every second decision of all": "decide differently",
     "the weekday": "depends on the clock",
     "shapes of one fleet": "must be (1, 1) at step 0 (fleet: one site of ASICs)",
     "sites of one fleet": "IndexError",
@@ -174,6 +207,11 @@ def test_of_slow_steps_one_in_twenty_is_let_pass(share: float, told: bool) -> No
     assert ["95th percentile" in p for p in problems] == [True] * told
 
 
+def kind(values: Floats, low: float, high: float) -> int:
+    """-1: all below `low`, 1: all above `high`, else 0."""
+    return int((values > high).all()) - int((values < low).all())
+
+
 def test_example_fleets_try_what_goes_wrong() -> None:
     """Fleets with none of each thing, and days with the extremes that are promised."""
     days = {fleet: [trying(step, fleet) for step in range(96)] for fleet in FLEETS}
@@ -190,13 +228,20 @@ def test_example_fleets_try_what_goes_wrong() -> None:
         price = np.concatenate([o.price_usd_per_mwh for o in day])
         ambient = np.concatenate([o.ambient_c for o in day])
         assert (price > 1_000).mean() > 0.1 < (price < -100).mean()
+        met = {(kind(o.price_usd_per_mwh, 0, 1_000), kind(o.ambient_c, -20, 40)) for o in day}
+        assert met >= {(p, w) for p in (-1, 1) for w in (-1, 0, 1)}  # dear in the cold, and so on
         assert (ambient < -20).mean() > 0.1 < (ambient > 40).mean()
 
 
 def test_the_clock_is_as_it_was_after_a_check() -> None:
-    before = time.time, time.localtime, datetime
+    def clocks() -> tuple[Any, ...]:
+        own = Wrong.tells, Wrong.decide.__defaults__
+        return time.time, time.localtime, time.monotonic, datetime, np.datetime64, *own
+
+    before = clocks()
     sim.check_policy(Wrong("the hour"), slow_ms=500.0)
-    assert (time.time, time.localtime, datetime) == before
+    assert clocks() == before
+    assert type(np.datetime64("now")) is np.datetime64
     assert now_s is time.time
     assert abs(datetime.now(UTC).timestamp() - time.time()) < 60.0
 

@@ -63,6 +63,7 @@ def tornado(
         from sim.results.folder import claim, free_name
         from sim.results.kpis_text import number
         from sim.results.provenance import provenance, sha256_of
+        from sim.studies.sequential import may_miss
         from sim.studies.tornado import tornado as study
 
         chosen = tuple(factor) if factor else None
@@ -116,5 +117,6 @@ def tornado(
             unsure = "" if row["told"] else "; not told from zero"
             put(f"    from the base: {ends[0]} to {ends[1]}, and {ends[2]} to {ends[3]}{unsure}")
     if seeds > 1:
-        put(f"means of {seeds} seeds; differences from the base: 95 % paired t, each for itself")
+        few = ", ".join(filter(None, (f"means of {seeds} seeds", may_miss(seeds))))
+        put(f"{few}; differences from the base: 95 % paired t, each for itself")
     say(f"written: {folder}")

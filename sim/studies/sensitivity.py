@@ -20,6 +20,7 @@ class Share(NamedTuple):
     interval: Interval
     estimator: str
     p: float  # of no share at all
+    heavy: bool = False  # a heavy tail of luck: the interval may hold less than its level
 
     @property
     def told(self) -> bool:
@@ -35,7 +36,9 @@ def first_order_share(y: npt.ArrayLike, groups: npt.ArrayLike, level: float = 0.
     what groups explain by chance; below zero it is zero. The interval holds the non-centrality of
     the F test: of a factor that does nothing it begins above zero in (1 - level) / 2 of cases.
 
-    It takes values to be spread evenly, as designs and axes do.
+    It takes values to be spread evenly, as designs and axes do, and luck to be normal: where its
+    tail is heavy, a factor that does nothing is still told from one that does, but the interval
+    may hold less than its level, and `heavy` says so.
 
     Sources: T. L. Kelley, An unbiased correlation ratio measure, PNAS 21 (1935) 554-559;
     E. Plischke et al., Global sensitivity measures from given data, EJOR 226 (2013) 536-550;
@@ -56,7 +59,8 @@ def first_order_share(y: npt.ArrayLike, groups: npt.ArrayLike, level: float = 0.
     ends = [_non_centrality(f, top, bottom, 0.5 + side * level / 2) for side in (1.0, -1.0)]
     low, high = (end / (end + n) for end in ends)
     interval = Interval(min(low, value), max(high, value), level, METHOD)
-    return Share(value, interval, ESTIMATOR, float(stats.f.sf(f, top, bottom)))
+    heavy = _heavy(x - (np.bincount(codes, x) / np.bincount(codes))[codes])
+    return Share(value, interval, ESTIMATOR, float(stats.f.sf(f, top, bottom)), heavy)
 
 
 def blocked_share(table: Floats, total: float, cells: int = 1, level: float = 0.95) -> Share:
@@ -87,7 +91,19 @@ def blocked_share(table: Floats, total: float, cells: int = 1, level: float = 0.
     ends = [_non_centrality(f, top, bottom, 0.5 + side * level / 2) for side in (1.0, -1.0)]
     low, high = (min(end * noise / total, 1.0) for end in ends)
     interval = Interval(min(low, value), max(high, value), level, METHOD)
-    return Share(value, interval, ESTIMATOR, float(stats.f.sf(f, top, bottom)))
+    return Share(value, interval, ESTIMATOR, float(stats.f.sf(f, top, bottom)), _heavy(left))
+
+
+def _heavy(residuals: Floats) -> bool:
+    """Whether residuals have a tail so heavy that their variance is known worse than F takes it.
+
+    An excess kurtosis of 1 widens the standard error of a variance by a fifth; three standard
+    errors of it, sqrt(24 / n), say nothing.
+
+    Source: H. Scheffe, The Analysis of Variance (1959), section 10.2.
+    """
+    excess = float(stats.kurtosis(residuals, axis=None))
+    return excess > max(1.0, 3.0 * math.sqrt(24.0 / residuals.size))
 
 
 def _non_centrality(f: float, top: int, bottom: int, chance: float) -> float:

@@ -8,9 +8,11 @@ from sim.studies.statistics import Floats, tail_seeds
 
 RAREST: Final = 0.02  # share of seeds: fires, spikes and liquidations strike one in fifty; assumed
 RULE_OF_THREE: Final = 3.0
-FEWEST: Final = 8  # seeds of a first look, however common the rarest event
+FEWEST: Final = 16  # seeds of a first look: fewer cannot show skewness; by simulation
 TAIL_T: Final = 25.0  # seeds
 TAIL_BOOTSTRAP: Final = 4.0  # seeds; by the simulations of the tests
+MANY: Final = 150  # seeds from which bootstrap-t gets on with so few; by simulation
+TOO_FEW: Final = 30  # seeds that say little of skewness: its standard error is 0.4; assumed
 
 
 class Target(NamedTuple):
@@ -39,6 +41,14 @@ def unseen_share(n: int) -> float:
     249 (1983) 1743-1745: the rule of three.
     """
     return min(RULE_OF_THREE / n, 1.0)
+
+
+def may_miss(n: int, unit: str = "seed") -> str:
+    """What `n` seeds (or points) say little of, as part of a sentence; "" where they are many."""
+    if n >= MANY:
+        return ""
+    skewness = "skewness and " if n < TOO_FEW else ""
+    return f"which may miss {skewness}what strikes under {100 * unseen_share(n):.2g} % of {unit}s"
 
 
 def first_look(rarest: float) -> int:
@@ -83,8 +93,8 @@ def doubt(differences: Floats, sequential: bool, rarest: float) -> str:
 
     Student's t wants n > 25 skewness^2 (W. G. Cochran, Sampling Techniques, 3rd ed., 1977, section
     2.15), that is a tail that rests on 25 seeds; skewness within two standard errors, sqrt(6 / n),
-    says nothing. Bootstrap-t, which sequential comparisons use, gets on with four. A sequential
-    comparison promises to have seen what strikes a share `rarest` of seeds.
+    says nothing. Bootstrap-t, which sequential comparisons use, gets on with four from 150 seeds
+    on. A sequential comparison promises to have seen what strikes a share `rarest` of seeds.
     """
     n = len(differences)
     if sequential and n < first_look(rarest):
@@ -93,6 +103,6 @@ def doubt(differences: Floats, sequential: bool, rarest: float) -> str:
             f"% of seeds; {first_look(rarest)} would, down to {100 * rarest:.3g} %"
         )
     tail = tail_seeds(differences)
-    if tail < min(TAIL_BOOTSTRAP if sequential else TAIL_T, n * n / 24.0):
+    if tail < min(TAIL_BOOTSTRAP if sequential and n >= MANY else TAIL_T, n * n / 24.0):
         return f"the tail of the luck rests on about {max(round(tail), 1)} of {n} seeds"
     return ""

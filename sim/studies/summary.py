@@ -17,6 +17,7 @@ from sim.studies.sensitivity import (
     first_order_share,
     regression,
 )
+from sim.studies.sequential import may_miss
 from sim.studies.statistics import Floats, Interval, pareto_front, t_interval, wilson_interval
 
 QUANTILES: Final = (0.05, 0.25, 0.5, 0.75, 0.95)
@@ -266,7 +267,8 @@ def lines(summary: Summary, name: str, description: str) -> Iterator[str]:
     if summary.effects:
         estimator = summary.effects[0].share.estimator
         yield f"shares: first-order Sobol' indices by {estimator}, 95 % intervals by"
-        yield "noncentral F, each for itself; of sampled keys: of the variance of points' means"
+        yield "noncentral F, each for itself, for normal luck; of sampled keys: of the"
+        yield "variance of points' means"
     front = [c for c in summary.pareto if c.on_front]
     if front:
         senses = ", ".join(f"{kpi} {sense}" for kpi, sense in summary.senses.items())
@@ -296,9 +298,10 @@ def _contrast_lines(found: list[Contrast]) -> Iterator[str]:
     if not overall:
         return
     many = f", Holm over {len(overall)}" if len(overall) > 1 else ""
-    units = f"{overall[0].estimate.n} {overall[0].unit}s"
-    yield f"  differences under the same luck, {units}: mean, 95 % t of each alone,"
-    yield f"  p{many}"
+    n, unit = overall[0].estimate.n, overall[0].unit
+    units = ", ".join(filter(None, (f"{n} {unit}s", may_miss(n, unit))))
+    head = f"  differences under the same luck, {units}: mean, 95 % t of each alone, p{many}"
+    yield from wrap(head, 80, subsequent_indent="  ")
     for c in overall[:MOST_SHOWN]:
         e = c.estimate
         inside = f"[{_figure(e.t.low)}, {_figure(e.t.high)}]"
@@ -320,7 +323,8 @@ def share_text(share: Share) -> str:
         return "share of the variance unknown (too few cells, or none varies)"
     ends = f"[{100 * share.interval.low:.3g}, {100 * share.interval.high:.3g}]"
     unsure = "" if share.told else ", not told from zero"
-    return f"{100 * share.value:.3g} % of the variance {ends}{unsure}"
+    heavy = ", a heavy tail: cannot promise 95 %" if share.heavy else ""
+    return f"{100 * share.value:.3g} % of the variance {ends}{unsure}{heavy}"
 
 
 def _importance(effect: Effect) -> float:

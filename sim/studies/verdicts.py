@@ -14,7 +14,7 @@ from sim.studies import money_spread
 from sim.studies.compare import Comparison, Difference
 from sim.studies.experiment import DEFAULT_KPI
 from sim.studies.kpis import is_indicator
-from sim.studies.sequential import unseen_share
+from sim.studies.sequential import may_miss, unseen_share
 from sim.studies.statistics import Estimate, Interval
 from sim.studies.sweep import write_table
 
@@ -68,9 +68,8 @@ def _how(d: Difference, comparison: Comparison) -> str:
     over = [f"{count} comparisons"] if count > 1 else []
     over += [f"{looked} looks"] if looked > 1 else []
     holm = f" after Holm over {' and '.join(over)}" if over else ""
-    return (
-        f"{100 * own.level:.4g} % {name}{alone}; p = {d.p_adjusted:.2g}{holm}; n = {d.estimate.n}"
-    )
+    n = ", ".join(filter(None, (f"n = {d.estimate.n}", may_miss(d.estimate.n))))
+    return f"{100 * own.level:.4g} % {name}{alone}; p = {d.p_adjusted:.2g}{holm}; {n}"
 
 
 def _span(d: Difference, own: Interval, turned: bool) -> str:

@@ -124,9 +124,9 @@ def test_regret_to_a_bound(day: Scenario) -> None:
 
 
 def test_it_stops_as_soon_as_intervals_are_narrow(day: Scenario) -> None:
-    wide = compare(day, ["static", "merit-order"], seeds=16, until="half-width=90%", rarest=0.4)
-    assert wide.looks == (8, 16)
-    assert len(wide.seeds) == 8
+    wide = compare(day, ["static", "merit-order"], seeds=20, until="half-width=90%", rarest=0.4)
+    assert wide.looks == (16, 20)
+    assert len(wide.seeds) == 16
     assert wide.reached
     assert wide.interval_level == pytest.approx(0.975)
     assert wide.differences[0].estimate.t.level == pytest.approx(0.975)
@@ -134,16 +134,17 @@ def test_it_stops_as_soon_as_intervals_are_narrow(day: Scenario) -> None:
     single = estimate(values[0] - values[1])
     assert wide.differences[0].p_adjusted == pytest.approx(2 * single.p)
     assert "97.5 % bootstrap-t; p = " in verdict(wide.differences[0], wide)
-    assert "cannot promise" not in verdict(wide.differences[0], wide)
-    assert "fewer than 38 % of seeds (3/n) may not have been seen in 8" in "\n".join(lines(wide))
+    skewed = "cannot promise 97.5 %: the tail of the luck rests on about"
+    assert (skewed in verdict(wide.differences[0], wide)) is bool(wide.differences[0].doubt)
+    assert "fewer than 19 % of seeds (3/n) may not have been seen in 16" in "\n".join(lines(wide))
     hasty = compare(day, ["static", "merit-order"], seeds=4, until="half-width=90%")
     assert "cannot promise 95 %: 4 seeds may not have seen an event that strikes up to 75 %" in (
         verdict(hasty.differences[0], hasty)
     )
     narrow = compare(
-        day, ["static", "merit-order"], seeds=16, until=Target(1e-3, False), rarest=0.4
+        day, ["static", "merit-order"], seeds=20, until=Target(1e-3, False), rarest=0.4
     )
-    assert len(narrow.seeds) == 16
+    assert len(narrow.seeds) == 20
     assert narrow.reached is False
     assert "NOT reached" in "\n".join(lines(narrow))
 
@@ -183,7 +184,10 @@ def test_verdicts_do_not_overclaim() -> None:
     ahead = _comparison([x * 1.015 + e for x, e in zip(b, (0.1, -0.1, 0.05, 0, -0.05))], b)  # noqa: B905
     assert ahead[0].startswith("A earns 1.")
     assert "% more than B (95 % paired t; p = " in ahead[0]
-    assert "n = 5)" in ahead[0]
+    few = "n = 5, which may miss skewness and what strikes under 60 % of seeds)"
+    assert ahead[0].endswith(few)
+    many = _comparison(*(np.random.default_rng(1).normal(m, 1.0, 150).tolist() for m in (9, 8)))
+    assert many[0].endswith("n = 150)")
     behind = _comparison(b, [x + 2 for x in (101.0, 110.1, 90.2, 105.0, 95.0)])
     assert behind[0].startswith("B earns")
     level = _comparison(b, b[::-1])

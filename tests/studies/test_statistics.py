@@ -7,7 +7,16 @@ import pytest
 from scipy import stats
 
 from sim.studies.sensitivity import bins, blocked_share, first_order_share, regression
-from sim.studies.sequential import Target, doubt, first_look, looks, spent_level, stop, unseen_share
+from sim.studies.sequential import (
+    Target,
+    doubt,
+    first_look,
+    looks,
+    may_miss,
+    spent_level,
+    stop,
+    unseen_share,
+)
 from sim.studies.statistics import (
     bootstrap_interval,
     bootstrap_t_bounds,
@@ -137,7 +146,7 @@ def test_a_plain_t_interval_at_eight_seeds_would_not_hold() -> None:
 
 
 def test_what_cannot_be_promised_is_said() -> None:
-    assert (first_look(0.02), first_look(0.1), first_look(1.0)) == (150, 30, 8)
+    assert (first_look(0.02), first_look(0.1), first_look(1.0)) == (150, 30, 16)
     assert unseen_share(150) == pytest.approx(0.02)
     assert 0.98**150 < 0.05  # the rule of three
     for share in (0.0, -1.0, 1.5, math.nan):
@@ -155,6 +164,32 @@ def test_what_cannot_be_promised_is_said() -> None:
         assert "rests on about 2 of 200 seeds" in doubt(rare, sequential, 0.02)
     few = [doubt(random.normal(size=8), False, 0.02) for _ in range(200)]
     assert np.mean([bool(text) for text in few]) < 0.1  # no cry of wolf
+
+
+@pytest.mark.parametrize(("first", "most"), [(16, 64), (30, 60)])
+def test_early_looks_at_skewed_luck_say_what_they_cannot(first: int, most: int) -> None:
+    """Of lognormal luck few seeds promise little: an interval that misses is nearly always told."""
+    draw, truth, _ = LUCK["lognormal"]
+    plan = looks(first, most)
+    level = spent_level(0.95, len(plan))
+    x = draw(np.random.default_rng(7), (400, most))
+    bounds = {n: bootstrap_t_bounds(x[:, :n], level, resamples=499) for n in plan}
+    missed, silent = 0, 0
+    for i in range(len(x)):
+        n, _ = stop(plan, lambda n, i=i: bool(bounds[n][1][i] - bounds[n][0][i] <= 4.0))
+        if not bounds[n][0][i] <= truth <= bounds[n][1][i]:
+            missed += 1
+            silent += not doubt(x[i, :n], True, 3.0 / first)
+    assert missed > 0.07 * len(x)  # or the words would not be needed
+    assert silent <= 0.05 * len(x)
+    normal = np.random.default_rng(8).normal(size=(300, first))
+    assert np.mean([bool(doubt(row, True, 3.0 / first)) for row in normal]) < 0.05
+
+
+def test_small_samples_say_what_they_may_miss() -> None:
+    assert may_miss(8) == "which may miss skewness and what strikes under 38 % of seeds"
+    assert may_miss(32, "point") == "which may miss what strikes under 9.4 % of points"
+    assert may_miss(150) == ""
 
 
 def test_it_stops_at_the_first_narrow_look() -> None:
@@ -276,6 +311,33 @@ def test_intervals_of_shares_cover_them() -> None:
         assert all(s.interval.contains(s.value) for s in found)
     exact = first_order_share(np.repeat([1.0, 2.0], 4), np.repeat([0, 1], 4))
     assert (exact.value, exact.interval.low) == (1.0, 1.0)
+
+
+def test_a_heavy_tail_that_breaks_intervals_of_shares_is_told() -> None:
+    """F takes luck for normal: shares beside lognormal luck are covered badly, and that is said."""
+    random = np.random.default_rng(14)
+    spread = math.sqrt((math.exp(2.25) - 1.0) * math.exp(2.25))
+    noises = {
+        "normal": random.normal,
+        "lognormal": lambda size: np.exp(1.5 * random.normal(size=size)),
+    }
+    for kind, draw in noises.items():
+        found = []
+        for _ in range(100):
+            x = (random.permutation(128) + random.random(128)) / 128
+            noise = draw(size=128) / (spread if kind == "lognormal" else 1.0)
+            y = math.sqrt(12 * 0.3) * (x - 0.5) + math.sqrt(0.7) * noise
+            found.append(first_order_share(y, bins(x)))
+        covered = np.array([s.interval.contains(0.3) for s in found])
+        heavy = np.array([s.heavy for s in found])
+        if kind == "normal":
+            assert heavy.mean() <= 0.05
+            continue
+        assert covered.mean() < 0.8
+        assert (~covered & ~heavy).mean() <= 0.05
+    assert "a heavy tail: cannot promise 95 %" in share_text(found[0]._replace(heavy=True))
+    luck = np.exp(1.5 * random.normal(size=(3, 40)))
+    assert blocked_share(luck, float(((luck - luck.mean()) ** 2).sum())).heavy
 
 
 def test_shares_of_levels_under_the_same_luck() -> None:
