@@ -6,6 +6,7 @@ from collections import Counter
 from itertools import chain
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import sim
@@ -18,6 +19,8 @@ from sim.scenario.bitcoin import GbmBtcPrice, JumpDiffusionBtcPrice
 from sim.scenario.money import Treasury
 from sim.scenario.rows import MovedGroup
 from sim.scenario.shipped import experiments, scenarios
+from sim.streams import Streams
+from sim.world.gpu_market import gpu_paths
 from tests.conftest import ROOT
 
 CONFIGS = ROOT / "configs"
@@ -209,6 +212,26 @@ def test_all_uses_of_power_spend_the_same() -> None:
     assert set(spent) == {"asics", "containers", "both"}
     assert len(set(spent.values())) == 1
     assert not any(p.enabled for p in sim.load(folder).projects.values())
+
+
+def test_containers_at_published_rents_are_those_of_the_crossed_study() -> None:
+    """The same two projects and sales, let at 1.70 and at 2.35 USD for good: no trend, no luck."""
+
+    def axes(name: str) -> dict[str, dict[str, dict[str, object]]]:
+        text = (ROOT / f"experiments/{name}.toml").read_text(encoding="utf-8")
+        found: dict[str, dict[str, dict[str, object]]] = tomllib.loads(text)["axes"]
+        return found
+
+    crossed, rents = axes("treasury-by-power"), axes("treasury-by-rent")
+    assert rents["treasury"].items() <= crossed["treasury"].items()
+    path = "gpu_market.gpus.h100-sxm"
+    for level, usd in (("containers-at-170", 1.70), ("containers-at-235", 2.35)):
+        changes = dict(rents["power"][level])
+        scenario = sim.load(CONFIGS / "cango-strategies", changes)
+        found = gpu_paths(scenario, Streams(1)).usd_per_gpu_h["h100-sxm"]
+        assert found == pytest.approx(np.full(730, usd))
+        projects = {key: v for key, v in changes.items() if not key.startswith(path)}
+        assert projects == crossed["power"]["containers"]
 
 
 def test_the_catalogue_names_its_sources() -> None:
