@@ -88,6 +88,7 @@ def kpi_table(result: Any) -> None:
         put(line)
     if result.recorder.serving is not None:
         _serving_table(result)
+        _use_table(result)
     worth_table(result.table("worth").to_pylist())
 
 
@@ -112,6 +113,23 @@ def _serving_table(result: Any) -> None:
         cells += ["-" if row[k] is None else f"{row[k]:.4g}" for k in names.values()]
         name = f"{row['scope']} {row['name']}"
         put(f"  {name:28.28s}" + "".join(f"{cell:>12s}" for cell in cells))
+
+
+def _use_table(result: Any) -> None:
+    """What serving nodes did and earned; rents of other nodes stand in `worth`."""
+    names = {"busy %": "gpu_utilisation_pct", "per seat": "requests_per_seat",
+             "tokens USD": "revenue_usd", "USD/GPU-h": "token_revenue_usd_per_gpu_h",
+             "USD/MWh": "token_revenue_usd_per_mwh", "margin USD": "margin_usd",
+             "less capital": "margin_after_capital_usd", "J/token": "joules_per_token"}  # fmt: skip
+    put(f"{'':30s}" + "".join(f"{name:>13s}" for name in names))
+    for row in result.table("serving_use").to_pylist():
+        cells = ["-" if row[k] is None else _short(row[k]) for k in names.values()]
+        title = " ".join(t for t in (row["scope"], row["model"], row["tenant"], row["site"]) if t)
+        put(f"  {title:28.28s}" + "".join(f"{cell:>13s}" for cell in cells))
+
+
+def _short(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
 
 
 def _width() -> int:

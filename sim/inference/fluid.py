@@ -20,6 +20,7 @@ from sim.inference.operations import Inference, Present
 from sim.kernels.arrays import Floats, Ints
 from sim.kernels.fluid import (
     LANE_CURVES,
+    NOW_BUSY,
     NOW_ROWS,
     NOW_W,
     PARTS,
@@ -78,6 +79,7 @@ class FluidInference(Inference):
             [self.pools.index((x.site, x.model)) for x in self.lanes], dtype=np.int64
         )
         self.beyond_j = np.zeros(len(self.group_of))
+        self.busy_s = np.zeros(len(self.group_of))
         self.known: dict[tuple[int, int], _Seen] = {}  # by lane and grid point
         self.histograms = np.zeros((lanes, len(LOADS)), dtype=np.int64)
         self.by_load = np.zeros((lanes, len(LOADS)), dtype=np.int64)  # served since the start
@@ -189,8 +191,9 @@ class FluidInference(Inference):
         self._flow(end_s - self.now_s)
         draws_w = np.maximum(self.fluid.now[NOW_W][self.pool_of] - self.idle_w, 0.0)
         opens = np.maximum(self._powered_engines(), 1)[self.pool_of]
-        draws_j = np.where(self.powered, draws_w * (self.open_s[self.pool_of] / opens), 0.0)
-        self.beyond_j += np.nan_to_num(draws_j)
+        each_s = np.where(self.powered, self.open_s[self.pool_of] / opens, 0.0)
+        self.beyond_j += np.nan_to_num(draws_w * each_s)
+        self.busy_s += np.nan_to_num(self.fluid.now[NOW_BUSY][self.pool_of] * each_s)
         if end_s % self.scenario.horizon.record_s == 0:
             self._tally()
 
@@ -273,6 +276,9 @@ class FluidInference(Inference):
 
     def _beyond_idle_j(self, t_s: float) -> Floats:
         return self.beyond_j
+
+    def _busy_s(self) -> Floats:
+        return self.busy_s
 
     def _inside(self) -> tuple[Floats, Floats]:
         """A pool's requests are shared out by powered engines, or by all where none has power."""

@@ -8,6 +8,7 @@ from typing import Final, NamedTuple, Protocol, TypeVar
 import numpy as np
 
 from sim.inference.histograms import percentile_s
+from sim.inference.work import Work
 from sim.kernels.arrays import Bools, Floats, Ints
 from sim.kernels.jit import Entry, bind, entry
 from sim.kernels.requests import (
@@ -151,6 +152,7 @@ class Inference:
         self._seen = np.zeros(len(scenario.tenants))
         self._seen_bins = np.zeros((len(self.lanes), BINS), dtype=np.int64)
         self.seats = self._seats()
+        self.work = self._work()
         self._spent_j = np.zeros(len(scenario.gpus))
         self._load_day(0)
 
@@ -286,6 +288,22 @@ class Inference:
         found.flags.writeable = False  # policies see it
         return found
 
+    def _work(self) -> Work:
+        nodes = np.array([g.nodes for g in self.scenario.gpus], dtype=np.int64)
+        each = np.maximum(np.bincount(self.group_of, minlength=len(nodes)), 1) / nodes.clip(min=1)
+        gpus = np.array([g.gpus_per_node for g in self.scenario.gpus]) / each  # of an engine
+        seats = (self.seats / each)[self.group_of]
+        return Work(self.group_of, gpus[self.group_of], seats, len(nodes))
+
+    def worked(self) -> Floats:
+        """What nodes (WORKED, group) did since the last call: rows of `inference.work`."""
+        return self.work.since(self._busy_s(), self._inside()[0], self.now_s)
+
+    def _busy_s(self) -> Floats:
+        """Seconds (engine,) in iterations until now."""
+        times = self.state.times
+        return np.asarray(times[:, BUSY] - np.maximum(times[:, CLOCK] - self.now_s, 0.0))
+
     def _load_day(self, number: int) -> None:
         self.day = number
         self.requests_of_day = self._told(self.source.day(number))
@@ -334,6 +352,7 @@ class Inference:
             self._serve(end_s)
             self.now_s, from_s = end_s, self.now_s
             self.extra_j += np.where(self.powered, self.idle_w * (end_s - from_s), 0.0)
+            self.work.run(self.powered, end_s - from_s)
             if end_s == (self.day + 1) * SECONDS_PER_DAY and end_s < self.scenario.horizon.seconds:
                 self._load_day(self.day + 1)
         total_j = self.extra_j + self._beyond_idle_j(t_s)

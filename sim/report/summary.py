@@ -149,7 +149,8 @@ def _margin(axes: Axes, data: _Data) -> None:
     per_day = SECONDS_PER_DAY / data.record_s / 1e3
     parts = (
         ("mining", ("btc_usd",), 1.0, BLUE),
-        ("inference", ("gpu_usd", "token_usd"), 1.0, GREEN),
+        ("GPU hours", ("gpu_usd",), 1.0, GREEN),
+        ("tokens", ("token_usd",), 1.0, YELLOW),
         ("grid services", ("programme_usd",), 1.0, SKY),
         ("power and hosting", POWER, -1.0, RED),
         ("credits, penalties", ("credit_usd", "penalty_usd"), -1.0, PURPLE),

@@ -2,6 +2,7 @@
 
 import math
 
+from sim.inference.work import BUSY_S, POWERED_S, REQUEST_S, SEAT_S
 from sim.kernels.arrays import BY_THE_HOUR, GPU_OPEX_USD, LET_S, RESERVED, UNMET_S, UNSOLD_S
 from sim.results import uses
 from sim.results.kpis import Totals, kpi, ratio
@@ -81,6 +82,20 @@ def token_revenue_usd_per_gpu_h(t: Totals) -> float:
 def token_revenue_usd_per_mwh(t: Totals) -> float:
     """Revenue of tokens / energy of serving nodes and of their cooling [USD/MWh]."""
     return ratio(_sold(t, uses.USD, uses.TOKENS, ""), _mwh(t, uses.TOKENS, ""))
+
+
+@kpi
+def gpu_utilisation_pct(t: Totals) -> float:
+    """GPU hours of serving nodes in iterations / those with power, however full a batch [%]."""
+    busy, powered = (_sold(t, uses.WORK + row, uses.TOKENS, "") for row in (BUSY_S, POWERED_S))
+    return 100.0 * ratio(busy, powered)
+
+
+@kpi
+def requests_per_seat(t: Totals) -> float:
+    """Requests at serving nodes, waiting ones too / those that they can run at once [-]."""
+    here, seats = (_sold(t, uses.WORK + row, uses.TOKENS, "") for row in (REQUEST_S, SEAT_S))
+    return ratio(here, seats)
 
 
 @kpi

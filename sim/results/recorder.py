@@ -176,7 +176,8 @@ class Recorder:
         self._done = end_s // self.record_s
         self.flow[self._done - 1] = flow
         self.meters.interval(end_s, flow, used)
-        self.uses.interval(self._done - 1, used)
+        worked = self.serving.inference.worked() if self.serving is not None else None
+        self.uses.interval(self._done - 1, used, worked)
         if self.serving is not None:
             self.serving.interval(end_s - self.record_s)
         flow[:] = 0.0

@@ -18,13 +18,13 @@ from sim.finance.firm import Firm
 from sim.finance.ledger import Ledger
 from sim.finance.levels import Books, Levels
 from sim.finance.statements import statements
-from sim.results import capital
+from sim.results import capital, serving_use
 from sim.results.disk import write_json
 from sim.results.folder import Folder, claim
 from sim.results.provenance import asked_sha256, provenance, sha256_of
 from sim.results.recorder import Recorder
 from sim.results.warnings import warnings_of_run, warnings_table
-from sim.results.worth import worth_of
+from sim.results.worth import Worth, worth_of
 from sim.results.worth_table import tables as worth_tables
 from sim.scenario.problems import Problem
 from sim.scenario.scenario import Scenario
@@ -53,7 +53,7 @@ class RunResult:
         """sites, fleet, limits, uses, ledger, statements, valuation, worth, events, warnings.
 
         With GPU nodes also lettings, with paths of their prices gpu_market; with serving nodes
-        serving, tenants, requests; after an insolvency creditors.
+        serving, serving_use, tenants, requests; after an insolvency creditors.
         """
         horizon, firm = self.scenario.horizon, self.firm
         ruin = {"creditors": solvency.table(firm.claims)} if firm.claims else {}
@@ -71,6 +71,7 @@ class RunResult:
             **ruin,
             **self.recorder.lets.tables(),
             **self.recorder.serving_tables(),
+            **self._serving_use(),
         }
         return {name: with_utc(table, horizon.start_utc) for name, table in tables.items()}
 
@@ -87,13 +88,21 @@ class RunResult:
     @cached_property
     def worth(self) -> dict[str, pa.Table]:
         """worth, worth_sites, capital: what uses of power earn, and what their machines cost."""
-        recorder, firm = self.recorder, self.firm
-        charged = capital.charges(self.scenario, firm, recorder.uses)
-        worth = worth_of(self.scenario, recorder, firm, charged)
+        worth, charged = self._earned
         return {
             **worth_tables(self.scenario, worth, charged),
             "capital": capital.table(charged),
         }
+
+    @cached_property
+    def _earned(self) -> tuple[Worth, list[capital.Charge]]:
+        charged = capital.charges(self.scenario, self.firm, self.recorder.uses)
+        return worth_of(self.scenario, self.recorder, self.firm, charged), charged
+
+    def _serving_use(self) -> dict[str, pa.Table]:
+        if self.recorder.serving is None:
+            return {}
+        return {"serving_use": serving_use.table(self.recorder, self._earned[0])}
 
     def _valuation(self) -> pa.Table:
         from sim.finance.valuation import valuation  # scipy takes half a second to load

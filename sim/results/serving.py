@@ -141,7 +141,7 @@ class ServingRecord:
         share = tokens / of_site[x.lane_site]
         lane_j = flow[:, TOKEN_J].sum(axis=0)[x.lane_site] * share
         lane_cost = serving_cost_usd(flow)[x.lane_site] * share
-        lane_usd = (self.lanes[[LANE_TOKENS_IN, LANE_TOKENS_OUT]].T * x.lane_usd).sum(axis=1)
+        lane_usd = self.lane_usd
         every = np.ones(len(x.lanes), dtype=np.bool_)
         scopes = [("fleet", "", every)]
         scopes += [("tenant", t, x.lane_tenant == i) for i, t in enumerate(self.tenants)]
@@ -172,6 +172,12 @@ class ServingRecord:
                     row[key] = None if np.isnan(value) else value
             rows.append(row)
         return pa.Table.from_pylist(rows)
+
+    @property
+    def lane_usd(self) -> Floats:
+        """What tokens of the lanes (lane,) came to at the prices of the start [USD]."""
+        tokens = self.lanes[[LANE_TOKENS_IN, LANE_TOKENS_OUT]]
+        return np.asarray((tokens.T * self.inference.lane_usd).sum(axis=1))
 
     def _tenants_table(self) -> pa.Table:
         """A row per interval, tenant and site; site "" is the router and the clients."""

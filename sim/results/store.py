@@ -14,8 +14,8 @@ from sim.results.manifest import CELL, FORMAT, KPI_FILE, DamagedError, read_kpis
 
 TABLES: Final = (
     "sites", "fleet", "limits", "ledger", "statements", "valuation", "events", "creditors",
-    "serving", "tenants", "requests", "warnings", "uses", "worth", "worth_sites", "capital",
-    "worth_quantiles", "equity_differences", "liquidity",
+    "serving", "serving_use", "tenants", "requests", "warnings", "uses", "worth", "worth_sites",
+    "capital", "worth_quantiles", "equity_differences", "liquidity",
 )  # fmt: skip
 SMALL: Final = (
     "fleet",

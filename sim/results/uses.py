@@ -10,6 +10,7 @@ from typing import Final, NamedTuple
 import numpy as np
 import pyarrow as pa
 
+from sim.inference.work import BUSY_S, POWERED_S, REQUEST_S, SEAT_S, WORKED
 from sim.kernels.arrays import (
     BY_THE_HOUR,
     BY_THE_TOKEN,
@@ -41,7 +42,8 @@ WAYS: Final = {RESERVED: "reserved", BY_THE_HOUR: "by the hour"}
 # Rows of `UseRecord.flow`.
 MACHINE_J, COOLING_J, HASHES_TH, THERE_S, ON_S, GPU_S, LET_S, UNSOLD_S = range(8)
 USD, CREDIT_USD, OPEX_USD = range(8, 11)
-ROWS: Final = 11
+WORK = 11  # four rows in the order of `sim.inference.work`
+ROWS: Final = WORK + WORKED
 # Column of the table: row and divisor.
 COLUMNS: Final = {
     "machine_mwh": (MACHINE_J, J_PER_MWH),
@@ -55,6 +57,10 @@ COLUMNS: Final = {
     "revenue_usd": (USD, 1.0),
     "credit_usd": (CREDIT_USD, 1.0),
     "opex_usd": (OPEX_USD, 1.0),
+    "powered_gpu_h": (WORK + POWERED_S, SECONDS_PER_HOUR),  # of tokens: what follows as well
+    "busy_gpu_h": (WORK + BUSY_S, SECONDS_PER_HOUR),  # of these in iterations
+    "seat_h": (WORK + SEAT_S, SECONDS_PER_HOUR),  # of requests that could run at once
+    "request_h": (WORK + REQUEST_S, SECONDS_PER_HOUR),  # at engines, by those at the ends
 }
 
 
@@ -109,8 +115,13 @@ class UseRecord:
             self.uses.append(use)
         return self.uses.index(use)
 
-    def interval(self, number: int, used: tuple[Floats, Floats, Floats]) -> None:
-        """Keep what the plant's uses came to since the last call, and clear it."""
+    def interval(
+        self, number: int, used: tuple[Floats, Floats, Floats], worked: Floats | None = None
+    ) -> None:
+        """Keep what the plant's uses came to since the last call, and clear it.
+
+        `worked` (WORKED, node) is what serving nodes did.
+        """
         asic, node, lane = used
         flow = self.flow[number]
         for row, of_asic in (
@@ -128,6 +139,9 @@ class UseRecord:
             (GPU_S, NODE_USED_ON_S), (LET_S, NODE_USED_LET_S), (UNSOLD_S, NODE_USED_UNSOLD_S),
         ):  # fmt: skip
             flow[row] += self._sums(self.of_way, node[of_node] * self.gpus[:, None])
+        if worked is not None:
+            for row in range(WORKED):
+                flow[WORK + row] += self._sums(self.of_way[:, BY_THE_TOKEN], worked[row])
         self.mode_there_s += asic[USED_THERE_S]
         self.way_there_s += node[NODE_USED_ON_S] + node[NODE_USED_MISSED_S]
         flow[USD] += self._sums(self.of_lane, lane[0])

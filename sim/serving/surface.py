@@ -25,7 +25,7 @@ from sim.serving.pool import Watched, serve_pool
 # Shares of saturation; beyond 1 what cannot be served is refused, or given up.
 LOADS: Final = np.array(
     [
-        0.01, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95,
+        0.01, 0.025, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95,
         1.0, 1.05, 1.1, 1.2, 1.5, 2.0, 4.0,
     ]
 )  # fmt: skip

@@ -91,6 +91,10 @@ SERVED_TWINS: Final = {
     f"nullif({rented('gpu_h', kind='tokens')}, 0)",
     "token_revenue_usd_per_mwh": f"{rented('revenue_usd', kind='tokens')} / "
     f"nullif({rented('machine_mwh + cooling_mwh', kind='tokens')}, 0)",
+    "gpu_utilisation_pct": f"100 * {rented('busy_gpu_h', kind='tokens')} / "
+    f"nullif({rented('powered_gpu_h', kind='tokens')}, 0)",
+    "requests_per_seat": f"{rented('request_h', kind='tokens')} / "
+    f"nullif({rented('seat_h', kind='tokens')}, 0)",
     "requests_arrived": served("requests_arrived"),
     "requests_served": served("requests_served"),
     "requests_rejected": served("requests_rejected"),

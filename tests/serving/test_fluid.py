@@ -42,6 +42,7 @@ def test_fluid_is_near_exact_below_saturation() -> None:
         ("e2e_p95_s", 0.10),
         ("joules_per_token", 0.10),
         ("slo_attainment_pct", 0.02),
+        ("gpu_utilisation_pct", 0.02),
     ):
         assert fluid.kpis[name] == pytest.approx(exact.kpis[name], rel=within), name
 
@@ -220,7 +221,12 @@ def test_a_fluid_is_near_exact_in_bursts_and_overload(
         ).kpis
         for kind in ("exact", "fluid")
     )
-    common = {"requests_served": 0.02, "tokens_out_mtok": 0.02, "joules_per_token": 0.02}
+    common = {
+        "requests_served": 0.02,
+        "requests_per_seat": 0.3,
+        "tokens_out_mtok": 0.02,
+        "joules_per_token": 0.02,
+    }
     for name, rel in (common | within).items():
         assert fluid[name] == pytest.approx(exact[name], rel=rel), name
 
