@@ -54,6 +54,8 @@ LET = "tests/test_gpu_market.py "
 OVER_TIME = "tests/serving/test_over_time.py "
 HAND = "tests/policies/test_by_hand.py "
 TERMS = "tests/studies/test_bound_terms.py "
+STORAGE = "tests/policies/test_storage.py "
+STORAGE_LAW = "tests/laws/test_storage_law.py "
 SAID = "tests/test_what_is_said.py "
 TAX = "tests/finance/test_tax.py " + EDGES
 RESTARTS = "tests/test_restarts.py "
@@ -103,6 +105,25 @@ DEFECTS = (
            "    if not own_w.any():\n", "    if True:\n", HAND),
     Defect("export: the clairvoyant is paid with delivery", "sim/studies/bound_terms.py",
            "np.maximum(zone, np.minimum(import_usd, 0.0))", "np.maximum(price, import_usd)", TERMS),
+    Defect("storage: charging waits for machines", "sim/policies/batteries.py",
+           "cap_w[at[charging]] = left_w[charging]", "pass", HAND),
+    Defect("storage: what is added to the peak counts a thirtieth", "sim/policies/storage.py",
+           "cost[self.above] = site.charge_usd_per_mw",
+           "cost[self.above] = site.charge_usd_per_mw / 30.0", STORAGE),
+    Defect("storage: machines do not feel what is given", "sim/policies/batteries.py",
+           "total_w[at] += fed_w", "pass", HAND),
+    Defect("storage: wear forgotten", "sim/policies/storage.py",
+           "cost[self.discharge] = self.wear * hours", "cost[self.discharge] = 0.0", STORAGE),
+    Defect("storage: no loss on the way in", "sim/policies/storage.py",
+           "(self.store, self.charge, -self.one_way)", "(self.store, self.charge, -1.0)", STORAGE),
+    Defect("storage: the first period lasts an hour", "sim/policies/storage.py",
+           "if site.period_h != self._period_h:", "if False:", STORAGE),
+    Defect("storage: published prices are not looked at", "sim/policies/forecast.py",
+           "self._error[1] <= self._error[0]", "self._error[1] < -1.0", HAND),
+    Defect("storage: it shaves at the cost of the law", "sim/policies/batteries.py",
+           "min(share, 1.0) * self.shave", "1.0", STORAGE_LAW),
+    Defect("storage: a dear block turns the order of firmware modes", "sim/kernels/dispatch.py",
+           "value[i] = max(within, beyond)", "value[i] = within", HAND),
     Defect("law 2: losses forgotten at the meter", "sim/kernels/site.py",
            "meter_j = at_site_j[s] + loss_j", "meter_j = at_site_j[s]",
            LAWS + "test_law_2_meter_is_the_sum_of_its_uses"),

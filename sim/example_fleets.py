@@ -159,6 +159,7 @@ def _sized(step: int, size: Size) -> Observation:
             export_usd_per_mwh=np.full(size.sites, 35.0),
             export_w=np.zeros(size.sites),
             overhead_w=np.zeros(size.sites),
+            loss=np.zeros(size.sites),
         ),
         serving=ServingView(
             rate_rps=draw.uniform(0.0, 5.0, size.tenants),
@@ -231,6 +232,7 @@ def _mixed(step: int) -> Observation:
             export_usd_per_mwh=np.full(3, 35.0),
             export_w=np.zeros(3),
             overhead_w=np.zeros(3),
+            loss=np.zeros(3),
         ),
         serving=ServingView(
             rate_rps=draw.uniform(0.0, 5.0, 2),

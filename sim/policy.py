@@ -88,6 +88,7 @@ class EnergyView(NamedTuple):
     export_usd_per_mwh: Floats  # (site,) what flows back earns now: the zone's price
     export_w: Floats  # (site,) most that may flow back
     overhead_w: Floats  # (site,) what the site draws besides machines, at the meter
+    loss: Floats  # (site,) share of the meter's power that is lost on the way to the site
 
 
 class Market(NamedTuple):

@@ -151,7 +151,7 @@ def _price_blocks(
         inside_w = min(left_w[s], most_w[i])
         left_w[s] -= inside_w
         if inside_w >= most_w[i]:
-            value[i] = within
+            value[i] = max(within, beyond)  # a block dearer than the grid must not turn the order
             wish_w[i] = most_w[i] if within > 0.0 else 0.0
         elif beyond > 0.0:
             value[i] = beyond
@@ -191,22 +191,3 @@ def offer_load(
         for m in range(mode_w.shape[1]):
             power_w += asic_share[g, m] * mode_w[g, m]
         offer_w[best, s] += power_w * asic_available[g] * heat[g] * asic_factor[g]
-
-
-@kernel
-def arbitrage(
-    site: Ints, battery: Floats, price: Floats, low: Floats, high: Floats, power_w: Floats
-) -> None:
-    """Charge where a price (site,) is at most `low`, discharge where it is at least `high`.
-
-    `low`, `high`, `power_w` (battery,); prices in USD/MWh. The band is at least as wide as what a
-    cycle loses and wears; `battery` has the columns of `Assets.battery`.
-    """
-    for b in range(site.shape[0]):
-        worth = max(low[b], 0.0) / battery[b, 2] ** 2 + battery[b, 3] * 3.6e9
-        here = price[site[b]]
-        power_w[b] = 0.0
-        if here >= max(high[b], worth):
-            power_w[b] = -battery[b, 0]
-        elif here <= low[b]:
-            power_w[b] = battery[b, 0]

@@ -68,7 +68,7 @@ class Views:
         self.limits, self.desk, self.inference = limits, desk, inference
         self._no_supply_w = _view(np.zeros(len(self.sites.loss)))
         self._fuel_usd_per_mwh = _view(self.assets.generator[:, 1] * J_PER_MWH)
-        self._export_w = _view(self.sites.export_w)
+        self._export_w, self._loss = _view(self.sites.export_w), _view(self.sites.loss)
         self._overhead_w = _view(self.sites.overhead_w / (1.0 - self.sites.loss))
         self.relet()
 
@@ -155,6 +155,7 @@ class Views:
             look.zone_price,
             self._export_w,
             self._overhead_w,
+            self._loss,
         )
 
     def _look(self, take: Callable[[Floats], Floats]) -> _Look:

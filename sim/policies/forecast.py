@@ -9,6 +9,7 @@ from sim.policy import Observation
 from sim.units import SECONDS_PER_HOUR
 
 Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
 DAYS: Final = 7
 DAY_H: Final = 24
 
@@ -32,21 +33,26 @@ class PriceForecast:
         self._daily: Floats = np.empty((DAY_H, 0))  # mean by hour of day
         self._premium: Floats = np.empty(0)
 
-    def expect(self, observation: Observation) -> Floats:
-        """Prices (hour, site) [USD/MWh]; row 0 is the price of now."""
-        now = observation.price_usd_per_mwh
+    def expect(self, observation: Observation, sites: Ints | None = None) -> Floats:
+        """Prices (hour, site) [USD/MWh], of all sites or of some; row 0 is the price of now.
+
+        Always of the same sites: what was learnt is of them.
+        """
+        at = slice(None) if sites is None else sites
+        now = observation.price_usd_per_mwh[at]
+        day_ahead = observation.energy.day_ahead_usd_per_mwh[at]
         hour = observation.t_s // SECONDS_PER_HOUR
         if self._past.shape[1] != len(now):
             self._begin(len(now))
         if hour != self._hour:
-            self._learn(hour, now, observation.energy.day_ahead_usd_per_mwh)
-        known = observation.energy.day_ahead_next_usd_per_mwh[: self.hours - 1]
+            self._learn(hour, now, day_ahead)
+        known = observation.energy.day_ahead_next_usd_per_mwh[: self.hours - 1, at]
         daily = self._daily[(hour + np.arange(self.hours)) % DAY_H]
         market = np.full(daily.shape, np.nan)
-        market[0] = observation.energy.day_ahead_usd_per_mwh
+        market[0] = day_ahead
         market[1 : len(known) + 1] = known
         market += self._premium
-        better = (self._error[1] < self._error[0]) & ~np.isnan(market)
+        better = (self._error[1] <= self._error[0]) & ~np.isnan(market)
         usual = np.where(better, market, daily)
         return np.asarray(usual + self.fade * (now - usual[0]))
 

@@ -1,4 +1,4 @@
-"""A linear programme for batteries and the loads beside them, re-solved as hours pass."""
+"""A linear programme for the battery of a site and the loads beside it, re-solved as hours pass."""
 
 from typing import Any, NamedTuple
 
@@ -12,107 +12,157 @@ Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
 
-class Hours(NamedTuple):
-    """What a plan begins with. Shapes: `hour`, `battery`, `item` uses of power at their sites."""
+class Site(NamedTuple):
+    """A site and what is expected of it. Shapes: `period`, `item` uses of power, `charge`.
 
-    price: Floats  # (hour, battery) [USD/MWh]
-    item_mw: Floats  # (item,)
-    item_usd_per_mwh: Floats  # (item,)
-    room_mw: Floats  # (battery,) what machines and charging may take from the grid
-    stored_mwh: Floats  # (battery,)
-    peak_mw: Floats  # (battery,) of the billing month so far
-    peak_usd_per_mw: Floats  # (battery,) what more of it costs within these hours
+    Powers are at the meter [MW] but for the battery's, which is at its terminals.
+    """
+
+    period_h: float  # length of the first period; the others last an hour
+    price: Floats  # (period,) of a MWh from the grid [USD/MWh]
+    export_price: Floats  # (period,) of what flows back [USD/MWh]
+    item_mw: Floats  # (item,) most
+    item_least_mw: Floats  # (period, item) what runs whatever the battery does
+    item_usd_per_mwh: Floats  # (item,) what it earns
+    room_mw: Floats  # (period,) most that may be drawn
+    export_mw: float  # most that may flow back
+    overhead_mw: float  # drawn in any case
+    own_mw: float  # own supply
+    own_usd_per_mwh: float  # its fuel
+    block_mw: float  # of a contract, cheaper than the grid by `block_saves`
+    block_saves_usd_per_mwh: Floats  # (period,) 0 where it is not
+    stored_mwh: float
+    charge_usd_per_mw: Floats  # (charge,) demand charges: for a MW above both that follow
+    charge_peak_mw: Floats  # (charge,) the peak of the month so far
+    charge_load_mw: Floats  # (charge,) the highest that the load makes without the battery
+    charge_shaved_usd_per_mw: Floats  # (charge,) what a MW less than that is worth, 0: nothing
+    charge_counts: npt.NDArray[np.bool_]  # (period, charge) whether a period is measured
 
 
 class StoragePlan:
-    """Charging, discharging and load over the hours, at most margin.
+    """Charging, discharging, load and peaks over the periods, at most margin.
 
-    Batteries of a site share nothing here: each sees all items of its site, so a site's batteries
-    must be given as one. Own supply that nobody at the site can use is not planned with. What is
-    left in the store at the end counts at the mean price of the hours.
+    Charging stands beside the uses of power: where there is no room it displaces those that earn
+    less. What charging adds to a month's peak is charged in full, for it will be billed in full.
+    What is left in the store at the end counts nothing: so a plan never buys what it cannot use
+    within the periods, and a new plan is never worse than the rest of the one before.
 
     Args:
-        hours: length of the plan.
-        battery: (battery, 4) power [W], energy [J], one-way efficiency, wear [USD/J].
-        item_of: (item,) the battery at whose site an item is.
+        periods: how many.
+        battery: (4,) power [W], energy [J], one-way efficiency, wear [USD/J].
+        loss: share of the meter's power that is lost on the way to the site.
+        items: uses of power at the site.
+        charges: demand charges of the site.
     """
 
-    def __init__(self, hours: int, battery: Floats, item_of: Ints) -> None:
-        self.hours, self.item_of = hours, item_of
-        self.power_mw, self.energy_mwh = battery[:, 0] / 1e6, battery[:, 1] / 3.6e9
-        self.one_way, self.wear = battery[:, 2], battery[:, 3] * 3.6e9
-        count, items = len(battery), len(item_of)
-        self.columns = hours * (4 * count + items) + count
-        ends = np.cumsum([hours * count] * 4 + [hours * items])
-        *blocks, self.peak = np.split(np.arange(self.columns), ends)
-        self.charge, self.discharge, self.stored, self.net, self.item = (
-            block.reshape(hours, -1) for block in blocks
-        )
+    def __init__(
+        self, periods: int, battery: Floats, loss: float, items: int, charges: int
+    ) -> None:
+        self.power_mw, self.energy_mwh = battery[0] / 1e6, battery[1] / 3.6e9
+        self.one_way, self.wear = float(battery[2]), battery[3] * 3.6e9
+        self.at_meter = 1.0 / (1.0 - loss)
+        sizes = [periods] * 7 + [periods * items, charges, periods * charges, charges, 1]
+        ends = np.cumsum(sizes)
+        self.columns = int(ends[-1])
+        self.every = np.arange(self.columns, dtype=np.int32)
+        blocks = np.split(np.arange(self.columns), ends[:-1])
+        self.charge, self.discharge, self.stored, self.drawn, self.export = blocks[:5]
+        self.own, self.block, item, self.peak, free, self.above, self.fixed = blocks[5:]
+        self.item = item.reshape(periods, items)
+        self.free = free.reshape(periods, charges)  # of the peak, where nothing is measured
+        rows = np.arange((3 + charges) * periods).reshape(-1, periods)
+        self.balance, self.store, self.within = rows[:3]
+        self.under = rows[3:].T  # (period, charge)
+        self._period_h = 1.0
         self._solver = self._model()
 
     def _model(self) -> highspy.Highs:
-        """Rows: balance of each site, store from hour to hour, peak above each hour's load."""
-        hours, count = self.charge.shape
-        block = np.arange(hours * count).reshape(hours, count)
-        balance, store, under = block, block + hours * count, block + 2 * hours * count
+        """Rows: balance of the site, store from period to period, block within, peaks above."""
         entries: list[tuple[Any, Any, Any]] = [
-            (balance, self.charge, 1.0),
-            (balance, self.discharge, -1.0),
-            (balance, self.net, -1.0),
-            (balance[:, self.item_of], self.item, 1.0),
-            (store, self.stored, 1.0),
-            (store[1:], self.stored[:-1], -1.0),
-            (store, self.charge, -self.one_way),
-            (store, self.discharge, 1.0 / self.one_way),
-            (under, self.net, 1.0),
-            (under, self.peak, -1.0),
+            (self.balance, self.drawn, 1.0),
+            (self.balance, self.export, -1.0),
+            (self.balance, self.own, 1.0),
+            (self.balance, self.charge, -self.at_meter),
+            (self.balance, self.discharge, self.at_meter),
+            (self.balance[:, None], self.item, -1.0),
+            (self.balance, self.fixed, -1.0),
+            (self.store, self.stored, 1.0),
+            (self.store[1:], self.stored[:-1], -1.0),
+            (self.store, self.charge, -self.one_way),
+            (self.store, self.discharge, 1.0 / self.one_way),
+            (self.within, self.block, 1.0),
+            (self.within, self.drawn, -1.0),
+            (self.under, self.drawn[:, None], 1.0),
+            (self.under, self.export[:, None], -1.0),
+            (self.under, self.peak, -1.0),
+            (self.under, self.above, -1.0),
+            (self.under, self.free, -1.0),
         ]
         parts = [np.broadcast_arrays(*entry) for entry in entries]
         row, column, value = (np.concatenate([p[k].ravel() for p in parts]) for k in range(3))
         order = np.argsort(row, kind="stable")
-        rows, columns = 3 * hours * count, self.columns
-        low_row, high_row = np.zeros(rows), np.zeros(rows)
-        low_row[under] = -np.inf
-        made, zero = solver(), np.zeros(columns)
+        rows = int(self.within[-1]) + 1 + self.under.size
+        low, high = np.zeros(rows), np.zeros(rows)
+        low[self.within] = low[self.under] = -np.inf
+        made, zero = solver(), np.zeros(self.columns)
         made.passModel(
-            columns, rows, len(row), int(highspy.MatrixFormat.kRowwise),
-            int(highspy.ObjSense.kMinimize), 0.0, zero, zero, zero, low_row, high_row,
+            self.columns, rows, len(row), int(highspy.MatrixFormat.kRowwise),
+            int(highspy.ObjSense.kMinimize), 0.0, zero, zero, zero, low, high,
             np.searchsorted(row[order], np.arange(rows)), column[order],
-            value[order].astype(np.float64), np.zeros(columns, dtype=np.int32),
+            value[order].astype(np.float64), np.zeros(self.columns, dtype=np.int32),
         )  # fmt: skip
         return made
 
-    def solve(self, given: Hours) -> tuple[Floats, Floats]:
-        """Power (battery,) of now [MW], below 0 discharging, and what the items take (item,).
+    def solve(self, site: Site) -> float:
+        """Power of now at the battery's terminals [MW], below 0 discharging.
 
         Raises:
             RuntimeError: when the solver gives up; the programme always has a solution.
         """
-        columns = self.columns
-        cost, high = np.zeros(columns), np.full(columns, np.inf)
-        cost[self.net] = given.price
-        cost[self.discharge] = self.wear
-        cost[self.item] = -given.item_usd_per_mwh
-        cost[self.peak] = given.peak_usd_per_mw
-        kept = np.maximum(given.price.mean(axis=0) - self.wear, 0.0)
-        cost[self.stored[-1]] = -kept * self.one_way
-        high[self.charge] = high[self.discharge] = self.power_mw
-        high[self.stored] = self.energy_mwh
-        high[self.item] = given.item_mw
-        high[self.net] = given.room_mw
-        low = np.zeros(columns)
-        low[self.peak] = given.peak_mw
-        highs, every = self._solver, np.arange(columns, dtype=np.int32)
-        highs.changeColsCost(columns, every, cost)
-        highs.changeColsBounds(columns, every, low, high)
-        first = self.charge.size
-        for b, mwh in enumerate(given.stored_mwh):
-            highs.changeRowBounds(first + b, float(mwh), float(mwh))
+        cost, low, high = self._columns(site)
+        highs = self._solver
+        highs.changeColsCost(self.columns, self.every, cost)
+        highs.changeColsBounds(self.columns, self.every, low, high)
+        first = int(self.store[0])
+        highs.changeRowBounds(first, site.stored_mwh, site.stored_mwh)
+        if site.period_h != self._period_h:
+            self._period_h = site.period_h
+            hours = site.period_h
+            highs.changeCoeff(first, int(self.charge[0]), -self.one_way * hours)
+            highs.changeCoeff(first, int(self.discharge[0]), hours / self.one_way)
         highs.run()
         if highs.getModelStatus() != highspy.HighsModelStatus.kOptimal:
             highs.clearSolver()  # a bad basis is forgotten
             highs.run()
         if highs.getModelStatus() != highspy.HighsModelStatus.kOptimal:
             raise RuntimeError(f"HiGHS: {highs.modelStatusToString(highs.getModelStatus())}")
-        values = np.asarray(highs.getSolution().col_value)
-        return values[self.charge[0]] - values[self.discharge[0]], values[self.item[0]]
+        values = highs.getSolution().col_value
+        return float(values[self.charge[0]] - values[self.discharge[0]])
+
+    def _columns(self, site: Site) -> tuple[Floats, Floats, Floats]:
+        """Cost, least and most of every column."""
+        cost, low, high = np.zeros(self.columns), np.zeros(self.columns), np.zeros(self.columns)
+        hours = np.ones(len(self.charge))
+        hours[0] = site.period_h
+        cost[self.drawn] = site.price * hours
+        cost[self.export] = -site.export_price * hours
+        cost[self.own] = site.own_usd_per_mwh * hours
+        cost[self.block] = -site.block_saves_usd_per_mwh * hours
+        cost[self.discharge] = self.wear * hours
+        cost[self.item] = -site.item_usd_per_mwh * hours[:, None]
+        cost[self.peak] = site.charge_shaved_usd_per_mw
+        cost[self.above] = site.charge_usd_per_mw
+        high[self.charge] = high[self.discharge] = self.power_mw
+        high[self.stored] = self.energy_mwh
+        high[self.drawn] = site.room_mw
+        high[self.export] = site.export_mw
+        high[self.own] = site.own_mw
+        high[self.block] = site.block_mw
+        high[self.item] = site.item_mw
+        low[self.item] = site.item_least_mw
+        low[self.peak] = site.charge_peak_mw
+        high[self.peak] = np.maximum(site.charge_peak_mw, site.charge_load_mw)
+        high[self.above] = np.inf
+        high[self.free] = np.where(site.charge_counts, 0.0, np.inf)
+        low[self.fixed] = high[self.fixed] = site.overhead_mw
+        return cost, low, high

@@ -12,7 +12,6 @@ import pytest
 
 from sim.kernels.arrays import Limits
 from sim.policies import BUILTIN
-from sim.policies.merit_order import MeritOrder
 from sim.policy import NO_SERVING, AsicView, Decision, EnergyView, GpuView, Observation, load_policy
 
 ASIC_USD_PER_MWH = 80.0
@@ -46,6 +45,7 @@ def seen(price: float, room_mw: float = 10.0, t_s: int = 0, **energy: Any) -> Ob
         export_usd_per_mwh=np.array([price]),
         export_w=np.zeros(1),
         overhead_w=np.zeros(1),
+        loss=np.zeros(1),
     )
     return Observation(
         t_s=t_s,
@@ -214,7 +214,7 @@ def test_the_chance_of_a_peak_is_a_price() -> None:
     assert shares("merit-order", seen(40.0, **half))[0] == 1.0
 
 
-# Batteries under merit-order: a week of prices 1, 2, …, 168, then one price.
+# Batteries under merit-order: one site, day-ahead prices of the hours to come.
 
 BATTERY = {
     "battery_site": np.array([0]),
@@ -223,41 +223,75 @@ BATTERY = {
 }
 
 
-def after_a_week(price: float, cheap: float = 0.25, step: float = 1.0, **battery: Any) -> float:
-    """Power [W] of the battery at a price after hours at `step`, 2 `step`, …"""
-    policy = MeritOrder(cheap=cheap)
-    given = BATTERY | battery
-    for hour in range(168):
-        policy.decide(seen(step * (hour + 1), t_s=hour * HOUR, **given))
-    # the band is drawn anew at midnight, with the price of that hour in place of the oldest
-    policy.decide(seen(step, t_s=168 * HOUR, **given))
-    decision: Decision = policy.decide(seen(price, t_s=168 * HOUR + 900, **given))
-    assert decision.battery_w is not None
-    return float(decision.battery_w[0])
+def planned(
+    price: float, next_usd: list[float], name: str = "merit-order", **more: Any
+) -> Decision:
+    """What a policy decides at a price when the next hours are published."""
+    told: dict[str, Any] = {
+        **BATTERY,
+        "day_ahead_usd_per_mwh": np.array([price]),
+        "day_ahead_next_usd_per_mwh": np.array(next_usd)[:, None],
+        **more,
+    }
+    decision: Decision = load_policy(name, {}, BUILTIN).decide(seen(price, **told))
+    return decision
 
 
-@pytest.mark.parametrize("cheap", [0.25, 0.1])
-def test_a_battery_charges_in_the_cheap_hours_and_discharges_in_the_dear_ones(
-    cheap: float,
-) -> None:
-    low, high = 1 + 167 * cheap, 168 - 167 * cheap  # the quantiles of 1, 2, …, 168
-    assert after_a_week(low - 0.01, cheap) == 1e6
-    assert after_a_week(low + 0.01, cheap) == 0.0
-    assert after_a_week(high - 0.01, cheap) == 0.0
-    assert after_a_week(high + 0.01, cheap) == -1e6
+@pytest.mark.parametrize("name", ["merit-order", "look-ahead"])
+def test_a_battery_follows_the_published_prices(name: str) -> None:
+    """Half full: full at 20 before 70, given at 70 before 20; both ways lose a tenth."""
+    charging = planned(20.0, [70.0] * 34, name).battery_w
+    giving = planned(70.0, [20.0] * 34, name).battery_w
+    assert charging is not None
+    assert giving is not None
+    assert charging == pytest.approx([0.5e6 / 0.9])
+    assert giving == pytest.approx([-0.45e6])
 
 
-def test_a_battery_waits_until_the_band_pays_for_losses_and_wear() -> None:
-    """Low 42.75: 0.9 each way makes 52.78; wear of 100 USD/MWh more: 152.78, above 126.25."""
-    worn = {"battery": np.array([[1e6, 3.6e9, 0.9, 100 / 3.6e9]])}
-    worth = 42.75 / 0.81 + 100.0
-    assert after_a_week(worth - 0.01, **worn) == 0.0
-    assert after_a_week(worth + 0.01, **worn) == -1e6
-    low = 1 + 167 * 0.25
-    assert after_a_week(low - 0.01, **worn) == 1e6
+def test_machines_run_on_the_battery_where_the_grid_is_too_dear() -> None:
+    """At 100 USD/MWh machines would be off and nodes on, which take 0.2 MW; 0.45 MW are given."""
+    decision = planned(100.0, [20.0] * 34)
+    assert decision.battery_w == pytest.approx([-0.45e6])
+    assert decision.asic_share[0, 0] == pytest.approx(0.25)
 
 
-def test_a_battery_charges_at_a_price_below_zero_however_flat() -> None:
-    decision = MeritOrder().decide(seen(-10.0, **BATTERY))
-    assert decision.battery_w is not None
-    assert decision.battery_w.tolist() == [1e6]
+def test_charging_has_its_room_before_machines_that_earn_less() -> None:
+    """1.2 MW of room for as much load; the next hours export for 500 what is stored now."""
+    sold: dict[str, Any] = {"export_w": np.array([1e6])}
+    observation = seen(40.0, room_mw=1.2, **BATTERY, **sold)
+    energy = observation.energy._replace(
+        day_ahead_usd_per_mwh=np.array([40.0]),
+        day_ahead_next_usd_per_mwh=np.full((34, 1), 500.0),
+    )
+    decision = load_policy("merit-order", {}, BUILTIN).decide(observation._replace(energy=energy))
+    assert decision.battery_w == pytest.approx([0.5e6 / 0.9])
+    assert decision.asic_share[0, 0] == pytest.approx(1.0 - 0.5 / 0.9)
+
+
+def test_a_battery_does_not_raise_the_peak_of_the_month_for_one_cycle() -> None:
+    """1.2 MW are drawn in any case; the peak so far is that, or leaves 0.3 MW."""
+    charge = {"demand_usd_per_mw": np.array([9_000.0]), "month_left_s": np.array([2e6])}
+    for peak_w, power_w in ((1.2e6, 0.0), (1.5e6, 0.3e6)):
+        decision = planned(20.0, [70.0] * 34, month_peak_w=np.array([peak_w]), **charge)
+        assert decision.battery_w == pytest.approx([power_w], abs=1.0)
+
+
+def test_a_battery_is_paid_for_charging_at_a_price_below_zero() -> None:
+    power_w = planned(-10.0, [-5.0] * 34).battery_w  # the store takes no more than it has room for
+    assert power_w is not None
+    assert power_w[0] > 0.999 * 0.5e6 / 0.9
+
+
+def test_a_block_dearer_than_the_grid_does_not_turn_the_order() -> None:
+    """Two firmware modes of 0.5 MW each in a block of 0.5 MW at 35 beside a grid at -40, with room
+    for 0.6 MW beside the nodes: the first mode comes first, and shares stay shares."""
+    observation = seen(-40.0, 0.8, block_w=np.array([0.7e6]), block_usd_per_mwh=np.array([35.0]))
+    modes = observation.asic._replace(
+        mode_ths=np.array([[0.6, 1.0]]) * THS_PER_MACHINE,
+        mode_w=np.array([[5_000.0, 10_000.0]]),
+        default_share=np.array([[0.0, 1.0]]),
+        share=np.array([[0.0, 1.0]]),
+    )
+    decision = load_policy("merit-order", {}, BUILTIN).decide(observation._replace(asic=modes))
+    assert decision.asic_share.sum() <= 1.0
+    assert decision.asic_share[0] == pytest.approx([0.8, 0.2])  # 0.6 MW for machines

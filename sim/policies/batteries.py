@@ -1,0 +1,190 @@
+"""Batteries by plan: one linear programme for each site that has any, anew when things change."""
+
+import numpy as np
+import numpy.typing as npt
+
+from sim.kernels.arrays import Limits
+from sim.policies.dispatch import blocks
+from sim.policies.storage import Site, StoragePlan
+from sim.policies.uses import Uses
+from sim.policy import Observation
+from sim.units import J_PER_MWH, SECONDS_PER_HOUR, W_PER_MW
+
+Floats = npt.NDArray[np.float64]
+Bools = npt.NDArray[np.bool_]
+
+
+class Batteries:
+    """The batteries by site: those of one site count as one, and share its power alike.
+
+    A plan holds for the hour, unless price, room or a call change within it. With `shave` it also
+    holds a month's peak below what the load makes of it, as if the rest of the month were like the
+    hours ahead: where it is not, what that cost is lost.
+    """
+
+    def __init__(self, hours: int, observation: Observation, uses: Uses, shave: bool) -> None:
+        self.shave = shave
+        energy = observation.energy
+        self.hours, self.battery = hours, energy.battery
+        self.sites, self.group = np.unique(energy.battery_site, return_inverse=True)
+        power_w = np.bincount(self.group, energy.battery[:, 0])
+        self.part = energy.battery[:, 0] / power_w[self.group]
+        merged: Floats = np.stack(
+            [power_w, np.bincount(self.group, energy.battery[:, 1])]
+            + [np.bincount(self.group, energy.battery[:, k] * self.part) for k in (2, 3)],
+            axis=1,
+        )
+        self.items = [np.flatnonzero(uses.site == s) for s in self.sites]
+        self.at_meter = 1.0 / (1.0 - energy.loss[self.sites])
+        charged = energy.demand_usd_per_mw[self.sites] > 0.0
+        self.plans = [
+            StoragePlan(
+                hours, merged[k], float(energy.loss[s]), len(self.items[k]), int(charged[k])
+            )
+            for k, s in enumerate(self.sites)
+        ]
+        self.power_mw = np.zeros(len(self.sites))  # of the plans in force
+        self._made_for: list[tuple[float, float, float]] = [(-1.0, 0.0, 0.0)] * len(self.sites)
+        self._due: list[int] = []
+        self._now_w: Floats = np.zeros(len(self.sites))  # room of the moment
+        self._path = observation.limits.path[self.sites]
+
+    def due(self, observation: Observation, limits: Limits) -> bool:
+        """Whether a site needs a new plan: `plan` makes those of them all."""
+        hour = float(observation.t_s // SECONDS_PER_HOUR)
+        price = observation.price_usd_per_mwh[self.sites].tolist()
+        self._now_w = self._room_w(limits)
+        now = [(hour, *seen) for seen in zip(price, self._now_w.tolist(), strict=True)]
+        self._due = [k for k, seen in enumerate(now) if seen != self._made_for[k]]
+        self._made_for = now
+        return bool(self._due)
+
+    def plan(
+        self,
+        observation: Observation,
+        uses: Uses,
+        expected: Floats,
+        limits: Limits,
+        wanted: Bools | None = None,
+    ) -> None:
+        """New plans where they are due.
+
+        `expected` (hour, site of `sites`) are prices at the meters; `wanted` (item,) tells which
+        uses run whatever peak they make: default all that earn more than their energy costs.
+        """
+        hour_s = observation.t_s % SECONDS_PER_HOUR
+        first_s = max(SECONDS_PER_HOUR - hour_s, observation.step_s)
+        ahead = (hour_s + first_s) // SECONDS_PER_HOUR - 1 + np.arange(self.hours)
+        ahead[0] = 0
+        price = expected[np.minimum(ahead, len(expected) - 1)]
+        for k in self._due:
+            site = self._site(k, observation, uses, price[:, k], limits, wanted)
+            period_h = first_s / SECONDS_PER_HOUR
+            self.power_mw[k] = self.plans[k].solve(site._replace(period_h=period_h))
+
+    def beside(
+        self, observation: Observation, limits: Limits
+    ) -> tuple[Floats, Limits, tuple[Floats, Floats] | None]:
+        """Power of the batteries (battery,) [W], and what it leaves to machines (after `due`).
+
+        Charging takes room that machines do not get; what is discharged is supply on the site's
+        side of its meter, a block as in `dispatch.blocks` that costs what export would earn.
+        """
+        energy, at = observation.energy, self.sites
+        if not self.power_mw.any():
+            return np.zeros(len(self.group)), limits, None
+        meter_w = self.power_mw * self.at_meter * W_PER_MW
+        cap_w, local_w = limits.cap_w.copy(), limits.local_w.copy()
+        charging = meter_w > 0.0
+        left_w = np.maximum(self._now_w - np.maximum(meter_w, 0.0), 0.0)
+        cap_w[at[charging]] = left_w[charging]
+        fed_w = np.maximum(-meter_w, 0.0)
+        local_w[at] += fed_w
+        earns = np.where(energy.export_w[at] > 0.0, energy.export_usd_per_mwh[at], 0.0)
+        block_w, block_usd = blocks(observation)
+        total_w, usd = np.array(block_w), np.multiply(block_w, block_usd)
+        total_w[at] += fed_w
+        usd[at] += fed_w * np.maximum(earns, 0.0)
+        battery_w = self.power_mw[self.group] * self.part * W_PER_MW
+        power = limits._replace(cap_w=cap_w, local_w=local_w)
+        return battery_w, power, (total_w, usd / np.maximum(total_w, 1e-300))
+
+    def _site(
+        self,
+        k: int,
+        observation: Observation,
+        uses: Uses,
+        price: Floats,
+        limits: Limits,
+        wanted: Bools | None,
+    ) -> Site:
+        energy, s, items = observation.energy, self.sites[k], self.items[k]
+        item_mw, item_usd = uses.watts[items] / W_PER_MW, uses.usd_per_mwh[items]
+        path = self._path[k]
+        later_w = np.where(path >= 0, limits.room_w[path], np.inf).min()
+        room_mw = np.full(self.hours, later_w / W_PER_MW)
+        room_mw[0] = self._now_w[k] / W_PER_MW
+        charges = int(energy.demand_usd_per_mw[s] > 0.0)
+        counts = np.ones((self.hours, charges), dtype=np.bool_)  # a month that follows is like it
+        kept = np.ones(len(items), dtype=np.bool_) if wanted is None else wanted[items]
+        measured = counts.any(axis=1, keepdims=True)
+        runs = item_usd > price[:, None]
+        earning_mw = _best_first(item_usd, np.where(runs, item_mw, 0.0), room_mw)
+        least_mw = _best_first(item_usd, np.where(runs & kept & measured, item_mw, 0.0), room_mw)
+        beside_mw = (energy.overhead_w[s] - limits.local_w[s]) / W_PER_MW
+        load_mw = least_mw.sum(axis=1) + beside_mw
+        charge_usd = energy.demand_usd_per_mw[[s] * charges]
+        share = self.hours * SECONDS_PER_HOUR / max(float(energy.month_left_s[s]), 1.0)
+        delivery = float(observation.price_usd_per_mwh[s] - energy.export_usd_per_mwh[s])
+        sold = price - delivery
+        own_w = float(limits.local_w[s])
+        block_w, block_usd = float(energy.block_w[s]), float(energy.block_usd_per_mwh[s])
+        if block_w > 0.0:
+            sold = np.minimum(sold, block_usd)  # it would have taken the place of the block
+            inside = earning_mw.sum(axis=1) + beside_mw < block_w / W_PER_MW
+            price = np.where(inside, np.maximum(price, block_usd), price)
+        return Site(
+            period_h=1.0,
+            price=price,
+            export_price=sold,
+            item_mw=item_mw,
+            item_least_mw=least_mw,
+            item_usd_per_mwh=item_usd,
+            room_mw=room_mw + energy.overhead_w[s] / W_PER_MW,
+            export_mw=float(energy.export_w[s]) / W_PER_MW,
+            overhead_mw=float(energy.overhead_w[s]) / W_PER_MW,
+            own_mw=own_w / W_PER_MW,
+            own_usd_per_mwh=_fuel(observation, int(s)) if own_w > 0.0 else 0.0,
+            block_mw=block_w / W_PER_MW,
+            block_saves_usd_per_mwh=np.maximum(price - block_usd, 0.0) * (block_w > 0.0),
+            stored_mwh=float(energy.stored_j[self.group == k].sum()) / J_PER_MWH,
+            charge_usd_per_mw=charge_usd,
+            charge_peak_mw=energy.month_peak_w[[s] * charges] / W_PER_MW,
+            charge_load_mw=np.where(counts, load_mw[:, None], 0.0).max(axis=0, initial=0.0),
+            charge_shaved_usd_per_mw=charge_usd * min(share, 1.0) * self.shave,
+            charge_counts=counts,
+        )
+
+    def _room_w(self, limits: Limits) -> Floats:
+        """What machines and batteries of each site (site of `sites`,) may draw [W]."""
+        path = self._path
+        room_w: Floats = np.where(path >= 0, limits.room_w[path], np.inf).min(axis=1)
+        return np.minimum(room_w, limits.cap_w[self.sites])
+
+
+def _best_first(usd_per_mwh: Floats, mw: Floats, room_mw: Floats) -> Floats:
+    """What of `mw` (period, item) fits into `room_mw` (period,), the best uses first [MW]."""
+    order = np.argsort(-usd_per_mwh, kind="stable")
+    ranked = mw[:, order]
+    fit = np.minimum(ranked, np.maximum(room_mw[:, None] - ranked.cumsum(axis=1) + ranked, 0.0))
+    least = np.empty_like(mw)
+    least[:, order] = fit
+    return least
+
+
+def _fuel(observation: Observation, site: int) -> float:
+    """Mean fuel of the generators of a site that are cheaper than its grid [USD/MWh]."""
+    energy = observation.energy
+    fuel, price = energy.generator_usd_per_mwh, observation.price_usd_per_mwh[site]
+    ran_w = energy.available_w * (energy.generator_site == site) * (fuel <= price)
+    return float((ran_w * fuel).sum() / max(float(ran_w.sum()), 1e-300))
