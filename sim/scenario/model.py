@@ -148,7 +148,7 @@ class Prices(Table):
 
 
 class SeasonalWeather(Table):
-    """Seasonal + diurnal + AR(1) temperature."""
+    """Temperature of a typical year: season, day, and air masses by the quantiles of each month."""
 
     model: Literal["seasonal"] = "seasonal"
     climate: str = quantity(REQUIRED, "", "fitted climate of the catalogue")

@@ -1,13 +1,16 @@
-"""Synthetic weather: temperature as a season, a day and an AR(1) process; humidity as a season.
+"""Synthetic weather: temperature by season and hour, and what each season makes of an air mass.
 
-Calibrated by `experiments/calibrate_weather.py` on typical years. The dew point is that of its
-season, or the temperature where that is lower: air masses (a standard deviation of 3 to 6 K of
-dew point, hardly correlated with temperature) are left out, so wet bulbs spread less than real.
+A normal path (air masses of hours and of days: two AR(1) processes) is read through the quantiles
+of the month, apart for night and day, so that summers are steadier than winters and cold spells
+reach further than warm ones, as they do. Calibrated by `experiments/calibrate_weather.py` on
+typical years, which leave out the most extreme years. The dew point is that of its season, or the
+temperature where that is lower: air masses (a standard deviation of 3 to 6 K of dew point, hardly
+correlated with temperature) are left out there, so wet bulbs spread less than real.
 """
 
 from datetime import datetime, timedelta
 from functools import cache
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 
@@ -18,27 +21,51 @@ from sim.streams import Streams
 from sim.units import DAYS_PER_YEAR, SECONDS_PER_DAY, SECONDS_PER_HOUR
 from sim.world.prices import BLOCK_DAYS, BLOCK_HOURS, ar1
 
+MONTHS: Final = 12
+NIGHT_AND_DAY: Final = (3.0, 15.0)  # local hours in whose middle they are
+LEVELS_PCT: Final = np.array([0.1, 1.0, 5.0, 25.0, 50.0, 75.0, 95.0, 99.0, 99.9])
+# The same as normal deviates: scipy.stats.norm.ppf, to nine digits.
+DEVIATES: Final = np.array(
+    [-3.090232306, -2.326347874, -1.644853627, -0.674489750, 0.0,
+     0.674489750, 1.644853627, 2.326347874, 3.090232306]
+)  # fmt: skip
+SHAPES: Final = {"harmonics_c": (5, 5), "quantiles_k": (MONTHS, 2, len(LEVELS_PCT))}
+
 
 class Climate(NamedTuple):
-    """A fitted climate; hours are local standard time."""
+    """A fitted climate; hours are local standard time. Shapes: season, day (1, cos, sin, cos 2, …).
+
+    The first five are the plain season and day, for people; `harmonics_c` is what is used.
+    """
 
     mean_c: float
     seasonal_amplitude_c: float
     warmest_day: float
     diurnal_amplitude_c: float
     warmest_hour: float
-    ar1_per_h: float
-    noise_c: float  # stationary standard deviation of the AR(1) part
+    fast_ar1_per_h: float  # autocorrelation of air masses of hours
+    slow_ar1_per_h: float  # and of days
+    slow_share: float  # of the variance
     dew_mean_c: float  # dew point
     dew_amplitude_c: float  # of its season
     dew_warmest_day: float
+    harmonics_c: Floats  # (5, 5) expected temperature: season x hour of the day
+    quantiles_k: Floats  # (month, night or day, level) distance from it at LEVELS_PCT
 
 
 @cache
 def load_climates() -> dict[str, Climate]:
     """The fitted climates of the catalogue, by name."""
+    shapes: dict[tuple[str, str], list[float]] = {}
+    for row in catalogue.rows("climate_shapes.csv"):
+        shapes.setdefault((row["climate"], row["key"]), []).append(float(row["value"]))
     return {
-        row["climate"]: Climate(*(float(row[key]) for key in Climate._fields))
+        row["climate"]: Climate._make(
+            np.array(shapes[row["climate"], key]).reshape(SHAPES[key])
+            if key in SHAPES
+            else float(row[key])
+            for key in Climate._fields
+        )
         for row in catalogue.rows("climates.csv")
     }
 
@@ -57,18 +84,19 @@ class SeasonalTemperature:
         streams: Streams,
     ) -> None:
         hours = -(-horizon_s // SECONDS_PER_HOUR) + 1
-        normal = np.concatenate(
-            [
-                streams.generator("weather", place, b * BLOCK_DAYS).standard_normal(BLOCK_HOURS)
-                for b in range(-(-hours // BLOCK_HOURS))
-            ]
-        )[:hours]
+        blocks = [
+            streams.generator("weather", place, b * BLOCK_DAYS).standard_normal((2, BLOCK_HOURS))
+            for b in range(-(-hours // BLOCK_HOURS))
+        ]
+        fast, slow = np.concatenate(blocks, axis=1)[:, :hours]
         local = start_utc + timedelta(hours=utc_offset_h)
         first_day = local.timetuple().tm_yday - 1 + (local.hour + local.minute / 60.0) / 24.0
         days = first_day + np.arange(hours) / 24.0
         self.climate = climate
         self.first_day = first_day
-        self.ambient_c = expected_c(climate, days) + ar1(normal, climate.ar1_per_h, climate.noise_c)
+        air = ar1(fast, climate.fast_ar1_per_h, np.sqrt(1.0 - climate.slow_share))
+        air += ar1(slow, climate.slow_ar1_per_h, np.sqrt(climate.slow_share))
+        self.ambient_c = expected_c(climate, days) + distance_k(climate, days, air)
 
     def at(self, t_s: Ints) -> Floats:
         """Temperature (instant,) [C]."""
@@ -90,14 +118,48 @@ class SeasonalTemperature:
         return wet_bulbs_c(self.at(t_s), self.dew_point_at(t_s))
 
 
+def waves(days: Floats) -> tuple[Floats, Floats]:
+    """Of the season and of the day, each (instant, 5): 1, cos, sin, and both of half the period."""
+    turns = (days / DAYS_PER_YEAR, days)
+    season, day = (
+        np.stack([f(2.0 * np.pi * k * t) for k in (0, 1, 2) for f in (np.cos, np.sin)], axis=1)
+        for t in turns
+    )
+    kept = [0, 2, 3, 4, 5]  # sin 0 is nothing
+    return season[:, kept], day[:, kept]
+
+
 def expected_c(climate: Climate, days: Floats) -> Floats:
     """Expected temperature at local times in days since New Year [C]."""
-    season = np.cos(2.0 * np.pi * (days - climate.warmest_day) / DAYS_PER_YEAR)
-    day = np.cos(2.0 * np.pi * (days - climate.warmest_hour / 24.0))
-    return np.asarray(
-        climate.mean_c + climate.seasonal_amplitude_c * season + climate.diurnal_amplitude_c * day,
-        dtype=np.float64,
-    )
+    season, day = waves(days)
+    return np.asarray(((season @ climate.harmonics_c) * day).sum(axis=1), dtype=np.float64)
+
+
+def quantiles_at(climate: Climate, days: Floats) -> Floats:
+    """Distances from the expected temperature at LEVELS_PCT (instant, level) [K].
+
+    Between the middles of two months, and of night and day, they go over into each other.
+    """
+    month = days / DAYS_PER_YEAR * MONTHS - 0.5
+    first = np.floor(month).astype(np.int64)
+    part = (month - first)[:, None, None]
+    both = climate.quantiles_k[first % MONTHS] * (1.0 - part)
+    both += climate.quantiles_k[(first + 1) % MONTHS] * part
+    night = np.abs((days * 24.0 - NIGHT_AND_DAY[0]) % 24.0 - 12.0)[:, None] / 12.0  # 1 at 3
+    return np.asarray(both[:, 0] * night + both[:, 1] * (1.0 - night), dtype=np.float64)
+
+
+def distance_k(climate: Climate, days: Floats, air: Floats) -> Floats:
+    """What an air mass (instant,), a standard normal value, is by season and hour [K].
+
+    Linear between the levels, and on beyond the outermost two.
+    """
+    levels = quantiles_at(climate, days)
+    at = np.clip(np.searchsorted(DEVIATES, air) - 1, 0, len(DEVIATES) - 2)
+    row = np.arange(len(air))
+    part = (air - DEVIATES[at]) / (DEVIATES[at + 1] - DEVIATES[at])
+    low, high = levels[row, at], levels[row, at + 1]
+    return np.asarray(low + (high - low) * part, dtype=np.float64)
 
 
 def expected_dew_point_c(climate: Climate, days: Floats) -> Floats:

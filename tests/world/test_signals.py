@@ -81,7 +81,7 @@ def test_the_calendar_is_that_of_datetime() -> None:
     assert (month[30], weekday[30], hour[30]) == (2, 4, 4)  # 2024-03-01 is a Friday
 
 
-def test_temperature_has_its_season_and_its_noise() -> None:
+def test_temperature_has_its_season_and_its_clock() -> None:
     climate = load_climates()["midland-tx"]
     days = 3652
     signal = SeasonalTemperature(
@@ -96,12 +96,11 @@ def test_temperature_has_its_season_and_its_noise() -> None:
     ambient = signal.at(t_s)
     left = ambient - expected_c(climate, t_s / 86_400)
     assert left.mean() == pytest.approx(0.0, abs=0.5)
-    assert left.std() == pytest.approx(climate.noise_c, rel=0.05)
-    assert np.corrcoef(left[:-1], left[1:])[0, 1] == pytest.approx(climate.ar1_per_h, abs=0.01)
+    assert 4.0 < left.std() < 7.0
     half = signal.at(t_s[:100] + 1800)
     np.testing.assert_allclose(half, (ambient[:100] + ambient[1:101]) / 2)
     india = SeasonalTemperature(
-        climate._replace(noise_c=0.0),
+        climate._replace(quantiles_k=np.zeros_like(climate.quantiles_k)),
         start_utc=datetime(2024, 1, 1, tzinfo=UTC),
         utc_offset_h=5.5,
         horizon_s=86_400,
