@@ -78,6 +78,12 @@ def _built_in(what: str) -> list[dict[str, Any]]:
         ]
     if what == "profiles":
         first = {row["profile"]: row["source"] for row in catalogue.rows("price_profiles.csv")}
+        regional = {row["region"]: row["source"] for row in catalogue.rows("region_memory.csv")}
+        first |= {
+            name: f"{regional[region]} (model regional)"
+            for name, (region, _) in catalogue.region_zones().items()
+            if name not in first
+        }
         return [{"profile": name, "calibrated": source, "source": source}
                 for name, source in first.items()]  # fmt: skip
     if what == "kpis":

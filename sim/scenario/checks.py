@@ -20,6 +20,7 @@ from sim.scenario.gpu_market import ReplayGpuPrice, ReplayTokenPrice
 from sim.scenario.limits import limits
 from sim.scenario.model import (
     FixedPrice,
+    RegionalPrice,
     ReplayPrice,
     ReplayWeather,
     SeasonalJumpPrice,
@@ -221,6 +222,11 @@ def _zones(s: Scenario) -> Iterator[Problem]:
             where = f"prices.zones.{name}.profile"
             yield from unknown(
                 TOML, where, zone.profile, catalogue.price_profile_names(), "hashwatt list profiles"
+            )
+        if isinstance(zone, RegionalPrice):
+            where = f"prices.zones.{name}.profile"
+            yield from unknown(
+                TOML, where, zone.profile, catalogue.region_zones(), "hashwatt list profiles"
             )
 
 

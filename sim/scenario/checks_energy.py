@@ -7,6 +7,7 @@ from datetime import timedelta
 import networkx as nx
 import numpy as np
 
+from sim.scenario import catalogue
 from sim.scenario.energy import (
     EconomicProgramme,
     EmergencyProgramme,
@@ -209,12 +210,18 @@ def energy(s: Scenario) -> Iterator[Problem]:
                 yield from unknown(TOML, f"programmes.{name}.sites", site_name, sites)
         if not isinstance(programme, EconomicProgramme):
             yield from _calls(name, programme)
+        if isinstance(programme, ReserveProgramme) and programme.product is not None:
+            where = f"programmes.{name}.product"
+            yield from unknown(TOML, where, programme.product, catalogue.region_products())
     for i, site in enumerate(s.sites):
         if site.carbon_zone is not None:
             where = row_of(i, site.name, "carbon_zone")
             yield from unknown("sites.csv", where, site.carbon_zone, s.carbon.zones)
     peak = s.coincident_peak
     if peak is not None:
+        if peak.region is not None:
+            known = catalogue.region_variables()
+            yield from unknown(TOML, "coincident_peak.region", peak.region, known)
         if (peak.forecast_series is None) != (peak.forecast_column is None):
             what = "forecast_series and forecast_column: give both or none"
             yield Problem(TOML, "coincident_peak", "", what)
@@ -270,7 +277,8 @@ def energy_references(s: Scenario) -> Iterator[tuple[str, str, list[str]]]:
             yield f"generators.csv {row_of(i, unit.site, 'series')}", unit.series, [unit.column]
     peak = s.coincident_peak
     if peak is not None:
-        yield "coincident_peak", peak.series, [peak.column]
+        if peak.series and peak.column:
+            yield "coincident_peak", peak.series, [peak.column]
         if peak.forecast_series and peak.forecast_column:
             yield "coincident_peak.forecast", peak.forecast_series, [peak.forecast_column]
     if s.grid.load_series and s.grid.load_column:

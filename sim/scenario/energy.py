@@ -70,8 +70,11 @@ class CoincidentPeak(Table):
     tariff, is what it pays in the next calendar year, in twelve parts.
     """
 
-    series: str = quantity(REQUIRED, "", "series of the system's load")
-    column: str = quantity(REQUIRED, "", "column with the load [MW]")
+    series: str | None = quantity(None, "", "series of the system's load")
+    column: str | None = quantity(None, "", "column with the load [MW]")
+    region: str | None = quantity(
+        None, "", "a calibrated region (model regional) whose load it is, instead of a series"
+    )
     forecast_series: str | None = quantity(
         None, "", "series of what was forecast the day before; default: yesterday's load"
     )
@@ -101,6 +104,14 @@ class CoincidentPeak(Table):
         gt=0,
         le=0.5,
     )
+
+    @model_validator(mode="after")
+    def _one_load(self) -> "CoincidentPeak":
+        if (self.series is None) == (self.region is None):
+            raise ValueError("give one of series (with column) and region")
+        if (self.series is None) != (self.column is None):
+            raise ValueError("series and column: give both or none")
+        return self
 
 
 class FixedCarbon(Table):
@@ -201,6 +212,9 @@ class ReserveProgramme(Programme):
     usd_per_mw_h: float | None = quantity(
         None, "USD/MW/h", "availability price, instead of a series", ge=0, le=10_000
     )
+    product: str | None = quantity(
+        None, "", "REGION-PRODUCT of a calibrated region (model regional), instead of a series"
+    )
     notice_s: int = quantity(
         600, "s", "response time", source="ERCOT RRS and ECRS: ten minutes", ge=0, le=86_400
     )
@@ -210,8 +224,8 @@ class ReserveProgramme(Programme):
 
     @model_validator(mode="after")
     def _one_price(self) -> "ReserveProgramme":
-        if (self.series is None) == (self.usd_per_mw_h is None):
-            raise ValueError("give one of series (with column) and usd_per_mw_h")
+        if [self.series, self.usd_per_mw_h, self.product].count(None) != 2:
+            raise ValueError("give one of series (with column), usd_per_mw_h and product")
         if (self.series is None) != (self.column is None):
             raise ValueError("series and column: give both or none")
         return self

@@ -129,8 +129,27 @@ class SeasonalJumpPrice(Table):
     )
 
 
+class RegionalPrice(Table):
+    """A zone of a region whose prices, heat, load and reserves are one synthetic process.
+
+    Zones of one region share their luck; the day-ahead price is part of it, and sites on such a
+    zone have the region's warm and cold days. Calibrated by `experiments/calibrate_region.py`.
+    """
+
+    model: Literal["regional"] = "regional"
+    profile: str = quantity("ercot-hub", "", "a zone of a calibrated region: REGION-ZONE")
+    mean_usd_per_mwh: float | None = quantity(
+        None,
+        "USD/MWh",
+        "long-run mean of the real-time price; default: that of the profile",
+        gt=0,
+        le=1000,
+    )
+
+
 Price = Annotated[
-    FixedPrice | ReplayPrice | SeasonalJumpPrice | DcOpfPrice, Field(discriminator="model")
+    FixedPrice | ReplayPrice | SeasonalJumpPrice | RegionalPrice | DcOpfPrice,
+    Field(discriminator="model"),
 ]
 
 

@@ -12,7 +12,13 @@ from sim.scenario.checks_gpu_market import unlet
 from sim.scenario.checks_machines import odd_machines
 from sim.scenario.countries import away_km, code_meant, countries, places
 from sim.scenario.idle import idle
-from sim.scenario.model import FixedPrice, ReplayPrice, ReplayWeather, SeasonalJumpPrice
+from sim.scenario.model import (
+    FixedPrice,
+    RegionalPrice,
+    ReplayPrice,
+    ReplayWeather,
+    SeasonalJumpPrice,
+)
 from sim.scenario.problems import Problem, row_of, shown, suggest
 from sim.scenario.rows import Site
 from sim.scenario.scenario import Scenario
@@ -205,7 +211,7 @@ def _prices(s: Scenario) -> Iterator[Problem]:
         where, mean = f"prices.zones.{name}", None
         if isinstance(zone, FixedPrice):
             where, mean = f"{where}.usd_per_mwh", zone.usd_per_mwh  # of a tariff: below
-        elif isinstance(zone, SeasonalJumpPrice):
+        elif isinstance(zone, SeasonalJumpPrice | RegionalPrice):
             where, mean = f"{where}.mean_usd_per_mwh", zone.mean_usd_per_mwh
         elif isinstance(zone, ReplayPrice):
             where, mean = f"{where}.column", _mean(s, zone.series, zone.column)

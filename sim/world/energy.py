@@ -10,18 +10,21 @@ from typing import Final
 import numpy as np
 
 from sim.kernels.arrays import Floats, Ints
+from sim.scenario import catalogue
 from sim.scenario.energy import EconomicProgramme, FixedCarbon, ReserveProgramme
-from sim.scenario.model import FixedPrice, ReplayPrice
+from sim.scenario.model import FixedPrice, RegionalPrice, ReplayPrice
 from sim.scenario.rows import Site
 from sim.scenario.scenario import Scenario
 from sim.units import SECONDS_PER_DAY, SECONDS_PER_HOUR, W_PER_MW
 from sim.world.peaks import Peaks, find_peaks
+from sim.world.prices import HourlyPrice
+from sim.world.region import Regions
 from sim.world.signals import fixed_price
 
 TILT_DEG: Final = 23.45  # declination of the sun at the solstice
 
 
-def day_ahead(scenario: Scenario, t_s: Ints) -> Floats | None:
+def day_ahead(scenario: Scenario, t_s: Ints, regions: Regions) -> Floats | None:
     """Day-ahead price at each site's zone (step, site) [USD/MWh], NaN where none is known."""
     known: dict[str, Floats] = {}
     step_s = scenario.horizon.step_s
@@ -31,13 +34,16 @@ def day_ahead(scenario: Scenario, t_s: Ints) -> Floats | None:
         elif isinstance(price, ReplayPrice) and price.day_ahead_column is not None:
             series = scenario.recorded[price.day_ahead_series or price.series]
             known[zone] = series.mean(price.day_ahead_column, t_s + _start(scenario), step_s)
+        elif isinstance(price, RegionalPrice):
+            path = regions.price(price.profile, "da", price.mean_usd_per_mwh)
+            known[zone] = path.mean(t_s, step_s)
     if not any(site.price_zone in known for site in scenario.sites):
         return None
     none = np.full(len(t_s), np.nan)
     return np.stack([known.get(site.price_zone, none) for site in scenario.sites], axis=1)
 
 
-def reserve_prices(scenario: Scenario, t_s: Ints) -> Floats | None:
+def reserve_prices(scenario: Scenario, t_s: Ints, regions: Regions) -> Floats | None:
     """Availability prices (step, programme) [USD/MW/h] of the programmes that call."""
     columns = []
     for spec in scenario.programmes.values():
@@ -47,6 +53,10 @@ def reserve_prices(scenario: Scenario, t_s: Ints) -> Floats | None:
             series = scenario.recorded[spec.series]
             unix_s, step_s = t_s + _start(scenario), scenario.horizon.step_s
             columns.append(series.mean(str(spec.column), unix_s, step_s, low=0.0))
+        elif isinstance(spec, ReserveProgramme) and spec.product is not None:
+            region, product = catalogue.region_products()[spec.product]
+            path = HourlyPrice(np.maximum(regions.path(region).hourly(product), 0.0))
+            columns.append(path.mean(t_s, scenario.horizon.step_s))
         else:
             columns.append(np.full(len(t_s), spec.usd_per_mw_h or 0.0))
     return np.stack(columns, axis=1) if columns else None
@@ -105,15 +115,20 @@ def clear_sky(site: Site, scenario: Scenario, t_s: Ints) -> Floats:
     return np.asarray(np.maximum(height, 0.0), dtype=np.float64)
 
 
-def coincident_peaks(scenario: Scenario, t_s: Ints, step_s: int) -> Peaks | None:
+def coincident_peaks(scenario: Scenario, t_s: Ints, step_s: int, regions: Regions) -> Peaks | None:
     """Peaks of the system's load and the chance of each step to be one."""
     spec = scenario.coincident_peak
     if spec is None:
         return None
     unix_s = t_s + _start(scenario)
-    load = scenario.recorded[spec.series]
-    load_mw = load.mean(spec.column, unix_s, step_s)
-    highest_mw = load.most(spec.column, unix_s, step_s)
+    if spec.region is not None:
+        load_mw = highest_mw = HourlyPrice(regions.path(spec.region).hourly("load")).mean(
+            t_s, step_s
+        )
+    else:
+        load = scenario.recorded[str(spec.series)]
+        load_mw = load.mean(str(spec.column), unix_s, step_s)
+        highest_mw = load.most(str(spec.column), unix_s, step_s)
     if spec.forecast_series is not None:
         forecast = scenario.recorded[spec.forecast_series]
         forecast_mw = forecast.mean(str(spec.forecast_column), unix_s, step_s)

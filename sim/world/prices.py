@@ -62,7 +62,26 @@ def load_price_profiles() -> dict[str, PriceProfile]:
     }
 
 
-class SeasonalJumpPrice:
+class HourlyPrice:
+    """A path of hours (hour,) [USD/MWh], constant within each."""
+
+    def __init__(self, usd_per_mwh: Floats) -> None:
+        self.usd_per_mwh = usd_per_mwh
+
+    def at(self, t_s: Ints) -> Floats:
+        """Price (instant,) [USD/MWh]."""
+        return np.asarray(self.usd_per_mwh[t_s // SECONDS_PER_HOUR], dtype=np.float64)
+
+    def mean(self, t_s: Ints, step_s: int) -> Floats:
+        """Mean price over steps that begin at multiples of their length (step,) [USD/MWh]."""
+        piece_s = gcd(step_s, SECONDS_PER_HOUR)
+        if piece_s == step_s:
+            return self.at(t_s)
+        within = np.arange(0, step_s, piece_s)
+        return np.asarray(self.at(t_s[:, None] + within).mean(axis=1), dtype=np.float64)
+
+
+class SeasonalJumpPrice(HourlyPrice):
     """A path of the process for one zone, constant within the hour.
 
     `mean_usd_per_mwh` multiplies the whole path by its ratio to the profile's long-run mean, before
@@ -85,19 +104,7 @@ class SeasonalJumpPrice:
         y = path(profile, hours, start_utc + timedelta(hours=utc_offset_h), zone, streams)
         usd = np.exp(y) - profile.offset_usd_per_mwh
         level = (mean_usd_per_mwh or profile.mean_usd_per_mwh) / profile.mean_usd_per_mwh
-        self.usd_per_mwh = np.clip(usd * level, FLOOR_USD_PER_MWH, CAP_USD_PER_MWH)
-
-    def at(self, t_s: Ints) -> Floats:
-        """Price (instant,) [USD/MWh]."""
-        return np.asarray(self.usd_per_mwh[t_s // SECONDS_PER_HOUR], dtype=np.float64)
-
-    def mean(self, t_s: Ints, step_s: int) -> Floats:
-        """Mean price over steps that begin at multiples of their length (step,) [USD/MWh]."""
-        piece_s = gcd(step_s, SECONDS_PER_HOUR)
-        if piece_s == step_s:
-            return self.at(t_s)
-        within = np.arange(0, step_s, piece_s)
-        return np.asarray(self.at(t_s[:, None] + within).mean(axis=1), dtype=np.float64)
+        super().__init__(np.clip(usd * level, FLOOR_USD_PER_MWH, CAP_USD_PER_MWH))
 
 
 def path(

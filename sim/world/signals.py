@@ -10,12 +10,20 @@ import numpy as np
 
 from sim.kernels.arrays import Floats, Ints
 from sim.kernels.thermal import wet_bulbs_of
-from sim.scenario.model import DcOpfPrice, FixedPrice, ReplayPrice, ReplayWeather
+from sim.scenario import catalogue
+from sim.scenario.model import (
+    DcOpfPrice,
+    FixedPrice,
+    RegionalPrice,
+    ReplayPrice,
+    ReplayWeather,
+)
 from sim.scenario.rows import Site
 from sim.scenario.scenario import Scenario
 from sim.scenario.series import Series
 from sim.streams import Streams
 from sim.world.prices import SeasonalJumpPrice, load_price_profiles
+from sim.world.region import Regions
 from sim.world.tariffs import TariffPath
 from sim.world.weather import SeasonalTemperature, load_climates
 
@@ -76,7 +84,7 @@ def fixed_price(scenario: Scenario, price: FixedPrice) -> Flow:
     return Constant(price.usd_per_mwh)
 
 
-def price_signal(scenario: Scenario, zone: str, streams: Streams) -> Flow:
+def price_signal(scenario: Scenario, zone: str, streams: Streams, regions: Regions) -> Flow:
     """The energy price of a zone [USD/MWh]."""
     price = scenario.prices.zones[zone]
     if isinstance(price, FixedPrice):
@@ -85,6 +93,8 @@ def price_signal(scenario: Scenario, zone: str, streams: Streams) -> Flow:
         return Replay(scenario.recorded[price.series], price.column, _start(scenario))
     if isinstance(price, DcOpfPrice):
         return Constant(0.0)  # the power flow tells when the run is there
+    if isinstance(price, RegionalPrice):
+        return regions.price(price.profile, "rt", price.mean_usd_per_mwh)
     return SeasonalJumpPrice(
         load_price_profiles()[price.profile],
         mean_usd_per_mwh=price.mean_usd_per_mwh,
@@ -96,8 +106,20 @@ def price_signal(scenario: Scenario, zone: str, streams: Streams) -> Flow:
     )
 
 
-def weather(scenario: Scenario, site: Site, streams: Streams, t_s: Ints) -> tuple[Floats, Floats]:
+def region_of(scenario: Scenario, site: Site) -> str | None:
+    """The calibrated region that a site's zone of prices lies in; None where it lies in none."""
+    price = scenario.prices.zones.get(site.price_zone)
+    if isinstance(price, RegionalPrice):
+        return catalogue.region_zones()[price.profile][0]
+    return None
+
+
+def weather(
+    scenario: Scenario, site: Site, streams: Streams, t_s: Ints, regions: Regions
+) -> tuple[Floats, Floats]:
     """Ambient temperature and wet bulb of a site (step,) [C]; one climate shares its luck.
+
+    Where a region makes the price, its warm and cold days are those of its sites.
 
     Recorded ones are means over the step, synthetic ones those of its first instant.
     """
@@ -110,6 +132,7 @@ def weather(scenario: Scenario, site: Site, streams: Streams, t_s: Ints) -> tupl
         if climate.humidity_column is not None:
             humidity_pct = Replay(series, climate.humidity_column, start).mean(t_s, step_s)
         return ambient_c, wet_bulbs_of(ambient_c, humidity_pct)
+    region = region_of(scenario, site)
     path = SeasonalTemperature(
         load_climates()[climate.climate if climate else site.climate],
         start_utc=scenario.horizon.start_utc,
@@ -117,6 +140,7 @@ def weather(scenario: Scenario, site: Site, streams: Streams, t_s: Ints) -> tupl
         horizon_s=scenario.horizon.seconds,
         place=site.climate,
         streams=streams,
+        warmth=None if region is None else regions.path(region).warmth,
     )
     return path.at(t_s), path.wet_bulb_at(t_s)
 

@@ -29,6 +29,7 @@ DEVIATES: Final = np.array(
     [-3.090232306, -2.326347874, -1.644853627, -0.674489750, 0.0,
      0.674489750, 1.644853627, 2.326347874, 3.090232306]
 )  # fmt: skip
+REGIONAL: Final = 0.8  # of the variance of a place's air masses: its region's; assumed
 SHAPES: Final = {"harmonics_c": (5, 5), "quantiles_k": (MONTHS, 2, len(LEVELS_PCT))}
 
 
@@ -71,7 +72,11 @@ def load_climates() -> dict[str, Climate]:
 
 
 class SeasonalTemperature:
-    """A path of a climate, linear within the hour; places of one name share their luck."""
+    """A path of a climate, linear within the hour; places of one name share their luck.
+
+    `warmth` (hour,) is how warm a region is for the season, a standard normal path, one value more
+    than hours begin: a place follows it with `REGIONAL` of its variance.
+    """
 
     def __init__(
         self,
@@ -82,6 +87,7 @@ class SeasonalTemperature:
         horizon_s: int,
         place: str,
         streams: Streams,
+        warmth: Floats | None = None,
     ) -> None:
         hours = -(-horizon_s // SECONDS_PER_HOUR) + 1
         blocks = [
@@ -96,6 +102,8 @@ class SeasonalTemperature:
         self.first_day = first_day
         air = ar1(fast, climate.fast_ar1_per_h, np.sqrt(1.0 - climate.slow_share))
         air += ar1(slow, climate.slow_ar1_per_h, np.sqrt(climate.slow_share))
+        if warmth is not None:
+            air = np.sqrt(REGIONAL) * warmth + np.sqrt(1.0 - REGIONAL) * air
         self.ambient_c = expected_c(climate, days) + distance_k(climate, days, air)
 
     def at(self, t_s: Ints) -> Floats:

@@ -23,7 +23,8 @@ from sim.world.gpu_market import GpuPaths, gpu_paths
 from sim.world.incidents import Misfortune, lead_times_s, misfortunes, spiked
 from sim.world.outages import LinkChange, MachineFailures, link_changes
 from sim.world.peaks import Peaks
-from sim.world.signals import price_signal, weather
+from sim.world.region import Regions
+from sim.world.signals import price_signal, region_of, weather
 from sim.world.wan import latency_s
 
 
@@ -58,22 +59,24 @@ def build_world(scenario: Scenario, streams: Streams) -> World:
     # closed, and bitcoin is worth what it is at that instant
     steps = np.arange(horizon.steps + 1, dtype=np.int64)
     t_s = np.minimum(steps, horizon.steps - 1) * horizon.step_s
+    regions = Regions(horizon.start_utc, horizon.seconds, streams)
     zones = {
-        zone: price_signal(scenario, zone, streams).mean(t_s, horizon.step_s)
+        zone: price_signal(scenario, zone, streams, regions).mean(t_s, horizon.step_s)
         for zone in dict.fromkeys(site.price_zone for site in scenario.sites)
     }
-    places: dict[tuple[str, float], tuple[Floats, Floats]] = {}
+    places: dict[tuple[str, float, str | None], tuple[Floats, Floats]] = {}
+    at = []
     for site in scenario.sites:
-        key = (site.climate, site.offset_h)
+        key = (site.climate, site.offset_h, region_of(scenario, site))
         if key not in places:
-            places[key] = weather(scenario, site, streams, t_s)
-    at = [places[s.climate, s.offset_h] for s in scenario.sites]
+            places[key] = weather(scenario, site, streams, t_s, regions)
+        at.append(places[key])
     what_if = scenario.what_if
     zone_usd_per_mwh = np.stack([zones[s.price_zone] for s in scenario.sites], axis=1)
     zone_usd_per_mwh *= what_if.energy_price_factor
     happened = misfortunes(scenario, streams)
     spiked(scenario, happened, zone_usd_per_mwh, horizon.step_s)
-    ahead_usd_per_mwh = day_ahead(scenario, t_s)
+    ahead_usd_per_mwh = day_ahead(scenario, t_s, regions)
     usd_per_btc = btc_signal(scenario, streams)
     return World(
         chain=_harder(build_chain(scenario, streams, usd_per_btc), what_if.network_factor),
@@ -86,9 +89,9 @@ def build_world(scenario: Scenario, streams: Streams) -> World:
         else ahead_usd_per_mwh * what_if.energy_price_factor,
         carbon_kg_per_mwh=carbon_intensity(scenario, t_s),
         available_w=generation(scenario, t_s),
-        reserve_usd_per_mw_h=reserve_prices(scenario, t_s),
+        reserve_usd_per_mw_h=reserve_prices(scenario, t_s, regions),
         calls=programme_calls(scenario, streams),
-        peaks=coincident_peaks(scenario, t_s[:-1], horizon.step_s),
+        peaks=coincident_peaks(scenario, t_s[:-1], horizon.step_s, regions),
         link_changes=link_changes(scenario, streams),
         misfortunes=happened,
         lead_times_s=lead_times_s(scenario, streams),

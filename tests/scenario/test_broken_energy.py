@@ -161,11 +161,36 @@ BROKEN: dict[str, tuple[Change, list[str]]] = {
     ),
     "reserve with two prices": (
         both(WEEK, reserve('series = "day"\ncolumn = "x"\nusd_per_mw_h = 9')),
-        ["programmes.rrs: give one of series (with column) and usd_per_mw_h"],
+        ["programmes.rrs: give one of series (with column), usd_per_mw_h and product"],
     ),
     "reserve without a price": (
         reserve("notice_s = 600"),
-        ["programmes.rrs: give one of series (with column) and usd_per_mw_h"],
+        ["programmes.rrs: give one of series (with column), usd_per_mw_h and product"],
+    ),
+    "reserve of a product that no region has": (
+        reserve('product = "ercot-rss"'),
+        ["programmes.rrs.product = 'ercot-rss'", "did you mean 'ercot-rrs'?"],
+    ),
+    "peaks of a region that nobody knows": (
+        extra('[coincident_peak]\nregion = "ercott"\nusd_per_mw_year = 1.0'),
+        ["coincident_peak.region = 'ercott'", "did you mean 'ercot'?"],
+    ),
+    "peaks of a region and of a series": (
+        both(
+            WEEK,
+            extra(
+                '[coincident_peak]\nregion = "ercot"\nseries = "day"\ncolumn = "x"\n'
+                "usd_per_mw_year = 1.0"
+            ),
+        ),
+        ["coincident_peak: give one of series (with column) and region"],
+    ),
+    "a zone of a region that it does not have": (
+        both(
+            cell("sites", 2, "price_zone", "east"),
+            extra('[prices.zones.east]\nmodel = "regional"\nprofile = "ercot-hubb"'),
+        ),
+        ["prices.zones.east.profile = 'ercot-hubb'", "did you mean 'ercot-hub'?"],
     ),
     "reserve with half a series": (
         both(WEEK, reserve('series = "day"')),

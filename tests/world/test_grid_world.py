@@ -26,6 +26,7 @@ from sim.world.energy import (
 from sim.world.outages import LinkChange, link_changes
 from sim.world.topology import compile_topology, is_meshed
 from tests.conftest import ROOT, build_scenario
+from tests.world.regions import NOWHERE
 
 HOUR = 3600
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -337,7 +338,7 @@ def test_recorded_prices_stand_at_their_hours(ercot: Scenario, data: Path) -> No
     reserves = recorded(
         data, f"{folder}ercot_genmix_ancillary_hourly_2024_2026.csv.gz", key, **local
     )
-    ahead, reserve = day_ahead(ercot, at), reserve_prices(ercot, at)
+    ahead, reserve = day_ahead(ercot, at, NOWHERE), reserve_prices(ercot, at, NOWHERE)
     assert ahead is not None
     assert reserve is not None
     for i, site in enumerate(ercot.sites):
@@ -352,9 +353,11 @@ def test_a_day_ahead_price_is_unknown_where_nobody_makes_one() -> None:
     zones = {"zone": {"model": "seasonal-jump"}, "flat": {"model": "fixed", "usd_per_mwh": 40}}
     rows = [{"name": "alpha"}, {"name": "bravo", "price_zone": "flat"}]
     ahead = day_ahead(
-        build_scenario({"prices": {"zones": zones}}, sites=rows), np.array([0], dtype=np.int64)
+        build_scenario({"prices": {"zones": zones}}, sites=rows),
+        np.array([0], dtype=np.int64),
+        NOWHERE,
     )
     assert ahead is not None
     assert np.isnan(ahead[0, 0])
     assert ahead[0, 1] == 40.0
-    assert day_ahead(build_scenario(), np.array([0], dtype=np.int64)) is None
+    assert day_ahead(build_scenario(), np.array([0], dtype=np.int64), NOWHERE) is None

@@ -16,6 +16,7 @@ from sim.scenario.series import Series, read_series
 from sim.streams import Streams
 from sim.world.energy import coincident_peaks, day_ahead, reserve_prices
 from sim.world.prices import SeasonalJumpPrice, load_price_profiles
+from tests.world.regions import NOWHERE
 
 START = "2026-03-01T00:00:00Z"
 LOAD_MW = 3.5
@@ -96,7 +97,7 @@ def test_law_the_step_does_not_change_what_a_constant_load_pays(
     prices = np.random.default_rng(7).normal(40.0, 90.0, 288).tolist()
     scenario = sim.load(folder(tmp_path, 300, prices, step_s))
     t_s = np.arange(scenario.horizon.steps, dtype=np.int64) * step_s
-    ahead, reserve = day_ahead(scenario, t_s), reserve_prices(scenario, t_s)
+    ahead, reserve = day_ahead(scenario, t_s, NOWHERE), reserve_prices(scenario, t_s, NOWHERE)
     assert ahead is not None
     assert reserve is not None
     assert ahead.mean() == pytest.approx(np.mean(prices), rel=1e-12)
@@ -161,7 +162,7 @@ def test_the_peak_is_the_step_of_the_highest_interval(tmp_path: Path) -> None:
     (at / "p.csv").write_text("time_utc,p,load\n" + "".join(rows))
     changes = {"horizon.start_utc": "2026-06-01T06:00:00Z", "horizon.days": 30}
     scenario = sim.load(at, changes)
-    found = coincident_peaks(scenario, np.arange(720, dtype=np.int64) * 3_600, 3_600)
+    found = coincident_peaks(scenario, np.arange(720, dtype=np.int64) * 3_600, 3_600, NOWHERE)
     assert found is not None
     assert found.peak_steps.tolist() == [802 // 4]
 

@@ -15,6 +15,7 @@ from sim.scenario.energy import CoincidentPeak
 from sim.world.energy import coincident_peaks
 from sim.world.peaks import Peaks, find_peaks
 from tests.conftest import ROOT, build_scenario
+from tests.world.regions import NOWHERE
 
 HOUR = 3600
 SUMMER = datetime(2024, 6, 28, 6, tzinfo=UTC)  # midnight in Texas
@@ -102,7 +103,7 @@ def test_a_run_shorter_than_a_day_has_risks(tmp_path: Path) -> None:
         }
     )
     t_s = np.arange(48, dtype=np.int64) * 900
-    peaks = coincident_peaks(scenario, t_s, 900)
+    peaks = coincident_peaks(scenario, t_s, 900, NOWHERE)
     assert peaks is not None
     assert ((peaks.risk > 0.0) & (peaks.risk < 1.0)).all()
 
@@ -111,7 +112,7 @@ def test_the_four_peaks_of_2024_are_those_of_the_operators_file(data: Path) -> N
     """The highest hour of each month from June to September, told in local time."""
     scenario = sim.load(ROOT / "configs/ercot-2024", {"data_dir": str(data)})
     t_s = np.arange(scenario.horizon.steps, dtype=np.int64) * 900
-    peaks = coincident_peaks(scenario, t_s, 900)
+    peaks = coincident_peaks(scenario, t_s, 900, NOWHERE)
     assert peaks is not None
     with gzip.open(
         data / "electricity_prices/ercot_actual_load_hourly_2024.csv.gz", "rt", newline=""

@@ -195,6 +195,37 @@ def climate_places() -> tuple[ClimatePlace, ...]:
 
 
 @cache
+def region_variables() -> dict[str, tuple[str, ...]]:
+    """What each calibrated region has: `ZONE-rt` and `ZONE-da`, load, temperature, reserves."""
+    found: dict[str, dict[str, None]] = {}
+    for row in rows("region_levels.csv"):
+        found.setdefault(row["region"], {})[row["variable"]] = None
+    return {region: tuple(names) for region, names in found.items()}
+
+
+@cache
+def region_zones() -> dict[str, tuple[str, str]]:
+    """Region and zone of each profile REGION-ZONE."""
+    return {
+        f"{region}-{name.removesuffix('-rt')}": (region, name.removesuffix("-rt"))
+        for region, names in region_variables().items()
+        for name in names
+        if name.endswith("-rt")
+    }
+
+
+@cache
+def region_products() -> dict[str, tuple[str, str]]:
+    """Region and product of each reserve REGION-PRODUCT."""
+    return {
+        f"{region}-{name}": (region, name)
+        for region, names in region_variables().items()
+        for name in names
+        if not name.endswith(("-rt", "-da")) and name not in ("load", "temperature")
+    }
+
+
+@cache
 def price_profile_names() -> frozenset[str]:
     """Names of the calibrated price profiles."""
     return frozenset(row["profile"] for row in rows("price_profiles.csv"))

@@ -1,0 +1,192 @@
+"""The market of a region as one process: prices, load, heat and reserves that share their luck.
+
+Each variable (real-time and day-ahead price of each zone, load, temperature, prices of reserve
+products) is a normal deviate read through the quantiles of its month and hour. The deviates are
+one Gaussian process: for each of four memories (hours to weeks) a vector AR(1) whose innovations
+correlate. So zones move together, the day ahead is close to the hour itself, and spikes come in
+heat and in frost: the deviate of temperature is the region's stress, warm in summer and cold in
+winter. Calibrated by `experiments/calibrate_region.py`.
+
+What is left out: levels of one year like those of another, tails beyond the highest level of a
+month's hour in the recording, and dependence of extremes beyond correlation.
+"""
+
+from datetime import datetime, timedelta
+from functools import cache
+from statistics import NormalDist
+from typing import Final, NamedTuple
+
+import numpy as np
+
+from sim.kernels.arrays import Floats
+from sim.kernels.paths import decayed
+from sim.scenario import catalogue
+from sim.streams import Streams
+from sim.units import DAYS_PER_YEAR, SECONDS_PER_HOUR
+from sim.world.prices import (
+    BLOCK_DAYS,
+    BLOCK_HOURS,
+    CAP_USD_PER_MWH,
+    FLOOR_USD_PER_MWH,
+    HourlyPrice,
+    local_calendar,
+)
+
+LEVELS_PCT: Final = np.array([0.1, 1.0, 5.0, 25.0, 50.0, 75.0, 95.0, 99.0, 99.9, 99.97])
+# The same as normal deviates: scipy.stats.norm.ppf, to nine digits.
+DEVIATES: Final = np.array(
+    [-3.090232306, -2.326347874, -1.644853627, -0.674489750, 0.0,
+     0.674489750, 1.644853627, 2.326347874, 3.090232306, 3.431614404]
+)  # fmt: skip
+MOST: Final = 4.0  # deviates beyond it count as this
+SCALE: Final = 20.0  # USD/MWh: prices are interpolated as asinh(price / SCALE)
+COLDEST_DAY: Final = 20.0  # of the year: stress is cold there, heat half a year later; assumed
+OTHER_AR1_PER_H: Final = 0.98  # of warmth that is no stress, in spring and autumn; assumed
+TEMPERATURE: Final = "temperature"
+FINE: Final = 4000  # parts of a distribution whose mean is taken
+PHYSICAL: Final = ("load", TEMPERATURE)  # interpolated as they are
+
+
+class Region(NamedTuple):
+    """A calibrated region. Shapes: `memory`, `variable`, `level`."""
+
+    variables: tuple[str, ...]
+    levels: Floats  # (variable, 12, 24, level) by month and local hour [USD/MWh, MW, C, USD/MW/h]
+    ar1_per_h: Floats  # (memory,)
+    factor: Floats  # (memory, variable, variable) lower triangular
+    utc_offset_h: float
+
+
+@cache
+def load_regions() -> dict[str, Region]:
+    """The calibrated regions of the catalogue, by name."""
+    levels: dict[str, dict[str, list[list[float]]]] = {}
+    keys = [f"p{level:g}" for level in LEVELS_PCT]
+    for row in catalogue.rows("region_levels.csv"):
+        table = levels.setdefault(row["region"], {}).setdefault(row["variable"], [])
+        table.append([float(row[key]) for key in keys])
+    factors: dict[str, dict[float, list[list[float]]]] = {}
+    offset: dict[str, float] = {}
+    for row in catalogue.rows("region_memory.csv"):
+        table = factors.setdefault(row["region"], {}).setdefault(float(row["ar1_per_h"]), [])
+        table.append([float(row[name]) for name in levels[row["region"]]])
+        offset[row["region"]] = float(row["utc_offset_h"])
+    return {
+        name: Region(
+            tuple(tables),
+            np.array(list(tables.values())).reshape(len(tables), 12, 24, len(LEVELS_PCT)),
+            np.array(list(factors[name])),
+            np.array(list(factors[name].values())),
+            offset[name],
+        )
+        for name, tables in levels.items()
+    }
+
+
+class RegionPath:
+    """One luck of a region over a horizon, hour by hour; everybody who names it shares it."""
+
+    def __init__(self, name: str, start_utc: datetime, hours: int, streams: Streams) -> None:
+        region = self.region = load_regions()[name]
+        count = len(region.variables)
+        blocks = [
+            streams.generator("region", name, b * BLOCK_DAYS).standard_normal(
+                (len(region.ar1_per_h) * count + 1, BLOCK_HOURS)
+            )
+            for b in range(-(-hours // BLOCK_HOURS))
+        ]
+        normal = np.concatenate(blocks, axis=1)[:, :hours]
+        start = start_utc + timedelta(hours=region.utc_offset_h)
+        self.month, _, self.hour = local_calendar(start, hours)
+        self.day = start.timetuple().tm_yday - 1 + (start.hour + np.arange(hours)) / 24.0
+        self.deviates = np.zeros((count, hours))
+        for memory, (ar1, factor) in enumerate(zip(region.ar1_per_h, region.factor, strict=True)):
+            drawn = normal[memory * count : (memory + 1) * count]
+            for i in range(count):
+                shocks = np.zeros(hours)
+                for j in range(i + 1):
+                    shocks += factor[i, j] * drawn[j]
+                self.deviates[i] += _path(shocks, float(ar1))
+        if TEMPERATURE in region.variables:
+            season = stress_season(self.day)
+            other = _path(normal[-1], OTHER_AR1_PER_H)
+            at = region.variables.index(TEMPERATURE)
+            self.deviates[at] *= season
+            self.deviates[at] += other * np.sqrt(1.0 - season**2)
+
+    def hourly(self, variable: str) -> Floats:
+        """Values of a variable (hour,) in its unit."""
+        at = self.region.variables.index(variable)
+        levels = self.region.levels[at, self.month, self.hour]
+        if variable in PHYSICAL:
+            return read(levels, self.deviates[at])
+        usd = SCALE * np.sinh(read(np.arcsinh(levels / SCALE), self.deviates[at]))
+        return np.asarray(usd, dtype=np.float64)
+
+    @property
+    def warmth(self) -> Floats:
+        """How warm it is for the season (hour,): a standard normal path."""
+        return np.asarray(self.deviates[self.region.variables.index(TEMPERATURE)])
+
+
+def stress_season(day: Floats) -> Floats:
+    """1 where heat is the region's stress, -1 where cold is; `day` since New Year."""
+    turn = 2.0 * np.pi * (day - COLDEST_DAY) / DAYS_PER_YEAR
+    return np.asarray(-np.cos(turn), dtype=np.float64)
+
+
+def read(levels: Floats, deviates: Floats) -> Floats:
+    """What deviates (instant,) are by quantiles (instant, level): linear between the levels."""
+    at = np.clip(np.searchsorted(DEVIATES, deviates) - 1, 0, len(DEVIATES) - 2)
+    row = np.arange(len(deviates))
+    low, high = levels[row, at], levels[row, at + 1]
+    held = np.clip(deviates, -MOST, MOST)
+    part = (held - DEVIATES[at]) / (DEVIATES[at + 1] - DEVIATES[at])
+    return np.asarray(low + (high - low) * part, dtype=np.float64)
+
+
+def _path(shocks: Floats, ar1: float) -> Floats:
+    """Stationary AR(1) path with the deviation of its shocks."""
+    scaled = shocks * np.sqrt(1.0 - ar1**2)
+    scaled[:1] = shocks[:1]
+    return decayed(scaled, ar1)
+
+
+@cache
+def long_run_mean(region: str, variable: str) -> float:
+    """Mean of a variable over the year, by its quantiles alone."""
+    made = load_regions()[region]
+    deviates = np.array([NormalDist().inv_cdf((i + 0.5) / FINE) for i in range(FINE)])
+    levels = made.levels[made.variables.index(variable)].reshape(-1, len(LEVELS_PCT))
+    total = 0.0
+    for row in levels:
+        table = np.broadcast_to(row, (len(deviates), len(row)))
+        if variable in PHYSICAL:
+            total += float(read(table, deviates).mean())
+        else:
+            total += float((SCALE * np.sinh(read(np.arcsinh(table / SCALE), deviates))).mean())
+    return total / len(levels)
+
+
+class Regions:
+    """The regions of a run, each drawn once."""
+
+    def __init__(self, start_utc: datetime, horizon_s: int, streams: Streams) -> None:
+        self.start_utc = start_utc
+        self.hours = -(-horizon_s // SECONDS_PER_HOUR) + 1
+        self.streams = streams
+        self._paths: dict[str, RegionPath] = {}
+
+    def path(self, name: str) -> RegionPath:
+        """A region's luck (hour,), one hour beyond the horizon."""
+        if name not in self._paths:
+            self._paths[name] = RegionPath(name, self.start_utc, self.hours, self.streams)
+        return self._paths[name]
+
+    def price(self, profile: str, kind: str, mean_usd_per_mwh: float | None) -> HourlyPrice:
+        """Price of a zone: `kind` rt or da; both by the ratio of the mean to the profile's."""
+        region, zone = catalogue.region_zones()[profile]
+        usd = self.path(region).hourly(f"{zone}-{kind}")
+        if mean_usd_per_mwh is not None:
+            usd = usd * (mean_usd_per_mwh / long_run_mean(region, f"{zone}-rt"))
+        return HourlyPrice(np.clip(usd, FLOOR_USD_PER_MWH, CAP_USD_PER_MWH))
