@@ -145,19 +145,22 @@ class Dispatch:
 def _agree(observation: Observation, groups: int, nodes: int) -> None:
     """Raises LayoutError for arrays of one fleet that are not of one length."""
     asic, gpu, limits = observation.asic, observation.gpu, observation.limits
-    sites = len(limits.path)
-    for count, names, table in (
+    sites, batteries = len(limits.path), len(observation.energy.battery_site)
+    for shape, names, table in (
         (groups, ("site", "available", "heat", "meter_factor"), asic),
         (nodes, ("site", "available", "node_w", "meter_factor"), gpu),
         (sites, ("local_w", "cap_w"), limits),
         (sites, ("block_w", "block_usd_per_mwh"), observation.energy),
         (sites, ("price_usd_per_mwh",), observation),
+        (batteries, ("stored_j",), observation.energy),
+        ((batteries, 4), ("battery",), observation.energy),
     ):
+        wanted = shape if isinstance(shape, tuple) else (shape,)
         for name in names:
-            shape = np.shape(getattr(table, name))
-            if shape != (count,):
+            found = np.shape(getattr(table, name))
+            if found != wanted:
                 where = f"{type(table).__name__}.{name}"
-                raise LayoutError(f"{where} has shape {shape}; it must be {(count,)}")
+                raise LayoutError(f"{where} has shape {found}; it must be {wanted}")
 
 
 def _in_range(observation: Observation, limits: Limits) -> None:
@@ -203,7 +206,7 @@ def prices(observation: Observation, avoid_peaks: bool, reserves: bool) -> Float
     """
     energy = observation.energy
     price = np.empty((2, len(observation.price_usd_per_mwh)))
-    price[:] = observation.price_usd_per_mwh
+    np.copyto(price, observation.price_usd_per_mwh)  # complex numbers do not convert
     if avoid_peaks and energy.peak_risk > 0.0:
         hours = observation.step_s / SECONDS_PER_HOUR
         price += energy.peak_risk * energy.peak_usd_per_mw / hours

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import sim
+from sim.example_fleets import example
 from sim.gym import Codec, FleetEnv
 from sim.kernels.arrays import Floats, Ints
 from sim.kernels.border import LayoutError
@@ -143,6 +144,37 @@ def test_a_policy_that_breaks_an_observation_is_told(
 
     with pytest.raises(LayoutError, match=message):
         sim.run(day, HandOn(change))
+
+
+def with_energy(observation: Observation, **changed: Any) -> Observation:
+    return observation._replace(energy=observation.energy._replace(**changed))
+
+
+@pytest.mark.parametrize("kind", [k for k in KINDS if k not in ("single precision", "a list")])
+def test_batteries_may_be_handed_on_in_any_layout(kind: str) -> None:
+    o = example(0, "five sites")
+    names = ("battery_site",) if "whole" in kind else ("battery_site", "battery")
+    seen = with_energy(o, **{n: KINDS[kind](getattr(o.energy, n)) for n in names})
+    found, wanted = MeritOrder().decide(seen).battery_w, MeritOrder().decide(o).battery_w
+    assert found is not None
+    assert wanted is not None
+    assert found.tolist() == wanted.tolist()
+
+
+@pytest.mark.parametrize(
+    ("name", "cut"), [("battery", np.s_[:-1]), ("battery", np.s_[:, :3]), ("stored_j", np.s_[:-1])]
+)
+def test_batteries_that_are_not_all_there_are_refused(name: str, cut: Any) -> None:
+    """A row too few was once read from whatever lies behind in memory."""
+    first = example(0, "five sites")
+    with pytest.raises((ValueError, IndexError)):  # the former is also that of layouts
+        MeritOrder().decide(with_energy(first, **{name: getattr(first.energy, name)[cut]}))
+
+
+def test_a_complex_price_is_refused() -> None:
+    o = example(0)
+    with pytest.raises(TypeError, match="complex"):
+        MeritOrder().decide(o._replace(price_usd_per_mwh=o.price_usd_per_mwh * 1j))
 
 
 def test_a_changed_worth_of_nodes_is_seen_at_every_step(day: Scenario) -> None:
