@@ -130,7 +130,7 @@ def main() -> None:
     for title, row in rows.items():
         print(f"| {title} | " + " | ".join(row.values()) + " |")
     if args.json is not None:
-        args.json.write_text(json.dumps(kept, indent=1))
+        args.json.write_text(json.dumps(kept, indent=1), encoding="utf-8")
 
 
 if __name__ == "__main__":

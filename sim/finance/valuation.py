@@ -35,6 +35,7 @@ from sim.scenario.scenario import Scenario
 from sim.units import SECONDS_PER_DAY, SECONDS_PER_HOUR, TH_PER_PH
 
 DAY_COUNT: Final = 365.0  # actual days over 365, as loans count
+LEAST_SOLD: Final = 1e-9  # PH-days, GPU-hours, millions of tokens: less has no price
 # Growth of a year, as logarithm, between which an IRR is looked for: a millionth to a million-fold.
 LOG_GROWTH: Final = np.linspace(-14.0, 14.0, 281)
 TOUCHING: Final = 1e-12  # of all flows: a worth this near to zero is zero, by rounding
@@ -262,7 +263,7 @@ def breakevens(
     opex_usd = float(flow[GPU_OPEX_USD])  # of the site's nodes that serve tokens as well
 
     def price(energy_j: float, sold: float, more_usd: float = 0.0) -> float | None:
-        return (usd_per_j * energy_j + more_usd) / sold if sold > 0.0 else None
+        return (usd_per_j * energy_j + more_usd) / sold if sold > LEAST_SOLD else None
 
     return Breakevens(
         price(float(flow[SITE_ASIC_J]), ph_days * (1.0 - fee_fraction)),

@@ -36,7 +36,7 @@ class LookAhead:
     export, take-or-pay or the heat to come.
 
     Args:
-        hours: horizon [h].
+        hours: horizon [h] (24: assumed).
         persistence: share of the present deviation from the usual price that is left after an hour
             (0.6: assumed).
         restart_s: what a start costs, in seconds of hashing at full power drawn [s] (300: as

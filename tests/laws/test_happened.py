@@ -175,8 +175,8 @@ def test_a_grid_that_carries_loads_of_others_leaves_a_fleet_the_rest(tmp_path: P
     meter_mw = drawn_mw(scenario.model_copy(update={"sites": at_bus, "case": case}))
     assert meter_mw == pytest.approx([220.0 - 150.0], rel=1e-3)
     half = Engine(scenario.model_copy(update={"sites": at_bus, "case": case}), Static())
-    assert half.market is not None
-    half.market.share[3:] = 0.5  # of the loads of others, from the fourth hour on
+    assert half.clearing is not None
+    half.clearing.market.share[3:] = 0.5  # of the loads of others, from the fourth hour on
     meter_w = half.run().flow[:, METER_J, 0] / HOUR
     np.testing.assert_allclose(meter_w[:3], 70e6, rtol=1e-3)
     assert (meter_w[3:] > 139e6).all()

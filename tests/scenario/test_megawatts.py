@@ -57,7 +57,7 @@ def test_a_connection_is_that_of_its_machines() -> None:
         ({"gpu": "h100-sxm", "mw": 0}, "mw = '0': must be > 0 MW"),
         ({"gpu": "h100-sxm", "mw": "two"}, "mw = 'two': must be a number in MW"),
         ({"gpu": "h100", "mw": 2}, "gpu = 'h100': did you mean 'h100-sxm'?"),
-        ({"gpu": "h100-sxm", "mw": "inf"}, "mw = 'inf': must be a number in MW"),
+        ({"gpu": "h100-sxm", "mw": "inf"}, "mw = 'inf': must be a finite number in MW"),
         ({"gpu": "h100-sxm", "mw": 2, "gpus_per_node": 0}, "gpus_per_node = '0': must be >= 1"),
     ],
 )

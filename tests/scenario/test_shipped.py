@@ -295,7 +295,8 @@ def test_what_assumed_slippage_is_worth_stands_in_the_reference() -> None:
 
 def test_defaults_of_policies_say_that_they_are_assumed() -> None:
     for policy, name in (
-        (LookAhead, "persistence"), (MeritOrder, "cheap"), (PriceThreshold, "max_usd_per_mwh"),
+        (LookAhead, "persistence"), (LookAhead, "hours"), (MeritOrder, "hours"),
+        (PriceThreshold, "max_usd_per_mwh"),
         (SloGuard, "headroom"),
     ):  # fmt: skip
         default = inspect.signature(policy).parameters[name].default
