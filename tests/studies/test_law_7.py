@@ -127,6 +127,8 @@ def test_a_dask_cluster_that_loses_a_worker_gives_the_same_bytes(
         workers[0].wait(timeout=5)
     assert workers[0].poll() not in (None, 0)
     assert counts == list(range(25))
+    said = [file.read_text("utf-8") for file in (tmp_path / "dask/failures").glob("*.txt")]
+    assert said == []
     assert spread.failures == []
     assert digests(spread.folder) == digests(sweep(question, tmp_path / "serial").folder)
 
