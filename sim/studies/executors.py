@@ -205,7 +205,8 @@ def _cluster(
     except (OSError, ValueError) as error:
         raise ExecutorError(f"no Dask scheduler answers at {address}: {error}") from None
     waiting = iter(items)
-    running: dict[Any, Item] = {}
+    running: dict[Any, tuple[Item, int]] = {}  # and how often its worker was lost
+    lost: list[tuple[Item, int]] = []
     held: tuple[str, Any] = ("", None)
     here = provenance()
     with client, client.as_current():
@@ -213,7 +214,8 @@ def _cluster(
         window = DASK_WINDOW * max(1, sum(client.nthreads().values()))
         ready = as_completed(with_results=True, raise_errors=False)
         while True:
-            for item in islice(waiting, window - len(running)):
+            anew = ((item, 0) for item in islice(waiting, window - len(running) - len(lost)))
+            for item, losses in (*lost, *anew):
                 if held[0] != item.source.sha256:
                     frozen = _frozen(item.source)
                     held = frozen.sha256, client.submit(_hold, frozen, pure=False)
@@ -221,14 +223,17 @@ def _cluster(
                 future = client.submit(
                     _with_source, task, bare, held[1], here, pure=False, retries=DASK_RETRIES
                 )
-                running[future] = item
+                running[future] = item, losses
                 ready.add(future)
+            lost.clear()
             if not running:
                 return
             future, result = next(ready)
-            item = running.pop(future)
+            item, losses = running.pop(future)
             if future.status == "finished":
                 yield item, result, ""
+            elif future.status != "error" and losses < DASK_RETRIES:
+                lost.append((item, losses + 1))  # the worker died with the result in its hands
             else:
                 yield item, None, f"Dask says {future.status}: {future.exception()}"
 
