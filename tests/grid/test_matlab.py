@@ -98,11 +98,12 @@ REFUSED = {
     "x = mpc.a;": "'mpc' is neither",
     "clear all": "'clear' is neither",
     "function f = g": "a second function",
-    "%{\nno end": "is not closed",
+    "%{\nno end": "%{ is not closed",
     "if 1, x = 2;": "is not closed",
     "@x": "stands where a value should",
     "x = a(1, 2": "'(' is not closed",
     "x = {1, 'b'} + 1;": "a cell array stands where numbers should",
+    "s.a = 1; x = s + 1;": "a structure stands where numbers should",
     "[x, y] = size(a);": "may give several values",
 }
 

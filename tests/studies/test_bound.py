@@ -139,6 +139,14 @@ def test_the_command(tmp_path: Path) -> None:
     document = json.loads(told.stdout)
     assert document == json.loads((tmp_path / "bound.json").read_text())
     assert document["bound_usd"] == pytest.approx(sum(document["by_day_usd"]))
+    told = sim.bound(sim.load("tiny", {"horizon.days": 1}), 7).dearest()
+    assert set(told) <= {
+        "one more MW of a site's own connection, USD a year",
+        "one more MW of a shared limit, USD a year",
+        "one more machine, USD a year",
+        "one more GPU node, USD a year",
+    }
+    assert "one more machine, USD a year" in told
     assert {r["kind"] for r in document["worth"]} >= {"limit", "interconnect", "asic", "gpu node"}
     shown = CliRunner().invoke(app, call)
     assert "USD of gross margin" in shown.stdout

@@ -269,6 +269,12 @@ def test_the_command_writes_what_it_says(tmp_path: Path) -> None:
     assert {f.name for f in out.iterdir()} == {
         "buildout.json", "buildout.png", "manifest.json", "runs.parquet",
     }  # fmt: skip
+    plans = {plan["name"] for plan in told["plans"]}
+    assert told["differences"]
+    for difference in told["differences"]:
+        assert {difference["a"], difference["b"]} <= plans
+        assert 0.0 <= difference["p_adjusted"] <= 1.0
+        assert difference["a"] in difference["verdict"]
     for plan in told["plans"]:
         assert plan["capex_usd"] == 10_000 * sum(plan["containers"].values()) <= 30_000
 

@@ -153,6 +153,16 @@ def test_after_tax_a_gain_is_smaller_and_a_seed_more_gives_an_interval() -> None
     assert found.npv_after_tax_usd == pytest.approx(found.npv_usd - found.parts.tax_usd)
     assert found.interval is not None
     assert found.interval.low <= found.npv_after_tax_usd <= found.interval.high
+    (row,) = table([found]).to_pylist()
+    assert row == {
+        "project": "pod",
+        "metered_npv_usd": found.metered_npv_usd,
+        "incremental_npv_usd": found.npv_usd,
+        "incremental_npv_after_tax_usd": found.npv_after_tax_usd,
+        "low_usd": found.interval.low,
+        "high_usd": found.interval.high,
+        **found.parts._asdict(),
+    }
 
 
 def test_a_project_that_is_not_there_is_refused() -> None:

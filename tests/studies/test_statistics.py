@@ -248,6 +248,9 @@ def test_a_ratio_of_means() -> None:
     x = np.array([10.0, 20.0, 35.0, 41.0, 50.0])
     assert ratio_interval(0.5 * x, x).low == pytest.approx(0.5)
     assert ratio_interval(-0.5 * x, -x).high == pytest.approx(0.5)
+    certain = ratio_interval(x, np.full(5, 2.0))  # a base that never varies only divides
+    assert certain.low == pytest.approx(t_interval(x).low / 2.0)
+    assert certain.high == pytest.approx(t_interval(x).high / 2.0)
     noisy = ratio_interval([6.0, 9.0, 18.0, 20.0, 26.0], x)
     assert noisy.low < 79.0 / 156.0 < noisy.high
     assert ratio_interval(x, [1.0, -1.0, 2.0, -2.0, 0.1]).high == math.inf
