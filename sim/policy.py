@@ -356,5 +356,20 @@ def option_problems(decision: Decision, observation: Observation) -> list[str]:
     return problems
 
 
+def bid_problems(bids: object, sites: int) -> str:
+    """What is wrong with bids, in words; empty when they can be cleared."""
+    if not isinstance(bids, Bids):
+        return f"bid returned {type(bids).__name__}; it must return a sim.policy.Bids"
+    site, power_w, usd = (np.asarray(part) for part in bids)
+    if site.ndim != 1 or power_w.shape != site.shape or usd.shape != site.shape:
+        return f"shapes {site.shape}, {power_w.shape}, {usd.shape}; all three must be (bid,)"
+    if site.dtype.kind not in "iu" or (site.size and not 0 <= site.min() <= site.max() < sites):
+        return f"site must be whole numbers from 0 to {sites - 1}"
+    for name, part in (("power_w", power_w), ("usd_per_mwh", usd)):
+        if part.dtype.kind not in "iuf" or not np.isfinite(part).all():
+            return f"{name} must be finite numbers"
+    return "power_w is below 0" if (power_w < 0.0).any() else ""
+
+
 def _first(mask: npt.NDArray[np.bool_]) -> tuple[int, ...]:
     return tuple(int(i) for i in np.argwhere(mask)[0])

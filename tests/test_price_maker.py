@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 import sim
 from sim.kernels.arrays import Floats
 from sim.policies.merit_order import MeritOrder
-from sim.policy import Decision, Observation
+from sim.policy import Bids, Decision, Observation, PolicyError
 from sim.results.result import RunResult
 from sim.scenario import Scenario
 from sim.studies.bound_world import realised
@@ -138,6 +138,35 @@ class Greedy(MeritOrder):
 def test_who_draws_more_than_it_bought_pays_for_what_it_draws(tmp_path: Path) -> None:
     result = sim.run(fleet(tmp_path), Greedy())
     np.testing.assert_allclose(column(result, "price_usd_per_mwh"), 200.0)
+
+
+def test_a_case_without_its_prices_leaves_the_prices_alone(tmp_path: Path) -> None:
+    """Only limits come from a case whose zone has a price of its own."""
+    zones = {"zones": {"east": {"model": "fixed", "usd_per_mwh": 30.0}}}
+    result = sim.run(fleet(tmp_path, tables={"prices": zones}), "merit-order")
+    np.testing.assert_allclose(column(result, "price_usd_per_mwh"), 30.0)
+    np.testing.assert_allclose(column(result, "energy_usd"), column(result, "meter_mw") * 30.0)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"usd_per_mwh": np.array([np.nan])}, "usd_per_mwh must be finite numbers"),
+        ({"power_w": np.array([-1.0])}, "power_w is below 0"),
+        ({"site": np.array([7])}, "site must be whole numbers from 0 to 0"),
+        ({"power_w": np.array([1.0, 2.0])}, r"all three must be \(bid,\)"),
+    ],
+)
+def test_bids_that_make_no_sense_are_refused(
+    tmp_path: Path, change: dict[str, Any], words: str
+) -> None:
+    class Wrong(MeritOrder):
+        def bid(self, observation: Observation) -> Bids:
+            plain = Bids(np.array([0]), np.array([1e6]), np.array([50.0]))
+            return plain._replace(**change)
+
+    with pytest.raises(PolicyError, match=words):
+        sim.run(fleet(tmp_path), Wrong())
 
 
 def test_delivery_comes_off_a_bid(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import numpy as np
 from sim.finance.contracts import EnergyTerms
 from sim.kernels.arrays import POWERED, Floats
 from sim.plant import Plant
-from sim.policy import Bidder, Bids, Observation, Policy
+from sim.policy import Bidder, Bids, Observation, Policy, PolicyError, bid_problems
 from sim.scenario.scenario import Scenario
 from sim.world.market import Offers, PowerMarket
 
@@ -50,7 +50,8 @@ class Clearing:
             self._clear(t_s, step, self.plant.site.granted_w)
         if self.market.due(t_s):
             self._cap_w = self._bought_w = None
-        self.terms.learn(step, self.market.lmp_usd_per_mwh)
+        if self.market.makes_prices:
+            self.terms.learn(step, self.market.lmp_usd_per_mwh)
 
     def bid(self, observation: Observation, step: int) -> Observation:
         """Clear the bids that are due; the observation with the price and cap that came out."""
@@ -66,14 +67,15 @@ class Clearing:
         price = np.where(self.felt, self._seen, observation.price_usd_per_mwh)
         return observation._replace(price_usd_per_mwh=price, limits=limits._replace(cap_w=cap_w))
 
-    def close(self, t_s: int, step: int) -> None:
-        """The price of what was granted, where that is not what was bought."""
+    def close(self, t_s: int, step: int) -> bool:
+        """The price of what was granted, where that is not what was bought; whether it is new."""
         if not self.market.makes_prices or not self.market.due(t_s):
-            return
+            return False
         granted_w = self.plant.site.granted_w
         if self._bought_w is None or (np.abs(granted_w - self._bought_w) > SAME_W).any():
             self._clear(t_s, step, granted_w)
         self.terms.learn(step, self.market.lmp_usd_per_mwh)
+        return True
 
     def _clear(self, t_s: int, step: int, fleet_w: Floats) -> None:
         cleared = self.market.clear(t_s, step, fleet_w * self.share)
@@ -87,6 +89,8 @@ class Clearing:
         for the solver's tolerance: no bid that was taken is to look too dear.
         """
         plant, count = self.plant, len(self.felt)
+        if told := bid_problems(bids, count):
+            raise PolicyError(f"bids at t = {observation.t_s} s: {told}")
         fixed_w = plant.sites.overhead_w * plant.site.terms[POWERED] / (1.0 - plant.sites.loss)
         own_w = np.maximum(plant.limits.local_w - fixed_w, 0.0)
         offers, sure_w = self._offers(bids, observation, own_w)

@@ -274,8 +274,8 @@ class Engine:
         Of the machines that this switches on some may fail at once.
         """
         self.plant.apply(self.decision, self.observation)
-        if self.clearing is not None and self.now_s % self.step_s == 0:
-            self.clearing.close(self.now_s, self.step)
+        market = self.clearing if self.now_s % self.step_s == 0 else None
+        if market is not None and market.close(self.now_s, self.step):
             self.look_at_course(self.step)
         self.restarts.look()
         self.recorder.bound(self.observation.t_s // self.step_s, self.plant.site.binding)
