@@ -19,16 +19,17 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from sim.kernels.arrays import Floats
-from sim.kernels.paths import decayed
 from sim.scenario import catalogue
 from sim.streams import Streams
 from sim.units import DAYS_PER_YEAR, SECONDS_PER_HOUR
+from sim.world.levels import between
 from sim.world.prices import (
     BLOCK_DAYS,
     BLOCK_HOURS,
     CAP_USD_PER_MWH,
     FLOOR_USD_PER_MWH,
     HourlyPrice,
+    ar1,
     local_calendar,
 )
 
@@ -100,16 +101,16 @@ class RegionPath:
         self.month, _, self.hour = local_calendar(start, hours)
         self.day = start.timetuple().tm_yday - 1 + (start.hour + np.arange(hours)) / 24.0
         self.deviates = np.zeros((count, hours))
-        for memory, (ar1, factor) in enumerate(zip(region.ar1_per_h, region.factor, strict=True)):
+        for memory, (per_h, factor) in enumerate(zip(region.ar1_per_h, region.factor, strict=True)):
             drawn = normal[memory * count : (memory + 1) * count]
             for i in range(count):
                 shocks = np.zeros(hours)
                 for j in range(i + 1):
                     shocks += factor[i, j] * drawn[j]
-                self.deviates[i] += _path(shocks, float(ar1))
+                self.deviates[i] += ar1(shocks, float(per_h), 1.0)
         if TEMPERATURE in region.variables:
             season = stress_season(self.day)
-            other = _path(normal[-1], OTHER_AR1_PER_H)
+            other = ar1(normal[-1], OTHER_AR1_PER_H, 1.0)
             at = region.variables.index(TEMPERATURE)
             self.deviates[at] *= season
             self.deviates[at] += other * np.sqrt(1.0 - season**2)
@@ -136,20 +137,8 @@ def stress_season(day: Floats) -> Floats:
 
 
 def read(levels: Floats, deviates: Floats) -> Floats:
-    """What deviates (instant,) are by quantiles (instant, level): linear between the levels."""
-    at = np.clip(np.searchsorted(DEVIATES, deviates) - 1, 0, len(DEVIATES) - 2)
-    row = np.arange(len(deviates))
-    low, high = levels[row, at], levels[row, at + 1]
-    held = np.clip(deviates, -MOST, MOST)
-    part = (held - DEVIATES[at]) / (DEVIATES[at + 1] - DEVIATES[at])
-    return np.asarray(low + (high - low) * part, dtype=np.float64)
-
-
-def _path(shocks: Floats, ar1: float) -> Floats:
-    """Stationary AR(1) path with the deviation of its shocks."""
-    scaled = shocks * np.sqrt(1.0 - ar1**2)
-    scaled[:1] = shocks[:1]
-    return decayed(scaled, ar1)
+    """What deviates (instant,) are by quantiles (instant, level); none counts beyond `MOST`."""
+    return between(levels, DEVIATES, np.clip(deviates, -MOST, MOST))
 
 
 @cache

@@ -19,6 +19,7 @@ from sim.kernels.thermal import relative_humidities_pct, wet_bulbs_c
 from sim.scenario import catalogue
 from sim.streams import Streams
 from sim.units import DAYS_PER_YEAR, SECONDS_PER_DAY, SECONDS_PER_HOUR
+from sim.world.levels import between
 from sim.world.prices import BLOCK_DAYS, BLOCK_HOURS, ar1
 
 MONTHS: Final = 12
@@ -158,16 +159,8 @@ def quantiles_at(climate: Climate, days: Floats) -> Floats:
 
 
 def distance_k(climate: Climate, days: Floats, air: Floats) -> Floats:
-    """What an air mass (instant,), a standard normal value, is by season and hour [K].
-
-    Linear between the levels, and on beyond the outermost two.
-    """
-    levels = quantiles_at(climate, days)
-    at = np.clip(np.searchsorted(DEVIATES, air) - 1, 0, len(DEVIATES) - 2)
-    row = np.arange(len(air))
-    part = (air - DEVIATES[at]) / (DEVIATES[at + 1] - DEVIATES[at])
-    low, high = levels[row, at], levels[row, at + 1]
-    return np.asarray(low + (high - low) * part, dtype=np.float64)
+    """What an air mass (instant,), a standard normal value, is by season and hour [K]."""
+    return between(quantiles_at(climate, days), DEVIATES, air)
 
 
 def expected_dew_point_c(climate: Climate, days: Floats) -> Floats:
