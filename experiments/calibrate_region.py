@@ -1,12 +1,14 @@
 """Calibrate a region's market as one process, and print it beside the recording.
 
 ERCOT 2024 and 2025: hourly real-time and day-ahead prices of the hub average and three load zones,
-forecast load and mean temperature, availability prices of four reserve products. Method: quantiles
+forecast load and mean temperature, availability prices of four reserve products; of 2024 the
+carbon intensity of the generation mix, at the life-cycle medians of the IPCC. Method: quantiles
 of each month and hour with their neighbours (three months, three hours); each variable read
 through them, its ranks made normal, temperature turned over in winter (cold is the stress there).
-Of these deviates the covariances at lags of 0 to 120 h are met by four vector AR(1) processes of
-0.5, 0.9, 0.97 and 0.997 per hour (assumed): least squares over positive semidefinite matrices by
-projected gradients. Writes `region_levels.csv` and `region_memory.csv` of the catalogue.
+Of these deviates the covariances at lags of 0 to 120 h (of the hours that both have) are met by
+four vector AR(1) processes of 0.5, 0.9, 0.97 and 0.997 per hour (assumed): least squares over
+positive semidefinite matrices by projected gradients. Writes `region_levels.csv` and
+`region_memory.csv` of the catalogue.
 
     python experiments/calibrate_region.py --data ../shared/data
 """
@@ -25,10 +27,11 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from sim.kernels.arrays import Floats
 from sim.scenario.model import SeriesSpec
-from sim.scenario.series import read_series
+from sim.scenario.series import Seconds, read_series
 from sim.streams import Streams
 from sim.world.prices import local_calendar
 from sim.world.region import (
+    CARBON,
     DEVIATES,
     LEVELS_PCT,
     MOST,
@@ -44,6 +47,13 @@ CATALOGUE = Path(__file__).parent.parent / "sim/scenario/catalogue"
 FOLDER = "electricity_prices"
 ZONES = {"hub": "hb_hubavg", "north": "lz_north", "houston": "lz_houston", "west": "lz_west"}
 RESERVES = ("regup", "rrs", "nspin", "ecrs")
+MIX = "ercot_genmix_ancillary_hourly_2024_2026.csv.gz"
+# Life-cycle medians [kgCO2eq/MWh]: IPCC AR5 WG3 (2014), Annex III, table A.III.2. A kind of gas
+# turbine is not told apart there.
+KG_PER_MWH = {
+    "gas_gen_mw": 490.0, "gas_cc_gen_mw": 490.0, "coal_gen_mw": 820.0, "nuclear_gen_mw": 12.0,
+    "solar_gen_mw": 48.0, "wind_gen_mw": 11.0, "hydro_gen_mw": 24.0, "biomass_gen_mw": 230.0,
+}  # fmt: skip
 START = datetime(2024, 1, 1, 6, tzinfo=UTC)
 HOURS = (366 + 333) * 24  # to 2025-11-29
 OFFSET_H = -6
@@ -55,7 +65,7 @@ YEARS = 20
 
 
 def recorded(data: Path) -> dict[str, Floats]:
-    """Hourly values by variable (hour,)."""
+    """Hourly values by variable (hour,); NaN where none is recorded."""
     at_s = np.int64(START.timestamp()) + np.arange(HOURS, dtype=np.int64) * 3600
 
     def columns(file: str, names: dict[str, str], gap_h: int, **stamps: str) -> dict[str, Floats]:
@@ -75,11 +85,19 @@ def recorded(data: Path) -> dict[str, Floats]:
         **columns(
             "ercot_hubavg_da_hourly_2024_2025.csv.gz", system, 3, time_column="interval_start_utc"
         ),
-        **columns(
-            "ercot_genmix_ancillary_hourly_2024_2026.csv.gz",
-            {name: name for name in RESERVES}, 400, **local,
-        ),
-    }  # fmt: skip
+        **columns(MIX, {name: name for name in RESERVES}, 400, **local),
+        CARBON: carbon_kg_per_mwh(data, at_s, local),
+    }
+
+
+def carbon_kg_per_mwh(data: Path, at_s: Seconds, local: dict[str, str]) -> Floats:
+    """Carbon intensity of what was generated (hour,); NaN in hours whose mix is not recorded."""
+    path = f"{FOLDER}/{MIX}"
+    series = read_series(data / path, SeriesSpec(file=path, max_gap_h=3, **local))
+    mw = {name: np.maximum(series.column(name), 0.0) for name in KG_PER_MWH}
+    intensity = sum(KG_PER_MWH[name] * x for name, x in mw.items()) / sum(mw.values())
+    row = series.locate(at_s)
+    return np.where(row >= 0, intensity[row], np.nan)
 
 
 def shape(name: str, values: Floats) -> Floats:
@@ -94,7 +112,7 @@ def quantiles(values: Floats, month: Floats, hour: Floats) -> Floats:
         near = np.minimum((month - m) % 12, (m - month) % 12) <= 1
         for h in range(24):
             around = np.minimum((hour - h) % 24, (h - hour) % 24) <= 1
-            found[m, h] = np.percentile(values[near & around], LEVELS_PCT)
+            found[m, h] = np.nanpercentile(values[near & around], LEVELS_PCT)
     return found
 
 
@@ -105,7 +123,10 @@ def deviates(values: Floats, levels: Floats) -> Floats:
     low, high = levels[row, at], levels[row, at + 1]
     part = (values - low) / np.maximum(high - low, 1e-9)
     found = np.clip(DEVIATES[at] + part * (DEVIATES[at + 1] - DEVIATES[at]), -MOST, MOST)
-    return np.asarray(norm.ppf((rankdata(found) - 0.5) / len(found)))
+    known = np.isfinite(values)
+    ranks = rankdata(found[known])
+    found[known] = norm.ppf((ranks - 0.5) / len(ranks))
+    return np.where(known, found, np.nan)
 
 
 def positive(matrix: Floats) -> Floats:
@@ -117,7 +138,13 @@ def positive(matrix: Floats) -> Floats:
 def components(path: Floats) -> Floats:
     """Covariances (memory, variable, variable) of the processes, with a sum of variance 1."""
     hours = path.shape[1]
-    wanted = np.stack([path[:, : hours - k] @ path[:, k:].T / (hours - k) for k in LAGS_H])
+    known = np.isfinite(path).astype(np.float64)
+    path = np.nan_to_num(path)
+
+    def lagged(x: Floats, k: int) -> Floats:
+        return np.asarray(x[:, : hours - k] @ x[:, k:].T)
+
+    wanted = np.stack([lagged(path, k) / lagged(known, k) for k in LAGS_H])
     wanted = (wanted + wanted.transpose(0, 2, 1)) / 2.0
     share = AR1_PER_H[None] ** LAGS_H[:, None]
     found = np.stack([positive(wanted[0] / len(AR1_PER_H))] * len(AR1_PER_H))
@@ -140,11 +167,16 @@ def describe(values: dict[str, Floats]) -> dict[str, float]:
     """What a region's hours look like: levels, tails, memory, and what goes together."""
     found: dict[str, float] = {}
 
+    def together(one: Floats, other: Floats) -> float:
+        known = np.isfinite(one) & np.isfinite(other)
+        return float(np.corrcoef(one[known], other[known])[0, 1])
+
     def lag(name: str, hours: int) -> float:
         y = shape(name, values[name])
-        return float(np.corrcoef(y[:-hours], y[hours:])[0, 1])
+        return together(y[:-hours], y[hours:])
 
-    for name, x in values.items():
+    for name, path in values.items():
+        x = path[np.isfinite(path)]
         found[f"{name} mean"] = float(x.mean())
         for level in (1, 5, 50, 95, 99, 99.9):
             found[f"{name} p{level:g}"] = float(np.percentile(x, level))
@@ -153,9 +185,10 @@ def describe(values: dict[str, Floats]) -> dict[str, float]:
     for one, other in (
         ("hub-rt", "hub-da"), ("hub-rt", "west-rt"), ("hub-rt", "houston-rt"),
         ("west-rt", "houston-rt"), ("hub-rt", "load"), ("load", TEMPERATURE), ("hub-da", "rrs"),
+        ("hub-da", CARBON), ("load", CARBON), (TEMPERATURE, CARBON),
     ):  # fmt: skip
-        both = np.corrcoef(shape(one, values[one]), shape(other, values[other]))
-        found[f"correlation {one} {other}"] = float(both[0, 1])
+        both = together(shape(one, values[one]), shape(other, values[other]))
+        found[f"correlation {one} {other}"] = both
     price, heat = values["hub-rt"], values[TEMPERATURE]
     found["hub-rt mean above 32 C"] = float(price[heat > 32.0].mean())
     above = price > 100.0

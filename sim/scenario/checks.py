@@ -29,9 +29,10 @@ from sim.scenario.model import (
 from sim.scenario.problems import Problem, row_of, shown, unknown
 from sim.scenario.scenario import Scenario
 from sim.scenario.series import Series, SeriesError, listed, utc
-from sim.units import SECONDS_PER_HOUR
+from sim.units import SECONDS_PER_DAY, SECONDS_PER_HOUR
 
 TOML = "scenario.toml"
+DRIVER_DAYS = 360  # of a record that tells what is warm for the season
 
 
 def check(scenario: Scenario, broken: set[str]) -> list[Problem]:
@@ -212,6 +213,20 @@ def _climates(s: Scenario) -> Iterator[Problem]:
             yield from unknown(
                 TOML, where, climate.climate, catalogue.climate_names(), "hashwatt list climates"
             )
+            if climate.driver_series in s.recorded:
+                where = f"weather.climates.{name}.driver_series"
+                yield from _driver(where, str(climate.driver_series), s)
+
+
+def _driver(where: str, name: str, s: Scenario) -> Iterator[Problem]:
+    """A year of temperatures tells what is warm for the season; a typical one is of no year."""
+    series = s.recorded[name]
+    if series.kind != "regular":
+        what = f"is a {series.kind} series: a regular one has the days of the prices"
+        yield Problem(TOML, where, name, what)
+    elif series.end_s - series.start_s[0] < DRIVER_DAYS * SECONDS_PER_DAY:
+        what = f"covers {series.span()}: what is warm for the season takes {DRIVER_DAYS} days"
+        yield Problem(TOML, where, name, what)
 
 
 def _zones(s: Scenario) -> Iterator[Problem]:
@@ -246,10 +261,13 @@ def _references(s: Scenario) -> Iterator[tuple[str, str, list[str]]]:
                 yield f"prices.zones.{name}.day_ahead_column", series, [zone.day_ahead_column]
     for name, climate in s.weather.climates.items():
         if isinstance(climate, ReplayWeather):
-            columns = [climate.column]
+            yield f"weather.climates.{name}", climate.series, [climate.column]
             if climate.humidity_column is not None:
-                columns.append(climate.humidity_column)
-            yield f"weather.climates.{name}", climate.series, columns
+                use = f"weather.climates.{name}.humidity_column"
+                yield use, climate.series, [climate.humidity_column]
+        elif climate.driver_series is not None:
+            use = f"weather.climates.{name}.driver_series"
+            yield use, climate.driver_series, [str(climate.driver_column)]
     for use, path in gpu_paths(s):
         if isinstance(path, ReplayGpuPrice | ReplayTokenPrice):
             yield use, path.series, [path.column]

@@ -12,15 +12,17 @@ from sim.scenario.energy import (
     EconomicProgramme,
     EmergencyProgramme,
     LinkOutage,
+    RegionalCarbon,
     ReplayCarbon,
     ReserveProgramme,
 )
-from sim.scenario.model import DcOpfPrice, FixedPrice, ReplayPrice
+from sim.scenario.model import DcOpfPrice, FixedPrice, RegionalPrice, ReplayPrice
 from sim.scenario.problems import Problem, instant, row_of, shown, suggest, unknown
 from sim.scenario.scenario import Scenario
 from sim.scenario.series import Seconds, Values
 
 TOML = "scenario.toml"
+COLDEST_C, HOTTEST_C = -90.0, 60.0  # beyond the records of the WMO: -89.2 and 56.7 C
 
 
 def grid(s: Scenario) -> Iterator[Problem]:
@@ -191,7 +193,7 @@ def energy(s: Scenario) -> Iterator[Problem]:
             where = row_of(i, site.name, "site")
             yield Problem("power_contracts.csv", where, shown(site.name), what)
         zone = s.prices.zones.get(site.price_zone)
-        knows = isinstance(zone, FixedPrice) or (
+        knows = isinstance(zone, FixedPrice | RegionalPrice) or (
             isinstance(zone, ReplayPrice) and zone.day_ahead_column is not None
         )
         if contract.kind == "day-ahead" and zone is not None and not knows:
@@ -217,6 +219,10 @@ def energy(s: Scenario) -> Iterator[Problem]:
         if site.carbon_zone is not None:
             where = row_of(i, site.name, "carbon_zone")
             yield from unknown("sites.csv", where, site.carbon_zone, s.carbon.zones)
+    for name, carbon in s.carbon.zones.items():
+        if isinstance(carbon, RegionalCarbon):
+            where, known = f"carbon.zones.{name}.region", catalogue.region_variables()
+            yield from unknown(TOML, where, carbon.region, known)
     peak = s.coincident_peak
     if peak is not None:
         if peak.region is not None:
@@ -256,6 +262,11 @@ def beyond(key: str, values: Values, bound_usd_per_mwh: float = 10_000.0) -> tup
         wrong, what = (values < -0.1) | (values > 1.1), "a share of the capacity is 0 to 1"
     elif key == "btc_price.series":
         wrong, what = values <= 0.0, "must be a finite number > 0 USD/BTC"
+    elif key.startswith("weather.climates") and key.endswith("humidity_column"):
+        wrong, what = (values < 0.0) | (values > 105.0), "a relative humidity is 0 to 100 %"
+    elif key.startswith("weather.climates"):
+        wrong = (values < COLDEST_C) | (values > HOTTEST_C)
+        what = f"air is {COLDEST_C:g} to {HOTTEST_C:g} C (degrees Celsius, not Fahrenheit)"
     elif key.startswith("gpu_market."):
         wrong, what = values <= 0.0, "must be > 0"
     elif key.startswith("prices.zones"):

@@ -129,7 +129,17 @@ class ReplayCarbon(Table):
     column: str = quantity(REQUIRED, "", "column with the intensity [kgCO2/MWh = gCO2/kWh]")
 
 
-CarbonZone = Annotated[FixedCarbon | ReplayCarbon, Field(discriminator="model")]
+class RegionalCarbon(Table):
+    """Intensity of a calibrated region: it goes with its prices and its weather.
+
+    Of what is generated, at life-cycle medians; calibrated by `experiments/calibrate_region.py`.
+    """
+
+    model: Literal["regional"] = "regional"
+    region: str = quantity(REQUIRED, "", "a calibrated region")
+
+
+CarbonZone = Annotated[FixedCarbon | ReplayCarbon | RegionalCarbon, Field(discriminator="model")]
 
 
 class Carbon(Table):

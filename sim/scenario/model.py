@@ -167,10 +167,24 @@ class Prices(Table):
 
 
 class SeasonalWeather(Table):
-    """Temperature of a typical year: season, day, and air masses by the quantiles of each month."""
+    """Temperature of a typical year: season, day, and air masses by the quantiles of each month.
+
+    With a driver, warm and cold days are those of a region's recorded temperature: so the heat
+    comes on the days on which it made recorded prices.
+    """
 
     model: Literal["seasonal"] = "seasonal"
     climate: str = quantity(REQUIRED, "", "fitted climate of the catalogue")
+    driver_series: str | None = quantity(
+        None, "", "regular series, a year or longer, of the temperature of the place's region"
+    )
+    driver_column: str | None = quantity(None, "", "its column with the temperature [C]")
+
+    @model_validator(mode="after")
+    def _whole(self) -> "SeasonalWeather":
+        if (self.driver_series is None) != (self.driver_column is None):
+            raise ValueError("driver_series and driver_column: give both or none")
+        return self
 
 
 class ReplayWeather(Table):

@@ -276,21 +276,27 @@ def _mean(s: Scenario, series: str, column: str) -> float | None:
 
 
 def _weather(s: Scenario) -> Iterator[Problem]:
+    """Recorded prices beside weather of other days: named by what the weather is."""
     real = {name for name, zone in s.prices.zones.items() if isinstance(zone, ReplayPrice)}
-    drawn = [
-        site.name
-        for site in s.sites
-        if site.price_zone in real
-        and not isinstance(s.weather.climates.get(site.climate), ReplayWeather)
-    ]
-    if drawn:
-        names = ", ".join(drawn[:5]) + (f", … ({len(drawn)} in all)" if len(drawn) > 5 else "")
-        what = (
-            f"recorded prices stand beside synthetic weather at {names}: a heat wave and the "
-            "prices that it made do not meet; replay the weather of the same days, or read peaks "
+    apart: dict[str, list[str]] = {}
+    for site in s.sites:
+        climate = s.weather.climates.get(site.climate)
+        if site.price_zone not in real:
+            continue
+        if isinstance(climate, ReplayWeather):
+            if climate.series in s.recorded and s.recorded[climate.series].kind == "typical-year":
+                apart.setdefault("the weather of a typical year", []).append(site.name)
+        elif climate is None or climate.driver_series is None:
+            apart.setdefault("synthetic weather", []).append(site.name)
+    for what, sites in apart.items():
+        names = ", ".join(sites[:5]) + (f", … ({len(sites)} in all)" if len(sites) > 5 else "")
+        said = (
+            f"recorded prices stand beside {what} at {names}: a heat wave and the prices that it "
+            'made do not meet; replay the weather of the same days, or give model = "seasonal" '
+            "a temperature of these days to follow (driver_series, driver_column), or read peaks "
             "with care"
         )
-        yield Problem(TOML, "weather.climates", "", what)
+        yield Problem(TOML, "weather.climates", "", said)
 
 
 def _repairs(s: Scenario) -> Iterator[Problem]:

@@ -11,14 +11,19 @@ import numpy as np
 
 from sim.kernels.arrays import Floats, Ints
 from sim.scenario import catalogue
-from sim.scenario.energy import EconomicProgramme, FixedCarbon, ReserveProgramme
+from sim.scenario.energy import (
+    EconomicProgramme,
+    FixedCarbon,
+    RegionalCarbon,
+    ReserveProgramme,
+)
 from sim.scenario.model import FixedPrice, RegionalPrice, ReplayPrice
 from sim.scenario.rows import Site
 from sim.scenario.scenario import Scenario
 from sim.units import SECONDS_PER_DAY, SECONDS_PER_HOUR, W_PER_MW
 from sim.world.peaks import Peaks, find_peaks
 from sim.world.prices import HourlyPrice
-from sim.world.region import Regions
+from sim.world.region import CARBON, Regions
 from sim.world.signals import fixed_price
 
 TILT_DEG: Final = 23.45  # declination of the sun at the solstice
@@ -62,17 +67,21 @@ def reserve_prices(scenario: Scenario, t_s: Ints, regions: Regions) -> Floats | 
     return np.stack(columns, axis=1) if columns else None
 
 
-def carbon_intensity(scenario: Scenario, t_s: Ints) -> Floats | None:
+def carbon_intensity(scenario: Scenario, t_s: Ints, regions: Regions) -> Floats | None:
     """Carbon intensity at each site (step, site) [kgCO2/MWh], 0 where no zone is named."""
     if not any(site.carbon_zone for site in scenario.sites):
         return None
     zones: dict[str, Floats] = {}
+    step_s = scenario.horizon.step_s
     for name, zone in scenario.carbon.zones.items():
         if isinstance(zone, FixedCarbon):
             zones[name] = np.full(len(t_s), zone.kg_per_mwh)
+        elif isinstance(zone, RegionalCarbon):
+            path = HourlyPrice(np.maximum(regions.path(zone.region).hourly(CARBON), 0.0))
+            zones[name] = path.mean(t_s, step_s)
         else:
             series = scenario.recorded[zone.series]
-            unix_s, step_s = t_s + _start(scenario), scenario.horizon.step_s
+            unix_s = t_s + _start(scenario)
             zones[name] = series.mean(zone.column, unix_s, step_s)
     none = np.zeros(len(t_s))
     return np.stack([zones.get(site.carbon_zone or "", none) for site in scenario.sites], axis=1)

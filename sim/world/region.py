@@ -1,11 +1,11 @@
-"""The market of a region as one process: prices, load, heat and reserves that share their luck.
+"""The market of a region as one process: prices, load, heat, reserves, carbon that share luck.
 
 Each variable (real-time and day-ahead price of each zone, load, temperature, prices of reserve
-products) is a normal deviate read through the quantiles of its month and hour. The deviates are
-one Gaussian process: for each of four memories (hours to weeks) a vector AR(1) whose innovations
-correlate. So zones move together, the day ahead is close to the hour itself, and spikes come in
-heat and in frost: the deviate of temperature is the region's stress, warm in summer and cold in
-winter. Calibrated by `experiments/calibrate_region.py`.
+products, carbon intensity) is a normal deviate read through the quantiles of its month and hour.
+The deviates are one Gaussian process: for each of four memories (hours to weeks) a vector AR(1)
+whose innovations correlate. So zones move together, the day ahead is close to the hour itself, and
+spikes come in heat and in frost: the deviate of temperature is the region's stress, warm in summer
+and cold in winter. Calibrated by `experiments/calibrate_region.py`.
 
 What is left out: levels of one year like those of another, tails beyond the highest level of a
 month's hour in the recording, and dependence of extremes beyond correlation.
@@ -44,15 +44,16 @@ SCALE: Final = 20.0  # USD/MWh: prices are interpolated as asinh(price / SCALE)
 COLDEST_DAY: Final = 20.0  # of the year: stress is cold there, heat half a year later; assumed
 OTHER_AR1_PER_H: Final = 0.98  # of warmth that is no stress, in spring and autumn; assumed
 TEMPERATURE: Final = "temperature"
+CARBON: Final = "carbon"
 FINE: Final = 4000  # parts of a distribution whose mean is taken
-PHYSICAL: Final = ("load", TEMPERATURE)  # interpolated as they are
+PHYSICAL: Final = ("load", TEMPERATURE, CARBON)  # interpolated as they are
 
 
 class Region(NamedTuple):
     """A calibrated region. Shapes: `memory`, `variable`, `level`."""
 
     variables: tuple[str, ...]
-    levels: Floats  # (variable, 12, 24, level) by month and local hour [USD/MWh, MW, C, USD/MW/h]
+    levels: Floats  # (variable, 12, 24, level) by month and local hour, in the variable's unit
     ar1_per_h: Floats  # (memory,)
     factor: Floats  # (memory, variable, variable) lower triangular
     utc_offset_h: float

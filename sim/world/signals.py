@@ -25,7 +25,12 @@ from sim.streams import Streams
 from sim.world.prices import SeasonalJumpPrice, load_price_profiles
 from sim.world.region import Regions
 from sim.world.tariffs import TariffPath
-from sim.world.weather import SeasonalTemperature, load_climates
+from sim.world.weather import (
+    SeasonalTemperature,
+    hours_of,
+    load_climates,
+    recorded_warmth,
+)
 
 
 class Signal(Protocol):
@@ -119,7 +124,7 @@ def weather(
 ) -> tuple[Floats, Floats]:
     """Ambient temperature and wet bulb of a site (step,) [C]; one climate shares its luck.
 
-    Where a region makes the price, its warm and cold days are those of its sites.
+    Warm and cold days are those of a driver or, where a region makes the price, of the region.
 
     Recorded ones are means over the step, synthetic ones those of its first instant.
     """
@@ -132,15 +137,22 @@ def weather(
         if climate.humidity_column is not None:
             humidity_pct = Replay(series, climate.humidity_column, start).mean(t_s, step_s)
         return ambient_c, wet_bulbs_of(ambient_c, humidity_pct)
-    region = region_of(scenario, site)
+    horizon = scenario.horizon
+    region, warmth = region_of(scenario, site), None
+    if climate is not None and climate.driver_series is not None:
+        driver, hours = scenario.recorded[climate.driver_series], hours_of(horizon.seconds)
+        column = str(climate.driver_column)
+        warmth = recorded_warmth(driver, column, horizon.start_utc, site.offset_h, hours)
+    elif region is not None:
+        warmth = regions.path(region).warmth
     path = SeasonalTemperature(
         load_climates()[climate.climate if climate else site.climate],
-        start_utc=scenario.horizon.start_utc,
+        start_utc=horizon.start_utc,
         utc_offset_h=site.offset_h,
-        horizon_s=scenario.horizon.seconds,
+        horizon_s=horizon.seconds,
         place=site.climate,
         streams=streams,
-        warmth=None if region is None else regions.path(region).warmth,
+        warmth=warmth,
     )
     return path.at(t_s), path.wet_bulb_at(t_s)
 

@@ -6,17 +6,23 @@ reach further than warm ones, as they do. Calibrated by `experiments/calibrate_w
 typical years, which leave out the most extreme years. The dew point is that of its season, or the
 temperature where that is lower: air masses (a standard deviation of 3 to 6 K of dew point, hardly
 correlated with temperature) are left out there, so wet bulbs spread less than real.
+
+Where a region's warm and cold days are known, drawn (`sim.world.region`) or recorded
+(`recorded_warmth`), a place has them, but for `1 - REGIONAL` of the variance, which stays its own.
 """
 
 from datetime import datetime, timedelta
 from functools import cache
+from statistics import NormalDist
 from typing import Final, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from sim.kernels.arrays import Floats, Ints
 from sim.kernels.thermal import relative_humidities_pct, wet_bulbs_c
 from sim.scenario import catalogue
+from sim.scenario.series import Series
 from sim.streams import Streams
 from sim.units import DAYS_PER_YEAR, SECONDS_PER_DAY, SECONDS_PER_HOUR
 from sim.world.levels import between
@@ -90,7 +96,7 @@ class SeasonalTemperature:
         streams: Streams,
         warmth: Floats | None = None,
     ) -> None:
-        hours = -(-horizon_s // SECONDS_PER_HOUR) + 1
+        hours = hours_of(horizon_s)
         blocks = [
             streams.generator("weather", place, b * BLOCK_DAYS).standard_normal((2, BLOCK_HOURS))
             for b in range(-(-hours // BLOCK_HOURS))
@@ -125,6 +131,64 @@ class SeasonalTemperature:
     def wet_bulb_at(self, t_s: Ints) -> Floats:
         """Wet bulb (instant,) [C], between dew point and temperature."""
         return wet_bulbs_c(self.at(t_s), self.dew_point_at(t_s))
+
+
+def hours_of(horizon_s: int) -> int:
+    """Hours that a path has: one more than begin within the horizon."""
+    return -(-horizon_s // SECONDS_PER_HOUR) + 1
+
+
+def recorded_warmth(
+    series: Series, column: str, start_utc: datetime, utc_offset_h: float, hours: int
+) -> Floats:
+    """How warm a record's region was for the season (hour,): normal deviates from `start_utc` on.
+
+    What a season x day (two harmonics each, least squares) leaves of the temperature, ranked among
+    the hours of the record that lie within a month and an hour of it. The hour after the record's
+    last takes its value. Raises SeriesError where the record has none.
+    """
+    first = -(int(series.start_s[0]) // -SECONDS_PER_HOUR) * SECONDS_PER_HOUR
+    record_s = np.arange(first, series.end_s, SECONDS_PER_HOUR, dtype=np.int64)
+    row = series.locate(record_s)
+    values = np.where(row >= 0, series.column(column)[row], np.nan)
+    record_s, values = record_s[np.isfinite(values)], values[np.isfinite(values)]
+    run_s = round(start_utc.timestamp()) + np.arange(hours, dtype=np.int64) * SECONDS_PER_HOUR
+    asked = series.sample(column, np.minimum(run_s, series.end_s - 1))
+    year = YearHours(record_s, utc_offset_h), YearHours(run_s, utc_offset_h)
+    season, day = waves(year[0].days)
+    shape = (season[:, :, None] * day[:, None]).reshape(len(season), -1)
+    harmonics = np.linalg.lstsq(shape, values, rcond=None)[0].reshape(5, 5)
+
+    def left(values_c: Floats, days: Floats) -> Floats:
+        season, day = waves(days)
+        return np.asarray(values_c - ((season @ harmonics) * day).sum(axis=1))
+
+    known_k, asked_k = left(values, year[0].days), left(asked, year[1].days)
+    found = np.empty(hours)
+    for m, h in {*zip(year[1].month.tolist(), year[1].hour.tolist(), strict=True)}:
+        near = np.sort(known_k[year[0].near(m, h)])
+        here = (year[1].month == m) & (year[1].hour == h)
+        rank = np.searchsorted(near, asked_k[here]) + np.searchsorted(near, asked_k[here], "right")
+        found[here] = np.clip(rank / 2.0, 0.5, len(near) - 0.5) / len(near)
+    normal = NormalDist()
+    return np.array([normal.inv_cdf(p) for p in found])
+
+
+class YearHours:
+    """Where hours stand in the year, by local standard time (hour,)."""
+
+    def __init__(self, unix_s: Ints, utc_offset_h: float) -> None:
+        local = (unix_s + round(utc_offset_h * SECONDS_PER_HOUR)).astype("datetime64[s]")
+        year = local.astype("datetime64[Y]").astype("datetime64[s]")
+        self.days = (local - year).astype(np.int64) / SECONDS_PER_DAY  # since New Year
+        self.month = local.astype("datetime64[M]").astype(np.int64) % MONTHS
+        self.hour = local.astype(np.int64) // SECONDS_PER_HOUR % 24
+
+    def near(self, month: int, hour: int) -> npt.NDArray[np.bool_]:
+        """Hours within one month and one hour of the day of these (hour,)."""
+        months = np.minimum((self.month - month) % MONTHS, (month - self.month) % MONTHS)
+        hours = np.minimum((self.hour - hour) % 24, (hour - self.hour) % 24)
+        return np.asarray((months <= 1) & (hours <= 1))
 
 
 def waves(days: Floats) -> tuple[Floats, Floats]:

@@ -87,7 +87,7 @@ def build_world(scenario: Scenario, streams: Streams) -> World:
         day_ahead_usd_per_mwh=None
         if ahead_usd_per_mwh is None
         else ahead_usd_per_mwh * what_if.energy_price_factor,
-        carbon_kg_per_mwh=carbon_intensity(scenario, t_s),
+        carbon_kg_per_mwh=carbon_intensity(scenario, t_s, regions),
         available_w=generation(scenario, t_s),
         reserve_usd_per_mw_h=reserve_prices(scenario, t_s, regions),
         calls=programme_calls(scenario, streams),

@@ -145,7 +145,9 @@ def test_ercot_2024_is_a_recorded_year(data: Path) -> None:
     assert ercot.horizon.days == 365
     assert {ercot.network.model, ercot.btc_price.model} == {"replay"}
     assert {zone.model for zone in ercot.prices.zones.values()} == {"replay"}
-    assert {zone.model for zone in ercot.weather.climates.values()} == {"replay"}
+    drivers = {getattr(x, "driver_column", None) for x in ercot.weather.climates.values()}
+    assert drivers == {"temp_c_ercot"}  # the days of the prices
+    assert not [w for w in ercot.warnings if "recorded prices stand beside" in str(w)]
     assert {s.climate for s in ercot.sites} <= set(ercot.weather.climates)
     assert min(s.power_limit_mw for s in ercot.sites) >= 5
 

@@ -24,6 +24,7 @@ from sim.world.energy import (
     reserve_prices,
 )
 from sim.world.outages import LinkChange, link_changes
+from sim.world.region import Regions
 from sim.world.topology import compile_topology, is_meshed
 from tests.conftest import ROOT, build_scenario
 from tests.world.regions import NOWHERE
@@ -286,14 +287,20 @@ def test_generation_by_a_series_is_cut_to_what_there_is(tmp_path: Path) -> None:
     assert available_w[:, 1].tolist() == pytest.approx([1.8e6] * 4)
 
 
+def regions_of(scenario: Scenario) -> Regions:
+    horizon = scenario.horizon
+    return Regions(horizon.start_utc, horizon.seconds, Streams(1))
+
+
 def test_carbon_is_that_of_the_zone_that_a_site_names() -> None:
     fixed = {name: {"model": "fixed", "kg_per_mwh": kg} for name, kg in (("a", 400), ("b", 30))}
     rows = [{"name": "x", "carbon_zone": "b"}, {"name": "y"}, {"name": "z", "carbon_zone": "a"}]
     scenario = build_scenario({"carbon": {"zones": fixed}}, sites=rows, asics=[], gpus=[])
-    found = carbon_intensity(scenario, np.array([0, HOUR], dtype=np.int64))
+    found = carbon_intensity(scenario, np.array([0, HOUR], dtype=np.int64), regions_of(scenario))
     assert found is not None
     assert found.tolist() == [[30.0, 0.0, 400.0]] * 2
-    assert carbon_intensity(build_scenario(), np.array([0], dtype=np.int64)) is None
+    none = build_scenario()
+    assert carbon_intensity(none, np.array([0], dtype=np.int64), regions_of(none)) is None
 
 
 @pytest.fixture(scope="module")
@@ -323,7 +330,7 @@ def test_a_recorded_year_of_carbon_serves_another(ercot: Scenario, data: Path) -
     )  # fmt: skip
     a, b, c = (float(row["avg_CI"]) for row in rows)
     times = "2024-02-28T17:30", "2024-02-29T17:30", "2024-03-01T17:30", "2024-07-04T05:00"
-    found = carbon_intensity(ercot, run_s(ercot, *times))
+    found = carbon_intensity(ercot, run_s(ercot, *times), regions_of(ercot))
     assert found is not None
     assert found.shape == (4, len(ercot.sites))
     assert found[:, 0].tolist() == [a, a, b, c]

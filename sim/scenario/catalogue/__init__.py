@@ -196,7 +196,7 @@ def climate_places() -> tuple[ClimatePlace, ...]:
 
 @cache
 def region_variables() -> dict[str, tuple[str, ...]]:
-    """What each calibrated region has: `ZONE-rt` and `ZONE-da`, load, temperature, reserves."""
+    """What each calibrated region has: `ZONE-rt`, `ZONE-da`, load, heat, carbon, reserves."""
     found: dict[str, dict[str, None]] = {}
     for row in rows("region_levels.csv"):
         found.setdefault(row["region"], {})[row["variable"]] = None
@@ -221,7 +221,7 @@ def region_products() -> dict[str, tuple[str, str]]:
         f"{region}-{name}": (region, name)
         for region, names in region_variables().items()
         for name in names
-        if not name.endswith(("-rt", "-da")) and name not in ("load", "temperature")
+        if not name.endswith(("-rt", "-da")) and name not in ("load", "temperature", "carbon")
     }
 
 
