@@ -54,6 +54,8 @@ LET = "tests/test_gpu_market.py "
 OVER_TIME = "tests/serving/test_over_time.py "
 HAND = "tests/policies/test_by_hand.py "
 TERMS = "tests/studies/test_bound_terms.py "
+BOUND_TARIFFS = "tests/studies/test_bound_tariffs.py "
+DEMAND = "tests/finance/test_demand_charges.py "
 STORAGE = "tests/policies/test_storage.py "
 STORAGE_LAW = "tests/laws/test_storage_law.py "
 SAID = "tests/test_what_is_said.py "
@@ -121,7 +123,7 @@ DEFECTS = (
     Defect("storage: published prices are not looked at", "sim/policies/forecast.py",
            "self._error[1] <= self._error[0]", "self._error[1] < -1.0", HAND),
     Defect("storage: it shaves at the cost of the law", "sim/policies/batteries.py",
-           "min(share, 1.0) * self.shave", "1.0", STORAGE_LAW),
+           "np.minimum(share, 1.0) * self.shave", "1.0", STORAGE_LAW),
     Defect("storage: a dear block turns the order of firmware modes", "sim/kernels/dispatch.py",
            "value[i] = max(within, beyond)", "value[i] = within", HAND),
     Defect("law 2: losses forgotten at the meter", "sim/kernels/site.py",
@@ -549,7 +551,27 @@ DEFECTS = (
     Defect("bound: what is fixed is free", "sim/studies/bound_terms.py",
            "- (import_usd * known.fixed_mw * hours).sum(axis=1)", "", TERMS),
     Defect("bound: no demand charge", "sim/studies/bound_terms.py",
-           "usd_per_mw = float(bills.demand_usd_per_w[s]) * W_PER_MW", "usd_per_mw = 0.0", TERMS),
+           "due = charges.due_usd_per_mw(bill)", "due = 0.0", TERMS),
+    Defect("bound: a peak is an interval's lowest step", "sim/studies/bound_lp.py",
+           "share = 1.0 / counts[bill.interval]", "share = 2.0 / counts[bill.interval]",
+           BOUND_TARIFFS),
+    Defect("demand: a part of a month pays for all of it", "sim/finance/demand.py",
+           "if self.specs[c].prorate:", "if False:", DEMAND),
+    Defect("demand: a ratchet forgets", "sim/finance/demand.py",
+           "self._past[c].append((bill.month, float(self.peak_w[c])))", "pass", DEMAND),
+    Defect("demand: hours are those of UTC", "sim/finance/demand.py",
+           "clock_s(begun_s - offset_s[c], site.timezone, site.utc_offset_h)",
+           "begun_s - offset_s[c]", DEMAND),
+    Defect("demand: clocks never change", "sim/finance/demand.py",
+           "clock_s(begun_s - offset_s[c], site.timezone, site.utc_offset_h)", "begun_s", DEMAND),
+    Defect("demand: an interval ends with every step", "sim/finance/demand.py",
+           "over = (self.local_s + t_s) % self.interval_s == 0",
+           "over = np.ones(len(self.site), dtype=np.bool_)", DEMAND),
+    Defect("demand: what changes within a step is not seen", "sim/engine/engine.py",
+           "demand.read(self.now_s, self.plant.site)", "pass", DEMAND),
+    Defect("demand: a battery does not know the hours", "sim/policies/batteries.py",
+           "counts = measured[np.minimum(ahead, len(measured) - 1)]",
+           "counts = measured[np.minimum(ahead, len(measured) - 1)] | True", HAND),
     Defect("bound: nothing is exported", "sim/studies/bound_terms.py",
            "export_mw=plant.sites.export_w / W_PER_MW +", "export_mw=0.0 *", TERMS),
     Defect("bound: a tenth of the machines is not seen", "sim/studies/bound_world.py",

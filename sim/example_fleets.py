@@ -8,7 +8,16 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from sim.kernels.arrays import Limits
-from sim.policy import AsicView, EnergyView, Floats, GpuView, Observation, ServingView
+from sim.policy import (
+    NO_DEMAND,
+    AsicView,
+    DemandView,
+    EnergyView,
+    Floats,
+    GpuView,
+    Observation,
+    ServingView,
+)
 
 DAY: Final = 96  # steps of 15 minutes
 EXTREMES: Final = 6  # kinds of step that take turns, three of them extreme
@@ -154,8 +163,7 @@ def _sized(step: int, size: Size) -> Observation:
             available_w=np.full(size.generators, 5e5),
             generator_usd_per_mwh=np.full(size.generators, 60.0),
             day_ahead_next_usd_per_mwh=draw.normal(40.0, 20.0, (23 - step // 4 % 24, size.sites)),
-            demand_usd_per_mw=np.zeros(size.sites),
-            month_left_s=np.zeros(size.sites),
+            demand=NO_DEMAND,
             export_usd_per_mwh=np.full(size.sites, 35.0),
             export_w=np.zeros(size.sites),
             overhead_w=np.zeros(size.sites),
@@ -169,6 +177,20 @@ def _sized(step: int, size: Size) -> Observation:
             seats=np.full(nodes, 120.0),
             ttft_s=draw.uniform(0.03, 4.0, size.tenants),
         ),
+    )
+
+
+def _charged(step: int) -> DemandView:
+    """At the second site: a charge at all hours, one from 14 to 19 and what its ratchet keeps."""
+    hour = (step // 4 + np.arange(168)) % 24
+    on_peak = (hour >= 14) & (hour < 19)
+    return DemandView(
+        site=np.ones(3, dtype=np.int64),
+        usd_per_mw=np.array([9_000.0, 4_000.0, 30_000.0]),
+        peak_w=np.array([3e6, 2e6, 2.5e6]),
+        left_s=np.full(3, 2_000_000.0 - 900.0 * step),
+        later=np.array([False, False, True]),
+        measured=np.stack([np.ones(168, dtype=np.bool_), on_peak, on_peak], axis=1),
     )
 
 
@@ -227,8 +249,7 @@ def _mixed(step: int) -> Observation:
             available_w=np.array([1e6]),
             generator_usd_per_mwh=np.array([28.0]),
             day_ahead_next_usd_per_mwh=draw.normal(40.0, 20.0, (23 - step // 4 % 24, 3)),
-            demand_usd_per_mw=np.array([0.0, 9_000.0, 0.0]),
-            month_left_s=np.array([0.0, 2_000_000.0 - 900.0 * step, 0.0]),
+            demand=_charged(step),
             export_usd_per_mwh=np.full(3, 35.0),
             export_w=np.zeros(3),
             overhead_w=np.zeros(3),

@@ -22,7 +22,7 @@ from sim.kernels.arrays import Floats
 from sim.kernels.border import as_numbers
 from sim.kernels.jit import specialise
 from sim.plant import Plant
-from sim.policy import Decision, Market, Observation
+from sim.policy import NO_DEMAND, Decision, Market, Observation
 from sim.results.result import RunResult
 from sim.runner import result_of
 from sim.scenario import Scenario, load
@@ -338,7 +338,7 @@ class AgentPolicy:
 def _outline(scenario: Scenario) -> Observation:
     """An observation of the fleet before anything has happened: its shapes."""
     nowhere = np.zeros(len(scenario.sites))
-    market = Market(0.0, 0.0, 0.0, 0.0, nowhere, np.zeros((0, len(nowhere))), nowhere, nowhere)
+    market = Market(0.0, 0.0, 0.0, 0.0, nowhere, np.zeros((0, len(nowhere))), NO_DEMAND)
     return Plant.build(scenario).observe(0, scenario.horizon.step_s, market)
 
 

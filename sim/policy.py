@@ -15,6 +15,7 @@ from sim.kernels.border import LayoutError, as_numbers
 from sim.units import HASHES_PER_TH
 
 Floats = npt.NDArray[np.float64]
+Bools = npt.NDArray[np.bool_]
 Ints = npt.NDArray[np.int64]
 
 
@@ -55,6 +56,27 @@ class ServingView(NamedTuple):
     ttft_s: Floats  # (tenant,) P95 of the interval that ends now; NaN: none served, or a fluid
 
 
+class DemandView(NamedTuple):
+    """Demand charges, each at its site. Shapes: `charge`, `hour` this one and those to come.
+
+    First what a higher peak adds to this month's bill; then, `later`, what a ratchet would carry of
+    it into the months to come at most, if these have no peak of their own.
+    """
+
+    site: Ints  # (charge,)
+    usd_per_mw: Floats  # (charge,) of a peak above `peak_w`; 0: nothing is billed this month
+    peak_w: Floats  # (charge,) billed in any case: the month's peak so far, the ratchet's floor
+    left_s: Floats  # (charge,) to the end of the billing month
+    later: Bools  # (charge,)
+    measured: Bools  # (hour, charge) whether any part of an hour counts: a week's, known by rule
+
+
+NO_DEMAND: Final = DemandView(
+    np.zeros(0, dtype=np.int64), np.zeros(0), np.zeros(0), np.zeros(0),
+    np.zeros(0, dtype=np.bool_), np.zeros((168, 0), dtype=np.bool_),
+)  # fmt: skip
+
+
 class EnergyView(NamedTuple):
     """Contracts, programmes and assets. Shapes: `site`, `programme`, `battery`, `generator`.
 
@@ -83,8 +105,7 @@ class EnergyView(NamedTuple):
     available_w: Floats  # (generator,)
     generator_usd_per_mwh: Floats  # (generator,) fuel and upkeep
     day_ahead_next_usd_per_mwh: Floats  # (hour, site) hours after this one, NaN: not out yet
-    demand_usd_per_mw: Floats  # (site,) charge on the highest control step of a billing month
-    month_left_s: Floats  # (site,) to the end of that month, 0 where there is no charge
+    demand: DemandView
     export_usd_per_mwh: Floats  # (site,) what flows back earns now: the zone's price
     export_w: Floats  # (site,) most that may flow back
     overhead_w: Floats  # (site,) what the site draws besides machines, at the meter
@@ -100,8 +121,7 @@ class Market(NamedTuple):
     peak_risk: float
     peak_usd_per_mw: Floats  # (site,)
     day_ahead_next_usd_per_mwh: Floats  # (hour, site)
-    demand_usd_per_mw: Floats  # (site,)
-    month_left_s: Floats  # (site,)
+    demand: DemandView
 
 
 NO_SERVING: Final = ServingView(

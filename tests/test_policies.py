@@ -59,10 +59,10 @@ def test_a_battery_earns_on_a_daily_pattern_most_of_what_foresight_would() -> No
 
 
 def test_look_ahead_does_not_pay_a_demand_charge_that_earns_too_little() -> None:
-    """At 12,000 USD a MW and month, machines do not earn their peak within a week; nodes do."""
-    charge = {"demand_charge_usd_per_mw_month": 12_000.0}
+    """At 12,000 USD a MW and week, machines do not earn their peak within it; nodes do."""
+    charge = {"demand_charge_usd_per_mw_month": 12_000.0 * 31 / 7}
     sites = [{"name": "alpha", **charge}, {"name": "bravo", "climate": "massena-ny", **charge}]
-    scenario = plain(  # the last week of a month: the charge is due in full
+    scenario = plain(  # the last week of a month pays its share of the charge
         {"horizon": {"start_utc": "2026-01-25T06:00:00Z", "days": 7, "step_s": 3600}},
         sites=sites,
     )

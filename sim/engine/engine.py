@@ -164,6 +164,8 @@ class Engine:
         """Set going what happens by itself; the first control step is due at once."""
         env = self.env
         env.process(self._chain_changes())
+        if self.firm.bills.demand.tick_s < self.step_s:
+            env.process(self._read_meters())
         env.process(link_changes(self))
         for due in self.world.calls:
             env.process(call(self, due))
@@ -256,8 +258,7 @@ class Engine:
                 float(peaks.risk[now_s // step_s]) if peaks is not None else 0.0,
                 self.firm.bills.peak_usd_per_mw,
                 self.outlook.day_ahead_next(self.now_s),
-                self.outlook.demand_usd_per_mw,
-                self.outlook.month_left_s(self.now_s),
+                self.firm.bills.demand.view(now_s),
             ),
             self.live,
         )
@@ -360,6 +361,16 @@ class Engine:
         self.observe()
         self.decide()
         self.grant()
+
+    def _read_meters(self) -> Process:
+        """Demand that is measured over less than a control step."""
+        demand = self.firm.bills.demand
+        while self.now_s < self.scenario.horizon.seconds:
+            yield self.env.timeout(demand.tick_s)
+            if self.now_s % self.step_s:
+                self.advance()
+                self.settle()
+                demand.read(self.now_s, self.plant.site)
 
     def _chain_changes(self) -> Process:
         """Retargets and halvings cut the interval: each part is paid at its own difficulty."""

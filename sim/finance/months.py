@@ -4,6 +4,7 @@ from datetime import timedelta
 
 import numpy as np
 
+from sim.finance.demand import DemandCharges
 from sim.finance.ledger import Ledger
 from sim.kernels.arrays import (
     BLOCK_PRICE,
@@ -30,9 +31,6 @@ class MonthlyBills:
         horizon = scenario.horizon
         self.step_s, self.steps = horizon.step_s, horizon.steps
         count = len(scenario.sites)
-        self.demand_usd_per_w = (
-            np.array([s.demand_charge_usd_per_mw_month for s in scenario.sites]) / W_PER_MW
-        )
         contracts = [c for c in scenario.power_contracts if c.take_or_pay_fraction > 0.0]
         names = [s.name for s in scenario.sites]
         self.take = np.zeros(count)
@@ -53,6 +51,7 @@ class MonthlyBills:
             for step in np.flatnonzero(month[1:] != month[:-1]) + 1:
                 if step != self.steps:
                     self.ends.setdefault(int(step), []).append(s)
+        self.demand = DemandCharges(scenario, self.ends)
         spec = scenario.coincident_peak
         tariff = spec.usd_per_mw_year if spec is not None else 0.0
         pays = np.array([s.contract == "market" for s in scenario.sites], dtype=np.float64)
@@ -71,6 +70,7 @@ class MonthlyBills:
     def close_step(self, step: int, site: SiteState) -> None:
         """After a control step was billed: the peak that it was, the month that it ends."""
         np.maximum(site.terms[MONTH_PEAK_W], site.terms[LAST_W], out=site.terms[MONTH_PEAK_W])
+        self.demand.read(step * self.step_s, site)
         if step in self.peak_year:
             share_w = np.maximum(site.terms[LAST_W], 0.0) / self.counted
             year = self.peak_year[step]
@@ -80,7 +80,7 @@ class MonthlyBills:
             return
         at = self.ends[step]
         terms, flow = site.terms, site.flow
-        flow[DEMAND_USD, at] += terms[MONTH_PEAK_W, at] * self.demand_usd_per_w[at]
+        self.demand.close_step(step, site)
         short_j = self.take[at] * terms[MONTH_OFFER_J, at] - terms[MONTH_BLOCK_J, at]
         strike = terms[BLOCK_PRICE, at] - self.adder[at]
         flow[DEMAND_USD, at] += np.maximum(short_j, 0.0) * strike / J_PER_MWH

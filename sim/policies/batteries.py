@@ -36,10 +36,10 @@ class Batteries:
         )
         self.items = [np.flatnonzero(uses.site == s) for s in self.sites]
         self.at_meter = 1.0 / (1.0 - energy.loss[self.sites])
-        charged = energy.demand_usd_per_mw[self.sites] > 0.0
+        self.charges = [np.flatnonzero(energy.demand.site == s) for s in self.sites]
         self.plans = [
             StoragePlan(
-                hours, merged[k], float(energy.loss[s]), len(self.items[k]), int(charged[k])
+                hours, merged[k], float(energy.loss[s]), len(self.items[k]), len(self.charges[k])
             )
             for k, s in enumerate(self.sites)
         ]
@@ -65,20 +65,23 @@ class Batteries:
         uses: Uses,
         expected: Floats,
         limits: Limits,
-        wanted: Bools | None = None,
+        accepts: Bools | None = None,
     ) -> None:
         """New plans where they are due.
 
-        `expected` (hour, site of `sites`) are prices at the meters; `wanted` (item,) tells which
-        uses run whatever peak they make: default all that earn more than their energy costs.
+        `expected` (hour, site of `sites`) are prices at the meters; `accepts` (item, charge) tells
+        which uses run whatever peak they make: default all that earn more than their energy costs.
         """
         hour_s = observation.t_s % SECONDS_PER_HOUR
         first_s = max(SECONDS_PER_HOUR - hour_s, observation.step_s)
         ahead = (hour_s + first_s) // SECONDS_PER_HOUR - 1 + np.arange(self.hours)
         ahead[0] = 0
         price = expected[np.minimum(ahead, len(expected) - 1)]
+        measured = observation.energy.demand.measured
+        counts = measured[np.minimum(ahead, len(measured) - 1)]
+        counts[0] = measured[: (hour_s + first_s) // SECONDS_PER_HOUR].any(axis=0)
         for k in self._due:
-            site = self._site(k, observation, uses, price[:, k], limits, wanted)
+            site = self._site(k, observation, uses, price[:, k], limits, counts, accepts)
             period_h = first_s / SECONDS_PER_HOUR
             self.power_mw[k] = self.plans[k].solve(site._replace(period_h=period_h))
 
@@ -116,7 +119,8 @@ class Batteries:
         uses: Uses,
         price: Floats,
         limits: Limits,
-        wanted: Bools | None,
+        counts: Bools,
+        accepts: Bools | None,
     ) -> Site:
         energy, s, items = observation.energy, self.sites[k], self.items[k]
         item_mw, item_usd = uses.watts[items] / W_PER_MW, uses.usd_per_mwh[items]
@@ -124,17 +128,18 @@ class Batteries:
         later_w = np.where(path >= 0, limits.room_w[path], np.inf).min()
         room_mw = np.full(self.hours, later_w / W_PER_MW)
         room_mw[0] = self._now_w[k] / W_PER_MW
-        charges = int(energy.demand_usd_per_mw[s] > 0.0)
-        counts = np.ones((self.hours, charges), dtype=np.bool_)  # a month that follows is like it
-        kept = np.ones(len(items), dtype=np.bool_) if wanted is None else wanted[items]
-        measured = counts.any(axis=1, keepdims=True)
-        runs = item_usd > price[:, None]
+        demand, at = energy.demand, self.charges[k]
+        counts = counts[:, at]  # of a month that follows as of this one
+        runs = kept = item_usd > price[:, None]
+        if accepts is not None:
+            kept = runs & ~(counts @ ~accepts[np.ix_(items, at)].T)
         earning_mw = _best_first(item_usd, np.where(runs, item_mw, 0.0), room_mw)
-        least_mw = _best_first(item_usd, np.where(runs & kept & measured, item_mw, 0.0), room_mw)
+        measured = counts.any(axis=1, keepdims=True)
+        least_mw = _best_first(item_usd, np.where(kept & measured, item_mw, 0.0), room_mw)
         beside_mw = (energy.overhead_w[s] - limits.local_w[s]) / W_PER_MW
         load_mw = least_mw.sum(axis=1) + beside_mw
-        charge_usd = energy.demand_usd_per_mw[[s] * charges]
-        share = self.hours * SECONDS_PER_HOUR / max(float(energy.month_left_s[s]), 1.0)
+        share = self.hours * SECONDS_PER_HOUR / np.maximum(demand.left_s[at], 1.0)
+        shaved = demand.usd_per_mw[at] * np.minimum(share, 1.0) * self.shave
         delivery = float(observation.price_usd_per_mwh[s] - energy.export_usd_per_mwh[s])
         sold = price - delivery
         own_w = float(limits.local_w[s])
@@ -158,10 +163,10 @@ class Batteries:
             block_mw=block_w / W_PER_MW,
             block_saves_usd_per_mwh=np.maximum(price - block_usd, 0.0) * (block_w > 0.0),
             stored_mwh=float(energy.stored_j[self.group == k].sum()) / J_PER_MWH,
-            charge_usd_per_mw=charge_usd,
-            charge_peak_mw=energy.month_peak_w[[s] * charges] / W_PER_MW,
+            charge_usd_per_mw=demand.usd_per_mw[at],
+            charge_peak_mw=demand.peak_w[at] / W_PER_MW,
             charge_load_mw=np.where(counts, load_mw[:, None], 0.0).max(axis=0, initial=0.0),
-            charge_shaved_usd_per_mw=charge_usd * min(share, 1.0) * self.shave,
+            charge_shaved_usd_per_mw=np.where(demand.later[at], 0.0, shaved),
             charge_counts=counts,
         )
 

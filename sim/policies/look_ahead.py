@@ -1,5 +1,6 @@
 """Plans over the hours to come, on its own forecast: restarts, batteries, demand charges."""
 
+import itertools
 from typing import Any, Final
 
 import numpy as np
@@ -29,8 +30,9 @@ class LookAhead:
       bind later are not foreseen;
     - batteries: a linear programme (HiGHS, warm-started) of each site's with the uses of power
       beside it, as in merit-order (`policies/storage.py`);
-    - demand charges: the load of a site whose margin over the rest of the month is above what the
-      month's peak would rise by; days are taken to be like the forecast day.
+    - demand charges: the load of a site whose margin over the rest of the month, in the hours that
+      are measured, is above what the month's peak would rise by; days are taken to be like the
+      forecast day, and of a ratchet's months to come it knows nothing.
 
     Blocks, peaks by their chance, reserves and calls as in merit-order. It does not see generators'
     export, take-or-pay or the heat to come.
@@ -68,8 +70,9 @@ class LookAhead:
         self._forecast = PriceForecast(hours, persistence)
         self._batteries: Batteries | None = None
         self._held: Floats | None = None  # (group, rank) with what restarts are worth, last time
-        self._peak_w: Floats = np.empty(0)  # (site,) of machines in the billing month
-        self._month_left_s: Floats = np.empty(0)
+        self._peak_w: Floats = np.empty(0)  # (charge,) of machines in the billing month
+        self._counted: Bools = np.empty(0, dtype=np.bool_)  # (charge,) in the last step
+        self._left_s: Floats = np.empty(0)
 
     def decide(self, observation: Observation) -> Decision:
         """Plan, then fill the limits best first with what the plan leaves."""
@@ -79,16 +82,16 @@ class LookAhead:
         uses = Uses(observation, self._dispatch, now)
         expected = np.concatenate([now[1:], expected[1:]])
         limits, battery_w, block = obedient(observation), None, None
-        wanted = None
-        if observation.energy.demand_usd_per_mw.any():
-            wanted = self._worth_a_month(observation, uses, expected)
+        accepts = None
+        if len(observation.energy.demand.site):
+            accepts = self._worth_a_month(observation, uses, expected)
         if len(observation.energy.stored_j):
             batteries = self._batteries_of(observation, uses)
             if batteries.due(observation, limits):
-                batteries.plan(observation, uses, expected[:, batteries.sites], limits, wanted)
+                batteries.plan(observation, uses, expected[:, batteries.sites], limits, accepts)
             battery_w, limits, block = batteries.beside(observation, limits)
-        if wanted is not None:
-            limits = self._cap_months(observation, uses, wanted, limits)
+        if accepts is not None:
+            limits = self._cap_months(observation, uses, accepts, limits)
         rank_ths = self._held = self._hold(observation, expected - (now[1] - now[0]))
         asic_share, gpu_share = self._dispatch.shares(
             observation, now, limits, rank_ths, block=block
@@ -128,31 +131,58 @@ class LookAhead:
         return _with_bonus(made.rank_ths, made.rank_w, bonus_usd / observation.step_s / usd_per_th)
 
     def _worth_a_month(self, observation: Observation, uses: Uses, expected: Floats) -> Bools:
-        """Uses (item,) whose margin over the rest of the month is above the demand charge."""
-        energy = observation.energy
-        margin = np.maximum(uses.usd_per_mwh - expected[:DAY_H][:, uses.site], 0.0).mean(axis=0)
-        rest_h = energy.month_left_s[uses.site] / SECONDS_PER_HOUR
-        return np.asarray(margin * rest_h > energy.demand_usd_per_mw[uses.site])
+        """Charges (item, charge) that a use of power is worth paying: the set that leaves it most.
+
+        A use may run in hours in which nothing is measured that it does not pay. The rest of the
+        month is taken to be like the forecast day, in the hours that are measured of the week.
+        """
+        demand, hours = (
+            observation.energy.demand,
+            np.arange(len(observation.energy.demand.measured)),
+        )
+        accepts = demand.later | (
+            demand.site != uses.site[:, None]
+        )  # others' charges are no matter
+        for s in np.unique(demand.site):
+            at = np.flatnonzero((demand.site == s) & ~demand.later)
+            items = np.flatnonzero(uses.site == s)
+            left_h = max(float(demand.left_s[at].max(initial=0.0)) / SECONDS_PER_HOUR, 1.0)
+            week = hours < left_h
+            earned = uses.usd_per_mwh[items] - expected[hours % min(DAY_H, len(expected)), s, None]
+            margin = np.maximum(earned, 0.0) * week[:, None] * (left_h / week.sum())
+            best = np.full(len(items), -np.inf)
+            for paid in itertools.product((False, True), repeat=len(at)):
+                free = ~demand.measured[:, at[~np.array(paid, dtype=np.bool_)]].any(axis=1)
+                worth = free @ margin - demand.usd_per_mw[at] @ np.array(paid, dtype=np.float64)
+                better = worth > best
+                best = np.where(better, worth, best)
+                accepts[np.ix_(items[better], at)] = paid
+        return np.asarray(accepts, dtype=np.bool_)
 
     def _cap_months(
-        self, observation: Observation, uses: Uses, wanted: Bools, limits: Limits
+        self, observation: Observation, uses: Uses, accepts: Bools, limits: Limits
     ) -> Limits:
-        """Caps of sites with a demand charge: what is worth more than a higher peak of the month.
+        """Caps of sites by charges that are measured now: what is worth a higher peak of the month.
 
-        The policy counts the peak of the machines itself: overhead is there in any case.
+        The policy counts the peak of the machines itself: overhead is there in any case. Up to what
+        is billed in any case nothing is lost.
         """
-        energy = observation.energy
-        begun = np.ones(len(energy.month_left_s), dtype=np.bool_)
-        if len(self._peak_w) == len(begun):  # not the first look: before it nothing was drawn
-            begun = energy.month_left_s > self._month_left_s
-        else:
-            self._peak_w = np.zeros(len(begun))
-        drawn_w = np.where(begun, 0.0, uses.drawn_w(observation))
-        self._peak_w = np.maximum(np.where(begun, 0.0, self._peak_w), drawn_w)
-        self._month_left_s = energy.month_left_s
-        worth_w = np.bincount(uses.site, uses.watts * wanted, len(limits.cap_w))
-        cap_w = np.where(energy.demand_usd_per_mw > 0.0, np.maximum(worth_w, self._peak_w), np.inf)
-        return limits._replace(cap_w=np.minimum(limits.cap_w, cap_w))
+        energy, demand = observation.energy, observation.energy.demand
+        now = demand.measured[0] & ~demand.later
+        if len(self._peak_w) != len(now):  # the first look: before it nothing was drawn
+            self._peak_w, self._counted = np.zeros(len(now)), np.zeros(len(now), dtype=np.bool_)
+            self._left_s = demand.left_s
+        drawn_w = np.where(self._counted, uses.drawn_w(observation)[demand.site], 0.0)
+        begun = demand.left_s > self._left_s
+        self._peak_w = np.where(begun, 0.0, np.maximum(self._peak_w, drawn_w))
+        self._counted, self._left_s = now, demand.left_s
+        worth_w = np.bincount(uses.site, uses.watts * ~(~accepts @ now), len(limits.cap_w))
+        cap_w = limits.cap_w.copy()
+        billed_w = np.maximum(self._peak_w, demand.peak_w - energy.overhead_w[demand.site])
+        for c in np.flatnonzero(now & (demand.usd_per_mw > 0.0)):
+            s = demand.site[c]
+            cap_w[s] = min(cap_w[s], max(worth_w[s], billed_w[c]))
+        return limits._replace(cap_w=cap_w)
 
     def _batteries_of(self, observation: Observation, uses: Uses) -> Batteries:
         if self._batteries is None or self._batteries.battery is not observation.energy.battery:

@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from sim.finance import solvency
+from sim.finance.demand import demand_tables
 from sim.finance.firm import Firm
 from sim.finance.ledger import Ledger
 from sim.finance.levels import Books, Levels
@@ -53,7 +54,8 @@ class RunResult:
         """sites, fleet, limits, uses, ledger, statements, valuation, worth, events, warnings.
 
         With GPU nodes also lettings, with paths of their prices gpu_market; with serving nodes
-        serving, serving_use, tenants, requests; after an insolvency creditors.
+        serving, serving_use, tenants, requests; after an insolvency creditors; with demand charges
+        demand.
         """
         horizon, firm = self.scenario.horizon, self.firm
         ruin = {"creditors": solvency.table(firm.claims)} if firm.claims else {}
@@ -68,6 +70,7 @@ class RunResult:
             "events": self.recorder.events_table(),
             "warnings": warnings_table(self.warnings),
             **self.worth,
+            **demand_tables(firm.bills.demand.table),
             **ruin,
             **self.recorder.lets.tables(),
             **self.recorder.serving_tables(),

@@ -16,6 +16,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import pyarrow as pa
 
+from sim.finance.demand import charges_of
 from sim.kernels.arrays import Floats
 from sim.results.capital import ASSUMED, UNKNOWN, Charge
 from sim.results.uses import MINING, RENTED, TOKENS
@@ -192,9 +193,7 @@ class Notes:
         else:
             what = "" if "tax_fraction" in firm.model_fields_set else " (assumed)"
             self.always.append(f"no tax: [firm] tax_fraction is 0{what}")
-        self.shared = any(s.demand_charge_usd_per_mw_month for s in scenario.sites) or bool(
-            scenario.coincident_peak
-        )
+        self.shared = bool(charges_of(scenario)) or scenario.coincident_peak is not None
         self.leased = bool(scenario.leases)
         self.of_nodes: dict[tuple[str, str], list[str]] = {}  # by site and GPU
         for row in scenario.gpus:

@@ -15,6 +15,7 @@ from sim.scenario.checks_energy import beyond, energy, energy_references, grid
 from sim.scenario.checks_gpu_market import gpu_market, gpu_paths
 from sim.scenario.checks_machines import own_machines
 from sim.scenario.checks_money import deals, incidents, money, projects
+from sim.scenario.checks_tariffs import demand_charges
 from sim.scenario.demand import Tenant
 from sim.scenario.gpu_market import ReplayGpuPrice, ReplayTokenPrice
 from sim.scenario.limits import limits
@@ -52,6 +53,7 @@ def check(scenario: Scenario, broken: set[str]) -> list[Problem]:
         gpu_market: {"gpus", "gpu_models", "tenants"},
         grid: {"grid_nodes", "grid_links", "sites"},
         energy: {"sites", "power_contracts", "batteries", "generators"},
+        demand_charges: {"sites"},
         money: {"sites"},
         deals: {"sites", "asics", "gpus", "leases"},
         projects: {"sites", "asics", "gpus"},

@@ -70,7 +70,8 @@ class Site(Table):
     demand_charge_usd_per_mw_month: float = quantity(
         0.0,
         "USD/MW/month",
-        "on the highest control step of the calendar month",
+        "on the highest control step of the calendar month, of a part of a month its share; hours, "
+        "intervals, ratchets: [demand_charges]",
         source="assumed: none",
         ge=0,
         le=100_000,

@@ -39,7 +39,7 @@ from sim.scenario.rows import (
     Site,
 )
 from sim.scenario.series import Series
-from sim.scenario.tariffs import Tariff
+from sim.scenario.tariffs import DemandCharge, Tariff
 from sim.scenario.tax import Tax
 from sim.scenario.value import Residuals
 from sim.serving.traces import Trace
@@ -62,6 +62,9 @@ class ScenarioFile(Table):
     pool: Pool = quantity(Pool(), "", "how hashes become bitcoin")
     prices: Prices = quantity(Prices(), "", "price of energy by zone")
     tariffs: dict[str, Tariff] = quantity({}, "", "prices by date and by hour of the day, by name")
+    demand_charges: dict[str, DemandCharge] = quantity(
+        {}, "", "charges on the highest power of a month, by name"
+    )
     weather: Weather = quantity(Weather(), "", "temperature by climate")
     mining: Mining = quantity(Mining(), "", "how ASICs start and stop")
     faults: FaultTables = quantity(FaultTables(), "", "failures and repairs")

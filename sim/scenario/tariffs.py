@@ -1,4 +1,4 @@
-"""Prices of energy by date and by hour of the day: `[tariffs.NAME]`."""
+"""Prices by date and hour: `[tariffs.NAME]` of energy, `[demand_charges.NAME]` of power."""
 
 from typing import Final, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -12,11 +12,9 @@ PIECE_S: Final = 900  # prices change at quarters of an hour
 DAY_H: Final = 24.0
 
 
-class TariffPrice(Table):
-    """One price and when it holds: an entry of `prices`."""
+class Window(Table):
+    """Hours of the day, days of the week and months of the year, by a local clock."""
 
-    usd_per_mwh: float = quantity(REQUIRED, "USD/MWh", "price of energy", ge=-1000, le=10_000)
-    start_utc: Instant | None = quantity(None, "UTC", "from when on; default: since ever")
     from_hour: float = quantity(
         0.0,
         "h",
@@ -39,10 +37,14 @@ class TariffPrice(Table):
     months: tuple[int, ...] = quantity((), "-", "months 1 to 12, local time; default: all")
 
     @property
-    def always(self) -> bool:
+    def at_any_hour(self) -> bool:
         """Whether it holds at any time of any day."""
-        whole = (self.from_hour, self.to_hour, self.days) == (0.0, DAY_H, "all")
-        return whole and not self.months
+        return (self.from_hour, self.to_hour, self.days) == (0.0, DAY_H, "all")
+
+    @property
+    def always(self) -> bool:
+        """Whether it holds at any time of any day of any month."""
+        return self.at_any_hour and not self.months
 
     @field_validator("from_hour", "to_hour")
     @classmethod
@@ -54,15 +56,92 @@ class TariffPrice(Table):
     @field_validator("months")
     @classmethod
     def _of_a_year(cls, months: tuple[int, ...]) -> tuple[int, ...]:
-        wrong = [m for m in months if not 1 <= m <= 12]
-        if wrong:
-            raise ValueError(f"{wrong[0]}: months are 1 to 12")
-        return months
+        return of_a_year(months)
+
+
+def of_a_year(months: tuple[int, ...]) -> tuple[int, ...]:
+    """Numbers of months. Raises ValueError for one that there is not."""
+    wrong = [m for m in months if not 1 <= m <= 12]
+    if wrong:
+        raise ValueError(f"{wrong[0]}: months are 1 to 12")
+    return months
+
+
+class TariffPrice(Window):
+    """One price and when it holds: an entry of `prices`."""
+
+    usd_per_mwh: float = quantity(REQUIRED, "USD/MWh", "price of energy", ge=-1000, le=10_000)
+    start_utc: Instant | None = quantity(None, "UTC", "from when on; default: since ever")
 
     @model_validator(mode="after")
     def _on_a_quarter(self) -> "TariffPrice":
         if self.start_utc is not None and self.start_utc.timestamp() % PIECE_S:
             raise ValueError(f"start_utc = {self.start_utc.isoformat()}: must be a quarter-hour")
+        return self
+
+
+class DemandCharge(Window):
+    """A charge on the highest mean power of an interval within each billing month.
+
+    Billing months follow the local standard time of the site, its hours the clock of the site
+    (with daylight saving where sites.csv gives a `timezone`). An interval counts if it begins
+    within the hours, and belongs to the month in which it begins.
+    """
+
+    sites: tuple[str, ...] = quantity(("*",), "", "sites that pay it, each its own peak; * is all")
+    usd_per_mw_month: float = quantity(
+        REQUIRED, "USD/MW/month", "on what is billed of a month", ge=0, le=100_000
+    )
+    interval_min: float | None = quantity(
+        None,
+        "min",
+        "what is measured is the mean over it; default: the control step",
+        ge=1,
+        le=60,
+    )
+    ratchet_fraction: float = quantity(
+        0.0,
+        "-",
+        "billed is at least this share of the highest peak of the months before",
+        source="assumed: no ratchet",
+        ge=0,
+        le=1,
+    )
+    ratchet_months: int = quantity(
+        11, "months", "how many months before", source="assumed: a year with this one", ge=1, le=59
+    )
+    ratchet_from: tuple[int, ...] = quantity(
+        (), "-", "months 1 to 12 whose peaks a ratchet remembers; default: all that are measured"
+    )
+    peak_before_mw: float = quantity(
+        0.0,
+        "MW",
+        "highest peak of the months before the run, as if of the last one: for the ratchet",
+        source="assumed: none",
+        ge=0,
+    )
+    prorate: bool = quantity(
+        True, "", "of a month that the run cuts off its share is charged; false: all of it"
+    )
+    source: str = quantity("", "", "where the figures come from")
+
+    @field_validator("ratchet_from")
+    @classmethod
+    def _remembered(cls, months: tuple[int, ...]) -> tuple[int, ...]:
+        return of_a_year(months)
+
+    @field_validator("interval_min")
+    @classmethod
+    def _divides_an_hour(cls, minutes: float | None) -> float | None:
+        if minutes is not None and (minutes % 1 or 60 % minutes):
+            raise ValueError(f"{minutes:g}: must divide 60 minutes, as 15 or 30")
+        return minutes
+
+    @model_validator(mode="after")
+    def _ratchet(self) -> "DemandCharge":
+        set_ = self.model_fields_set & {"ratchet_months", "ratchet_from", "peak_before_mw"}
+        if set_ and not self.ratchet_fraction:
+            raise ValueError(f"{min(set_)} needs ratchet_fraction: without one nothing is kept")
         return self
 
 

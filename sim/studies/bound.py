@@ -13,8 +13,9 @@ failures, difficulty, fees, bitcoin prices, peaks and calls. Every simplificatio
   and where that is negative costs nothing unless an import is paid for. Losses on the way are
   those of the simulator.
 - Contracts: a block that costs more than the grid is spread evenly over the most that the site can
-  draw (the chord below a concave cost). Positions, take-or-pay, demand charges and the coincident
-  peaks that came true are exact.
+  draw (the chord below a concave cost). Positions, take-or-pay and the coincident peaks that came
+  true are exact; so are demand charges, ratchets with them, but for intervals shorter than a step:
+  there the mean of a step counts, of those that are measured from end to end.
 - Batteries: charging and discharging may overlap; the store is empty or not at the end, as it pays.
 - Programmes: awards are no more than the load of the site, but for steps in which a call is
   announced or in force, or which an outage cuts; calls bind nobody and cost no penalty, what they
@@ -45,7 +46,7 @@ from sim.results.folder import Folder
 from sim.results.provenance import provenance
 from sim.scenario.scenario import Scenario
 from sim.studies.bound_lp import Piece, Worth, nothing, solve
-from sim.studies.bound_terms import Terms, terms_of
+from sim.studies.bound_terms import Demand, Month, Terms, terms_of
 from sim.studies.bound_world import BoundError, realised
 from sim.units import SECONDS_PER_DAY, SECONDS_PER_YEAR, W_PER_MW
 
@@ -132,14 +133,16 @@ def _pieces(terms: Terms) -> list[Piece]:
     """What depends on each other: in space by shared limits, in time by batteries and months."""
     steps = len(terms.constant_usd)
     stored = set(terms.known.replay.plant.assets.battery_site.tolist())
-    monthly = {m.site for m in terms.months}
+    bills: list[Month | Demand] = [*terms.months, *terms.demand]
+    monthly = {m.site for m in bills}
+    ratchets = {d.site for d in terms.demand if d.before}
     free: list[int] = []
     pieces = []
     for sites in _islands(terms.known.replay.plant.limits.path):
-        if stored & set(sites):
+        if (stored | ratchets) & set(sites):
             pieces.append(Piece(np.array(sites), 0, steps))
         elif monthly & set(sites):
-            months = [m for m in terms.months if m.site in sites]
+            months = [m for m in bills if m.site in sites]
             ends = {s: {m.last for m in months if m.site == s} for s in sites}
             common = set.intersection(*(ends[m.site] for m in months)) | {steps}
             starts = [0, *sorted(common)]

@@ -114,6 +114,7 @@ def solve(terms: Terms, piece: Piece) -> Solved:
     _reserves(sheet, terms, piece, steps, meters)
     _answers(sheet, terms, piece, meters)
     _months(sheet, terms, piece, meters)
+    _demand(sheet, terms, piece, meters)
     values, column_worth, row_worth = sheet.solve()
 
     worth = nothing(terms)
@@ -251,19 +252,12 @@ def _answers(sheet: Sheet, terms: Terms, piece: Piece, meters: Meters) -> None:
 
 
 def _months(sheet: Sheet, terms: Terms, piece: Piece, meters: Meters) -> None:
-    """Demand charges on the highest step, and take-or-pay."""
+    """Take-or-pay."""
     for month in _within(terms, piece):
         steps = slice(month.first - piece.first, month.last - piece.first)
         site, end = int(_place(piece, np.array([month.site]))[0]), np.array([month.last - 1])
         net, spare = meters.net[steps, [site]], meters.spare[steps, [site]]
         fixed_mw = terms.known.fixed_mw[month.first : month.last, [month.site]]
-        if month.usd_per_mw > 0.0:
-            peak = sheet.column(np.full((1, 1), -month.usd_per_mw), np.full((1, 1), np.inf), end)
-            rows = sheet.row(-np.inf, -fixed_mw)
-            sheet.put(rows, net, 1.0)
-            sheet.put(rows, spare, -1.0)
-            sheet.put(rows, meters.export[steps, [site]], -1.0)
-            sheet.put(rows, peak, -1.0)
         if month.owed_mwh > 0.0:
             gain, most = np.full((1, 1), -month.usd_per_mwh), np.full((1, 1), month.owed_mwh)
             short = sheet.column(gain, most, end)
@@ -277,6 +271,33 @@ def _months(sheet: Sheet, terms: Terms, piece: Piece, meters: Meters) -> None:
             enough = sheet.row(month.owed_mwh, np.full((1, 1), np.inf))
             sheet.put(enough, short, 1.0)
             sheet.put(enough, taken, terms.known.hours)
+
+
+def _demand(sheet: Sheet, terms: Terms, piece: Piece, meters: Meters) -> None:
+    """Demand charges: on the highest interval of a month, or a share of that of a month before."""
+    peaks: dict[int, Ints] = {}
+    one = np.ones((1, 1))
+    for k, bill in enumerate(terms.demand):
+        if bill.site not in piece.sites or not piece.first <= bill.first < piece.last:
+            continue
+        site, end = int(_place(piece, np.array([bill.site]))[0]), np.array([bill.last - 1])
+        peaks[k] = sheet.column(0.0 * one, np.inf * one, end)
+        billed = sheet.column(-bill.usd_per_mw * one, np.inf * one, end)
+        counts = np.maximum(np.bincount(bill.interval), 1)
+        share = 1.0 / counts[bill.interval]
+        fixed_mw = np.zeros(len(counts) if len(bill.steps) else 0)
+        np.add.at(fixed_mw, bill.interval, terms.known.fixed_mw[bill.steps, bill.site] * share)
+        rows = sheet.row(-np.inf, -fixed_mw)
+        at = bill.steps - piece.first
+        for flow, sign in ((meters.net, 1.0), (meters.spare, -1.0), (meters.export, -1.0)):
+            sheet.put(rows[bill.interval], flow[at, site], sign * share)
+        sheet.put(rows, peaks[k].ravel(), -1.0)
+        least = sheet.row(bill.floor_mw, np.inf * one)
+        sheet.put(least, billed, 1.0)
+        for peak, part in [(peaks[k], 1.0), *((peaks[b], bill.fraction) for b in bill.before)]:
+            above = sheet.row(-np.inf, 0.0 * one)
+            sheet.put(above, peak, part)
+            sheet.put(above, billed, -1.0)
 
 
 def _within(terms: Terms, piece: Piece) -> list[Month]:

@@ -13,14 +13,27 @@ ANY: Final = np.inf
 
 
 class Month(NamedTuple):
-    """A billing month of a site."""
+    """A billing month of a site with take-or-pay."""
 
     site: int
     first: int  # step
     last: int  # the step after its last
-    usd_per_mw: float  # demand charge
     owed_mwh: float  # of take-or-pay
     usd_per_mwh: float  # for what of that is not taken
+
+
+class Demand(NamedTuple):
+    """A billing month of a demand charge at a site."""
+
+    site: int
+    first: int  # step
+    last: int  # the step after its last
+    usd_per_mw: float  # that is due
+    floor_mw: float  # by a ratchet, from before the run
+    before: tuple[int, ...]  # of `Terms.demand`: whose peaks a ratchet brings in
+    fraction: float  # of them
+    steps: Ints  # that are measured from end to end
+    interval: Ints  # of each, rising from 0
 
 
 class Answer(NamedTuple):
@@ -56,6 +69,7 @@ class Terms(NamedTuple):
     top_mw: Floats  # (site,) the most that a meter can ever show
     answers: tuple[Answer, ...]
     months: tuple[Month, ...]
+    demand: tuple[Demand, ...]
     constant_usd: Floats  # (step,) earned or spent whatever is decided
 
 
@@ -122,6 +136,7 @@ def terms_of(known: Known) -> Terms:
         top_mw=top_mw,
         answers=_answers(known, most),
         months=_months(known, block_mw, block_price),
+        demand=_demand(known),
         constant_usd=constant,
     )
 
@@ -222,7 +237,7 @@ def _answers(known: Known, most_mw: Floats) -> tuple[Answer, ...]:
 
 
 def _months(known: Known, block_mw: Floats, block_price: Floats) -> tuple[Month, ...]:
-    """Billing months of the sites that have a demand charge or take-or-pay."""
+    """Billing months of the sites that have take-or-pay."""
     bills = known.replay.firm.bills
     begins = np.zeros(len(bills.take), dtype=np.int64)
     found = []
@@ -230,8 +245,32 @@ def _months(known: Known, block_mw: Floats, block_price: Floats) -> tuple[Month,
         for s in bills.ends[end]:
             owed_mwh = float(bills.take[s] * block_mw[begins[s] : end, s].sum() * known.hours)
             strike = float(block_price[end - 1, s] - bills.adder[s])
-            usd_per_mw = float(bills.demand_usd_per_w[s]) * W_PER_MW
-            if usd_per_mw > 0.0 or owed_mwh * strike != 0.0:
-                found.append(Month(s, int(begins[s]), end, usd_per_mw, owed_mwh, strike))
+            if owed_mwh * strike != 0.0:
+                found.append(Month(s, int(begins[s]), end, owed_mwh, strike))
             begins[s] = end
+    return tuple(found)
+
+
+def _demand(known: Known) -> tuple[Demand, ...]:
+    """Billing months of all demand charges."""
+    charges = known.replay.firm.bills.demand
+    at = {bill: k for k, bill in enumerate(charges.bills)}
+    found = []
+    for bill in charges.bills:
+        steps, interval = charges.steps_of(bill)
+        past, floor_mw = charges.remembered(bill)
+        due = charges.due_usd_per_mw(bill)
+        found.append(
+            Demand(
+                site=int(charges.site[bill.charge]),
+                first=bill.first,
+                last=bill.last,
+                usd_per_mw=due,
+                floor_mw=floor_mw,
+                before=tuple(at[b] for b in past),
+                fraction=charges.specs[bill.charge].ratchet_fraction,
+                steps=steps,
+                interval=np.unique(interval, return_inverse=True)[1],
+            )
+        )
     return tuple(found)

@@ -1,4 +1,4 @@
-"""What is public of the hours to come: published day-ahead prices, and how long a month lasts."""
+"""What is public of the hours to come: published day-ahead prices."""
 
 from datetime import timedelta
 from typing import Final
@@ -18,8 +18,6 @@ class Outlook:
 
     def __init__(self, scenario: Scenario, day_ahead_usd_per_mwh: Floats | None) -> None:
         horizon, sites = scenario.horizon, scenario.sites
-        self.demand_usd_per_mw = np.array([s.demand_charge_usd_per_mw_month for s in sites])
-        self.demand_usd_per_mw.flags.writeable = False  # policies see it
         self.hourly: Floats | None = None
         if day_ahead_usd_per_mwh is not None:
             hours = -(-horizon.seconds // SECONDS_PER_HOUR)
@@ -27,9 +25,9 @@ class Outlook:
             of_hours = _by_hour(day_ahead_usd_per_mwh, hours, horizon.step_s)
             self.hourly = np.concatenate([of_hours, after])
         starts = [horizon.start_utc + timedelta(hours=s.offset_h) for s in sites]
-        self.local_start = np.array([np.datetime64(s.replace(tzinfo=None), "s") for s in starts])
-        midnight = self.local_start.astype("datetime64[D]").astype("datetime64[s]")
-        self.since_midnight_s = (self.local_start - midnight).astype(np.int64)
+        local = np.array([np.datetime64(s.replace(tzinfo=None), "s") for s in starts])
+        midnight = local.astype("datetime64[D]").astype("datetime64[s]")
+        self.since_midnight_s = (local - midnight).astype(np.int64)
         self._seen, self._next = -1, np.zeros((0, len(sites)))
 
     def day_ahead_next(self, t_s: int) -> Floats:
@@ -45,15 +43,6 @@ class Outlook:
         out = np.arange(count)[:, None] < left
         self._next = np.where(out, self.hourly[first : first + count], np.nan)
         return self._next.copy()
-
-    def month_left_s(self, t_s: int) -> Floats:
-        """Seconds (site,) to the end of each site's billing month; 0 where it has no charge."""
-        if not self.demand_usd_per_mw.any():
-            return np.zeros(len(self.demand_usd_per_mw))
-        now = self.local_start + np.timedelta64(t_s, "s")
-        end = (now.astype("datetime64[M]") + 1).astype("datetime64[s]")
-        left_s = (end - now).astype(np.int64).astype(np.float64)
-        return np.asarray(np.where(self.demand_usd_per_mw > 0.0, left_s, 0.0))
 
 
 def _by_hour(usd_per_mwh: Floats, hours: int, step_s: int) -> Floats:

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 
 from sim.kernels.arrays import Bools, Floats, Ints
-from sim.scenario.tariffs import PIECE_S, Tariff, TariffPrice
+from sim.scenario.tariffs import PIECE_S, Tariff, Window
 from sim.units import SECONDS_PER_DAY, SECONDS_PER_HOUR
 
 MONDAY_SHIFT: Final = 3  # 1970-01-01 was a Thursday
@@ -25,10 +25,10 @@ class TariffPath:
     def at(self, t_s: Ints) -> Floats:
         """Prices in force (instant,)."""
         unix_s = np.asarray(t_s, dtype=np.int64) + self.start_unix_s
-        local_s = unix_s + self._offset_s(unix_s)
+        local_s = clock_s(unix_s, self.tariff.timezone, self.tariff.utc_offset_h)
         usd = np.empty(len(unix_s))
         for price in self.tariff.prices:
-            holds = _in_hours(price, local_s)
+            holds = in_hours(price, local_s)
             if price.start_utc is not None:
                 holds &= unix_s >= price.start_utc.timestamp()
             usd[holds] = price.usd_per_mwh
@@ -41,26 +41,26 @@ class TariffPath:
         pieces = (np.asarray(t_s)[:, None] + within).ravel()
         return np.asarray(self.at(pieces).reshape(len(t_s), -1).mean(axis=1), dtype=np.float64)
 
-    def _offset_s(self, unix_s: Ints) -> Ints:
-        """Local time less UTC (instant,) [s]."""
-        if self.tariff.timezone is None:
-            offset_h = self.tariff.utc_offset_h or 0.0
-            return np.full(len(unix_s), round(offset_h * SECONDS_PER_HOUR), dtype=np.int64)
-        zone = ZoneInfo(self.tariff.timezone)
-        # Clocks change at quarters of an hour of UTC at most.
-        quarter, of = np.unique(unix_s // PIECE_S, return_inverse=True)
-        offsets = [
-            (datetime.fromtimestamp(q * PIECE_S, zone).utcoffset() or _NONE).total_seconds()
-            for q in quarter.tolist()
-        ]
-        return np.array(offsets, dtype=np.int64)[of]
+
+def clock_s(unix_s: Ints, timezone: str | None, utc_offset_h: float | None) -> Ints:
+    """Local time (instant,) as seconds since 1970 of a clock there; with a zone, by its changes."""
+    if timezone is None:
+        return unix_s + round((utc_offset_h or 0.0) * SECONDS_PER_HOUR)
+    zone = ZoneInfo(timezone)
+    # Clocks change at quarters of an hour of UTC at most.
+    quarter, of = np.unique(unix_s // PIECE_S, return_inverse=True)
+    offsets = [
+        (datetime.fromtimestamp(q * PIECE_S, zone).utcoffset() or _NONE).total_seconds()
+        for q in quarter.tolist()
+    ]
+    return np.asarray(unix_s + np.array(offsets, dtype=np.int64)[of])
 
 
 _NONE: Final = datetime.min - datetime.min
 
 
-def _in_hours(price: TariffPrice, local_s: Ints) -> Bools:
-    """When a price holds (instant,); hours over midnight belong to the day on which they begin."""
+def in_hours(price: Window, local_s: Ints) -> Bools:
+    """When it holds (instant,); hours over midnight belong to the day on which they begin."""
     hour = local_s % SECONDS_PER_DAY / SECONDS_PER_HOUR
     if price.to_hour > price.from_hour:
         holds = (hour >= price.from_hour) & (hour < price.to_hour)

@@ -149,9 +149,10 @@ def test_demand_charges_follow_the_highest_step_of_each_month() -> None:
     )
     result = sim.run(scenario, Share(*[0.5] * 20, *[1.0] * 4, *[0.25] * 24))
     # January (its last day) peaks at 7 MW, February (cut off after a day) at 1.75 MW
-    assert result.kpis["demand_charges_usd"] == pytest.approx(9000 * (7 + 1.75))
+    usd = [63_000 / 31, 15_750 / 28]
+    assert result.kpis["demand_charges_usd"] == pytest.approx(sum(usd))
     by_day = column(result, "demand_usd").reshape(2, 24).sum(axis=1)
-    assert by_day == pytest.approx([63_000, 15_750])
+    assert by_day == pytest.approx(usd)
 
 
 def coincident(folder: Path, days: int, peak_hour: int, **more: Any) -> dict[str, Any]:

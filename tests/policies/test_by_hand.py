@@ -12,7 +12,17 @@ import pytest
 
 from sim.kernels.arrays import Limits
 from sim.policies import BUILTIN
-from sim.policy import NO_SERVING, AsicView, Decision, EnergyView, GpuView, Observation, load_policy
+from sim.policy import (
+    NO_DEMAND,
+    NO_SERVING,
+    AsicView,
+    Decision,
+    DemandView,
+    EnergyView,
+    GpuView,
+    Observation,
+    load_policy,
+)
 
 ASIC_USD_PER_MWH = 80.0
 THS_PER_MACHINE = 200.0
@@ -40,8 +50,7 @@ def seen(price: float, room_mw: float = 10.0, t_s: int = 0, **energy: Any) -> Ob
         available_w=none,
         generator_usd_per_mwh=none,
         day_ahead_next_usd_per_mwh=np.full((0, 1), np.nan),
-        demand_usd_per_mw=np.zeros(1),
-        month_left_s=np.zeros(1),
+        demand=NO_DEMAND,
         export_usd_per_mwh=np.array([price]),
         export_w=np.zeros(1),
         overhead_w=np.zeros(1),
@@ -270,10 +279,30 @@ def test_charging_has_its_room_before_machines_that_earn_less() -> None:
 
 def test_a_battery_does_not_raise_the_peak_of_the_month_for_one_cycle() -> None:
     """1.2 MW are drawn in any case; the peak so far is that, or leaves 0.3 MW."""
-    charge = {"demand_usd_per_mw": np.array([9_000.0]), "month_left_s": np.array([2e6])}
     for peak_w, power_w in ((1.2e6, 0.0), (1.5e6, 0.3e6)):
-        decision = planned(20.0, [70.0] * 34, month_peak_w=np.array([peak_w]), **charge)
+        decision = planned(20.0, [70.0] * 34, demand=charge(peak_w, np.ones(168)))
         assert decision.battery_w == pytest.approx([power_w], abs=1.0)
+
+
+def charge(peak_w: float, measured: Any) -> DemandView:
+    """9,000 USD a MW above `peak_w`, in some hours of the week to come."""
+    return DemandView(
+        site=np.zeros(1, dtype=np.int64),
+        usd_per_mw=np.array([9_000.0]),
+        peak_w=np.array([peak_w]),
+        left_s=np.array([2e6]),
+        later=np.zeros(1, dtype=np.bool_),
+        measured=np.asarray(measured, dtype=np.bool_)[:, None],
+    )
+
+
+def test_a_battery_charges_outside_the_hours_of_a_demand_charge() -> None:
+    """The same prices; now is measured, or the hours from 14 on are."""
+    now, later = np.arange(168) < 2, np.arange(168) % 24 >= 14
+    for measured, charges in ((now, False), (later, True)):
+        power_w = planned(20.0, [70.0] * 34, demand=charge(1.2e6, measured)).battery_w
+        assert power_w is not None
+        assert (power_w[0] > 0.4e6) == charges
 
 
 def test_a_battery_is_paid_for_charging_at_a_price_below_zero() -> None:

@@ -89,7 +89,7 @@ def test_a_demand_charge_is_paid_once_on_the_highest_hour() -> None:
     """A month of it costs the highest hour, or what it loses to lower that."""
     charge = 10.0  # too small to slow machines down for
     sites = [
-        {"name": "alpha", "demand_charge_usd_per_mw_month": charge},
+        {"name": "alpha", "demand_charge_usd_per_mw_month": charge * 31 / 2},  # of two days
         {"name": "bravo", "climate": "massena-ny"},
     ]
     scenario, free = plain(sites=sites), plain()

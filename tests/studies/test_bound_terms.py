@@ -111,10 +111,11 @@ def test_take_or_pay_is_owed_for_what_nobody_takes() -> None:
 
 
 def test_a_demand_charge_is_on_the_highest_step_of_each_month() -> None:
-    charged = {"demand_charge_usd_per_mw_month": 310.0}
+    charged = {"demand_charge_usd_per_mw_month": 310.0 * 31 / 2}  # of two days
     assert bound() - bound(site=charged) == pytest.approx(310.0 * load_mw(), rel=1e-9)
     turn = {"horizon": {**PLAIN["horizon"], "start_utc": "2026-01-31T06:00:00Z"}}  # two months
-    assert bound(turn) - bound(turn, site=charged) == pytest.approx(620.0 * load_mw(), rel=1e-9)
+    usd = 310.0 / 2 + 310.0 * 31 / 2 / 28
+    assert bound(turn) - bound(turn, site=charged) == pytest.approx(usd * load_mw(), rel=1e-9)
 
 
 def test_standing_by_is_paid_by_the_hour_and_the_mw() -> None:

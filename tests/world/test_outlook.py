@@ -47,10 +47,3 @@ def test_it_cannot_be_changed_by_who_sees_it() -> None:
     look = outlook()
     look.day_ahead_next(0)[:] = -1.0
     assert look.day_ahead_next(900)[0, 0] == 1.0
-
-
-def test_a_month_ends_by_local_time_where_there_is_a_charge() -> None:
-    look = outlook(demand_charge_usd_per_mw_month=9_000)
-    assert look.month_left_s(0).tolist() == [2 * 86_400, 0]
-    assert look.month_left_s(2 * 86_400).tolist() == [28 * 86_400, 0]
-    assert outlook().month_left_s(0).tolist() == [0, 0]
