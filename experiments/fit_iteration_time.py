@@ -101,7 +101,8 @@ def bounds(model: str, gpu: str, tp: int) -> Bounds:
 def fit(x: Floats, within: Bounds) -> tuple[Floats, Floats]:
     """The seven coefficients [s] and the relative errors (point,): the best of STARTS fits.
 
-    Starts lie on both sides of the ideal within the bounds, evenly in the logarithm.
+    Starts lie on both sides of the ideal within the bounds, evenly in the logarithm. The greater of
+    two lines is the same whichever comes first: the flatter one is the one that memory limits.
     """
 
     def error(z: Floats) -> Floats:
@@ -113,7 +114,12 @@ def fit(x: Floats, within: Bounds) -> tuple[Floats, Floats]:
         start = np.clip(np.maximum(low, high / 1e3) * MOST**unit, low + 1e-9, high - 1e-9)
         found.append(least_squares(error, start, bounds=(low, high), loss="soft_l1", f_scale=0.03))
     best = min(found, key=lambda done: float(done.cost))
-    return np.asarray(best.x * SCALE), error(best.x)
+    return flatter_first(np.asarray(best.x * SCALE)), error(best.x)
+
+
+def flatter_first(p: Floats) -> Floats:
+    """The same coefficients (7,) with the line of the smaller slope first."""
+    return p[[2, 3, 0, 1, 4, 5, 6]] if p[1] > p[3] else p
 
 
 def main() -> None:

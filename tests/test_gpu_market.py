@@ -14,7 +14,7 @@ from sim.world.gpu_market import gpu_paths
 from tests.conftest import build_scenario
 
 GPUS: Final = 32  # four nodes of eight H100
-IDLE_W, MOST_W = 350.0, 1275.0  # of a GPU with its share of the server, catalogue
+IDLE_W, MOST_W = 425.0, 1050.0  # of a GPU with its share of the server, catalogue
 SITE: Final = {
     "name": "alpha", "contract": "fixed", "energy_usd_per_mwh": 50.0, "pue_base": 1.0,
     "pue_slope_per_c": 0.0, "overhead_mw": 0.0, "power_limit_mw": 0.05,

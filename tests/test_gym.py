@@ -100,7 +100,7 @@ def test_actions_of_merit_order_earn_what_it_earns(build: Build) -> None:
     """Modes, batteries, failures and tight limits: the same ledger, the same hours of all sites."""
     scenario = build(
         {"faults": {"asic": {"mtbf_h": 400}}, "horizon": {"days": 4}},
-        batteries=[BATTERY],
+        batteries=[BATTERY | {"power_mw": 2.097152}],  # 2^21 W: shares are exact
         feeder_mw=7,
     )
     policy = Recorded(sim.policy.load_policy("m", {}, {"m": MERIT_ORDER}))

@@ -135,8 +135,8 @@ def test_a_connection_may_follow_from_machines_and_a_price_needs_no_zone(here: P
     book.save(here / "book.xlsx")
     start(here / "mine", here / "book.xlsx")
     loaded = sim.load(here / "mine")
-    assert [g.nodes for g in loaded.gpus] == [186, 93]  # of 8 x 1,275 W at a PUE of 1.05
-    assert [s.power_limit_mw for s in loaded.sites] == [1.993, 0.997]
+    assert [g.nodes for g in loaded.gpus] == [226, 113]  # of 8 x 1,050 W at a PUE of 1.05
+    assert [s.power_limit_mw for s in loaded.sites] == [1.994, 0.997]
     assert [s.energy_usd_per_mwh for s in loaded.sites] == [41.5, 50.0]
     assert "[prices.zones" not in (here / "mine/scenario.toml").read_text(encoding="utf-8")
 

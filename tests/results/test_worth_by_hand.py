@@ -71,7 +71,7 @@ def test_a_megawatt_year_is_of_the_nameplate() -> None:
     rows, years = rows_of(), 2 / 365.25
     assert rows["mining Antminer S21"]["mw_years"] == pytest.approx(400 * 3500e-6 * years)
     reserved = rows["GPU hours h100-sxm reserved"]
-    assert reserved["mw_years"] == pytest.approx(10 * 8 * 1275e-6 * years)
+    assert reserved["mw_years"] == pytest.approx(10 * 8 * 1050e-6 * years)
 
 
 def test_at_the_price_where_it_turns_two_uses_earn_the_same() -> None:

@@ -25,11 +25,11 @@ def made(
 
 
 def test_two_megawatts_of_h100_are_that_many_nodes() -> None:
-    """A node of eight at 1,275 W with a PUE of 1.05 draws 10,710 W: 186 of them make 2 MW."""
+    """A node of eight at 1,050 W with a PUE of 1.05 draws 8,820 W: 226 of them make 2 MW."""
     fleet = made(MARKET, ZONES, gpus=[{"site": "alpha", "gpu": "h100-sxm", "mw": 2}])
     (group,) = fleet.gpus
-    assert group.nodes == 186
-    assert "nodes: 2 MW by 10,710 W" in group.source
+    assert group.nodes == 226
+    assert "nodes: 2 MW by 8,820 W" in group.source
 
 
 def test_megawatts_of_asics_count_the_cooling_of_their_site() -> None:

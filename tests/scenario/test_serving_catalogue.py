@@ -1,5 +1,8 @@
 """Engines of the catalogue: measured where somebody measured, a roofline elsewhere."""
 
+import csv
+import gzip
+import statistics
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +18,7 @@ from sim.scenario.catalogue.serving import (
     served,
     served_models,
 )
+from sim.scenario.model import FaultTables
 from sim.serving import serve
 
 
@@ -137,6 +141,75 @@ def test_power_of_an_h100_is_that_of_the_leaderboard() -> None:
     for batch, ms, watts in ((8, 7.3, 486), (32, 8.9, 560), (128, 16.5, 669), (512, 47.4, 688)):
         node_w = min(power.limit_w, power.busy_w + power.decode_j * batch / (ms / 1e3))
         assert 75.0 + (node_w - card.idle_w_per_gpu) * scale == pytest.approx(watts, rel=0.05)
+
+
+@pytest.mark.parametrize(
+    ("gpu", "beside_w", "idle_w", "limit_w"),
+    [("a100-sxm", 1500 / 8, 63, 400), ("h100-sxm", 2800 / 8, 75, 700)],
+)
+def test_a_server_draws_beside_its_gpus_what_it_does(
+    gpu: str, beside_w: float, idle_w: float, limit_w: float
+) -> None:
+    """splitwise-sim's power model: DGX A100 1,500 W, DGX H100 2,800 W, and the GPUs on top."""
+    card = gpus()[gpu]
+    assert card.tdp_w == limit_w
+    assert card.idle_w_per_gpu == beside_w + idle_w
+    assert card.max_w_per_gpu == beside_w + limit_w
+
+
+def test_memory_limits_before_arithmetic_does() -> None:
+    """The line of few tokens is above at none, the other one is steeper, in every row."""
+    for place, row in measured().items():
+        assert row.token_s <= row.compute_token_s, place
+        assert row.base_s > row.compute_base_s, place
+
+
+def test_a_cold_start_takes_one_to_three_minutes() -> None:
+    """With weights read: 8B 72 s, 70B 135 s."""
+    assert served("llama-3.1-8b", "l40s").load_s == pytest.approx(64 + 16.06 / 2)
+    assert served("llama-3.1-70b", "h100-sxm").load_s == pytest.approx(64 + 141.1 / 2)
+
+
+@pytest.mark.needs_data
+def test_a_node_fails_as_often_as_its_hardware_did(data: Path) -> None:
+    """Of the interruptions of the Llama 3 run, those that a node of eight GPUs answers for."""
+    with (data / "gpu/llama3_h100_interruptions.csv").open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert sum(int(r["interruptions"]) for r in rows) == 419
+    others = {"Software bug", "Network switch/cable", "Host maintenance", "Dependency"}
+    mine = sum(int(r["interruptions"]) for r in rows if r["component"] not in others)
+    assert mine == 296
+    node_h = 16_384 / 8 * 54 * 24
+    assert FaultTables().gpu.mtbf_h == pytest.approx(node_h / mine, rel=1e-3)
+
+
+@pytest.mark.needs_data
+def test_power_of_an_a100_is_near_what_was_measured(data: Path) -> None:
+    """Llama-2-70B, one sequence and short prompts: 74, 60, 43 % of the limit on 2, 4, 8 GPUs.
+
+    Ours is 62 % on any number: right on four, a sixth too low on two, where memory works harder,
+    and two fifths too high on eight, where it waited for the host.
+    """
+    found: dict[int, list[float]] = {}
+    with gzip.open(data / "gpu/splitwise_perf_model.csv.gz", "rt") as file:
+        for row in csv.DictReader(file):
+            share = float(row["average_power"])
+            if (
+                (row["model"], row["hardware"]) == ("llama2-70b", "a100-80gb")
+                and (row["batch_size"], row["token_size"]) == ("1", "128")
+                and int(row["prompt_size"]) <= 512
+                and share > 0
+            ):
+                found.setdefault(int(row["tensor_parallel"]), []).append(share)
+    card = gpus()["a100-sxm"]
+    ratios = []
+    for tp in (2, 4, 8):
+        power = served("llama-3.1-70b", "a100-sxm", tp).engine.power
+        step_s = served("llama-3.1-70b", "a100-sxm", tp).engine.iteration.of(1, 1, 600)
+        beside_w = card.max_w_per_gpu - card.tdp_w
+        gpu_w = (power.busy_w + power.decode_j / step_s) / tp - beside_w
+        ratios.append(gpu_w / card.tdp_w / statistics.median(found[tp]))
+    assert ratios == pytest.approx([0.84, 1.04, 1.43], abs=0.03)
 
 
 @pytest.mark.needs_data

@@ -46,7 +46,7 @@ ODD: dict[str, tuple[Scenario, list[str]]] = {
     ),
     "GPU nodes count too": (
         fleet(gpus=[{"site": "alpha", "gpu": "h100-sxm", "nodes": 1000}]),
-        ["13.7 MW", "power_limit_mw = 10"],
+        ["11.9 MW", "power_limit_mw = 10"],
     ),
     "kW written as MW": (
         fleet({"power_limit_mw": 350}),

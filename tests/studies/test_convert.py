@@ -18,8 +18,8 @@ from tests.conftest import build_scenario
 HOURS = 8766.0
 TAX, RATE, PRICE = 0.25, 0.1, 50.0
 S21_THS, S21_W, S21_USD = 200.0, 3500.0, 200.0 * 5.0
-NODE_W = 8 * 1275.0  # at most: room is made for that
-DRAWN_W = 8 * (350.0 + 0.7 * (1275.0 - 350.0))
+NODE_W = 8 * 1050.0  # at most: room is made for that
+DRAWN_W = 8 * (425.0 + 0.7 * (1050.0 - 425.0))
 GPU_USD = 30_000.0
 
 
@@ -55,7 +55,7 @@ def by_hand(scenario: Scenario, price: float) -> float:
     fleet = sim.run(scenario).table("fleet")
     hashprice = fleet["hashprice_usd_per_ph_day"].to_numpy()
     assert hashprice.min() == hashprice.max()
-    machines, nodes = 286, 98  # the first that fill a megawatt; as many as these make room for
+    machines, nodes = 286, 119  # the first that fill a megawatt; as many as these make room for
     mined = machines * S21_THS / 1e3 * hashprice[0] * HOURS / 24
     fee = scenario.pool.fee_fraction
     energy = (nodes * DRAWN_W - machines * S21_W) / 1e6 * HOURS * PRICE
@@ -79,7 +79,7 @@ def test_it_is_what_a_hand_finds() -> None:
     found = convert(scenario, asked(), seeds=2)
     wanted = by_hand(scenario, 2.0)
     assert found.swap.removed == ((0, 286),)
-    assert found.swap.nodes == 98
+    assert found.swap.nodes == 119
     assert found.amounts["result"] * found.swap.removed_mw == pytest.approx([wanted] * 2, rel=1e-6)
     life = (1 - (1 + RATE) ** -5.0) / RATE
     assert found.npv_usd_per_mw == pytest.approx(wanted / found.swap.removed_mw * life, rel=1e-6)
@@ -92,7 +92,7 @@ def test_where_it_turns_the_hand_finds_nothing_left() -> None:
     level = found.turning.usd_per_gpu_h
     assert level is not None
     assert found.turning.how == CLOSED
-    slope = 98 * 8 * HOURS * (1 - TAX)
+    slope = 119 * 8 * HOURS * (1 - TAX)
     assert by_hand(scenario, level) == pytest.approx(0.0, abs=slope * 1e-6)
     dear, cheap = (convert(scenario, asked(level + d), seeds=2).answer for d in (0.05, -0.05))
     assert (dear, cheap) == ("yes", "no")
@@ -103,7 +103,7 @@ def test_what_fades_is_worth_less() -> None:
     found = convert(plain(), asked(fade_per_year=0.5), seeds=1)
     kept = sum(0.5**k / (1 + RATE) ** (k + 1) for k in range(5))
     level = sum(1 / (1 + RATE) ** (k + 1) for k in range(5))
-    sold = 98 * 8 * 2.0 * HOURS / found.swap.removed_mw
+    sold = 119 * 8 * 2.0 * HOURS / found.swap.removed_mw
     assert found.amounts["fade"] == pytest.approx([sold * (kept / level - 1.0)], rel=1e-6)
 
 
@@ -113,7 +113,7 @@ def test_without_a_price_the_market_pays() -> None:
     scenario = plain(gpu_market={"gpus": {"h100-sxm": path}})
     ask = asked()._replace(usd_per_gpu_h=None, state="batch", opex_usd_per_gpu_h=0.1)
     found = convert(scenario, ask, seeds=1)
-    let = 98 * 8 * HOURS * 0.75 / found.swap.removed_mw
+    let = 119 * 8 * HOURS * 0.75 / found.swap.removed_mw
     mean = 1.5 * (1 + 0.7 ** (1 / 365.25)) / 2  # of two days
     assert found.amounts["of which GPU hours"] == pytest.approx([let * mean], rel=1e-6)
     assert found.price_now == pytest.approx(mean)
@@ -138,7 +138,7 @@ def test_it_turns_at_a_price_that_fades_as_the_market_does() -> None:
     assert found.turning.how == CLOSED
     kept = sum(0.9**k / (1 + RATE) ** (k + 1) for k in range(5))
     kept /= sum(1 / (1 + RATE) ** (k + 1) for k in range(5))
-    slope = 98 * 8 * HOURS * (1 - TAX)
+    slope = 119 * 8 * HOURS * (1 - TAX)
     fades = slope * (1.0 - kept) * level
     assert by_hand(scenario, level) == pytest.approx(fades, rel=1e-3)
     there = convert(scenario, asked(level, fade_per_year=0.1), seeds=1)
@@ -149,7 +149,7 @@ def test_nodes_are_let_by_a_contract_with_its_gaps() -> None:
     terms = {"term_days": 1, "gap_days": 1, "usd_per_gpu_h": 3.0}
     scenario = plain(gpu_contracts={"day": terms})
     found = convert(scenario, asked()._replace(usd_per_gpu_h=None, contract="day"), seeds=1)
-    sold = 98 * 8 * 3.0 * HOURS / 2 / found.swap.removed_mw
+    sold = 119 * 8 * 3.0 * HOURS / 2 / found.swap.removed_mw
     assert found.amounts["of which GPU hours"] == pytest.approx([sold], rel=1e-6)
     assert found.price_now == pytest.approx(3.0)
 
@@ -165,10 +165,10 @@ def test_what_is_not_asked_is_as_the_scenario_lets_such_nodes() -> None:
     found = convert(plain([OWN]), asked()._replace(usd_per_gpu_h=None), seeds=1)
     plainly = convert(plain(), asked(1.6, occupancy=0.5, opex_usd_per_gpu_h=0.0), seeds=1)
     mw = found.swap.removed_mw
-    let = 98 * 8 * HOURS * 0.5 / mw
+    let = 119 * 8 * HOURS * 0.5 / mw
     assert found.amounts["of which GPU hours"] == pytest.approx([let * 1.6], rel=1e-6)
     month_h = 31 * 24  # the run lies in January
-    opex = let * 0.2 + 98 * 300.0 * HOURS / month_h / mw
+    opex = let * 0.2 + 119 * 300.0 * HOURS / month_h / mw
     assert plainly.amounts["margin"] - found.amounts["margin"] == pytest.approx([opex], rel=1e-6)
     said = "; ".join(found.notes)
     assert "price of a GPU-hour: 1.6 USD, as row 2 of gpus.csv (--price)" in said

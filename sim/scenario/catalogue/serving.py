@@ -15,9 +15,11 @@ MEMORY_SHARE: Final = 0.9  # vLLM's gpu_memory_utilization, its default
 ACTIVATION_GB: Final = 1.24
 BLOCK_TOKENS: Final = 16  # vLLM's default
 READ_GB_PER_S: Final = 2.0  # assumed: weights from a local NVMe disk
-# assumed: process, compilation and warm-up; with the weights 1 to 3 minutes, as measured cold
-# starts take.
-START_S: Final = 60.0
+# Process, compilation and warm-up of vLLM with an 8B model on an L40S whose compiler has its
+# caches: 34 + 10 + 13 + 7 s; without them 200 s (tensorfuse.io, 2025-09-01). 70B in fp8 on eight
+# GPUs: 145 s of compilation and graphs (github.com/vllm-project/vllm/issues/19824). With the
+# weights a cold start takes 1 to 3 minutes.
+START_S: Final = 64.0
 # vLLM's server defaults by memory, 70 and 160 GiB [GB]: budget and sequences. An A100 has those of
 # smaller GPUs (vllm/engine/arg_utils.py).
 DEFAULTS: Final = ((75.2, 2048, 256), (171.8, 8192, 1024), (math.inf, 16_384, 1024))
@@ -36,10 +38,10 @@ LINK_SHARE: Final = 0.6
 REDUCE_S: Final = 10e-6
 # Measured over ideal, medians over the measured engines, by experiments/fit_iteration_time.py.
 ROOFLINE: Final = {
-    "base_s": 1.33,
-    "token_s": 0.51,
+    "base_s": 1.44,
+    "token_s": 0.35,
     "compute_base_s": 0.71,
-    "compute_token_s": 1.16,
+    "compute_token_s": 1.17,
     "decode_seq_s": 0.0,
     "kv_token_s": 1.12,
     "prefill_context_s": 2.24,
@@ -257,8 +259,10 @@ def power(model: ModelClass, gpu: GpuModel, tp: int, iteration: IterationTime) -
 
     A GPU draws the reference's power of an H100 by share of its own range from idle to limit
     (assumed for other GPUs), at an equal batch: joules a token follow from the time of an iteration
-    of 128 sequences. A prefill bound by arithmetic draws the limit. The server's own power grows
-    with that of its GPUs, from `idle_w_per_gpu` to `max_w_per_gpu`.
+    of 128 sequences. A prefill bound by arithmetic draws the limit. What the server draws beside
+    its GPUs is part of `idle_w_per_gpu` and `max_w_per_gpu`, the same of both where the source has
+    no more (DGX). Approximate beyond the H100: a 70B that decodes on A100 was measured at 74, 60
+    and 43 % of the limit on 2, 4 and 8 GPUs (splitwise-sim's perf_model.csv), here 62 % on each.
     """
     reference = "llama-3.1-8b" if model.parameters_b < SMALL_B else "llama-3.1-70b"
     busy_w, decode_j = REFERENCE[reference]
