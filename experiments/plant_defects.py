@@ -55,6 +55,7 @@ OVER_TIME = "tests/serving/test_over_time.py "
 HAND = "tests/policies/test_by_hand.py "
 TERMS = "tests/studies/test_bound_terms.py "
 BOUND_TARIFFS = "tests/studies/test_bound_tariffs.py "
+TIERS = "tests/finance/test_tiers.py "
 DEMAND = "tests/finance/test_demand_charges.py "
 STORAGE = "tests/policies/test_storage.py "
 STORAGE_LAW = "tests/laws/test_storage_law.py "
@@ -158,8 +159,8 @@ DEFECTS = (
            'name = f"{self.seed}', 'name = f"{id(self)}{self.seed}',
            LAWS + "test_law_7_same_cell_same_bytes"),
     Defect("law 8: the price of the next step", "sim/engine/engine.py",
-           "self.look_at_course(self.step)\n        self._let_nodes()",
-           "self.look_at_course(min(self.step + 1, self.steps - 1))\n        self._let_nodes()",
+           "self.look_at_course(self.step)",
+           "self.look_at_course(min(self.step + 1, self.steps - 1))",
            LAWS + "test_law_8_no_peeking"),
     Defect("law 9: prices by position", "sim/kernels/dispatch.py",
            "value[i] -= price_usd_per_j[0 if i < groups * modes else 1, at[i]]",
@@ -561,6 +562,15 @@ DEFECTS = (
     Defect("bound: a peak is an interval's lowest step", "sim/studies/bound_lp.py",
            "share = 1.0 / counts[bill.interval]", "share = 2.0 / counts[bill.interval]",
            BOUND_TARIFFS),
+    Defect("tiers: each step begins a month", "sim/finance/tiers.py",
+           "before = float(self.used_mwh[k])", "before = 0.0", TIERS),
+    Defect("tiers: a part of a month has all of the first tier", "sim/finance/tiers.py",
+           "return tiered.above_mwh * share", "return tiered.above_mwh", TIERS),
+    Defect("tiers: policies see the first tier", "sim/engine/engine.py",
+           "self.plant.site.price[site] = usd_per_mwh", "pass", TIERS),
+    Defect("bound: a tier has no end", "sim/studies/bound_terms.py",
+           "width = np.append(np.diff(tiered.above_mwh * share), np.inf)",
+           "width = np.full(len(tiered.above_mwh), np.inf)", TIERS),
     Defect("demand: a part of a month pays for all of it", "sim/finance/demand.py",
            "if self.specs[c].prorate:", "if False:", DEMAND),
     Defect("demand: a ratchet forgets", "sim/finance/demand.py",

@@ -236,11 +236,16 @@ class Engine:
         """Prices, temperatures and the bitcoin price of now."""
         if self.clearing is not None:
             self.clearing.look(self.now_s, self.step)
-        self.look_at_course(self.step)
+        self._follow_course()
         self._let_nodes()
         self._look_at_btc_price()
         if self.now_s % SECONDS_PER_DAY == 0:
             self.look_at_chain()  # fees change by the day
+
+    def _follow_course(self) -> None:
+        self.look_at_course(self.step)
+        for site, usd_per_mwh in self.firm.bills.tiers.prices(self.step):
+            self.plant.site.price[site] = usd_per_mwh
 
     def observe(self) -> None:
         """What the policy may see; the decision holds until the next control step."""
@@ -277,7 +282,7 @@ class Engine:
         self.plant.apply(self.decision, self.observation)
         market = self.clearing if self.now_s % self.step_s == 0 else None
         if market is not None and market.close(self.now_s, self.step):
-            self.look_at_course(self.step)
+            self._follow_course()
         self.restarts.look()
         self.recorder.bound(self.observation.t_s // self.step_s, self.plant.site.binding)
 

@@ -11,7 +11,7 @@ from sim.policy import DemandView
 from sim.scenario.scenario import Scenario
 from sim.scenario.tariffs import DemandCharge
 from sim.units import SECONDS_PER_HOUR, W_PER_MW
-from sim.world.tariffs import clock_s, in_hours
+from sim.world.tariffs import clock_s, in_hours, length_s, month_of
 
 AHEAD_H: Final = 168  # policies see which hours are measured: the longest horizon of any
 MONTHS: Final = 12
@@ -216,7 +216,7 @@ class DemandCharges:
                 month = int(month_of(begin_s)[0])
                 share = 1.0
                 if self.specs[c].prorate:
-                    share = min((last - first) * self.step_s / _length_s(month), 1.0)
+                    share = min((last - first) * self.step_s / length_s(month), 1.0)
                 found.append(Bill(c, first, last, month, share))
                 first = last
         return found
@@ -226,7 +226,7 @@ class DemandCharges:
         spec, now_s = self.specs[c], int(self.local_s[c]) + t_s
         end_s = int(np.datetime64(month + 1, "M").astype("datetime64[s]").astype(np.int64))
         left_s = end_s - now_s
-        due = min(left_s / _length_s(month), 1.0) if spec.prorate else 1.0
+        due = min(left_s / length_s(month), 1.0) if spec.prorate else 1.0
         kept, after = spec.ratchet_months, range(month + 1, month + 1 + spec.ratchet_months)
         recalls = _of(spec.ratchet_from, np.array([month])).item()
         arrays = [self._usd, self._later_usd, self._month_end_s, self._floor_w, self._known_w]
@@ -256,16 +256,6 @@ class DemandCharges:
         found = np.ascontiguousarray(found)
         found.flags.writeable = False
         return found
-
-
-def month_of(local_s: Ints) -> Ints:
-    """Months since January 1970 of instants of local time."""
-    return np.asarray(local_s).astype("datetime64[s]").astype("datetime64[M]").astype(np.int64)
-
-
-def _length_s(month: int) -> int:
-    begin, end = (np.datetime64(m, "M").astype("datetime64[s]") for m in (month, month + 1))
-    return int((end - begin).astype(np.int64))
 
 
 def _of(months: tuple[int, ...], number: Ints) -> np.ndarray[tuple[int, ...], np.dtype[np.bool_]]:

@@ -6,6 +6,7 @@ import numpy as np
 
 from sim.finance.demand import DemandCharges
 from sim.finance.ledger import Ledger
+from sim.finance.tiers import Tiers
 from sim.kernels.arrays import (
     BLOCK_PRICE,
     DEMAND_USD,
@@ -52,6 +53,7 @@ class MonthlyBills:
                 if step != self.steps:
                     self.ends.setdefault(int(step), []).append(s)
         self.demand = DemandCharges(scenario, self.ends)
+        self.tiers = Tiers(scenario, self.ends)
         spec = scenario.coincident_peak
         tariff = spec.usd_per_mw_year if spec is not None else 0.0
         pays = np.array([s.contract == "market" for s in scenario.sites], dtype=np.float64)
@@ -71,6 +73,7 @@ class MonthlyBills:
         """After a control step was billed: the peak that it was, the month that it ends."""
         np.maximum(site.terms[MONTH_PEAK_W], site.terms[LAST_W], out=site.terms[MONTH_PEAK_W])
         self.demand.read(step * self.step_s, site)
+        self.tiers.close_step(step, site)
         if step in self.peak_year:
             share_w = np.maximum(site.terms[LAST_W], 0.0) / self.counted
             year = self.peak_year[step]

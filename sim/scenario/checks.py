@@ -234,7 +234,12 @@ def _driver(where: str, name: str, s: Scenario) -> Iterator[Problem]:
 def _zones(s: Scenario) -> Iterator[Problem]:
     for name, zone in s.prices.zones.items():
         if isinstance(zone, FixedPrice) and zone.tariff is not None:
-            yield from unknown(TOML, f"prices.zones.{name}.tariff", zone.tariff, s.tariffs)
+            where = f"prices.zones.{name}.tariff"
+            yield from unknown(TOML, where, zone.tariff, s.tariffs)
+            if zone.tariff in s.tariffs and len(s.tariffs[zone.tariff].above_mwh) > 1:
+                what = "has tiers (above_mwh_month), which only the contract of a site can have: "
+                what += "give it as tariff of sites with contract fixed or hosted"
+                yield Problem(TOML, where, shown(zone.tariff), what)
         if isinstance(zone, SeasonalJumpPrice):
             where = f"prices.zones.{name}.profile"
             yield from unknown(

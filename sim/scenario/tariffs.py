@@ -72,6 +72,13 @@ class TariffPrice(Window):
 
     usd_per_mwh: float = quantity(REQUIRED, "USD/MWh", "price of energy", ge=-1000, le=10_000)
     start_utc: Instant | None = quantity(None, "UTC", "from when on; default: since ever")
+    above_mwh_month: float = quantity(
+        0.0,
+        "MWh",
+        "a tier: it holds for what a site uses in a billing month beyond this",
+        source="0: no tier",
+        ge=0,
+    )
 
     @model_validator(mode="after")
     def _on_a_quarter(self) -> "TariffPrice":
@@ -146,7 +153,12 @@ class DemandCharge(Window):
 
 
 class Tariff(Table):
-    """Prices of energy; of several that hold at an instant the last one counts."""
+    """Prices of energy; of several that hold at an instant the last one counts.
+
+    Tiers: a price with `above_mwh_month` holds, in its hours, once the month of the site has used
+    so much; bounds of a month that the run cuts off count by its share. Months follow the site's
+    local standard time.
+    """
 
     utc_offset_h: float | None = quantity(
         None, "h", "local time in which hours, days and months are meant", ge=-12, le=14
@@ -158,6 +170,11 @@ class Tariff(Table):
         REQUIRED, "", "the first holds always, the others change it", min_length=1
     )
     source: str = quantity("", "", "where the figures come from")
+
+    @property
+    def above_mwh(self) -> tuple[float, ...]:
+        """Where tiers begin, rising from 0."""
+        return tuple(sorted({price.above_mwh_month for price in self.prices}))
 
     @field_validator("timezone")
     @classmethod
@@ -172,10 +189,10 @@ class Tariff(Table):
     @model_validator(mode="after")
     def _complete(self) -> "Tariff":
         first = self.prices[0]
-        if not first.always or first.start_utc is not None:
+        if not first.always or first.start_utc is not None or first.above_mwh_month:
             raise ValueError(
-                "prices: the first must hold at any time (no start_utc, hours, days or months), "
-                "so that no instant is without a price"
+                "prices: the first must hold at any time (no start_utc, hours, days, months or "
+                "above_mwh_month), so that no instant is without a price"
             )
         local = any(not price.always for price in self.prices)
         if local and (self.utc_offset_h is None) == (self.timezone is None):

@@ -15,7 +15,9 @@ failures, difficulty, fees, bitcoin prices, peaks and calls. Every simplificatio
 - Contracts: a block that costs more than the grid is spread evenly over the most that the site can
   draw (the chord below a concave cost). Positions, take-or-pay and the coincident peaks that came
   true are exact; so are demand charges, ratchets with them, but for intervals shorter than a step:
-  there the mean of a step counts, of those that are measured from end to end.
+  there the mean of a step counts, of those that are measured from end to end. Of a tariff with
+  tiers each MWh of a month may be in any tier that has room: exact where prices rise with the
+  month's use by the same at all hours; where they fall, all is at the cheapest.
 - Batteries: charging and discharging may overlap; the store is empty or not at the end, as it pays.
 - Programmes: awards are no more than the load of the site, but for steps in which a call is
   announced or in force, or which an outage cuts; calls bind nobody and cost no penalty, what they
@@ -46,7 +48,7 @@ from sim.results.folder import Folder
 from sim.results.provenance import provenance
 from sim.scenario.scenario import Scenario
 from sim.studies.bound_lp import Piece, Worth, nothing, solve
-from sim.studies.bound_terms import Demand, Month, Terms, terms_of
+from sim.studies.bound_terms import Demand, Month, Terms, Tier, terms_of
 from sim.studies.bound_world import BoundError, realised
 from sim.units import SECONDS_PER_DAY, SECONDS_PER_YEAR, W_PER_MW
 
@@ -133,7 +135,7 @@ def _pieces(terms: Terms) -> list[Piece]:
     """What depends on each other: in space by shared limits, in time by batteries and months."""
     steps = len(terms.constant_usd)
     stored = set(terms.known.replay.plant.assets.battery_site.tolist())
-    bills: list[Month | Demand] = [*terms.months, *terms.demand]
+    bills: list[Month | Demand | Tier] = [*terms.months, *terms.demand, *terms.tiers]
     monthly = {m.site for m in bills}
     ratchets = {d.site for d in terms.demand if d.before}
     free: list[int] = []

@@ -115,6 +115,7 @@ def solve(terms: Terms, piece: Piece) -> Solved:
     _answers(sheet, terms, piece, meters)
     _months(sheet, terms, piece, meters)
     _demand(sheet, terms, piece, meters)
+    _tiers(sheet, terms, piece, meters)
     values, column_worth, row_worth = sheet.solve()
 
     worth = nothing(terms)
@@ -298,6 +299,24 @@ def _demand(sheet: Sheet, terms: Terms, piece: Piece, meters: Meters) -> None:
             above = sheet.row(-np.inf, 0.0 * one)
             sheet.put(above, peak, part)
             sheet.put(above, billed, -1.0)
+
+
+def _tiers(sheet: Sheet, terms: Terms, piece: Piece, meters: Meters) -> None:
+    """Tiers: what a month imports, each MWh in one of them, as many as fit."""
+    for month in terms.tiers:
+        if month.site not in piece.sites or not piece.first <= month.first < piece.last:
+            continue
+        steps = np.arange(month.first, month.last)
+        at, site = steps - piece.first, _place(piece, np.array([month.site]))
+        gain = -month.more_usd_per_mwh * terms.known.hours
+        used = sheet.column(gain, np.full(gain.shape, np.inf), steps)
+        fixed_mw = terms.known.fixed_mw[month.first : month.last, [month.site]]
+        rows = sheet.row(fixed_mw, fixed_mw)
+        sheet.put(rows, used, 1.0)
+        sheet.put(rows, meters.net[np.ix_(at, site)], -1.0)
+        sheet.put(rows, meters.spare[np.ix_(at, site)], 1.0)
+        room = sheet.row(-np.inf, month.width_mwh)
+        sheet.put(room[None, :], used, terms.known.hours)
 
 
 def _within(terms: Terms, piece: Piece) -> list[Month]:

@@ -36,6 +36,16 @@ class Demand(NamedTuple):
     interval: Ints  # of each, rising from 0
 
 
+class Tier(NamedTuple):
+    """A billing month of a site whose tariff has tiers."""
+
+    site: int
+    first: int  # step
+    last: int  # the step after its last
+    width_mwh: Floats  # (tier,) the last is without end
+    more_usd_per_mwh: Floats  # (step, tier) above the cheapest of the step
+
+
 class Answer(NamedTuple):
     """A call of a programme in a step: less load is paid."""
 
@@ -70,6 +80,7 @@ class Terms(NamedTuple):
     answers: tuple[Answer, ...]
     months: tuple[Month, ...]
     demand: tuple[Demand, ...]
+    tiers: tuple[Tier, ...]
     constant_usd: Floats  # (step,) earned or spent whatever is decided
 
 
@@ -88,7 +99,9 @@ def terms_of(known: Known) -> Terms:
     top_mw = plant.sites.overhead_w / (1.0 - loss) / W_PER_MW
     top_mw = top_mw + np.minimum(capacity_mw, known.machines_mw.max(axis=0) + charge_mw)
 
-    price = replay.price
+    price = replay.price.copy()
+    for tiered in replay.firm.bills.tiers.sites:  # what dearer tiers add is in the programme
+        price[:, tiered.site] = tiered.usd_per_mwh.min(axis=1)
     zone, block_w, block_price, _, _ = np.moveaxis(replay.terms_of, 1, 0)
     block_mw = block_w / W_PER_MW
     import_usd = _with_dear_blocks(price, block_price, block_mw, most_mw)
@@ -137,6 +150,7 @@ def terms_of(known: Known) -> Terms:
         answers=_answers(known, most),
         months=_months(known, block_mw, block_price),
         demand=_demand(known),
+        tiers=_tiers(known),
         constant_usd=constant,
     )
 
@@ -273,4 +287,15 @@ def _demand(known: Known) -> tuple[Demand, ...]:
                 interval=np.unique(interval, return_inverse=True)[1],
             )
         )
+    return tuple(found)
+
+
+def _tiers(known: Known) -> tuple[Tier, ...]:
+    """Billing months of the sites whose tariffs have tiers."""
+    found = []
+    for tiered in known.replay.firm.bills.tiers.sites:
+        more = tiered.usd_per_mwh - tiered.usd_per_mwh.min(axis=1, keepdims=True)
+        for first, last, share in tiered.months:
+            width = np.append(np.diff(tiered.above_mwh * share), np.inf)
+            found.append(Tier(tiered.site, first, last, width, more[first:last]))
     return tuple(found)

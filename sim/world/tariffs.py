@@ -22,24 +22,28 @@ class TariffPath:
         self.tariff = tariff
         self.start_unix_s = round(start_utc.timestamp())
 
-    def at(self, t_s: Ints) -> Floats:
-        """Prices in force (instant,)."""
+    def at(self, t_s: Ints, above_mwh: float = 0.0) -> Floats:
+        """Prices in force (instant,) once a month has used so much."""
         unix_s = np.asarray(t_s, dtype=np.int64) + self.start_unix_s
         local_s = clock_s(unix_s, self.tariff.timezone, self.tariff.utc_offset_h)
         usd = np.empty(len(unix_s))
         for price in self.tariff.prices:
+            if price.above_mwh_month > above_mwh:
+                continue
             holds = in_hours(price, local_s)
             if price.start_utc is not None:
                 holds &= unix_s >= price.start_utc.timestamp()
             usd[holds] = price.usd_per_mwh
         return usd
 
-    def mean(self, t_s: Ints, step_s: int) -> Floats:
+    def mean(self, t_s: Ints, step_s: int, above_mwh: float = 0.0) -> Floats:
         """Time-weighted means over steps of equal length (step,), exact."""
         piece_s = gcd(step_s, PIECE_S, self.start_unix_s % PIECE_S or PIECE_S)
         within = np.arange(0, step_s, piece_s)
         pieces = (np.asarray(t_s)[:, None] + within).ravel()
-        return np.asarray(self.at(pieces).reshape(len(t_s), -1).mean(axis=1), dtype=np.float64)
+        return np.asarray(
+            self.at(pieces, above_mwh).reshape(len(t_s), -1).mean(axis=1), dtype=np.float64
+        )
 
 
 def clock_s(unix_s: Ints, timezone: str | None, utc_offset_h: float | None) -> Ints:
@@ -77,3 +81,14 @@ def in_hours(price: Window, local_s: Ints) -> Bools:
         month = day.astype("datetime64[D]").astype("datetime64[M]").astype(np.int64) % 12 + 1
         holds &= np.isin(month, price.months)
     return np.asarray(holds, dtype=np.bool_)
+
+
+def month_of(local_s: Ints) -> Ints:
+    """Months since January 1970 of instants of local time."""
+    return np.asarray(local_s).astype("datetime64[s]").astype("datetime64[M]").astype(np.int64)
+
+
+def length_s(month: int) -> int:
+    """Length of a month, counted since January 1970 [s]."""
+    begin, end = (np.datetime64(m, "M").astype("datetime64[s]") for m in (month, month + 1))
+    return int((end - begin).astype(np.int64))
