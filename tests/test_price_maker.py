@@ -295,3 +295,70 @@ def test_no_bound_where_a_price_stands_for_several_steps(tmp_path: Path) -> None
     zones = {"zones": {"east": {"model": "dc-opf", "update_s": 7200}}}
     with pytest.raises(sim.BoundError, match=r"update_s = 7200.*at most horizon.step_s = 3600"):
         sim.bound(fleet(tmp_path, tables={"prices": zones}))
+
+
+def outage(a: str, b: str, start: str, hours: float, left: float = 0.0) -> dict[str, Any]:
+    return {"from_node": a, "to_node": b, "start_utc": f"2026-01-01T{start}:00Z", "hours": hours,
+            "left_fraction": left}  # fmt: skip
+
+
+RATED = DEAR.replace("2 7 0 0.1 0 0", "2 7 0 0.1 0 60").replace("1 7 0 0.1 0 0", "1 7 0 0.1 0 175")
+
+
+def with_outages(folder: Path, case: str, *outages: dict[str, Any], **sheet: Any) -> Scenario:
+    grid = {"case": str(folder / "three.m"), "outages": list(outages)}
+    return fleet(folder, case=case, tables={"grid": grid}, **sheet)
+
+
+def test_while_a_line_is_out_the_fleet_buys_on_the_grid_that_is_left(tmp_path: Path) -> None:
+    """Its hours are those of a case without the line, all others those of the whole case."""
+    scenario = with_outages(tmp_path, RATED, outage("2", "7", "06:00", 4))
+    out = sim.run(scenario, "merit-order")
+    cut = RATED.replace("2 7 0 0.1 0 60  0 0 0 0 1", "2 7 0 0.1 0 60  0 0 0 0 0")
+    assert cut != RATED
+    whole, less = (sim.run(fleet(tmp_path, case=c), "merit-order") for c in (RATED, cut))
+    away = (np.arange(24) >= 6) & (np.arange(24) < 10)
+    for name in ("meter_mw", "price_usd_per_mwh"):
+        expected = np.where(away, column(less, name), column(whole, name))
+        np.testing.assert_allclose(column(out, name), expected, rtol=1e-6, atol=1e-5)
+    assert abs(column(less, "meter_mw")[0] - column(whole, "meter_mw")[0]) > 1.0
+
+
+def test_a_line_that_goes_out_within_a_step_changes_the_price_of_the_next(tmp_path: Path) -> None:
+    """What is not carried any more is not drawn; what is drawn costs what the step began at."""
+    scenario = with_outages(tmp_path, RATED, outage("2", "7", "06:30", 3.5))
+    result = sim.run(scenario, "static")
+    price, meter = column(result, "price_usd_per_mwh"), column(result, "meter_mw")
+    assert price[5:8] == pytest.approx([10.0, 10.0, 5000.0])  # then shed: nobody bid
+    assert meter[5:8] == pytest.approx([30.0, 27.5, 25.0])
+    np.testing.assert_allclose(column(result, "energy_usd"), meter * price, rtol=1e-9)
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from([("1", "2"), ("1", "7"), ("2", "7")]),
+            st.integers(0, 22 * 4),
+            st.sampled_from([0.25, 1.0, 3.5]),
+            st.sampled_from([0.0, 0.4]),
+        ),
+        min_size=1, max_size=3, unique_by=lambda x: x[0],
+    ),
+    st.integers(1, 99),
+)  # fmt: skip
+@settings(max_examples=5)
+def test_no_policy_is_above_the_bound_when_lines_go_out(
+    tmp_path_factory: pytest.TempPathFactory, drawn: list[Any], seed: int
+) -> None:
+    outages = [
+        outage(a, b, f"{quarter // 4:02d}:{quarter % 4 * 15:02d}", hours, left)
+        for (a, b), quarter, hours, left in drawn
+    ]
+    scenario = with_outages(tmp_path_factory.mktemp("case"), RATED, *outages)
+    best = sim.bound(scenario, seed).usd
+    for policy in ("merit-order", "look-ahead", "static"):
+        result = sim.run(scenario, policy, seed)
+        margin = result.kpis["gross_margin_usd"]
+        assert margin is not None
+        assert margin <= best + 1e-6 * max(abs(best), 1.0), policy
+        assert (column(result, "meter_mw") <= 100.0 + 1e-6).all()

@@ -85,6 +85,38 @@ def test_the_hour_that_clocks_leave_out_is_no_gap(tmp_path: Path) -> None:
     assert series.sample("TOTAL", two_in_the_night).tolist() == [44.0]
 
 
+@pytest.mark.parametrize("minutes", [60, 30, 15])
+@pytest.mark.parametrize("stamps", ["start", "end"])
+@pytest.mark.parametrize("written", ["skipped", "skipped as it ends", "all the same"])
+def test_a_local_series_whose_clock_skips_an_hour_has_no_gap(
+    tmp_path: Path, minutes: int, stamps: str, written: str
+) -> None:
+    """Three days around 10 March 2024; a row that was no time of that day is left out, and said."""
+    if (stamps, written) == ("start", "skipped as it ends"):
+        return  # 02:00 as a start does not exist, and what begins at 03:00 is a gap
+    rows, values = [], []
+    for m in range(3 * 1440 // minutes):
+        said = m * minutes + (minutes if stamps == "end" else 0)
+        of_day = said - 1440  # minutes of the 10th
+        real = said - minutes if stamps == "end" else said
+        skipped = 1440 + 120 <= real < 1440 + 180
+        gone = {"skipped": 120 <= of_day < 180, "skipped as it ends": 120 < of_day <= 180}
+        if gone.get(written, False):
+            continue
+        rows.append(f"2024-03-{9 + said // 1440:02d} {said % 1440 // 60:02d}:{said % 60:02d},{m}")
+        if not skipped or written == "skipped":
+            values.append(float(m))
+    series = read(
+        tmp_path, "time,x\n" + "\n".join(rows) + "\n", time_column="time",
+        timezone="America/Chicago", stamps=stamps,
+    )  # fmt: skip
+    first = unix("2024-03-09T06:00")[0]
+    count = 71 * 60 // minutes
+    assert series.start_s.tolist() == [first + 60 * minutes * i for i in range(count)]
+    assert series.column("x").tolist() == values
+    assert bool(series.notes) == (written == "all the same")
+
+
 def test_the_hour_that_comes_twice_is_two_hours(tmp_path: Path) -> None:
     series = read(tmp_path, f"{HEAD}\n{BACK}", **ERCOT)
     assert np.diff(series.start_s).tolist() == [3600] * 5

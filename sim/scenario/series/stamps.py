@@ -308,12 +308,18 @@ class Stamps:
         again = self._repeated(first, last, keep)
         seconds = np.where(again, last, first)
         seconds = np.where(counted[keep], naive[keep], seconds)
-        if missing.any() and self.spec.stamps == "start":
-            rows = [f"row {r}" for r in self.row[keep][missing]]
-            self.notes.append(
-                f"{listed(rows)} left out: clocks in {zone} go forward, that time does not exist"
-            )
-            return seconds[~missing], keep[~missing]
+        if missing.any():
+            extra = missing
+            if self.spec.stamps == "end":  # the first of those is where the hour before ends
+                near = missing | np.append(False, missing[:-1]) & ~counted[keep]
+                extra = near & np.append(False, np.diff(seconds) == 0)
+            if extra.any():
+                rows = [f"row {r}" for r in self.row[keep][extra]]
+                self.notes.append(
+                    f"{listed(rows)} left out: clocks in {zone} go forward, "
+                    "that time does not exist"
+                )
+            return seconds[~extra], keep[~extra]
         return seconds, keep
 
     def _repeated(self, first: Seconds, last: Seconds, keep: Rows) -> npt.NDArray[np.bool_]:
