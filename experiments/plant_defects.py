@@ -56,6 +56,7 @@ HAND = "tests/policies/test_by_hand.py "
 TERMS = "tests/studies/test_bound_terms.py "
 BOUND_TARIFFS = "tests/studies/test_bound_tariffs.py "
 TIERS = "tests/finance/test_tiers.py "
+SECURITY = "tests/grid/test_security.py "
 DEMAND = "tests/finance/test_demand_charges.py "
 STORAGE = "tests/policies/test_storage.py "
 STORAGE_LAW = "tests/laws/test_storage_law.py "
@@ -562,6 +563,14 @@ DEFECTS = (
     Defect("bound: a peak is an interval's lowest step", "sim/studies/bound_lp.py",
            "share = 1.0 / counts[bill.interval]", "share = 2.0 / counts[bill.interval]",
            BOUND_TARIFFS),
+    Defect("n-1: a row with the wrong sign", "sim/grid/opf.py",
+           "np.column_stack([np.ones(len(line)), self._security.factors(line, out)])",
+           "np.column_stack([np.ones(len(line)), -self._security.factors(line, out)])", SECURITY),
+    Defect("n-1: factors of lines that are no longer there", "sim/grid/opf.py",
+           "self._security = None  # other factors: rows of the old ones go",
+           "self._security = self._security", SECURITY),
+    Defect("n-1: the market does not ask for it", "sim/world/market.py",
+           "spec is not None and spec.n_minus_1", "False", SECURITY),
     Defect("price-maker: the market does not hear of outages", "sim/engine/grid_events.py",
            "engine.clearing.market.set_links(left)", "pass", MAKER),
     Defect("series: an hour that ends where clocks skip counts twice",

@@ -7,6 +7,7 @@ solution lies until nothing is left between tangent and curve (Kelley, The Cutti
 """
 
 import math
+from dataclasses import replace
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -14,6 +15,7 @@ import numpy as np
 from sim.grid.lp import Coordinates, Programme
 from sim.grid.matpower import Case
 from sim.grid.mesh import PLAIN, SusceptanceForm, mesh_of
+from sim.grid.security import OVER_MW, Security
 from sim.kernels.arrays import Floats, Ints
 
 VOLL_USD_PER_MWH: Final = 5000.0  # ERCOT's high offer cap, 16 TAC 25.509(b)(6)(B)
@@ -40,6 +42,7 @@ class Dispatch(NamedTuple):
     spill_mw: Floats  # (bus,) forced generation that nobody can take
     binding: Ints  # branches at a limit, of rating or of angle
     bought_mw: Floats  # (bid,) load that was worth its price
+    secured: Ints  # (pair, 2) lines at their limit after the outage of which other (n_minus_1)
 
 
 class DcOpf:
@@ -52,6 +55,9 @@ class DcOpf:
             dispatch. None: what cannot be served raises.
         susceptance: see `mesh_of`.
         bid_bus: (bid,) buses of loads that are served only below a price of their own.
+        n_minus_1: hold every line within its rating after the outage of any single other one that
+            cuts nothing off, with the same dispatch (preventive); rows are added where a solution
+            breaks them.
 
     Raises:
         ValueError: for a value of lost load that is not a number > 0.
@@ -63,6 +69,7 @@ class DcOpf:
         voll_usd_per_mwh: float | None = VOLL_USD_PER_MWH,
         susceptance: SusceptanceForm = PLAIN,
         bid_bus: Ints = NO_BIDS,
+        n_minus_1: bool = False,
     ) -> None:
         if voll_usd_per_mwh is not None and not 0.0 < voll_usd_per_mwh < math.inf:
             raise ValueError(
@@ -70,7 +77,9 @@ class DcOpf:
             )
         self.case = case
         self._voll = voll_usd_per_mwh
-        mesh = mesh_of(case, susceptance)
+        self._mesh = mesh = mesh_of(case, susceptance)
+        self._n_minus_1 = n_minus_1
+        self._security: Security | None = None
         gens, buses, lines = len(case.gen_bus), len(case.bus_number), len(case.branch_from)
         self._on = case.gen_in_service
         quadratic = self._on & (case.cost_polynomial[:, 0] > 0.0)
@@ -171,6 +180,11 @@ class DcOpf:
         bounds = (law, law) if in_service else (-math.inf, math.inf)
         self._programme.bound_row(len(self._load) + index, *bounds)
         self._in_service[index] = in_service
+        self._security = None  # other factors: rows of the old ones go
+        secured = np.flatnonzero(self._cuts[:, 0] < 0.0)
+        if secured.size:
+            self._programme.delete_rows(self._fixed_rows + secured)
+            self._cuts = np.delete(self._cuts, secured, axis=0)
 
     def solve(
         self, load_mw: Floats | None = None, bids: tuple[Floats, Floats] | None = None
@@ -204,7 +218,7 @@ class DcOpf:
             most_mw, worth = bids or (np.zeros(len(self._bid)), np.zeros(len(self._bid)))
             self._programme.bound_columns(self._bid, np.zeros(len(self._bid)), most_mw)
             self._programme.price_columns(self._bid, -worth)
-        if len(self._cuts) > MAX_CUTS * len(self._quadratic):
+        if (self._cuts[:, 0] >= 0.0).sum() > MAX_CUTS * len(self._quadratic):
             self._drop_cuts()
         value, row_dual = self._optimum(load)
         shed = np.maximum(load - value[self._served], 0.0)
@@ -221,6 +235,7 @@ class DcOpf:
             spill_mw=spill,
             binding=np.flatnonzero(at_limit & self._in_service),
             bought_mw=np.maximum(value[self._bid], 0.0),
+            secured=self._at_limit(flow),
         )
 
     def cost_usd_per_h(self, generation_mw: Floats) -> float:
@@ -246,6 +261,8 @@ class DcOpf:
             if not self._programme.solve():
                 raise OpfError(self._why(load))
             value, row_dual, _ = self._programme.solution()
+            if self._n_minus_1 and self._secure(value[self._flow]):
+                continue
             if not len(gens):
                 return value, row_dual
             output = value[self._gen[gens]]
@@ -254,7 +271,32 @@ class DcOpf:
                 return value, row_dual
             wide = gap > 0.1 * GAP * gap.sum()
             self._add_cuts(gens[wide], output[wide])
-        raise OpfError(f"case {self.case.name}: tangents did not close in {MAX_ROUNDS} rounds")
+        raise OpfError(f"case {self.case.name}: rows did not close in {MAX_ROUNDS} rounds")
+
+    def _secure(self, flow_mw: Floats) -> bool:
+        """Add a row for each line that an outage would overload; whether there was one."""
+        if self._security is None:
+            self._security = Security(replace(self._mesh, in_service=self._in_service.copy()))
+        line, out = self._security.overloads(flow_mw)
+        if not len(line):
+            return False
+        limit = self._security.limit_mw[line]
+        index = np.column_stack([self._flow[line], self._flow[out]])
+        value = np.column_stack([np.ones(len(line)), self._security.factors(line, out)])
+        starts = 2 * np.arange(len(line))
+        self._programme.add_rows(-limit, limit, starts, index.ravel(), value.ravel())
+        self._cuts = np.vstack([self._cuts, np.column_stack([-1.0 - line, out])])
+        return True
+
+    def _at_limit(self, flow_mw: Floats) -> Ints:
+        """Pairs of a line and an outage whose rows bind."""
+        pairs = self._cuts[self._cuts[:, 0] < 0.0].astype(np.int64)
+        line, out = -1 - pairs[:, 0], pairs[:, 1]
+        if self._security is None or not len(line):
+            return np.zeros((0, 2), dtype=np.int64)
+        after = flow_mw[line] + self._security.factors(line, out) * flow_mw[out]
+        at = np.abs(after) >= self._security.limit_mw[line] - OVER_MW
+        return np.column_stack([line, out])[at]
 
     def _add_cuts(self, gens: Ints, output_mw: Floats) -> None:
         """Tangents of the quadratic costs of some generators at these outputs."""

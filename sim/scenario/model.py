@@ -114,6 +114,13 @@ class DcOpfPrice(Table):
         gt=0,
         le=100_000,
     )
+    n_minus_1: bool = quantity(
+        False,
+        "",
+        "dispatch so that after the outage of any single line that cuts nothing off no other is "
+        "above its rating (rate A, assumed after an outage too); what machines are granted follows "
+        "the lines in service",
+    )
 
 
 class SeasonalJumpPrice(Table):

@@ -48,12 +48,13 @@ class PowerMarket:
         self.voll = spec.voll_usd_per_mwh if spec is not None else 0.0
         self.update_s = spec.update_s if spec is not None else horizon.step_s
         self.share = case_load(scenario, np.arange(horizon.steps) * horizon.step_s)
+        self.n_minus_1 = spec is not None and spec.n_minus_1
         self.bid_site = NO_BIDS
         self.opf = self._opf(case) if spec is not None else None
         self.lmp_usd_per_mwh = np.zeros(len(site_bus))
 
     def _opf(self, case: Case) -> DcOpf:
-        return DcOpf(case, self.voll, self.form, self.site_bus[self.bid_site])
+        return DcOpf(case, self.voll, self.form, self.site_bus[self.bid_site], self.n_minus_1)
 
     @property
     def makes_prices(self) -> bool:
