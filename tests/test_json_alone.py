@@ -1,16 +1,24 @@
-"""`--json` is one document on stdout and nothing else, whatever libraries say from C."""
+"""`--json` is one document on stdout and nothing else, whatever libraries say from C.
+
+Its keys and types are promised: they stand in `json_shapes.json`. Where a document is meant to
+change, delete the file and run this test: it is written anew, fails once, and the difference shows
+what users will see.
+"""
 
 import json
 import os
 import subprocess
 import sys
+from functools import reduce
 from pathlib import Path
+from typing import Any
 
 import highspy
 import pytest
 import typer
 
 from sim.cli import app
+from sim.results.kpis import KPIS
 from sim.solver import solver
 from tests.conftest import ROOT
 
@@ -77,6 +85,37 @@ COMMANDS = {
 }  # fmt: skip
 
 
+SHAPES = Path(__file__).parent / "json_shapes.json"
+
+
+def shape(value: Any) -> Any:
+    """Keys and types of a document; a table of KPIs by that word alone, a list by what it holds.
+
+    A number that may be missing, null, is a number.
+    """
+    if isinstance(value, dict):
+        if value and set(value) <= set(KPIS):
+            return "kpis"
+        return {key: shape(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [reduce(both, map(shape, value))] if value else []
+    if isinstance(value, bool | str):
+        return type(value).__name__
+    return "number"
+
+
+def both(one: Any, other: Any) -> Any:
+    """The shape of items of which some are like the one, some like the other."""
+    if isinstance(one, dict) and isinstance(other, dict):
+        keys = {**one, **other}
+        return {k: both(one.get(k, other.get(k)), other.get(k, one.get(k))) for k in keys}
+    if isinstance(one, list) and isinstance(other, list):
+        return [reduce(both, one + other)] if one + other else []
+    if one == other:
+        return one
+    return "|".join(sorted({*str(one).split("|"), *str(other).split("|")}))
+
+
 class Talkative(highspy.Highs):  # type: ignore[misc]  # highspy has no types of its own
     """Prints past Python, as HiGHS 1.16 does once in a process."""
 
@@ -123,9 +162,20 @@ def test_the_document_is_all_of_stdout(
     monkeypatch.setattr("sim.validation.check.TOPICS", ("grid",))  # the one that solves
     monkeypatch.setattr(Talkative, "made", 0)
     app([name, *COMMANDS[name], "--json"], standalone_mode=False)
-    json.loads(capfd.readouterr().out)
+    document = json.loads(capfd.readouterr().out)
     if name in ("run", "bound", "sweep", "compare", "tornado"):
         assert Talkative.made > 0
+    assert shape(document) == promised(name, shape(document))
+
+
+def promised(name: str, seen: Any) -> Any:
+    """The shape that a command's document has; what is not written yet is written, and is none."""
+    known = json.loads(SHAPES.read_text(encoding="utf-8")) if SHAPES.is_file() else {}
+    if name in known:
+        return known[name]
+    text = json.dumps({**known, name: seen}, indent=1, sort_keys=True)
+    SHAPES.write_text(text + "\n", encoding="utf-8")
+    return None
 
 
 def test_as_a_process_with_workers(folder: Path) -> None:

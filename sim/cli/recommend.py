@@ -24,6 +24,7 @@ GPU_YEARS: Final = 5.0  # assumed
 PROMPT: Final = 1000.0  # assumed: means and spread of tokens where only a rate is given
 OUTPUT: Final = 200.0
 CV: Final = 1.0
+MOST_PER_S: Final = 1e5  # requests: 8.6 billion a day, more than any service is known to have
 HEADER: Final = (
     "GPU            tp  budget  seqs repl.  GPUs  kept %  TTFT s TPOT ms     kW Mtok/MWh USD/Mtok"
     "  USD/MW-year  margin/MW-y  times"
@@ -74,6 +75,8 @@ def recommend(
     for name, value in positive.items():
         if value is not None and not 0.0 < value < math.inf:
             fail(WRONG_INPUT, f"{name} {value:g}: must be above 0")
+    if rate is not None and rate > MOST_PER_S:
+        fail(WRONG_INPUT, f"--rate {rate:g}: at most {MOST_PER_S:g} requests a second")
     with told():
         own = None
         if scenario is not None:

@@ -11,6 +11,7 @@ from sim.scenario.problems import Problem
 from sim.scenario.scenario import Scenario
 
 MOST_OF_THE_TIME: Final = 0.5  # share of the control steps from which a limit is worth a word
+APART: Final = 3  # so many limits have a line each; more stand in one
 NEVER_PCT: Final = 1.0  # an SLO kept by less than this is not kept
 
 
@@ -22,20 +23,29 @@ def warnings_of_run(
 
 
 def _limits(recorder: Recorder) -> list[Problem]:
-    found = []
+    found: list[tuple[float, str, str]] = []
     for i, site in enumerate(recorder.sites):
         which, counts = np.unique(recorder.binding[:, i], return_counts=True)
         for limit, count in zip(which.tolist(), counts.tolist(), strict=True):
             share = count / len(recorder.binding)
             if limit < 0 or share < MOST_OF_THE_TIME:
                 continue  # -1: none binds; -2: a call of the grid, which is paid for
-            name = recorder.limit_names[limit]
-            what = (
-                f"leaves no room in {share:.0%} of the steps; fewer machines or slower modes earn "
-                "nearly the same, a larger connection more: see table limits, `hashwatt bound`"
+            found.append((share, recorder.limit_names[limit], site))
+    advice = (
+        "of the steps; fewer machines or slower modes earn nearly the same, a larger connection "
+        "more: see table limits, `hashwatt bound`"
+    )
+    if len(found) <= APART:
+        return [
+            Problem(
+                "run", f"limit {name} at site {site}", "", f"leaves no room in {x:.0%} {advice}"
             )
-            found.append(Problem("run", f"limit {name} at site {site}", "", what))
-    return found
+            for x, name, site in found
+        ]
+    found.sort(key=lambda one: -one[0])
+    worst = ", ".join(f"{name} at {site} {x:.0%}" for x, name, site in found[:APART])
+    what = f"a limit leaves no room in {found[-1][0]:.0%} to {found[0][0]:.0%} {advice}; {worst}, …"
+    return [Problem("run", f"limits at {len(found)} sites", "", what)]
 
 
 def _promises(scenario: Scenario, recorder: Recorder) -> list[Problem]:

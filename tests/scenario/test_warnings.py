@@ -210,6 +210,18 @@ def test_a_run_says_stores_and_returns_warnings(tmp_path: Path) -> None:
     assert json.loads(counted.stdout) == [{"n": len(said)}]
 
 
+def test_limits_of_many_sites_are_told_in_one_line() -> None:
+    """Four sites behind half of what their machines draw: the worst three are named."""
+    names = ("alpha", "bravo", "charlie", "delta")
+    sites = [{"name": name, "power_limit_mw": 1.0 - 0.1 * i} for i, name in enumerate(names)]
+    machines = [{"site": name, "model": "Antminer S21", "count": 600} for name in names]
+    scenario = build_scenario({"horizon": {"days": 0.25}}, sites=sites, asics=machines, gpus=[])
+    told = [w for w in sim.run(scenario, "static").warnings if w.file == "run"]
+    assert [w.where for w in told] == ["limits at 4 sites"]
+    assert "a limit leaves no room in 100% to 100% of the steps" in told[0].message
+    assert all(f"at {name} 100%" in told[0].message for name in names[:3])
+
+
 SERVING: dict[str, Any] = {
     "tables": {
         "horizon": {"days": 0.25},

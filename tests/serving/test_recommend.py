@@ -102,6 +102,7 @@ def test_the_command_answers_and_refuses(tmp_path: Path) -> None:
         ([*base, "--slo", "ttft=x,tpot=1"], "write ttft=S,tpot=S"),
         ([*base, "--slo", "ttft=1,tpot=1"], "give one of --trace and --rate"),
         ([*base, "--slo", "ttft=1,tpot=1", "--rate", "-1"], "must be above 0"),
+        ([*base, "--slo", "ttft=1,tpot=1", "--rate", "1e30"], "at most 100000 requests a second"),
         (["recommend", "--model", "x", "--gpus", "h100-sxm", "--slo", "ttft=1,tpot=1", "--rate",
           "1"], "'x' is not in the catalogue"),
     ):  # fmt: skip
