@@ -57,6 +57,7 @@ TERMS = "tests/studies/test_bound_terms.py "
 BOUND_TARIFFS = "tests/studies/test_bound_tariffs.py "
 TIERS = "tests/finance/test_tiers.py "
 SECURITY = "tests/grid/test_security.py "
+RAMPS = "tests/test_ramps.py "
 DEMAND = "tests/finance/test_demand_charges.py "
 STORAGE = "tests/policies/test_storage.py "
 STORAGE_LAW = "tests/laws/test_storage_law.py "
@@ -600,8 +601,18 @@ DEFECTS = (
     Defect("demand: what changes within a step is not seen", "sim/engine/engine.py",
            "demand.read(self.now_s, self.plant.site)", "pass", DEMAND),
     Defect("demand: a battery does not know the hours", "sim/policies/batteries.py",
-           "counts = measured[np.minimum(ahead, len(measured) - 1)]",
-           "counts = measured[np.minimum(ahead, len(measured) - 1)] | True", HAND),
+           "counts = counts[:, at]  # of", "counts = counts[:, at] | True  # of", HAND),
+    Defect("ramps: only the way up", "sim/plant/ramps.py",
+           "np.clip(net_w, low_w, high_w)", "np.minimum(net_w, high_w)", RAMPS),
+    Defect("ramps: only the way down", "sim/plant/ramps.py",
+           "return from_w - most_w, from_w + most_w", "return from_w - most_w, from_w + np.inf",
+           RAMPS),
+    Defect("ramps: the fleet has none", "sim/plant/ramps.py",
+           "kept = 1.0 - (1.0 - kept) * (1.0 - fleet)", "pass", RAMPS),
+    Defect("ramps: policies do not see them", "sim/plant/views.py",
+           "cap_w=np.minimum(limits.cap_w, most_w)", "cap_w=limits.cap_w", RAMPS),
+    Defect("ramps: a bid lets go of what runs on", "sim/engine/clearing.py",
+           "held = min(asked_w, held_w[s])", "held = 0.0", RAMPS),
     Defect("bound: nothing is exported", "sim/studies/bound_terms.py",
            "export_mw=plant.sites.export_w / W_PER_MW +", "export_mw=0.0 *", TERMS),
     Defect("bound: a tenth of the machines is not seen", "sim/studies/bound_world.py",

@@ -81,7 +81,8 @@ class EnergyView(NamedTuple):
     """Contracts, programmes and assets. Shapes: `site`, `programme`, `battery`, `generator`.
 
     `called_w`: what machines of a site may draw by calls in force (row 0) and by calls that are
-    announced (row 1), inf where there is none; a relay sees to automatic ones by itself.
+    announced (row 1), inf where there is none; a relay sees to automatic ones by itself. What ramps
+    allow at most is also in `limits.cap_w`.
 
     `day_ahead_next_usd_per_mwh` is the only forecast: what the market has published by now, the
     rest of today and from 13:30 local standard time on all of tomorrow, in the order of the hours;
@@ -110,6 +111,7 @@ class EnergyView(NamedTuple):
     export_w: Floats  # (site,) most that may flow back
     overhead_w: Floats  # (site,) what the site draws besides machines, at the meter
     loss: Floats  # (site,) share of the meter's power that is lost on the way to the site
+    ramp_w: Floats  # (2, site) lowest and highest that ramps let a meter go to now, inf: no ramp
 
 
 class Market(NamedTuple):

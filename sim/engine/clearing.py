@@ -120,6 +120,7 @@ class Clearing:
         left_w, block_w = own_w.copy(), energy.block_w.copy()
         price = observation.price_usd_per_mwh
         sure_w = np.zeros(len(own_w))
+        held_w = np.maximum(energy.ramp_w[0] - energy.overhead_w + limits.local_w, 0.0)
         power_w = np.zeros(len(bids.power_w))
         for i in np.argsort(-bids.usd_per_mwh, kind="stable").tolist():
             s, worth = bids.site[i], bids.usd_per_mwh[i]
@@ -133,6 +134,10 @@ class Clearing:
                 block_w[s] -= block
                 sure_w[s] += block
                 asked_w -= block
+            held = min(asked_w, held_w[s])  # a ramp does not let go of it
+            held_w[s] -= held
+            sure_w[s] += held
+            asked_w -= held
             if self.felt[s]:
                 power_w[i] = asked_w
             elif worth >= price[s]:

@@ -53,6 +53,7 @@ from sim.plant.machines import NodeRates, build_asics, build_nodes
 from sim.plant.meshed import Meshed
 from sim.plant.presence import ASIC, GPU, Presence
 from sim.plant.programmes import Desk, build_programmes
+from sim.plant.ramps import Meters, Ramps
 from sim.plant.sites import (
     build_assets,
     build_limits,
@@ -120,6 +121,7 @@ class Plant:
     links_left: dict[int, float]  # links that are out or derated: share of their capacity
     built_mw: Floats  # (site,) connection of each site without what is only planned
     planned_mw: Floats  # (site,) with it
+    ramps: Ramps
     _calls: _Calls
 
     @classmethod
@@ -164,6 +166,10 @@ class Plant:
             site,
             inference,
         )
+        mesh = topology.mesh
+        meshed = Meshed(mesh) if mesh is not None else None
+        meters = Meters(asics, asic, nodes, node, sites, site, assets, asset, limits, items, meshed)
+        ramps = Ramps(scenario, meters)
         plant = cls(
             asics=asics,
             asic=asic,
@@ -180,12 +186,19 @@ class Plant:
             desk=desk,
             lane_usd=np.zeros((2, len(inference.lanes) if inference is not None else 0)),
             views=Views(
-                (asics, asic, nodes, node), (sites, site), (assets, asset), limits, desk, inference
+                (asics, asic, nodes, node),
+                (sites, site),
+                (assets, asset),
+                limits,
+                desk,
+                inference,
+                ramps,
             ),
             wishes=(asic.shares[WISH], node.shares[WISH]),
             site_names=tuple(names),
             inference=inference,
-            meshed=Meshed(topology.mesh) if topology.mesh is not None else None,
+            meshed=meshed,
+            ramps=ramps,
             presence=presence,
             links_left={},
             built_mw=np.array([s.power_limit_mw for s in scenario.sites]),
@@ -291,7 +304,14 @@ class Plant:
         self._wish_assets(decision)
         self.desk.offer(decision.offer_w)
         t_s, step_s, usd_per_th = observation.t_s, observation.step_s, observation.usd_per_th
-        if self.meshed is None:
+        if self.ramps.active:
+            self.ramps.grant(
+                t_s,
+                step_s,
+                lambda: self._calls.weigh(t_s, step_s, usd_per_th),
+                lambda: self._calls.settle_grant(t_s, usd_per_th),
+            )
+        elif self.meshed is None:
             self._calls.grant(t_s, step_s, usd_per_th)
         else:
             self._calls.weigh(t_s, step_s, usd_per_th)

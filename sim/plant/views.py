@@ -14,6 +14,7 @@ from sim.kernels.arrays import (
     DAY_AHEAD_PRICE,
     GRANTED,
     MONTH_PEAK_W,
+    POWERED,
     ZONE_PRICE,
     AsicGroups,
     AsicState,
@@ -27,6 +28,7 @@ from sim.kernels.arrays import (
     SiteState,
 )
 from sim.plant.programmes import Desk
+from sim.plant.ramps import Ramps
 from sim.policy import NO_SERVING, AsicView, EnergyView, GpuView, Market, Observation
 from sim.units import J_PER_MWH
 
@@ -61,11 +63,14 @@ class Views:
         limits: Limits,
         desk: Desk,
         inference: Inference | None,
+        ramps: Ramps,
     ) -> None:
         self.asics, self.asic, self.nodes, self.node = machines
         self.sites, self.site = sites
         self.assets, self.asset = assets
-        self.limits, self.desk, self.inference = limits, desk, inference
+        self.limits, self.desk, self.inference, self.ramps = limits, desk, inference, ramps
+        endless = np.full(len(self.sites.loss), np.inf)
+        self._any_w = _view(np.stack([-endless, endless]))
         self._no_supply_w = _view(np.zeros(len(self.sites.loss)))
         self._fuel_usd_per_mwh = _view(self.assets.generator[:, 1] * J_PER_MWH)
         self._export_w, self._loss = _view(self.sites.export_w), _view(self.sites.loss)
@@ -92,6 +97,12 @@ class Views:
         limits = look.limits
         if len(self.assets.generator_site):
             limits = limits._replace(local_w=self._own_w())
+        ramp_w = self._any_w
+        if self.ramps.active:
+            ramp_w = np.stack(self.ramps.band(t_s))
+            fixed_w = self.sites.overhead_w * self.site.terms[POWERED] / (1.0 - self.sites.loss)
+            most_w = np.maximum(ramp_w[1] - fixed_w, 0.0)
+            limits = limits._replace(cap_w=np.minimum(limits.cap_w, most_w))
         return Observation(
             t_s,
             step_s,
@@ -103,7 +114,7 @@ class Views:
             look.asic,
             look.gpu,
             limits,
-            self._energy(look, market),
+            self._energy(look, market, ramp_w),
             self.inference.view(step_s) if self.inference is not None else NO_SERVING,
         )
 
@@ -130,7 +141,7 @@ class Views:
         own_w = np.bincount(self.assets.generator_site, self.cheap_w(), len(self.sites.loss))
         return np.asarray(own_w / (1.0 - self.sites.loss), dtype=np.float64)
 
-    def _energy(self, look: _Look, market: Market) -> EnergyView:
+    def _energy(self, look: _Look, market: Market, ramp_w: Floats) -> EnergyView:
         desk, assets = self.desk, self.assets
         enrolled = desk.fixed.enrolled
         return EnergyView(
@@ -155,6 +166,7 @@ class Views:
             self._export_w,
             self._overhead_w,
             self._loss,
+            ramp_w,
         )
 
     def _look(self, take: Callable[[Floats], Floats]) -> _Look:

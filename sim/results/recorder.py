@@ -168,7 +168,7 @@ class Recorder:
         self._machine_events: list[tuple[int, str, str, int, int, str]] = []
 
     def bound(self, step: int, binding: Ints) -> None:
-        """The limit (site,) that had no room left in a control step; -1 none, -2 a call."""
+        """The limit (site,) without room in a control step; -1 none, -2 a call, -3 a ramp."""
         self.binding[step] = binding
 
     def interval(self, end_s: int, flow: Floats, used: tuple[Floats, Floats, Floats]) -> None:
@@ -277,9 +277,9 @@ class Recorder:
     def limits_table(self) -> pa.Table:
         """`limits.parquet`: a row per site and control step in which a limit left no room."""
         step, site = np.nonzero(self.binding != -1)
-        names = [*self.limit_names, "call"]
+        names = [*self.limit_names, "call", "ramp"]
         which = self.binding[step, site].astype(np.int32)
-        which[which == -2] = len(names) - 1
+        which = np.where(which < -1, len(self.limit_names) - 2 - which, which).astype(np.int32)
         return pa.table(
             {
                 "t_s": step.astype(np.int64) * self.step_s,

@@ -55,6 +55,12 @@ class Grid(Table):
         le=2,
     )
     outages: tuple[LinkOutage, ...] = quantity((), "", "links that go out on a date")
+    fleet_ramp_mw_per_min: float | None = quantity(
+        None,
+        "MW/min",
+        "how fast decisions may move the meters of all sites together; default: at once",
+        gt=0,
+    )
 
     @model_validator(mode="after")
     def _pairs(self) -> "Grid":

@@ -90,6 +90,12 @@ class Site(Table):
         source="assumed: none",
         ge=0,
     )
+    ramp_mw_per_min: float | None = quantity(
+        None,
+        "MW/min",
+        "how fast decisions may move the site's meter, up or down; default: at once",
+        gt=0,
+    )
     carbon_zone: str | None = quantity(None, "", "a zone of [carbon.zones]")
     technicians: int = quantity(
         4, "persons", "who repair at the same time", source="assumed", ge=0, le=10_000

@@ -4,7 +4,8 @@ A linear programme over the whole run with the realised prices, temperatures, li
 failures, difficulty, fees, bitcoin prices, peaks and calls. Every simplification errs upwards:
 
 - Machines: shares are real numbers of the machines that had not failed, on average over the step
-  (nodes: at its begin); restarts, ramps and shortest pauses cost nothing. Firmware modes lie on
+  (nodes: at its begin); restarts, ramps (of machines, sites and fleet) and shortest pauses cost
+  nothing. Firmware modes lie on
   the upper hull of hashrate over power. In a step that a retarget cuts, all hashes count at the
   better part.
 - Grid: nested limits hold on the mean of a step. Of a meshed grid only the interconnects hold, not

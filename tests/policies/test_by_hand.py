@@ -55,6 +55,7 @@ def seen(price: float, room_mw: float = 10.0, t_s: int = 0, **energy: Any) -> Ob
         export_w=np.zeros(1),
         overhead_w=np.zeros(1),
         loss=np.zeros(1),
+        ramp_w=np.array([[-np.inf], [np.inf]]),
     )
     return Observation(
         t_s=t_s,
