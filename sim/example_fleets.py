@@ -168,6 +168,7 @@ def _sized(step: int, size: Size) -> Observation:
             export_w=np.zeros(size.sites),
             overhead_w=np.zeros(size.sites),
             loss=np.zeros(size.sites),
+            emergency=np.zeros(size.sites, dtype=np.int64),
             ramp_w=np.stack([np.full(size.sites, -np.inf), np.full(size.sites, np.inf)]),
         ),
         serving=ServingView(
@@ -255,6 +256,7 @@ def _mixed(step: int) -> Observation:
             export_w=np.zeros(3),
             overhead_w=np.zeros(3),
             loss=np.zeros(3),
+            emergency=np.array([0, 1, 0]),
             ramp_w=np.stack([np.full(3, -np.inf), np.full(3, np.inf)]),
         ),
         serving=ServingView(

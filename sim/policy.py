@@ -111,6 +111,7 @@ class EnergyView(NamedTuple):
     export_w: Floats  # (site,) most that may flow back
     overhead_w: Floats  # (site,) what the site draws besides machines, at the meter
     loss: Floats  # (site,) share of the meter's power that is lost on the way to the site
+    emergency: Ints  # (site,) the operator's level: 0 none, 1 an alert, 2 load is shed
     ramp_w: Floats  # (2, site) lowest and highest that ramps let a meter go to now, inf: no ramp
 
 

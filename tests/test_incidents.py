@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 
 import sim
+from sim.policies.merit_order import MeritOrder
+from sim.policy import Decision, Observation
 from sim.results.result import RunResult
 from sim.scenario import Scenario
 
@@ -247,3 +249,66 @@ def test_a_fleet_that_serves_tokens_loses_nobody_in_an_outage(build: Build) -> N
     assert served[0] > 0
     assert served[5] > 0
     assert (k["slo_attainment_pct"] or 0.0) > 90.0
+
+
+EMERGENCY: dict[str, Any] = {
+    "kind": "emergency", "sites": ["alpha"], "start_utc": "2026-01-01T05:00:00Z", "alert_h": 1.5,
+    "hours": 2, "left_fraction": 0.02,
+}  # fmt: skip
+
+
+def test_an_emergency_is_an_alert_and_then_load_that_is_shed(build: Build) -> None:
+    """0.2 MW are left: overhead and the reserved nodes run on, the ASICs are off; nobody pays."""
+    hit = quiet(build, EMERGENCY | {"alert_h": 1.0})
+    asic, gpu = column(hit, "alpha", "asic_mw"), column(hit, "alpha", "gpu_mw")
+    assert asic[5] == pytest.approx(asic[4], rel=0.05)  # an alert takes nothing off
+    assert column(hit, "alpha", "meter_mw")[6:8] == pytest.approx([0.2, 0.2], rel=0.05)
+    assert (asic[6:8] < 0.15).all()
+    assert gpu[6:8] == pytest.approx(gpu[4:6], rel=1e-6)
+    assert asic[9] == pytest.approx(asic[4], rel=0.05)
+    assert column(hit, "bravo", "asic_mw")[6] > 1.0
+    assert hit.kpis["grid_services_usd"] is None
+    assert hit.kpis["penalties_usd"] is None
+    events = [e for e in hit.table("events").to_pylist() if e["subject"] == "incident"]
+    assert [(e["t_s"] / 3600, e["event"], e["detail"]) for e in events] == [
+        (5.0, "emergency alert", ""), (6.0, "load shed", "2% left"), (8.0, "emergency over", ""),
+    ]  # fmt: skip
+
+
+def test_a_policy_sees_the_level_of_an_emergency(build: Build) -> None:
+    seen: list[tuple[float, int]] = []
+
+    class Watch(MeritOrder):
+        def decide(self, observation: Observation) -> Decision:
+            seen.append((observation.t_s / 3600, int(observation.energy.emergency[0])))
+            return super().decide(observation)
+
+    faults = {"asic": {"mtbf_h": 1e8}, "gpu": {"mtbf_h": 1e8}, "incidents": [EMERGENCY]}
+    sim.run(build({"faults": faults}), Watch())
+    levels = dict(seen)
+    assert [levels[h] for h in (4.75, 5.0, 6.25, 6.5, 8.25, 8.5, 12.0)] == [0, 1, 1, 2, 2, 0, 0]
+
+
+@pytest.mark.parametrize(
+    ("start", "first"), [("2025-12-31T23:30:00Z", 1), ("2025-12-31T22:00:00Z", 2)]
+)
+def test_an_emergency_that_began_before_the_run_goes_on(
+    build: Build, start: str, first: int
+) -> None:
+    seen: list[int] = []
+
+    class Watch(MeritOrder):
+        def decide(self, observation: Observation) -> Decision:
+            seen.append(int(observation.energy.emergency[0]))
+            return super().decide(observation)
+
+    faults = {"incidents": [EMERGENCY | {"start_utc": start}]}
+    sim.run(build({"faults": faults, "horizon": {"days": 1}}), Watch())
+    assert seen[0] == first
+    assert seen[-1] == 0
+    assert 2 in seen
+
+
+def test_an_alert_belongs_to_an_emergency(build: Build) -> None:
+    with pytest.raises(sim.ScenarioError, match="alert_h does not belong to it, but to emergency"):
+        build({"faults": {"incidents": [EMERGENCY | {"kind": "curtailment"}]}})

@@ -1,6 +1,7 @@
 """What incidents do to the plant and the firm: one handler for each kind."""
 
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from sim.plant.presence import ASIC, GPU, Change
@@ -11,6 +12,7 @@ from sim.world.incidents import Misfortune
 if TYPE_CHECKING:
     from sim.engine.engine import Engine, Process
 
+ALERT, SHED = 1, 2  # levels of an emergency
 SHUTS: Final = {"outage": True, "network-cut": False, "fire": True}  # whether power goes, too
 
 
@@ -19,6 +21,9 @@ def incident(engine: "Engine", what: Misfortune) -> "Process":
 
     What began before the run is played back by then (`engine.before`): here its rest passes.
     """
+    if what.spec.kind == "emergency":
+        yield from _emergency(engine, what)
+        return
     begin, end = HANDLERS[what.spec.kind]
     horizon_s = engine.scenario.horizon.seconds
     if what.start_s < 0 and what.spec.kind == "fire":  # nothing burns again
@@ -35,6 +40,38 @@ def incident(engine: "Engine", what: Misfortune) -> "Process":
     yield engine.env.timeout(what.end_s - engine.now_s)
     engine.between(lambda: end(engine, what))
     engine.recorder.event(engine.now_s, f"{what.spec.kind} over", names, "incident", "")
+
+
+def _emergency(engine: "Engine", what: Misfortune) -> "Process":
+    """An alert, then load is shed, then it is over: policies see the level at each."""
+    shed_s = what.start_s + round(what.spec.before_h * SECONDS_PER_HOUR)
+    names, event = ", ".join(what.names), engine.recorder.event
+
+    def level(now: int, before: int) -> None:
+        for site in _sites(engine, what):
+            levels = engine.plant.presence.emergencies[site]
+            if before:
+                levels.remove(before)
+            if now:
+                levels.append(now)
+        if SHED in (now, before):
+            (_curtail if now == SHED else _restore)(engine, what)
+        engine.plant.presence.alert()
+
+    stages = [(what.start_s, ALERT, 0, "emergency alert"), (shed_s, SHED, ALERT, "load shed"),
+              (what.end_s, 0, SHED, "emergency over")]  # fmt: skip
+    begun = 0
+    for k, (t_s, now, before, kind) in enumerate(stages):
+        over_s = stages[k + 1][0] if k + 1 < len(stages) else t_s + 1
+        if over_s <= max(t_s, 0):  # before the run, or of no length
+            continue
+        if t_s >= engine.scenario.horizon.seconds:
+            return
+        yield from until(engine, t_s)
+        detail = f"{what.spec.left_fraction:.0%} left" if now == SHED else ""
+        event(engine.now_s, kind, names, "incident", detail)
+        engine.between(partial(level, now, before if begun else 0))
+        begun = now
 
 
 def until(engine: "Engine", t_s: int) -> "Process":

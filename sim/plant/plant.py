@@ -193,6 +193,7 @@ class Plant:
                 desk,
                 inference,
                 ramps,
+                presence,
             ),
             wishes=(asic.shares[WISH], node.shares[WISH]),
             site_names=tuple(names),

@@ -51,6 +51,8 @@ class Presence:
         self.dark = np.zeros(sites, dtype=np.int64)  # how many of them take its power, too
         self.cooled: list[list[float]] = [[] for _ in range(sites)]
         self.curtailed: list[list[float]] = [[] for _ in range(sites)]
+        self.emergencies: list[list[int]] = [[] for _ in range(sites)]  # levels in force
+        self.level = np.zeros(sites, dtype=np.int64)  # the highest of them
         self._held = [np.zeros(n, dtype=np.int64) for n in self.full[GPU]]
         for group, row in enumerate(scenario.gpus):
             if awaited(row):
@@ -136,6 +138,11 @@ class Presence:
         """Cooling fails and leaves machines a share of their power, or that failure ends."""
         (self.cooled[site].remove if ends else self.cooled[site].append)(left)
         self.site.terms[COOLED, site] = min(self.cooled[site], default=1.0)
+
+    def alert(self) -> None:
+        """Emergencies began, changed or ended."""
+        self.level = np.array([max(x, default=0) for x in self.emergencies], dtype=np.int64)
+        self.level.flags.writeable = False  # policies see it
 
     def connection(self, site: int) -> float:
         """Share of a site's connection that the grid and incidents leave."""

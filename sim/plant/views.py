@@ -27,6 +27,7 @@ from sim.kernels.arrays import (
     Sites,
     SiteState,
 )
+from sim.plant.presence import Presence
 from sim.plant.programmes import Desk
 from sim.plant.ramps import Ramps
 from sim.policy import NO_SERVING, AsicView, EnergyView, GpuView, Market, Observation
@@ -64,11 +65,13 @@ class Views:
         desk: Desk,
         inference: Inference | None,
         ramps: Ramps,
+        presence: Presence,
     ) -> None:
         self.asics, self.asic, self.nodes, self.node = machines
         self.sites, self.site = sites
         self.assets, self.asset = assets
         self.limits, self.desk, self.inference, self.ramps = limits, desk, inference, ramps
+        self.presence = presence
         endless = np.full(len(self.sites.loss), np.inf)
         self._any_w = _view(np.stack([-endless, endless]))
         self._no_supply_w = _view(np.zeros(len(self.sites.loss)))
@@ -166,6 +169,7 @@ class Views:
             self._export_w,
             self._overhead_w,
             self._loss,
+            self.presence.level,
             ramp_w,
         )
 

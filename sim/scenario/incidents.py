@@ -13,6 +13,7 @@ Kind = Literal[
     "node-failure",
     "fire",
     "curtailment",
+    "emergency",
     "pool-outage",
     "price-spike",
     "termination",
@@ -26,12 +27,13 @@ NEEDS: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
     "node-failure": ("sites", ("hours",)),
     "fire": ("sites", ("destroyed_fraction",)),
     "curtailment": ("sites", ("hours",)),
+    "emergency": ("sites", ("hours",)),
     "pool-outage": ("", ("hours",)),
     "price-spike": ("zones", ("hours", "usd_per_mwh")),
     "termination": ("hosts", ()),
     "delivery-delay": ("projects", ("days",)),
 }
-LEAVES: Final = ("cooling", "curtailment", "node-failure")  # kinds that leave a part
+LEAVES: Final = ("cooling", "curtailment", "node-failure", "emergency")  # kinds that leave a part
 
 
 class Incident(Table):
@@ -39,7 +41,10 @@ class Incident(Table):
 
     outage: sites without power. network-cut: no pool and no request reaches them. cooling: machines
     keep `left_fraction` of their power. node-failure: that share of the GPU nodes is left; what the
-    others served is tried again elsewhere. fire: a share of the machines is destroyed, the site
+    others served is tried again elsewhere. emergency: the operator's levels, an obligation that
+    nobody pays for: an alert for `alert_h`, which policies see, then load is shed for `hours` and
+    `left_fraction` of the connection left, from which ASICs go first, then nodes that are not
+    reserved. fire: a share of the machines is destroyed, the site
     shut for `hours`. curtailment: the grid leaves `left_fraction` of the connection. pool-outage:
     hashes are not paid. price-spike: zones' prices at least `usd_per_mwh`. termination: hosts give
     notice. delivery-delay: projects not yet delivered come `days` later.
@@ -63,10 +68,18 @@ class Incident(Table):
     left_fraction: float = quantity(
         0.0,
         "-",
-        "cooling, curtailment, node-failure: what is left",
+        "cooling, curtailment, node-failure, emergency: what is left",
         source="assumed: nothing",
         ge=0,
         lt=1,
+    )
+    alert_h: float = quantity(
+        1.0,
+        "h",
+        "emergency: how long the alert lasts before load is shed",
+        source="ERCOT 2021-02-15: EEA 1 at 00:15, firm load shed (EEA 3) at 01:20",
+        ge=0,
+        le=168,
     )
     destroyed_fraction: float | None = quantity(
         None, "-", "fire: share of the site's machines", gt=0, le=1
@@ -94,7 +107,14 @@ class Incident(Table):
                 raise ValueError(f"{self.kind}: {name} is required")
             if given and name not in keys and not (self.kind == "fire" and name == "hours"):
                 raise ValueError(f"{self.kind}: {name} does not belong to it")
+        if "alert_h" in self.model_fields_set and self.kind != "emergency":
+            raise ValueError(f"{self.kind}: alert_h does not belong to it, but to emergency")
         if "left_fraction" in self.model_fields_set and self.kind not in LEAVES:
             allowed = " and ".join(LEAVES)
             raise ValueError(f"{self.kind}: left_fraction does not belong to it, but to {allowed}")
         return self
+
+    @property
+    def before_h(self) -> float:
+        """How long it is announced before it strikes [h]."""
+        return self.alert_h if self.kind == "emergency" else 0.0

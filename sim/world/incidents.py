@@ -36,7 +36,7 @@ def misfortunes(scenario: Scenario, streams: Streams) -> tuple[Misfortune, ...]:
         names = _targets(scenario, spec)
         if spec.start_utc is not None:
             start_s = round((spec.start_utc - scenario.horizon.start_utc).total_seconds())
-            length_s = round((spec.hours or 0.0) * SECONDS_PER_HOUR)
+            length_s = round(((spec.hours or 0.0) + spec.before_h) * SECONDS_PER_HOUR)
             if spec.kind in LASTING or start_s + max(length_s, 1) > 0:
                 found.append(Misfortune(start_s, start_s + length_s, spec, names))
             continue
@@ -63,7 +63,7 @@ def _strikes(
     at_s = draw.exponential(mean_s)
     while at_s < scenario.horizon.seconds:
         length_s = draw.exponential(spec.hours * SECONDS_PER_HOUR) if spec.hours else 0.0
-        end_s = round(at_s + length_s)
+        end_s = round(at_s + length_s + spec.before_h * SECONDS_PER_HOUR)
         found.append(Misfortune(round(at_s), end_s, spec, (name,) if name else ()))
         at_s = end_s + draw.exponential(mean_s)
     return found

@@ -55,6 +55,7 @@ def seen(price: float, room_mw: float = 10.0, t_s: int = 0, **energy: Any) -> Ob
         export_w=np.zeros(1),
         overhead_w=np.zeros(1),
         loss=np.zeros(1),
+        emergency=np.zeros(1, dtype=np.int64),
         ramp_w=np.array([[-np.inf], [np.inf]]),
     )
     return Observation(
