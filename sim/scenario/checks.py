@@ -237,9 +237,7 @@ def _zones(s: Scenario) -> Iterator[Problem]:
             where = f"prices.zones.{name}.tariff"
             yield from unknown(TOML, where, zone.tariff, s.tariffs)
             if zone.tariff in s.tariffs and len(s.tariffs[zone.tariff].above_mwh) > 1:
-                what = "has tiers (above_mwh_month), which only the contract of a site can have: "
-                what += "give it as tariff of sites with contract fixed or hosted"
-                yield Problem(TOML, where, shown(zone.tariff), what)
+                yield from _tiers(s, name, zone.tariff)
         if isinstance(zone, SeasonalJumpPrice):
             where = f"prices.zones.{name}.profile"
             yield from unknown(
@@ -250,6 +248,22 @@ def _zones(s: Scenario) -> Iterator[Problem]:
             yield from unknown(
                 TOML, where, zone.profile, catalogue.region_zones(), "hashwatt list profiles"
             )
+
+
+def _tiers(s: Scenario, zone: str, tariff: str) -> Iterator[Problem]:
+    """A zone with a tariff of tiers is the own price of its sites, and nobody sells at it."""
+    there = [(i, site) for i, site in enumerate(s.sites) if site.price_zone == zone]
+    if not there or any(site.tariff != tariff for _, site in there):
+        what = "has tiers (above_mwh_month), which only the contract of a site can have: "
+        what += "give it as tariff of sites with contract fixed or hosted"
+        yield Problem(TOML, f"prices.zones.{zone}.tariff", shown(tariff), what)
+        return
+    for i, site in there:
+        if site.export_mw > 0.0:
+            what = "what flows back earns the price of a zone, and a tariff with tiers is none: "
+            what += "name one as price_zone"
+            where = row_of(i, site.name, "export_mw")
+            yield Problem("sites.csv", where, f"{site.export_mw:g}", what)
 
 
 def _references(s: Scenario) -> Iterator[tuple[str, str, list[str]]]:

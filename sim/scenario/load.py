@@ -172,7 +172,10 @@ def _assembled(
 
 
 def _with_own_prices(scenario: Scenario) -> Scenario:
-    """Sites that name no zone pay a price of their own: a zone of that price stands for it."""
+    """Sites that name no zone pay a price of their own: a zone of that price stands for it.
+
+    Of a tariff with tiers the zone's price is that of the first tier.
+    """
     zones, sites = dict(scenario.prices.zones), []
     for site in scenario.sites:
         if not site.price_zone:

@@ -123,3 +123,17 @@ def test_what_tiers_cannot_be_is_refused() -> None:
         one_site({"tariffs": tariff, "prices": zones})
     with pytest.raises(ScenarioError, match="months or above_mwh_month"):
         site(PUBLISHED[::-1], WHOLE)
+
+
+def test_a_site_with_tiers_needs_no_zone_unless_it_sells() -> None:
+    """Two days of January at 7 MW, its bounds by two parts in 31."""
+    tables = {
+        "horizon": {"days": 2, "step_s": 3600},
+        "tariffs": {"t": {"utc_offset_h": -6, "prices": PUBLISHED}},
+    }
+    own = FIXED | {"price_zone": ""}
+    first = 12 * 2 / 31
+    k = sim.run(one_site(tables, own), "static").kpis
+    assert k["power_cost_usd"] == pytest.approx(first * 87.21 + (336 - first) * 108.03)
+    with pytest.raises(ScenarioError, match=r"export_mw = 3: .* name one as price_zone"):
+        one_site(tables, own | {"export_mw": 3})
