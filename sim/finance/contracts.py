@@ -84,7 +84,7 @@ def _contracts(scenario: Scenario, world: World, adder: Floats) -> Floats | None
     )
     for contract in scenario.power_contracts:
         s = names.index(contract.site)
-        share = _in_force(contract, scenario, steps)
+        share = in_force(contract, scenario, steps)
         when = share > 0.0
         power_w = contract.mw * W_PER_MW * share[when]
         if contract.kind == "day-ahead":
@@ -103,7 +103,7 @@ def _contracts(scenario: Scenario, world: World, adder: Floats) -> Floats | None
     return terms
 
 
-def _in_force(contract: PowerContract, scenario: Scenario, steps: int) -> Floats:
+def in_force(contract: PowerContract, scenario: Scenario, steps: int) -> Floats:
     """Share of each step (step,) in which a contract holds; it may begin within one."""
     begin, step_s = scenario.horizon.start_utc, scenario.horizon.step_s
 

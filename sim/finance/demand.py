@@ -103,7 +103,8 @@ class DemandCharges:
             site = sites[s]
             clock = clock_s(begun_s - offset_s[c], site.timezone, site.utc_offset_h)
             within = in_hours(spec.model_copy(update={"months": ()}), clock)
-            self.measured[:, c] = within & _of(spec.months, month_of(begun_s))
+            of_year = spec.months and (*spec.months, *spec.ratchet_from)
+            self.measured[:, c] = within & _of(of_year, month_of(begun_s))
         self.bills = self._bills(ends)
         self.table: list[Billed] = []
         self._due: dict[int, list[Bill]] = {}

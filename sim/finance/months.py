@@ -6,10 +6,9 @@ import numpy as np
 
 from sim.finance.demand import DemandCharges
 from sim.finance.ledger import Ledger
+from sim.finance.take_or_pay import TakeOrPay
 from sim.finance.tiers import Tiers
 from sim.kernels.arrays import (
-    BLOCK_PRICE,
-    DEMAND_USD,
     LAST_W,
     MONTH_BLOCK_J,
     MONTH_OFFER_J,
@@ -19,7 +18,7 @@ from sim.kernels.arrays import (
     SiteState,
 )
 from sim.scenario.scenario import Scenario
-from sim.units import J_PER_MWH, SECONDS_PER_DAY, W_PER_MW
+from sim.units import SECONDS_PER_DAY, W_PER_MW
 from sim.world.peaks import Peaks
 
 MONTHS = 12
@@ -32,17 +31,7 @@ class MonthlyBills:
         horizon = scenario.horizon
         self.step_s, self.steps = horizon.step_s, horizon.steps
         count = len(scenario.sites)
-        contracts = [c for c in scenario.power_contracts if c.take_or_pay_fraction > 0.0]
-        names = [s.name for s in scenario.sites]
-        self.take = np.zeros(count)
-        size = np.zeros(count)
-        for c in contracts:
-            self.take[names.index(c.site)] += c.take_or_pay_fraction * c.mw
-        for c in scenario.power_contracts:
-            if not c.resell:
-                size[names.index(c.site)] += c.mw
-        self.take /= np.maximum(size, 1e-300)
-        self.adder = np.array([s.adder_usd_per_mwh for s in scenario.sites])
+        self.take = TakeOrPay(scenario)
         self.ends: dict[int, list[int]] = {self.steps: list(range(count))}
         for s, site in enumerate(scenario.sites):
             local = horizon.start_utc + timedelta(hours=site.offset_h)
@@ -74,6 +63,7 @@ class MonthlyBills:
         np.maximum(site.terms[MONTH_PEAK_W], site.terms[LAST_W], out=site.terms[MONTH_PEAK_W])
         self.demand.read(step * self.step_s, site)
         self.tiers.close_step(step, site)
+        self.take.close_step(step, site)
         if step in self.peak_year:
             share_w = np.maximum(site.terms[LAST_W], 0.0) / self.counted
             year = self.peak_year[step]
@@ -82,13 +72,10 @@ class MonthlyBills:
         if step not in self.ends:
             return
         at = self.ends[step]
-        terms, flow = site.terms, site.flow
         self.demand.close_step(step, site)
-        short_j = self.take[at] * terms[MONTH_OFFER_J, at] - terms[MONTH_BLOCK_J, at]
-        strike = terms[BLOCK_PRICE, at] - self.adder[at]
-        flow[DEMAND_USD, at] += np.maximum(short_j, 0.0) * strike / J_PER_MWH
+        self.take.close_month(at, site)
         for row in (MONTH_PEAK_W, MONTH_BLOCK_J, MONTH_OFFER_J):
-            terms[row, at] = 0.0
+            site.terms[row, at] = 0.0
 
     def transmission(self, t_s: int) -> Floats | None:
         """A twelfth of what last year's peaks cost (site,) [USD], on the last day of a month."""

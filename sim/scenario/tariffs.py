@@ -118,7 +118,10 @@ class DemandCharge(Window):
         11, "months", "how many months before", source="assumed: a year with this one", ge=1, le=59
     )
     ratchet_from: tuple[int, ...] = quantity(
-        (), "-", "months 1 to 12 whose peaks a ratchet remembers; default: all that are measured"
+        (),
+        "-",
+        "months 1 to 12 whose peaks a ratchet remembers, also where they are none of `months`; "
+        "default: all that are measured",
     )
     peak_before_mw: float = quantity(
         0.0,

@@ -271,7 +271,7 @@ def _months(sheet: Sheet, terms: Terms, piece: Piece, meters: Meters) -> None:
             sheet.put(rows, spare, 1.0)
             enough = sheet.row(month.owed_mwh, np.full((1, 1), np.inf))
             sheet.put(enough, short, 1.0)
-            sheet.put(enough, taken, terms.known.hours)
+            sheet.put(enough, taken, terms.known.hours * month.part[:, None])
 
 
 def _demand(sheet: Sheet, terms: Terms, piece: Piece, meters: Meters) -> None:

@@ -13,13 +13,14 @@ ANY: Final = np.inf
 
 
 class Month(NamedTuple):
-    """A billing month of a site with take-or-pay."""
+    """A billing month of a contract with take-or-pay."""
 
     site: int
     first: int  # step
     last: int  # the step after its last
     owed_mwh: float  # of take-or-pay
     usd_per_mwh: float  # for what of that is not taken
+    part: Floats  # (step,) of what the site takes of its blocks that counts for the contract
 
 
 class Demand(NamedTuple):
@@ -148,7 +149,7 @@ def terms_of(known: Known) -> Terms:
         reserve_free=free,
         top_mw=top_mw,
         answers=_answers(known, most),
-        months=_months(known, block_mw, block_price),
+        months=_months(known),
         demand=_demand(known),
         tiers=_tiers(known),
         constant_usd=constant,
@@ -250,18 +251,19 @@ def _answers(known: Known, most_mw: Floats) -> tuple[Answer, ...]:
     return tuple(found)
 
 
-def _months(known: Known, block_mw: Floats, block_price: Floats) -> tuple[Month, ...]:
-    """Billing months of the sites that have take-or-pay."""
+def _months(known: Known) -> tuple[Month, ...]:
+    """Billing months of the contracts that have take-or-pay."""
     bills = known.replay.firm.bills
-    begins = np.zeros(len(bills.take), dtype=np.int64)
+    take = bills.take
     found = []
-    for end in sorted(bills.ends):
-        for s in bills.ends[end]:
-            owed_mwh = float(bills.take[s] * block_mw[begins[s] : end, s].sum() * known.hours)
-            strike = float(block_price[end - 1, s] - bills.adder[s])
+    for k, s in enumerate(take.site.tolist()):
+        first, strike = 0, float(take.strike[k])
+        for last in sorted(step for step, sites in bills.ends.items() if s in sites):
+            month = slice(first, last)
+            owed_mwh = float(take.fraction[k] * take.mw[k, month].sum() * known.hours)
             if owed_mwh * strike != 0.0:
-                found.append(Month(s, int(begins[s]), end, owed_mwh, strike))
-            begins[s] = end
+                found.append(Month(s, first, last, owed_mwh, strike, take.part[k, month]))
+            first = last
     return tuple(found)
 
 

@@ -130,6 +130,9 @@ def test_a_ratchet_remembers_the_highest_month() -> None:
     assert result.kpis["demand_charges_usd"] == pytest.approx(9000 * sum(mw))
     winter = run(CHARGE | ratchet | {"ratchet_from": [2, 3]}, Steps(share), **when)
     assert [row[1] for row in billed(winter)] == pytest.approx([7.0, 1.75, 1.75, 1.75])
+    other = {"ratchet_from": [1], "months": [2, 3, 4]}  # January is another charge's month
+    spring = run(CHARGE | ratchet | other, Steps(share), **when)
+    assert [row[1] for row in billed(spring)] == pytest.approx([5.6, 5.6, 1.75])
     before = run(CHARGE | ratchet | {"peak_before_mw": 8}, Steps(share), **when)
     assert [row[1] for row in billed(before)] == pytest.approx([7.0, 6.4, 5.6, 1.75])
 

@@ -96,6 +96,29 @@ def test_take_or_pay_bills_what_a_month_fell_short() -> None:
     assert k["power_cost_usd"] == pytest.approx(24 * (3.5 * 35 + 2.5 * 30))
 
 
+def test_take_or_pay_of_a_contract_that_ends_is_its_own() -> None:
+    """Half the machines on, 3.5 MW. Owed until the third: 10 MW for 48 hours, at 30."""
+    first = {
+        "site": "site", "kind": "ppa", "mw": 10, "strike_usd_per_mwh": 30, "resell": False,
+        "take_or_pay_fraction": 0.6, "end_utc": "2026-01-03T06:00:00Z",
+    }  # fmt: skip
+    then = first | {
+        "start_utc": first["end_utc"], "end_utc": None, "strike_usd_per_mwh": 20,
+        "take_or_pay_fraction": 0.0,
+    }  # fmt: skip
+    days = {"horizon": {"days": 4, "step_s": 3600}}
+    usd = 48 * (6 - 3.5) * 30
+    for contracts in ([first], [first, then]):
+        scenario = one_site(days, power_contracts=contracts)
+        k = sim.run(scenario, Share(0.5)).kpis
+        assert k["demand_charges_usd"] == pytest.approx(usd)
+    both = first | {"strike_usd_per_mwh": 20, "take_or_pay_fraction": 0.4, "mw": 30}
+    k = sim.run(one_site(days, power_contracts=[first, both]), Share(0.5)).kpis
+    # 3.5 MW at a time when there are 40: a fourth of them counts for the first
+    usd = 48 * ((6 - 3.5 / 4) * 30 + (12 - 3.5 * 3 / 4) * 20)
+    assert k["demand_charges_usd"] == pytest.approx(usd)
+
+
 def test_a_contract_holds_between_its_dates() -> None:
     contract = {
         "site": "site", "kind": "ppa", "mw": 7, "strike_usd_per_mwh": 30,

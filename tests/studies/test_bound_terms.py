@@ -110,6 +110,17 @@ def test_take_or_pay_is_owed_for_what_nobody_takes() -> None:
     assert bound(power_contracts=[block]) - bound() == pytest.approx(gain, rel=1e-9)
 
 
+def test_each_contract_owes_for_itself() -> None:
+    """The first of two in turn owes for its 18 hours alone, whatever the second leaves."""
+    block = {"site": "alpha", "kind": "ppa", "mw": 2.0, "strike_usd_per_mwh": 31, "resell": False,
+             "take_or_pay_fraction": 0.9, "end_utc": "2026-01-02T00:00:00Z"}  # fmt: skip
+    then = {**block, "take_or_pay_fraction": 0.0, "start_utc": block["end_utc"], "end_utc": None}
+    owed_mwh = 18 * (0.9 * 2.0 - load_mw())
+    for contracts, hours in (([block], 18), ([block, then], HOURS)):
+        gain = hours * load_mw() * 9.0 - owed_mwh * 31
+        assert bound(power_contracts=contracts) - bound() == pytest.approx(gain, rel=1e-9)
+
+
 def test_a_demand_charge_is_on_the_highest_step_of_each_month() -> None:
     charged = {"demand_charge_usd_per_mw_month": 310.0 * 31 / 2}  # of two days
     assert bound() - bound(site=charged) == pytest.approx(310.0 * load_mw(), rel=1e-9)

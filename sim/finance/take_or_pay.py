@@ -1,0 +1,50 @@
+"""Blocks of a PPA of which a share of every month is paid, whether it is taken or not."""
+
+import numpy as np
+
+from sim.finance.contracts import in_force
+from sim.kernels.arrays import DEMAND_USD, MONTH_BLOCK_J, MONTH_OFFER_J, SiteState
+from sim.scenario.scenario import Scenario
+from sim.units import J_PER_MWH
+
+
+class TakeOrPay:
+    """Each contract by itself: what it offered in a month, what of that was used, its own strike.
+
+    Where a site has several blocks at a time, what is used counts for each by its size. Shapes:
+    `contract` with take-or-pay.
+    """
+
+    def __init__(self, scenario: Scenario) -> None:
+        names = [site.name for site in scenario.sites]
+        blocks = [c for c in scenario.power_contracts if c.kind == "ppa" and not c.resell]
+        size = np.array([c.mw * in_force(c, scenario, scenario.horizon.steps) for c in blocks])
+        site = np.array([names.index(c.site) for c in blocks], dtype=np.int64)
+        owing = [k for k, c in enumerate(blocks) if c.take_or_pay_fraction > 0.0]
+        self.site = site[owing]
+        self.fraction = np.array([blocks[k].take_or_pay_fraction for k in owing])
+        self.strike = np.array([blocks[k].strike_usd_per_mwh for k in owing], dtype=np.float64)
+        self.mw = size[owing] if owing else np.zeros((0, scenario.horizon.steps))
+        every = [size[site == s].sum(axis=0) for s in self.site.tolist()]
+        total = np.array(every).reshape(self.mw.shape)
+        self.part = self.mw / np.maximum(total, 1e-300)  # (contract, step) of what its site uses
+        self._seen = np.zeros((2, len(names)))
+        self._month = np.zeros((2, len(owing)))  # used and offered [J]
+
+    def close_step(self, step: int, site: SiteState) -> None:
+        """After a control step was billed: what was used and offered of each contract."""
+        if not len(self.site):
+            return
+        seen = site.terms[[MONTH_BLOCK_J, MONTH_OFFER_J]]
+        self._month += (seen - self._seen)[:, self.site] * self.part[:, step - 1]
+        self._seen = seen
+
+    def close_month(self, at: list[int], site: SiteState) -> None:
+        """Bill what the month that ends at these sites fell short of."""
+        for k in np.flatnonzero(np.isin(self.site, at)).tolist():
+            used_j, offered_j = self._month[:, k]
+            short_j = max(float(self.fraction[k] * offered_j - used_j), 0.0)
+            usd = short_j * float(self.strike[k]) / J_PER_MWH
+            site.flow[DEMAND_USD, self.site[k]] += usd
+            self._month[:, k] = 0.0
+        self._seen[:, at] = 0.0
