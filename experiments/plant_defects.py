@@ -121,6 +121,8 @@ DEFECTS = (
            "cost[self.discharge] = self.wear * hours", "cost[self.discharge] = 0.0", STORAGE),
     Defect("storage: no loss on the way in", "sim/policies/storage.py",
            "(self.store, self.charge, -self.one_way)", "(self.store, self.charge, -1.0)", STORAGE),
+    Defect("storage: it charges and discharges at once", "sim/policies/storage.py",
+           "if min(charge, discharge) <= BOTH_MW:", "if True:", STORAGE_LAW),
     Defect("storage: the first period lasts an hour", "sim/policies/storage.py",
            "if site.period_h != self._period_h:", "if False:", STORAGE),
     Defect("storage: published prices are not looked at", "sim/policies/forecast.py",

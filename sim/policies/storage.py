@@ -1,6 +1,6 @@
 """A linear programme for the battery of a site and the loads beside it, re-solved as hours pass."""
 
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import highspy
 import numpy as np
@@ -10,6 +10,7 @@ from sim.solver import solver
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
+BOTH_MW: Final = 1e-7  # the solver's tolerance
 
 
 class Site(NamedTuple):
@@ -116,10 +117,28 @@ class StoragePlan:
     def solve(self, site: Site) -> float:
         """Power of now at the battery's terminals [MW], below 0 discharging.
 
+        Where being paid for losses would let it charge and discharge at once, the better of the
+        two is taken: a battery does one at a time. In later periods the programme may do both.
+
         Raises:
             RuntimeError: when the solver gives up; the programme always has a solution.
         """
         cost, low, high = self._columns(site)
+        _, charge, discharge = self._optimum(site, cost, low, high)
+        if min(charge, discharge) <= BOTH_MW:
+            return charge - discharge
+        found = []
+        for column in (self.discharge[0], self.charge[0]):
+            none = high.copy()
+            none[column] = 0.0
+            found.append(self._optimum(site, cost, low, none))
+        _, charge, discharge = min(found)
+        return charge - discharge
+
+    def _optimum(
+        self, site: Site, cost: Floats, low: Floats, high: Floats
+    ) -> tuple[float, float, float]:
+        """The least cost [USD], and what is charged and discharged now [MW]."""
         highs = self._solver
         highs.changeColsCost(self.columns, self.every, cost)
         highs.changeColsBounds(self.columns, self.every, low, high)
@@ -137,7 +156,8 @@ class StoragePlan:
         if highs.getModelStatus() != highspy.HighsModelStatus.kOptimal:
             raise RuntimeError(f"HiGHS: {highs.modelStatusToString(highs.getModelStatus())}")
         values = highs.getSolution().col_value
-        return float(values[self.charge[0]] - values[self.discharge[0]])
+        charge, discharge = float(values[self.charge[0]]), float(values[self.discharge[0]])
+        return float(highs.getInfo().objective_function_value), charge, discharge
 
     def _columns(self, site: Site) -> tuple[Floats, Floats, Floats]:
         """Cost, least and most of every column."""

@@ -47,6 +47,7 @@ def margin(scenario: Scenario, policy: Any, price: np.ndarray[Any, Any], deliver
 fleets = st.fixed_dictionaries(
     {
         "seed": st.integers(0, 10_000),
+        "mean": st.sampled_from([45.0, -20.0]),
         "limit_mw": st.sampled_from([2.0, 5.0]),
         "export_mw": st.sampled_from([0.0, 1.0]),
         "charge": st.sampled_from([0.0, 2_000.0, 12_000.0]),
@@ -68,7 +69,7 @@ def test_with_prices_known_a_battery_never_lowers_the_margin(
     if policy is LookAhead:  # its caps of machines for the month do not know of the battery
         values = {**values, "charge": 0.0}
     draw = np.random.Generator(np.random.Philox(key=values["seed"]))
-    price = draw.normal(45.0, 30.0, HOURS) + draw.exponential(400.0, HOURS) * (
+    price = draw.normal(values["mean"], 30.0, HOURS) + draw.exponential(400.0, HOURS) * (
         draw.random(HOURS) < 0.05
     )
     site = {"name": "alpha", "power_limit_mw": values["limit_mw"], "adder_usd_per_mwh": 6.0,
@@ -93,6 +94,25 @@ def test_with_prices_known_a_battery_never_lowers_the_margin(
     with_it, without = (margin(s, policy(**made), price, 6.0) for s in (whole, bare))
     # prices are known, what hashes will earn and the heat are not: USD of 5 days
     assert with_it >= without - 15.0
+
+
+def test_where_energy_is_paid_for_a_battery_is_filled_and_not_only_wished_to_burn() -> None:
+    """At -30 USD/MWh losses pay: a plan that charges and discharges at once would do neither.
+
+    4 of 8 MWh are free, of what is drawn 90 % gets there, and 4.44 MWh earn 133.33 USD.
+    """
+    zones = {"zones": {"zone": {"model": "fixed", "usd_per_mwh": -30}}}
+    battery = {"site": "alpha", "power_mw": 4, "energy_mwh": 8, "initial_fraction": 0.5,
+               "round_trip_efficiency": 0.81, "wear_usd_per_mwh": 5}  # fmt: skip
+    whole = plain({"prices": zones, "horizon": {"days": 1, "step_s": 3600}},
+                  sites=[{"name": "alpha", "power_limit_mw": 20}], batteries=[battery],
+                  asics=[], gpus=[])  # fmt: skip
+    bare = whole.model_copy(update={"batteries": ()})
+    with_it, without = (sim.run(s, "merit-order") for s in (whole, bare))
+    added = [r.kpis["gross_margin_usd"] or 0.0 for r in (with_it, without)]
+    assert added[0] - added[1] == pytest.approx(4 / 0.9 * 30)
+    stored = np.asarray(with_it.table("fleet")["stored_mwh"])
+    assert stored[:3] == pytest.approx([7.6, 8.0, 8.0])
 
 
 @pytest.mark.parametrize("policy", ["merit-order", "look-ahead"])
