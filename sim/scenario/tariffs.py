@@ -46,6 +46,11 @@ class Window(Table):
         """Whether it holds at any time of any day of any month."""
         return self.at_any_hour and not self.months
 
+    @property
+    def window(self) -> tuple[float, float, str, tuple[int, ...]]:
+        """Its hours, days and months."""
+        return self.from_hour, self.to_hour, self.days, self.months
+
     @field_validator("from_hour", "to_hour")
     @classmethod
     def _quarters(cls, hour: float) -> float:
@@ -197,6 +202,15 @@ class Tariff(Table):
                 "prices: the first must hold at any time (no start_utc, hours, days, months or "
                 "above_mwh_month), so that no instant is without a price"
             )
+        for i, price in enumerate(self.prices):
+            for k, later in enumerate(self.prices[i + 1 :], i + 1):
+                hides = later.always or later.window == price.window
+                if price.above_mwh_month > later.above_mwh_month and hides and not later.start_utc:
+                    raise ValueError(
+                        f"prices: entry {i + 1} (above_mwh_month = {price.above_mwh_month:g}) "
+                        f"never holds: entry {k + 1} comes later and holds from "
+                        f"{later.above_mwh_month:g} MWh on; write tiers in rising order"
+                    )
         local = any(not price.always for price in self.prices)
         if local and (self.utc_offset_h is None) == (self.timezone is None):
             raise ValueError("hours, days and months need one of utc_offset_h and timezone")

@@ -123,6 +123,11 @@ def test_what_tiers_cannot_be_is_refused() -> None:
         one_site({"tariffs": tariff, "prices": zones})
     with pytest.raises(ScenarioError, match="months or above_mwh_month"):
         site(PUBLISHED[::-1], WHOLE)
+    higher = {"usd_per_mwh": 120, "above_mwh_month": 40}
+    with pytest.raises(ScenarioError, match=r"entry 2 .* never holds: entry 3 comes later"):
+        site([PUBLISHED[0], higher, PUBLISHED[1]], WHOLE)
+    evening = {**PUBLISHED[1], "from_hour": 17}
+    assert site([PUBLISHED[0], higher, evening], WHOLE).sites  # in other hours it does
 
 
 def test_a_site_with_tiers_needs_no_zone_unless_it_sells() -> None:
