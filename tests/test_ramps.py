@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import sim
-from sim.policy import Decision, Observation
+from sim.policies.merit_order import MeritOrder
+from sim.policy import Bids, Decision, Observation
 from sim.scenario import Scenario
 from tests.finance.test_demand_charges import Steps
 from tests.finance.test_energy_costs import one_site
@@ -87,8 +88,6 @@ def test_a_rise_goes_to_the_best_machines_first() -> None:
     )  # fmt: skip
     seen: list[np.ndarray] = []
 
-    from sim.policies.merit_order import MeritOrder
-
     class Watch(MeritOrder):
         def decide(self, observation: Observation) -> Decision:
             decision = super().decide(observation)
@@ -158,27 +157,27 @@ def test_no_meter_and_no_fleet_moves_faster_than_its_ramp(values: dict[str, Any]
 
 
 def test_a_bidder_buys_what_a_ramp_holds_on(tmp_path: Path) -> None:
-    """At 10 in the morning lines go out and power is dear: what cannot leave at once is bought."""
-    grid = {"case": str(tmp_path / "three.m")}
-    scenario = fleet(tmp_path, tables={"grid": grid, "what_if": {"btc_price_factor": 1.0}},
-                     ramp_mw_per_min=0.2)  # fmt: skip
-    free = fleet(tmp_path, tables={"grid": grid})
+    """73 MW at any price until 10 o'clock, then nothing: 61 MW are there still and make 200 USD."""
+    seen: dict[int, float] = {}
 
-    class Late(sim.policies.merit_order.MeritOrder):  # type: ignore[name-defined,misc]
-        """Bids what its machines earn until 10 o'clock, then nothing."""
+    class Late(MeritOrder):
+        """Bids 4,000 USD/MWh until 10 o'clock, then nothing."""
 
-        def bid(self, observation: Observation) -> Any:
+        def bid(self, observation: Observation) -> Bids:
             bids = super().bid(observation)
-            worth = bids.usd_per_mwh * (observation.t_s < 10 * 3600)
-            return bids._replace(usd_per_mwh=worth)
+            early = observation.t_s < 10 * 3600
+            return bids._replace(usd_per_mwh=np.full(len(bids.site), 4_000.0 * early))
 
         def decide(self, observation: Observation) -> Decision:
-            decision = super().decide(observation)
-            off = observation.t_s >= 10 * 3600
-            return decision._replace(asic_share=decision.asic_share * (not off))
+            seen[observation.t_s // 3600] = float(observation.price_usd_per_mwh[0])
+            share = observation.asic.default_share * (observation.t_s < 10 * 3600)
+            return Decision(share, np.zeros(0))
 
-    held, loose = (sim.run(s, Late()) for s in (scenario, free))
+    held = sim.run(fleet(tmp_path, ramp_mw_per_min=0.2), Late())
     mw, price = column(held, "granted_mw"), column(held, "price_usd_per_mwh")
-    assert mw[9:13] == pytest.approx([50.0, 38.0, 26.0, 14.0], abs=1e-3)
+    assert mw[9:13] == pytest.approx([73.18, 61.18, 49.18, 37.18])
+    assert price[9:13] == pytest.approx([200.0, 200.0, 10.0, 10.0])
+    assert seen[10] == pytest.approx(200.0)  # what it decides by is the price of what is held
+    loose = sim.run(fleet(tmp_path), Late())
     assert column(loose, "granted_mw")[10] == pytest.approx(0.5)
-    np.testing.assert_allclose(column(held, "energy_usd")[10:13], (mw * price)[10:13], rtol=1e-6)
+    assert seen[10] == pytest.approx(10.0)
