@@ -291,6 +291,39 @@ def test_a_bound_takes_the_prices_of_a_grid_without_the_fleet(tmp_path: Path) ->
     assert margin == pytest.approx(-60 * 200 * 24)
 
 
+POCKET = DEAR.replace("    7 1 150", "    9 1 50 0 0 0 1 1 0 230 1 1.1 0.9;\n    7 1 100").replace(
+    "    2 7 0 0.1", "    1 9 0 0.1 0 30 0 0 0 0 1 -360 360;\n    2 7 0 0.1"
+)
+
+
+@pytest.mark.parametrize("model", ["dc-opf", "fixed"])
+def test_who_goes_without_far_away_does_not_darken_the_fleet(tmp_path: Path, model: str) -> None:
+    """Bus 9 asks for 50 MW behind a line of 30: 20 are shed there, nothing is short at bus 7."""
+    price: dict[str, Any] = {"model": model}
+    tables = {"prices": {"zones": {"east": price}}}
+    if model == "fixed":
+        price["usd_per_mwh"] = 10.0
+    result = sim.run(fleet(tmp_path, s19=0, case=POCKET, tables=tables), "merit-order")
+    np.testing.assert_allclose(column(result, "price_usd_per_mwh"), 10.0)
+    np.testing.assert_allclose(column(result, "meter_mw"), 12_000 * S21_MW + 0.5, rtol=1e-9)
+
+
+def test_the_grid_s_own_load_comes_first(tmp_path: Path) -> None:
+    """400 MW of sources, 390 of load at the fleet's bus, 395 with the pocket's: 5 MW are left."""
+    case = POCKET.replace("    7 1 100", "    7 1 365").replace("0.1 0 80", "0.1 0 0")
+    result = sim.run(fleet(tmp_path, s19=0, case=case), "static")
+    np.testing.assert_allclose(column(result, "meter_mw"), 5.0, atol=1e-5)
+    np.testing.assert_allclose(column(result, "price_usd_per_mwh"), 5000.0)
+
+
+def test_who_must_run_spills_and_the_fleet_is_paid(tmp_path: Path) -> None:
+    """Bus 1 cannot give less than 180 MW for 150: what a fleet of 7.5 leaves is spilled."""
+    case = DEAR.replace("1 100 1 200 0;\n    2", "1 100 1 200 180;\n    2")
+    result = sim.run(fleet(tmp_path, s21=2_000, s19=0, case=case), "merit-order")
+    np.testing.assert_allclose(column(result, "meter_mw"), 7.5)
+    np.testing.assert_allclose(column(result, "price_usd_per_mwh"), -5000.0)
+
+
 def test_no_bound_where_a_price_stands_for_several_steps(tmp_path: Path) -> None:
     zones = {"zones": {"east": {"model": "dc-opf", "update_s": 7200}}}
     with pytest.raises(sim.BoundError, match=r"update_s = 7200.*at most horizon.step_s = 3600"):

@@ -5,7 +5,7 @@ from typing import Final
 
 import numpy as np
 
-from sim.grid.grant import Granted, MeshGrant
+from sim.grid.grant import CUT_MW, Granted, MeshGrant
 from sim.grid.mesh import Mesh
 from sim.kernels.arrays import POWERED, Bools, Floats, Items, Limits, Sites, SiteState
 from sim.kernels.grant import find_binding
@@ -24,14 +24,21 @@ OVERHEAD: Final = 8_000.0  # the weights reach over four decades: the solver's t
 
 
 class Meshed:
-    """The lines around the fleet. Shapes: `item`, `site`, `bus`, `source`."""
+    """The lines around the fleet. Shapes: `item`, `site`, `bus`, `source`.
+
+    The grid's own load comes first. Where lines or sources cannot carry all of it, as much as they
+    can is served, and the fleet gets what is left where it is; sources may stay below their least,
+    as the market lets them spill.
+    """
 
     def __init__(self, site_mesh: SiteMesh) -> None:
-        self.whole = site_mesh.mesh
+        mesh = site_mesh.mesh
+        self.whole = replace(mesh, source_min_mw=np.minimum(mesh.source_min_mw, 0.0))
         self.site_bus = site_mesh.site_bus
         self.line_names = site_mesh.mesh.line_names
         self.grid = self._grid(self.whole)
-        self.load_mw: Floats = site_mesh.mesh.load_mw
+        self.background_mw: Floats = site_mesh.mesh.load_mw
+        self.load_mw = self.background_mw  # (bus,) what of it is served
         self.generation_mw: Floats | None = None
         self.dead = np.zeros(len(self.site_bus), dtype=np.bool_)
         self.powerless = self.dead  # (site,) dead, or its own connection is out
@@ -44,7 +51,8 @@ class Meshed:
 
     def set_background(self, load_mw: Floats, generation_mw: Floats | None) -> None:
         """Load of the grid without the fleet (bus,), and a dispatch to begin with (source,)."""
-        self.load_mw, self.generation_mw = load_mw, generation_mw
+        self.background_mw = self.load_mw = load_mw
+        self.generation_mw = generation_mw
 
     def set_links(self, left: dict[int, float]) -> Bools:
         """Lines with a share of their capacity left, 0: out; which sites (site,) are cut off."""
@@ -57,7 +65,19 @@ class Meshed:
             limit[line] *= share if share > 0.0 else 1.0
         self.grid = self._grid(replace(self.whole, limit_mw=limit, in_service=service))
         self.dead = self.grid.dead_site.copy()
+        self.load_mw = self.background_mw
         return self.dead
+
+    def _served_mw(self) -> Floats:
+        """The most of the grid's own load (bus,) that can be carried, without the fleet."""
+        mesh = self.grid.mesh
+        every = np.arange(len(mesh.bus_names))
+        firm = MeshGrant(mesh, every, np.full(len(every), np.inf))
+        asked_mw = np.maximum(self.background_mw, 0.0)
+        fed_in_mw = np.minimum(self.background_mw, 0.0)
+        got_mw = firm.grant(np.ones(len(every)), asked_mw, every, fed_in_mw).granted_mw
+        cut = asked_mw > got_mw + CUT_MW
+        return np.where(cut, np.maximum(got_mw - CUT_MW, 0.0), asked_mw) + fed_in_mw
 
     def share_out(self, items: Items, limits: Limits, sites: Sites, site: SiteState) -> None:
         """Grant `items` under the sites' own limits, then under the lines.
@@ -73,7 +93,11 @@ class Meshed:
         load_w = fixed_w + np.bincount(items.site, items.granted_w, count)
         net_mw = np.maximum(load_w - limits.local_w, 0.0) / W_PER_MW
         every = np.arange(count)
-        got = self.grid.grant(np.ones(count), net_mw, every, self.load_mw, self.generation_mw)
+        ones = np.ones(count)
+        got = self.grid.grant(ones, net_mw, every, self.load_mw, self.generation_mw)
+        if not got.feasible and self.load_mw is self.background_mw:
+            self.load_mw = self._served_mw()
+            got = self.grid.grant(ones, net_mw, every, self.load_mw, self.generation_mw)
         cut = net_mw - got.granted_mw
         if (cut > 1e-9).any():
             got = self._optimise(items, limits, site, fixed_w)
