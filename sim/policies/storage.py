@@ -11,6 +11,7 @@ from sim.solver import solver
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 BOTH_MW: Final = 1e-7  # the solver's tolerance
+SOONER: Final = 1e-4  # USD/MWh an hour: of hours that are equal the first, nothing is put off
 
 
 class Site(NamedTuple):
@@ -46,7 +47,8 @@ class StoragePlan:
     Charging stands beside the uses of power: where there is no room it displaces those that earn
     less. What charging adds to a month's peak is charged in full, for it will be billed in full.
     What is left in the store at the end counts nothing: so a plan never buys what it cannot use
-    within the periods, and a new plan is never worse than the rest of the one before.
+    within the periods, and a new plan is never worse than the rest of the one before. What flows
+    back loses on its way out; a load beside the battery saves what it would lose on the way in.
 
     Args:
         periods: how many.
@@ -81,7 +83,7 @@ class StoragePlan:
         """Rows: balance of the site, store from period to period, block within, peaks above."""
         entries: list[tuple[Any, Any, Any]] = [
             (self.balance, self.drawn, 1.0),
-            (self.balance, self.export, -1.0),
+            (self.balance, self.export, -(self.at_meter**2)),
             (self.balance, self.own, 1.0),
             (self.balance, self.charge, -self.at_meter),
             (self.balance, self.discharge, self.at_meter),
@@ -164,11 +166,13 @@ class StoragePlan:
         cost, low, high = np.zeros(self.columns), np.zeros(self.columns), np.zeros(self.columns)
         hours = np.ones(len(self.charge))
         hours[0] = site.period_h
+        put_off = SOONER * np.arange(len(self.charge))
         cost[self.drawn] = site.price * hours
         cost[self.export] = -site.export_price * hours
         cost[self.own] = site.own_usd_per_mwh * hours
         cost[self.block] = -site.block_saves_usd_per_mwh * hours
-        cost[self.discharge] = self.wear * hours
+        cost[self.charge] = put_off
+        cost[self.discharge] = self.wear * hours + put_off
         cost[self.item] = -site.item_usd_per_mwh * hours[:, None]
         cost[self.peak] = site.charge_shaved_usd_per_mw
         cost[self.above] = site.charge_usd_per_mw

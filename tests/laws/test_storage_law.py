@@ -105,14 +105,44 @@ def test_where_energy_is_paid_for_a_battery_is_filled_and_not_only_wished_to_bur
     battery = {"site": "alpha", "power_mw": 4, "energy_mwh": 8, "initial_fraction": 0.5,
                "round_trip_efficiency": 0.81, "wear_usd_per_mwh": 5}  # fmt: skip
     whole = plain({"prices": zones, "horizon": {"days": 1, "step_s": 3600}},
-                  sites=[{"name": "alpha", "power_limit_mw": 20}], batteries=[battery],
-                  asics=[], gpus=[])  # fmt: skip
+                  sites=[{"name": "alpha", "power_limit_mw": 20, "overhead_mw": 0}],
+                  batteries=[battery], asics=[], gpus=[])  # fmt: skip
     bare = whole.model_copy(update={"batteries": ()})
     with_it, without = (sim.run(s, "merit-order") for s in (whole, bare))
     added = [r.kpis["gross_margin_usd"] or 0.0 for r in (with_it, without)]
     assert added[0] - added[1] == pytest.approx(4 / 0.9 * 30)
     stored = np.asarray(with_it.table("fleet")["stored_mwh"])
     assert stored[:3] == pytest.approx([7.6, 8.0, 8.0])
+
+
+@pytest.mark.parametrize(("wear", "usd"), [(80.0, 36.0), (95.0, 0.0)])
+def test_what_flows_back_is_less_by_its_own_losses_and_is_not_put_off(
+    wear: float, usd: float
+) -> None:
+    """At 100 USD/MWh all day, any hour is as good, and 10 % is lost on the way out.
+
+    3.6 MWh leave a store of 4 and bring 90 USD/MWh at the meter: with a wear of 95 nothing is
+    earned. What a load would have saved, 111 USD/MWh, is not what is sold.
+    """
+    zones = {"zones": {"zone": {"model": "fixed", "usd_per_mwh": 100}}}
+    battery = {"site": "alpha", "power_mw": 4, "energy_mwh": 8, "initial_fraction": 0.5,
+               "round_trip_efficiency": 0.81, "wear_usd_per_mwh": wear}  # fmt: skip
+    grid = {"grid_nodes": [{"name": "zone", "kind": "zone"}, {"name": "end", "kind": "feeder"}],
+            "grid_links": [{"from_node": "zone", "to_node": "end", "capacity_mw": 9,
+                            "loss_fraction": 0.1}]}  # fmt: skip
+    site = {
+        "name": "alpha",
+        "power_limit_mw": 20,
+        "grid_node": "end",
+        "export_mw": 2,
+        "overhead_mw": 0,
+    }
+    scenario = plain({"prices": zones, "horizon": {"days": 1, "step_s": 3600}}, sites=[site],
+                     batteries=[battery], asics=[], gpus=[], grid=grid)  # fmt: skip
+    result = sim.run(scenario, "merit-order")
+    assert result.kpis["gross_margin_usd"] == pytest.approx(usd, abs=1e-9)
+    discharged = np.asarray(result.table("sites")["discharged_mw"])
+    assert discharged[:3] == pytest.approx([1.8, 1.8, 0.0] if usd else [0.0] * 3)
 
 
 @pytest.mark.parametrize("policy", ["merit-order", "look-ahead"])

@@ -75,7 +75,7 @@ def test_charging_displaces_hashing_where_more_is_earned_later() -> None:
     """2 MW of room for 2 MW of machines that earn 40 beyond their energy; export pays 500."""
     short: dict[str, Any] = {"room_mw": np.full(2, 2.0), "export_mw": 1.0}
     sold = {"export_price": np.array([10.0, 500.0])}
-    assert now_mw([10.0, 10.0], **short, **sold) == pytest.approx(1.0)
+    assert now_mw([10.0, 500.0], **short, **sold) == pytest.approx(1.0)
     assert now_mw([10.0, 10.0], **short) == pytest.approx(0.0)
     best = {"item_usd_per_mwh": np.array([600.0])}
     assert now_mw([10.0, 10.0], **short, **sold, **best) == pytest.approx(0.0)
