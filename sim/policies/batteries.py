@@ -136,13 +136,13 @@ class Batteries:
         earning_mw = _best_first(item_usd, np.where(runs, item_mw, 0.0), room_mw)
         measured = counts.any(axis=1, keepdims=True)
         least_mw = _best_first(item_usd, np.where(kept & measured, item_mw, 0.0), room_mw)
-        beside_mw = (energy.overhead_w[s] - limits.local_w[s]) / W_PER_MW
+        own_mw, own_usd = _own_supply(observation, int(s), price, float(limits.local_w[s]))
+        beside_mw = energy.overhead_w[s] / W_PER_MW - own_mw
         load_mw = least_mw.sum(axis=1) + beside_mw
         share = self.hours * SECONDS_PER_HOUR / np.maximum(demand.left_s[at], 1.0)
         shaved = demand.usd_per_mw[at] * np.minimum(share, 1.0) * self.shave
         delivery = float(observation.price_usd_per_mwh[s] - energy.export_usd_per_mwh[s])
         sold = price - delivery
-        own_w = float(limits.local_w[s])
         block_w, block_usd = float(energy.block_w[s]), float(energy.block_usd_per_mwh[s])
         if block_w > 0.0:
             sold = np.minimum(sold, block_usd)  # it would have taken the place of the block
@@ -158,8 +158,8 @@ class Batteries:
             room_mw=room_mw + energy.overhead_w[s] / W_PER_MW,
             export_mw=float(energy.export_w[s]) / W_PER_MW,
             overhead_mw=float(energy.overhead_w[s]) / W_PER_MW,
-            own_mw=own_w / W_PER_MW,
-            own_usd_per_mwh=_fuel(observation, int(s)) if own_w > 0.0 else 0.0,
+            own_mw=own_mw,
+            own_usd_per_mwh=own_usd,
             block_mw=block_w / W_PER_MW,
             block_saves_usd_per_mwh=np.maximum(price - block_usd, 0.0) * (block_w > 0.0),
             stored_mwh=float(energy.stored_j[self.group == k].sum()) / J_PER_MWH,
@@ -187,9 +187,17 @@ def _best_first(usd_per_mwh: Floats, mw: Floats, room_mw: Floats) -> Floats:
     return least
 
 
-def _fuel(observation: Observation, site: int) -> float:
-    """Mean fuel of the generators of a site that are cheaper than its grid [USD/MWh]."""
+def _own_supply(
+    observation: Observation, site: int, price: Floats, now_w: float
+) -> tuple[Floats, float]:
+    """Generators of a site that are cheaper than its grid (period,) [MW], their fuel [USD/MWh].
+
+    What is available now is taken to stay so; the fuel is the mean of those that run at all.
+    """
     energy = observation.energy
-    fuel, price = energy.generator_usd_per_mwh, observation.price_usd_per_mwh[site]
-    ran_w = energy.available_w * (energy.generator_site == site) * (fuel <= price)
-    return float((ran_w * fuel).sum() / max(float(ran_w.sum()), 1e-300))
+    fuel = energy.generator_usd_per_mwh
+    there_w = energy.available_w * (energy.generator_site == site) / (1.0 - energy.loss[site])
+    own_w = (fuel <= price[:, None]) @ there_w
+    own_w[0] = now_w
+    ran_w = there_w * (fuel <= price.max(initial=0.0))
+    return own_w / W_PER_MW, float((ran_w * fuel).sum() / max(float(ran_w.sum()), 1e-300))

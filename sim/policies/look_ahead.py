@@ -91,7 +91,7 @@ class LookAhead:
                 batteries.plan(observation, uses, expected[:, batteries.sites], limits, accepts)
             battery_w, limits, block = batteries.beside(observation, limits)
         if accepts is not None:
-            limits = self._cap_months(observation, uses, accepts, limits)
+            limits = self._cap_months(observation, uses, accepts, limits, battery_w)
         rank_ths = self._held = self._hold(observation, expected - (now[1] - now[0]))
         asic_share, gpu_share = self._dispatch.shares(
             observation, now, limits, rank_ths, block=block
@@ -160,12 +160,18 @@ class LookAhead:
         return np.asarray(accepts, dtype=np.bool_)
 
     def _cap_months(
-        self, observation: Observation, uses: Uses, accepts: Bools, limits: Limits
+        self,
+        observation: Observation,
+        uses: Uses,
+        accepts: Bools,
+        limits: Limits,
+        battery_w: Floats | None,
     ) -> Limits:
         """Caps of sites by charges that are measured now: what is worth a higher peak of the month.
 
-        The policy counts the peak of the machines itself: overhead is there in any case. Up to what
-        is billed in any case nothing is lost.
+        The policy counts the peak of the machines itself, but where they also run on batteries:
+        overhead is there in any case. Up to what is billed in any case, less what batteries charge,
+        nothing is lost.
         """
         energy, demand = observation.energy, observation.energy.demand
         now = demand.measured[0] & ~demand.later
@@ -178,7 +184,13 @@ class LookAhead:
         self._counted, self._left_s = now, demand.left_s
         worth_w = np.bincount(uses.site, uses.watts * ~(~accepts @ now), len(limits.cap_w))
         cap_w = limits.cap_w.copy()
-        billed_w = np.maximum(self._peak_w, demand.peak_w - energy.overhead_w[demand.site])
+        billed_w = demand.peak_w - energy.overhead_w[demand.site]
+        alone = ~np.isin(demand.site, energy.battery_site)
+        billed_w[alone] = np.maximum(billed_w, self._peak_w)[alone]
+        if battery_w is not None:
+            at = energy.battery_site
+            charged_w = np.bincount(at, np.maximum(battery_w, 0.0), len(cap_w))
+            billed_w -= (charged_w / (1.0 - energy.loss))[demand.site]
         for c in np.flatnonzero(now & (demand.usd_per_mw > 0.0)):
             s = demand.site[c]
             cap_w[s] = min(cap_w[s], max(worth_w[s], billed_w[c]))

@@ -29,7 +29,7 @@ class Site(NamedTuple):
     room_mw: Floats  # (period,) most that may be drawn
     export_mw: float  # most that may flow back
     overhead_mw: float  # drawn in any case
-    own_mw: float  # own supply
+    own_mw: Floats  # (period,) own supply
     own_usd_per_mwh: float  # its fuel
     block_mw: float  # of a contract, cheaper than the grid by `block_saves`
     block_saves_usd_per_mwh: Floats  # (period,) 0 where it is not

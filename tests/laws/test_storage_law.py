@@ -51,6 +51,8 @@ fleets = st.fixed_dictionaries(
         "limit_mw": st.sampled_from([2.0, 5.0]),
         "export_mw": st.sampled_from([0.0, 1.0]),
         "charge": st.sampled_from([0.0, 2_000.0, 12_000.0]),
+        "hours": st.sampled_from([(0.0, 24.0), (14.0, 19.0), (22.0, 6.0)]),
+        "ratchet": st.sampled_from([0.0, 0.8]),
         "energy_mwh": st.sampled_from([0.5, 4.0]),
         "wear": st.sampled_from([0.0, 15.0]),
         "block_mw": st.sampled_from([0.0, 1.5]),
@@ -62,19 +64,18 @@ fleets = st.fixed_dictionaries(
 
 @pytest.mark.parametrize("policy", [MeritOrder, LookAhead])
 @given(fleets)
-@settings(max_examples=4)
+@settings(max_examples=6)
 def test_with_prices_known_a_battery_never_lowers_the_margin(
     policy: type, values: dict[str, Any]
 ) -> None:
-    if policy is LookAhead:  # its caps of machines for the month do not know of the battery
-        values = {**values, "charge": 0.0}
     draw = np.random.Generator(np.random.Philox(key=values["seed"]))
     price = draw.normal(values["mean"], 30.0, HOURS) + draw.exponential(400.0, HOURS) * (
         draw.random(HOURS) < 0.05
     )
     site = {"name": "alpha", "power_limit_mw": values["limit_mw"], "adder_usd_per_mwh": 6.0,
-            "export_mw": values["export_mw"],
-            "demand_charge_usd_per_mw_month": values["charge"]}  # fmt: skip
+            "export_mw": values["export_mw"]}  # fmt: skip
+    charge = {"usd_per_mw_month": values["charge"], "from_hour": values["hours"][0],
+              "to_hour": values["hours"][1], "ratchet_fraction": values["ratchet"]}  # fmt: skip
     gas = [{"site": "alpha", "kind": "gas", "mw": 0.8, "usd_per_mwh": 38}] if values["gas"] else []
     block = {"site": "alpha", "kind": "ppa", "mw": values["block_mw"], "strike_usd_per_mwh": 25,
              "resell": False}  # fmt: skip
@@ -82,7 +83,8 @@ def test_with_prices_known_a_battery_never_lowers_the_margin(
                "round_trip_efficiency": 0.85, "wear_usd_per_mwh": values["wear"],
                "initial_fraction": 0}  # fmt: skip
     whole = plain(
-        {"horizon": {"start_utc": values["start"], "days": 5, "step_s": 3600}},
+        {"horizon": {"start_utc": values["start"], "days": 5, "step_s": 3600},
+         "demand_charges": {"d": charge}},
         sites=[site], batteries=[battery], generators=gas,
         asics=[{"site": "alpha", "model": "Antminer S21", "count": 300},
                {"site": "alpha", "model": "Antminer S19j Pro 104T", "count": 500}],
