@@ -54,6 +54,9 @@ RIOT_BLOCK_MW: Final = 345.0
 # Power resold [M USD]: the same note, and Riot's August 2024 production update.
 RIOT_RESOLD: Final = {"July": 3.2, "August": 5.7, "third quarter": 12.4, "nine months": 31.4}
 RIOT_RESPONSE: Final = {"July": 0.2, "August": 0.7}
+RIOT_MW: Final = 700.0  # developed at Rockdale: the same update
+SHORT: Final = ("January", "February", "March", "April", "May", "June", "July", "August",
+                "September", "October", "November", "December")  # fmt: skip
 # All-in cost of power [c/kWh] in July and August 2024: the same update.
 RIOT_CENTS: Final = {"rockdale-1": (3.0, 2.0), "corsicana-1": (3.9, 3.9)}
 SPANS: Final = {"July": slice(6, 7), "August": slice(7, 8), "third quarter": slice(6, 9),
@@ -66,6 +69,8 @@ class Months(NamedTuple):
     usd: Floats  # all costs and penalties less grid services
     peak_usd: Floats
     programme_usd: Floats
+    short_usd: Floats  # awards of reserves that were not held
+    sold_mw: Floats  # reserves sold the day before, mean
     resold_usd: Floats
     mwh: Floats  # energy of all uses
     hours: Floats  # (month,)
@@ -80,10 +85,13 @@ def run(data: Path, avoid_peaks: bool, reserves: bool) -> tuple[list[str], list[
     def monthly(column: str) -> Floats:
         return np.stack([table.monthly(one) for one in table[column].T], axis=1)
 
+    monthly_hours = table.monthly(np.ones(len(table.when)))[:, None]
     months = Months(
         usd=np.sum([sign * monthly(column) for _, column, sign, _ in COSTS], axis=0),
         peak_usd=monthly("peak_usd"),
         programme_usd=monthly("programme_usd"),
+        short_usd=monthly("reserve_shortfall_usd"),
+        sold_mw=monthly("reserve_sold_mw") / monthly_hours,
         resold_usd=monthly("resold_usd"),
         mwh=np.sum([monthly(column) for column in USES], axis=0) * table.record_h,
         hours=table.monthly(np.ones(len(table.when))) * table.record_h,
@@ -162,10 +170,27 @@ def tell_blocks(found: dict[str, Months], rockdale: int, block_mw: float) -> Non
         here = [m.resold_usd[span, rockdale].sum() / block_mw / 1e3 for m in found.values()]
         print(f"{name:15s}{1e3 * RIOT_RESOLD[name] / RIOT_BLOCK_MW:9.1f}"
               + "".join(f"{value:9.1f}" for value in here))  # fmt: skip
-    print("\nGrid services at Rockdale [k USD]; Riot: demand response credits of the company")
-    for name, musd in RIOT_RESPONSE.items():
-        here = [m.programme_usd[SPANS[name], rockdale].sum() / 1e3 for m in found.values()]
-        print(f"{name:15s}{1e3 * musd:9.0f}" + "".join(f"{value:9,.0f}" for value in here))
+
+
+def tell_reserves(months: list[str], names: list[str], both: Months) -> None:
+    """What reserves earned and cost by month, per MW of the machines' power where Riot has it."""
+    print("\nReserves, sold the day before [k USD, less what was not held; MW sold on average]")
+    print("(demand response as published, of the company: its fleet of 700 MW at Rockdale)")
+    at = [names.index(c) for c in CAMPUSES]
+    print(f"{'month':9s}{'fleet':>9s}{'short':>9s}{'MW':>7s}{'Rockdale':>10s}{'Corsicana':>11s}"
+          f"{'USD/MW Rockdale':>17s}{'Riot k USD':>12s}{'USD/MW Riot':>13s}")  # fmt: skip
+    net = both.programme_usd - both.short_usd
+    load_mw = both.mwh / both.hours[:, None]
+    for k, month in enumerate(months):
+        riot = RIOT_RESPONSE.get(SHORT[int(month[5:]) - 1])
+        told = f"{1e3 * riot:12,.0f}{1e6 * riot / RIOT_MW:13,.0f}" if riot is not None else ""
+        print(f"{month:9s}{net[k].sum() / 1e3:9,.0f}{both.short_usd[k].sum() / 1e3:9,.0f}"
+              f"{both.sold_mw[k].sum():7.0f}{net[k, at[0]] / 1e3:10,.0f}"
+              f"{net[k, at[1]] / 1e3:11,.0f}"
+              f"{net[k, at[0]] / load_mw[k, at[0]]:17,.0f}{told}")  # fmt: skip
+    print(f"{'all':9s}{net.sum() / 1e3:9,.0f}{both.short_usd.sum() / 1e3:9,.0f}"
+          f"{both.sold_mw.sum(axis=1).mean():7.0f}{net[:, at[0]].sum() / 1e3:10,.0f}"
+          f"{net[:, at[1]].sum() / 1e3:11,.0f}")  # fmt: skip
 
 
 def draw(out: Path, months: list[str], found: dict[str, Months], names: list[str],
@@ -222,6 +247,7 @@ def main() -> None:
     tell("the whole fleet", months, found, range(len(names)))
     tell_published(published(data, months), months, found["both"], at)
     tell_blocks(found, at[0], block_mw)
+    tell_reserves(months, names, found["both"])
     print("\nAll-in cost in July and August 2024 [c/kWh]")
     for campus, place in zip(CAMPUSES, at, strict=True):
         for way, m in found.items():

@@ -170,6 +170,11 @@ def _sized(step: int, size: Size) -> Observation:
             loss=np.zeros(size.sites),
             emergency=np.zeros(size.sites, dtype=np.int64),
             ramp_w=np.stack([np.full(size.sites, -np.inf), np.full(size.sites, np.inf)]),
+            reserve_duration_h=np.array([np.nan, 1.0, 2.0])[: size.programmes],
+            hold_w=_sold(size, draw),
+            shortfall_usd_per_mw_h=np.full((size.programmes, size.sites), 12.0),
+            sold_next_w=np.tile(_sold(size, draw), (23 - step // 4 % 24, 1, 1)),
+            sold_next_usd_per_mw_h=np.full((23 - step // 4 % 24, size.programmes), 9.0),
         ),
         serving=ServingView(
             rate_rps=draw.uniform(0.0, 5.0, size.tenants),
@@ -194,6 +199,13 @@ def _charged(step: int) -> DemandView:
         later=np.array([False, False, True]),
         measured=np.stack([np.ones(168, dtype=np.bool_), on_peak, on_peak], axis=1),
     )
+
+
+def _sold(size: Size, draw: np.random.Generator) -> Floats:
+    """Awards (programme, site) of reserves, which are those after the first programme [W]."""
+    sold_w = draw.uniform(0.0, 2e5, (size.programmes, size.sites))
+    sold_w[:1] = 0.0
+    return sold_w
 
 
 def _mixed(step: int) -> Observation:
@@ -258,6 +270,11 @@ def _mixed(step: int) -> Observation:
             loss=np.zeros(3),
             emergency=np.array([0, 1, 0]),
             ramp_w=np.stack([np.full(3, -np.inf), np.full(3, np.inf)]),
+            reserve_duration_h=np.array([np.nan, 1.0]),
+            hold_w=np.array([[0.0] * 3, [0.0, 3e5 if step % 3 else 0.0, 1e5]]),
+            shortfall_usd_per_mw_h=np.array([[0.0] * 3, [0.0, 20.0, 20.0]]),
+            sold_next_w=np.zeros((0, 2, 3)),
+            sold_next_usd_per_mw_h=np.zeros((0, 2)),
         ),
         serving=ServingView(
             rate_rps=draw.uniform(0.0, 5.0, 2),

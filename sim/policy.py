@@ -81,8 +81,8 @@ class EnergyView(NamedTuple):
     """Contracts, programmes and assets. Shapes: `site`, `programme`, `battery`, `generator`.
 
     `called_w`: what machines of a site may draw by calls in force (row 0) and by calls that are
-    announced (row 1), inf where there is none; a relay sees to automatic ones by itself. What ramps
-    allow at most is also in `limits.cap_w`.
+    announced (row 1), inf where there is none, below 0 what batteries must give besides; a relay
+    sees to automatic ones by itself. What ramps allow at most is also in `limits.cap_w`.
 
     `day_ahead_next_usd_per_mwh` is the only forecast: what the market has published by now, the
     rest of today and from 13:30 local standard time on all of tomorrow, in the order of the hours;
@@ -113,6 +113,11 @@ class EnergyView(NamedTuple):
     loss: Floats  # (site,) share of the meter's power that is lost on the way to the site
     emergency: Ints  # (site,) the operator's level: 0 none, 1 an alert, 2 load is shed
     ramp_w: Floats  # (2, site) lowest and highest that ramps let a meter go to now, inf: no ramp
+    reserve_duration_h: Floats  # (programme,) for which a battery must give; NaN: an emergency one
+    hold_w: Floats  # (programme, site) sold the day before for now, less what calls let go
+    shortfall_usd_per_mw_h: Floats  # (programme, site) what not holding it costs now, 0: not sold
+    sold_next_w: Floats  # (hour, programme, site) awards of the hours after this one that are out
+    sold_next_usd_per_mw_h: Floats  # (hour, programme) what they are paid
 
 
 class Market(NamedTuple):
@@ -168,7 +173,18 @@ class Decision(NamedTuple):
     route: Floats | None = None  # (tenant, site) weight of an open engine
     battery_w: Floats | None = None  # (battery,) charging, below 0 discharging
     generation_w: Floats | None = None  # (generator,)
-    offer_w: Floats | None = None  # (programme, site) load offered to stand by
+    offer_w: Floats | None = None  # (programme, site) offered to stand by: see ReserveOffers
+
+
+class ReserveOffers(NamedTuple):
+    """Reserves offered for the hours of the next day. Shapes: `hour`, `programme`, `site`.
+
+    Of emergency programmes, which take offers step by step (`Decision.offer_w`), nothing is read.
+    """
+
+    power_w: Floats  # (hour, programme, site) load that can be let go, or batteries [W]
+    least_usd_per_mw_h: Floats  # (hour, programme, site) not for less [USD/MW/h]
+    at_most_w: Floats  # (hour, site) of all products together [W]
 
 
 class Bids(NamedTuple):
@@ -199,6 +215,18 @@ class Bidder(Policy, Protocol):
     def bid(self, observation: Observation) -> Bids:
         """Load by price for the interval that begins at `observation.t_s`; the prices that are
         seen there are of the interval before."""
+        ...
+
+
+@runtime_checkable
+class Offerer(Policy, Protocol):
+    """A policy that offers reserves hour by hour for the next day, until gate closure.
+
+    Of one that does not, `Decision.offer_w` at that step counts for every hour, at any price.
+    """
+
+    def offer(self, observation: Observation, begins_s: Ints) -> ReserveOffers:
+        """Offers for the hours that begin at `begins_s` (hour,) in run seconds."""
         ...
 
 
@@ -377,6 +405,28 @@ def option_problems(decision: Decision, observation: Observation) -> list[str]:
             below = "" if least < 0.0 else "below 0 or "
             problems.append(f"{name} is {below}not finite at index {_first(wrong)}")
     return problems
+
+
+def offer_problems(offers: object, hours: int, programmes: int, sites: int) -> str:
+    """What is wrong with offers of reserves, in words; empty when a market can take them."""
+    if not isinstance(offers, ReserveOffers):
+        return f"offer returned {type(offers).__name__}; it must return a sim.policy.ReserveOffers"
+    shape = hours, programmes, sites
+    for name, given, wanted in zip(
+        ReserveOffers._fields, offers, (shape, shape, (hours, sites)), strict=True
+    ):
+        try:
+            values = as_numbers(name, given)
+        except LayoutError as error:
+            return str(error)
+        if values.shape != wanted:
+            return f"{name} has shape {values.shape}; it must be {wanted}"
+        endless = name == "at_most_w"
+        wrong = np.isnan(values) | (values < 0.0 if name != "least_usd_per_mw_h" else False)
+        wrong |= np.isinf(values) & (not endless)
+        if wrong.any():
+            return f"{name} is NaN, infinite or below 0 at index {_first(wrong)}"
+    return ""
 
 
 def bid_problems(bids: object, sites: int) -> str:

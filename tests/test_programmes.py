@@ -66,17 +66,24 @@ def test_less_than_the_minimum_response_fails_the_call() -> None:
 
 
 def test_a_reserve_is_paid_by_performance() -> None:
-    """A day's availability is paid times what its deployments delivered of what they owed."""
+    """A day's availability is paid times what its deployments delivered of what they owed.
+
+    The first day is not sold: its gate closed before the run began.
+    """
     rrs = {
-        "model": "reserve", "usd_per_mw_h": 8, "calls": [CALL], "offer_fraction": 1.0,
-        "notice_s": 600, "response": "manual",
+        "model": "reserve", "usd_per_mw_h": 8, "offer_fraction": 1.0, "notice_s": 600,
+        "calls": [{"start_utc": "2026-01-02T12:30:00Z", "hours": 2}], "response": "manual",
     }  # fmt: skip
-    full = sim.run(one_site({"programmes": {"rrs": {**rrs, "response": "automatic"}}}), "static")
-    assert full.kpis["grid_services_usd"] == pytest.approx(24 * 7 * 8)
-    none = sim.run(one_site({"programmes": {"rrs": rrs}}), "static")
-    assert (none.kpis["grid_services_usd"] or 0.0) == pytest.approx(0.0, abs=1e-6)
-    half = sim.run(one_site({"programmes": {"rrs": rrs}}), Share(*[1.0] * 7, 0.0, *[1.0] * 16))
-    assert half.kpis["grid_services_usd"] == pytest.approx(24 * 7 * 8 / 2)
+
+    def paid(policy: Any, **more: Any) -> float:
+        tables = {"programmes": {"rrs": {**rrs, **more}}, "horizon": {"days": 2}}
+        result = sim.run(one_site(tables), policy)
+        assert result.kpis["reserve_shortfalls_usd"] is None
+        return result.kpis["grid_services_usd"] or 0.0
+
+    assert paid("static", response="automatic") == pytest.approx(24 * 7 * 8)
+    assert paid("static") == pytest.approx(0.0, abs=1e-6)
+    assert paid(Share(*[1.0] * 31, 0.0, *[1.0] * 16)) == pytest.approx(24 * 7 * 8 / 2)
 
 
 def test_no_load_stands_by_twice() -> None:

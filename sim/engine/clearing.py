@@ -116,7 +116,7 @@ class Clearing:
         """
         limits, energy = observation.limits, observation.energy
         room_w = np.where(limits.path >= 0, limits.room_w[limits.path], np.inf).min(axis=1)
-        room_w = np.minimum(room_w + own_w, limits.cap_w)
+        room_w = np.maximum(np.minimum(room_w + own_w, limits.cap_w), 0.0)
         left_w, block_w = own_w.copy(), energy.block_w.copy()
         price = observation.price_usd_per_mwh
         sure_w = np.zeros(len(own_w))

@@ -237,6 +237,7 @@ class Engine:
         if self.clearing is not None:
             self.clearing.look(self.now_s, self.step)
         self._follow_course()
+        self.plant.desk.commit(self.now_s)
         self._let_nodes()
         self._look_at_btc_price()
         if self.now_s % SECONDS_PER_DAY == 0:
@@ -273,6 +274,10 @@ class Engine:
     def decide(self) -> None:
         """The policy's wish."""
         self.decision = self.policy.decide(self.observation)
+        if self.now_s >= self.plant.desk.market.due_s:
+            self.plant.sell_reserves(
+                self.policy, self.decision, self.observation, self.terms.course.reserve_usd_per_mw_h
+            )
 
     def grant(self) -> None:
         """The wish cut to what the limits allow; both are recorded.

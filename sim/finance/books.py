@@ -36,7 +36,12 @@ ENERGY_POSTINGS: Final = (
     ("expenses:fuel", "assets:cash", FUEL_USD, "on-site generation"),
     ("expenses:battery-wear", "assets:batteries", WEAR_USD, "wear of batteries"),
     ("assets:cash", "income:grid-services", PROGRAMME_USD, "reserves and demand response"),
-    ("expenses:penalties", "assets:cash", PENALTY_USD, "owed in a call and not delivered"),
+    (
+        "expenses:penalties",
+        "assets:cash",
+        PENALTY_USD,
+        "owed in a call, or sold as reserve, and not there",
+    ),
 )
 
 

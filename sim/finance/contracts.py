@@ -44,6 +44,7 @@ class EnergyTerms:
             _or_nothing(world.carbon_kg_per_mwh, sites),
             _or_nothing(world.available_w, 0),
             _or_nothing(world.reserve_usd_per_mw_h, 0),
+            _or_nothing(world.real_time_reserve, 0),
         )
 
     def learn(self, step: int, lmp_usd_per_mwh: Floats) -> None:

@@ -145,7 +145,9 @@ class Limits(NamedTuple):
     path: Ints  # (site, depth) indices of limits, -1 where the path has ended
     room_w: Floats  # (limit,) capacity less the overhead of the sites below: for machines [W]
     local_w: Floats  # (site,) supply on the site's side of its meter, as W at the meter
-    cap_w: Floats  # (site,) most that the machines of a site may draw now, inf: no call [W]
+    cap_w: (
+        Floats  # (site,) most that machines may draw now, inf: no call; below 0: owed of own supply
+    )
 
 
 class Items(NamedTuple):
@@ -221,7 +223,9 @@ GPU_OPEX_USD: Final = 50  # operating GPU nodes, energy aside
 LET_S: Final = 51  # node-seconds let, of nodes that do not serve tokens
 UNSOLD_S: Final = 52  # node-seconds of the same that were there and not let, on or off
 UNMET_S: Final = 53  # node-seconds of the same that were let and not on; all three: there
-SITE_FLOWS: Final = 54
+AWARDED_J: Final = 54  # reserve sold the day before, times seconds
+SHORTFALL_USD: Final = 55  # what of it was not held cost (part of penalties)
+SITE_FLOWS: Final = 56
 
 # Rows of `SiteState.terms`: what is in force at a site now, and what a billing month has seen.
 ZONE_PRICE: Final = 0  # real-time price of the zone [USD/MWh]
@@ -240,7 +244,8 @@ MONTH_OFFER_J: Final = 12  # size of those blocks times time
 LAST_W: Final = 13  # meter of the control step that was billed last
 OPEN: Final = 14  # 1: machines may run, 0: no power, no network or no host
 COOLED: Final = 15  # share of its power that a machine keeps where cooling has failed
-SITE_TERMS: Final = 16
+RELAY_W: Final = 16  # what a relay asks of batteries in a call, beyond all machines [W]
+SITE_TERMS: Final = 17
 
 # States of a programme, and columns of `Programmes.terms`.
 IDLE: Final = 0
@@ -251,6 +256,9 @@ STANDING: Final = 1  # standing offer, share of ASIC power
 AUTOMATIC: Final = 2  # 1: a relay holds the site to its obligation
 ENERGY_USD_PER_J: Final = 3
 PENALTY_USD_PER_J: Final = 4
+BY_DAY: Final = 5  # 1: a reserve, sold the day before; 0: an emergency programme, step by step
+DURATION_S: Final = 6  # for which a battery must be able to give what it stands by with
+PROGRAMME_TERMS: Final = 7
 
 
 class Sites(NamedTuple):
@@ -291,22 +299,28 @@ class Course(NamedTuple):
     carbon_kg_per_mwh: Floats  # (step, site)
     available_w: Floats  # (step, generator)
     reserve_usd_per_mw_h: Floats  # (step, programme)
+    real_time_reserve: Floats  # (step, programme) [USD/MW/h]
 
 
 class Programmes(NamedTuple):
     """Emergency and reserve programmes: what never changes."""
 
     enrolled: Floats  # (programme, site) 1: takes part
-    terms: Floats  # (programme, 5) columns MOST_W … PENALTY_USD_PER_J
+    terms: Floats  # (programme, PROGRAMME_TERMS) columns MOST_W … DURATION_S
 
 
 class ProgrammeState(NamedTuple):
     """Emergency and reserve programmes: what changes."""
 
     price: Floats  # (programme,) of availability [USD/MW/h]
+    real_time: Floats  # (programme,) what a reserve is worth in real time [USD/MW/h]
     phase: Ints  # (programme,) IDLE, NOTICED or CALLED
     offer_w: Floats  # (programme, site) bid by the policy
-    award_w: Floats  # (programme, site) load that stands by
+    sold_w: Floats  # (programme, site) award of a reserve for this step, made the day before
+    sold_usd_per_s: Floats  # (programme, site) what that award is paid
+    award_w: Floats  # (programme, site) what stands by: of a reserve no more than was sold
+    stood_j: Floats  # (programme, site) that times seconds, since the last bill
+    short_j: Floats  # (programme, site) sold and not held, times seconds, since the last bill
     owed_w: Floats  # (programme, site) obligation of the call
     baseline_w: Floats  # (programme, site) meters when the call was announced
     owed_j: Floats  # (programme, site) in the call so far

@@ -4,35 +4,44 @@ import numpy as np
 
 from sim.kernels.arrays import (
     AUTOMATIC,
+    AWARDED_J,
     BLOCK_PRICE,
     BLOCK_W,
+    BY_DAY,
     CALLED,
     CONTRACT_USD,
+    DURATION_S,
     ENERGY_USD,
     ENERGY_USD_PER_J,
     EXPORT_J,
     EXPORT_USD,
     GRANTED,
     IDLE,
+    IN_FORCE,
     LAST_W,
     MONTH_BLOCK_J,
     MONTH_OFFER_J,
     MOST_W,
     NOTICED,
+    PENALTY_USD,
     POSITION_USD_PER_S,
     POSITION_W,
     POWERED,
     PROGRAMME_USD,
+    RELAY_W,
     RESERVED_J,
     RESOLD_COST_USD,
     RESOLD_J,
     RESOLD_USD,
+    SHORTFALL_USD,
     SOON_W,
     STANDING,
     STEP_J,
     ZONE_PRICE,
     AsicGroups,
     AsicState,
+    Assets,
+    AssetState,
     Floats,
     Limits,
     Programmes,
@@ -51,8 +60,11 @@ def bill(site: SiteState, programmes: Programmes, programme: ProgrammeState, dt:
 
     Of the meter's energy a physical block comes first, at its price; the rest is at the real-time
     price with delivery. What flows back earns the zone's price: nobody pays a seller for delivery.
-    A position bought before is settled against the zone's price whatever was used. Reserves are
-    paid for what stood by; calls are measured. `finance.months` keeps the peaks of the month.
+    A position bought before is settled against the zone's price whatever was used. An emergency
+    programme pays for what stood by. A reserve pays what was sold the day before; what of that was
+    not held costs the real-time price, and never less than what it was sold at: ERCOT charges a
+    failed quantity at the highest clearing price (Nodal Protocols 6.7.3). Calls are measured.
+    `finance.months` keeps the peaks of the month.
     """
     flow = site.flow
     terms = site.terms
@@ -83,18 +95,39 @@ def bill(site: SiteState, programmes: Programmes, programme: ProgrammeState, dt:
         for s in range(programmes.enrolled.shape[1]):
             if programmes.enrolled[p, s] == 0.0:
                 continue
-            usd = programme.award_w[p, s] * 1e-6 * programme.price[p] / 3600.0 * dt
-            programme.earned_usd[p, s] += usd
+            usd = programme.stood_j[p, s] / J_PER_MWH * programme.price[p]
+            sold_w = programme.sold_w[p, s]
+            if programmes.terms[p, BY_DAY] > 0.0:
+                usd = programme.sold_usd_per_s[p, s] * dt
+                flow[AWARDED_J, s] += sold_w * dt
             flow[PROGRAMME_USD, s] += usd
-            flow[RESERVED_J, s] += programme.award_w[p, s] * dt
+            if sold_w > 0.0 and programme.short_j[p, s] > 0.0:
+                per_j = programme.sold_usd_per_s[p, s] / sold_w
+                lost_usd = programme.short_j[p, s] * per_j
+                real_usd = programme.short_j[p, s] / J_PER_MWH * programme.real_time[p]
+                short_usd = max(real_usd, lost_usd)
+                flow[PENALTY_USD, s] += short_usd
+                flow[SHORTFALL_USD, s] += short_usd
+                usd -= lost_usd
+            programme.earned_usd[p, s] += usd
+            flow[RESERVED_J, s] += programme.stood_j[p, s]
+            programme.stood_j[p, s] = 0.0
+            programme.short_j[p, s] = 0.0
     for s in range(site.price.shape[0]):
         terms[STEP_J, s] = 0.0
 
 
 @pure_kernel
 def measure(site: SiteState, programmes: Programmes, programme: ProgrammeState, dt: float) -> None:
-    """What calls in force were owed and got in the `dt` [s] before now, at the power in force."""
+    """What stood by, and what calls in force were owed and got, in the `dt` [s] before now.
+
+    All of it at the power in force; what was sold and did not stand by is short.
+    """
     for p in range(programmes.enrolled.shape[0]):
+        for s in range(programmes.enrolled.shape[1]):
+            held_w = programme.award_w[p, s]
+            programme.stood_j[p, s] += held_w * dt
+            programme.short_j[p, s] += max(programme.sold_w[p, s] - held_w, 0.0) * dt
         if programme.phase[p] != CALLED:
             continue
         for s in range(programmes.enrolled.shape[1]):
@@ -120,66 +153,135 @@ def call_caps(
     """Caps on machines from the calls announced or in force; `called_w` (2, site) is for policies.
 
     Row 0: cap of calls in force, row 1: of calls to come, automatic or not; inf where there is
-    none. A relay's cap (automatic) also becomes a limit: `limits.cap_w` now, `SOON_W` to come.
+    none. Below 0 is what is owed beyond all machines: batteries must give it. A relay's cap
+    (automatic) also becomes a limit: `limits.cap_w` now, `SOON_W` to come; `RELAY_W` of batteries.
     """
     for s in range(site.price.shape[0]):
         limits.cap_w[s] = np.inf
         site.terms[SOON_W, s] = np.inf
+        site.terms[RELAY_W, s] = 0.0
         called_w[0, s] = np.inf
         called_w[1, s] = np.inf
         fixed_w = sites.overhead_w[s] * site.terms[POWERED, s] / (1.0 - sites.loss[s])
         for p in range(programmes.enrolled.shape[0]):
             if programme.phase[p] == IDLE or programme.owed_w[p, s] <= 0.0:
                 continue
-            cap_w = max(programme.baseline_w[p, s] - programme.owed_w[p, s] - fixed_w, 0.0)
+            cap_w = programme.baseline_w[p, s] - programme.owed_w[p, s] - fixed_w
             automatic = programmes.terms[p, AUTOMATIC] > 0.0
             row = 0 if programme.phase[p] == CALLED else 1
             called_w[row, s] = min(called_w[row, s], cap_w)
             if automatic and row == 0:
                 limits.cap_w[s] = min(limits.cap_w[s], cap_w)
+                site.terms[RELAY_W, s] = max(site.terms[RELAY_W, s], -cap_w)
             elif automatic:
-                site.terms[SOON_W, s] = min(site.terms[SOON_W, s], cap_w)
+                site.terms[SOON_W, s] = min(site.terms[SOON_W, s], max(cap_w, 0.0))
 
 
 @kernel
-def award(
+def stand_by(
     asics: AsicGroups,
     asic: AsicState,
     sites: Sites,
     site: SiteState,
+    assets: Assets,
+    asset: AssetState,
     programmes: Programmes,
     programme: ProgrammeState,
+    step_s: float,
 ) -> None:
-    """Take the offers: no more than a programme takes, nor than load that nobody else reserved.
+    """What stands by until the next grant, within `step_s`: no watt of it for two programmes.
 
-    A standing offer is a contract: a policy can bid more, not less.
-
-    While a call is announced or in force, its award stays what is owed.
+    A site can let its machines and its charging go, and discharge a battery for as long as a
+    programme asks (`DURATION_S`) out of what will be stored when the step ends; its meter falls no
+    further than it may export. What is owed in calls comes first: it counts as held, for it is let
+    go. Then the awards of reserves are held, in the order of the programmes, by load before
+    batteries; emergency programmes take offers out of what is left. A standing offer is a contract:
+    a policy can bid more, not less.
     """
     count = site.price.shape[0]
     asic_w = np.zeros(count)
-    free_w = np.zeros(count)
+    meter_w = np.zeros(count)  # by which the meter can still fall
+    load_w = np.zeros(count)  # of that by load
+    give_w = np.zeros(count)  # by batteries
+    give_j = np.zeros(count)
     for g in range(asics.site.shape[0]):
         scale_w = asic.running[g] * asic.heat[g] * asic.factor[g]
         for m in range(asics.mode_w.shape[1]):
             asic_w[asics.site[g]] += scale_w * asic.shares[GRANTED, g, m] * asics.mode_w[g, m]
     for s in range(count):
         fixed_w = sites.overhead_w[s] * site.terms[POWERED, s] / (1.0 - sites.loss[s])
-        free_w[s] = max(site.granted_w[s] - fixed_w, 0.0)
-        for p in range(programmes.enrolled.shape[0]):
-            if programme.phase[p] == NOTICED:
-                free_w[s] = max(free_w[s] - programme.owed_w[p, s], 0.0)
+        load_w[s] = max(min(site.load_w[s], site.granted_w[s]) - fixed_w, 0.0)
+        meter_w[s] = max(site.granted_w[s] + sites.export_w[s], 0.0)
+    for b in range(assets.battery_site.shape[0]):
+        s = assets.battery_site[b]
+        now_w = asset.battery_w[IN_FORCE, b]
+        one_way = assets.battery[b, 2]
+        taken_j = now_w * step_s * one_way if now_w > 0.0 else now_w * step_s / one_way
+        least_j = max(asset.stored_j[b] + min(taken_j, 0.0), 0.0)
+        left_w = max(assets.battery[b, 0] + min(now_w, 0.0), 0.0)
+        give_w[s] += left_w / (1.0 - sites.loss[s])
+        give_j[s] += least_j * one_way / (1.0 - sites.loss[s])
     for p in range(programmes.enrolled.shape[0]):
         for s in range(count):
-            if programmes.enrolled[p, s] == 0.0:
+            owed_w = programme.owed_w[p, s]
+            if programme.phase[p] == IDLE or owed_w <= 0.0:
                 continue
-            if programme.phase[p] != IDLE:
-                programme.award_w[p, s] = programme.owed_w[p, s]
+            if programme.phase[p] == CALLED:
+                owed_w -= max(programme.baseline_w[p, s] - site.granted_w[s], 0.0)
+            _take(
+                s,
+                max(owed_w, 0.0),
+                programmes.terms[p, DURATION_S],
+                meter_w,
+                load_w,
+                give_w,
+                give_j,
+            )
+    for by_day in (1.0, 0.0):
+        for p in range(programmes.enrolled.shape[0]):
+            if programmes.terms[p, BY_DAY] != by_day:
                 continue
-            offer_w = max(programme.offer_w[p, s], programmes.terms[p, STANDING] * asic_w[s])
-            took_w = max(min(min(offer_w, programmes.terms[p, MOST_W]), free_w[s]), 0.0)
-            programme.award_w[p, s] = took_w
-            free_w[s] -= took_w
+            for s in range(count):
+                if programmes.enrolled[p, s] == 0.0:
+                    continue
+                owed_w = programme.owed_w[p, s] if programme.phase[p] != IDLE else 0.0
+                wanted_w = programme.sold_w[p, s] - owed_w
+                if by_day == 0.0:
+                    offer_w = max(
+                        programme.offer_w[p, s], programmes.terms[p, STANDING] * asic_w[s]
+                    )
+                    wanted_w = min(offer_w, programmes.terms[p, MOST_W])
+                    if programme.phase[p] != IDLE:
+                        wanted_w = 0.0
+                took_w = _take(
+                    s, max(wanted_w, 0.0), programmes.terms[p, DURATION_S], meter_w, load_w, give_w,
+                    give_j,
+                )  # fmt: skip
+                programme.award_w[p, s] = owed_w + took_w
+
+
+@pure_kernel
+def _take(
+    s: int,
+    wanted_w: float,
+    duration_s: float,
+    meter_w: Floats,
+    load_w: Floats,
+    give_w: Floats,
+    give_j: Floats,
+) -> float:
+    """Take `wanted_w` out of what is free at site `s`, load first; what there was of it [W]."""
+    wanted_w = min(wanted_w, meter_w[s])
+    by_load_w = min(wanted_w, load_w[s])
+    by_battery_w = 0.0  # of no use where nothing says for how long
+    if duration_s > 0.0:
+        by_battery_w = min(wanted_w - by_load_w, give_w[s], give_j[s] / duration_s)
+    meter_w[s] -= by_load_w + by_battery_w
+    load_w[s] -= by_load_w
+    give_w[s] -= by_battery_w
+    give_j[s] -= by_battery_w * duration_s
+    taken_w: float = by_load_w + by_battery_w
+    return taken_w
 
 
 @pure_kernel

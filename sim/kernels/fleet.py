@@ -138,7 +138,7 @@ def condition(fleet: Any) -> None:
 
 @kernel
 def grant_nested(fleet: Any, t_s: float, step_s: float, usd_per_th: float) -> None:
-    """Turn the WISH rows into GRANTED rows that no limit of a radial grid forbids; take offers.
+    """Turn the WISH rows into GRANTED rows that no limit forbids (radial); see what stands by.
 
     First what may start at all (`READY`): staggered starts, and the shortest pause of a group that
     was lowered. Then the limits: contracted GPU nodes, serving, batch nodes, ASICs by margin per
@@ -157,7 +157,7 @@ def grant_nested(fleet: Any, t_s: float, step_s: float, usd_per_th: float) -> No
     grant.settle_grant(
         asics, asic, nodes, node, sites, at, assets, asset, limits, items, t_s, usd_per_th
     )
-    award(fleet)
+    stand_by(fleet, step_s)
 
 
 @kernel
@@ -170,23 +170,24 @@ def weigh(fleet: Any, t_s: float, step_s: float, usd_per_th: float) -> None:
 
 
 @kernel
-def settle_grant(fleet: Any, t_s: float, usd_per_th: float) -> None:
-    """`grant.settle_grant`, then `energy.award` on a box."""
+def settle_grant(fleet: Any, t_s: float, step_s: float, usd_per_th: float) -> None:
+    """`grant.settle_grant`, then `energy.stand_by` on a box."""
     grant.settle_grant(
         fleet.asics, fleet.asic, fleet.nodes, fleet.node, fleet.sites, fleet.site, fleet.assets,
         fleet.asset, fleet.limits, fleet.items, t_s, usd_per_th,
     )  # fmt: skip
-    award(fleet)
+    stand_by(fleet, step_s)
 
 
 @kernel
-def award(fleet: Any) -> None:
-    """`energy.award` on a box; nothing where there is no programme."""
+def stand_by(fleet: Any, step_s: float) -> None:
+    """`energy.stand_by` on a box; nothing where there is no programme."""
     if fleet.programmes.enrolled.shape[0] == 0:
         return
-    energy.award(
-        fleet.asics, fleet.asic, fleet.sites, fleet.site, fleet.programmes, fleet.programme
-    )
+    energy.stand_by(
+        fleet.asics, fleet.asic, fleet.sites, fleet.site, fleet.assets, fleet.asset,
+        fleet.programmes, fleet.programme, step_s,
+    )  # fmt: skip
 
 
 @kernel

@@ -9,6 +9,7 @@ from sim.kernels.arrays import (
     MAY_EXPORT,
     POWERED,
     READY,
+    RELAY_W,
     SOON_W,
     WISH,
     AsicGroups,
@@ -66,8 +67,7 @@ def weigh(
     for s in range(sites.overhead_w.shape[0]):
         site.wish_w[s] = _fixed_w(sites.overhead_w[s], site.terms[POWERED, s], sites.loss[s])
         site.idled_w[s] = 0.0
-        limits.local_w[s] = 0.0
-    _supply(sites, assets, asset, limits, step_s)
+    _supply(sites, site, assets, asset, limits, step_s)
     _ready(asics, asic, t_s, step_s)
     for g in range(groups):
         s = asics.site[g]
@@ -173,20 +173,30 @@ def _fixed_w(overhead_w: float, powered: float, loss: float) -> float:
 
 
 @pure_kernel
-def _supply(sites: Sites, assets: Assets, asset: AssetState, limits: Limits, step_s: float) -> None:
-    """What batteries and generators of each site can do of what was wished, as W at the meter."""
+def _supply(
+    sites: Sites, site: SiteState, assets: Assets, asset: AssetState, limits: Limits, step_s: float
+) -> None:
+    """What batteries and generators of each site can do of what was wished, as W at the meter.
+
+    In a call that a relay sees to, batteries give at least what it asks of them, in their order.
+    """
+    for s in range(sites.loss.shape[0]):
+        limits.local_w[s] = 0.0
     for b in range(assets.battery_site.shape[0]):
         power_w, energy_j, one_way = (
             assets.battery[b, 0],
             assets.battery[b, 1],
             assets.battery[b, 2],
         )
+        s = assets.battery_site[b]
         wish_w = min(max(asset.battery_w[WISH, b], -power_w), power_w)
+        asked_w = site.terms[RELAY_W, s] - limits.local_w[s]
+        if site.terms[RELAY_W, s] > 0.0 and asked_w > 0.0:
+            wish_w = min(wish_w, -min(asked_w * (1.0 - sites.loss[s]), power_w))
         most_w = (energy_j - asset.stored_j[b]) / (one_way * step_s)
         least_w = -asset.stored_j[b] * one_way / step_s
         asset.battery_w[IN_FORCE, b] = min(max(wish_w, least_w), most_w)
         if asset.battery_w[IN_FORCE, b] < 0.0:
-            s = assets.battery_site[b]
             limits.local_w[s] -= asset.battery_w[IN_FORCE, b] / (1.0 - sites.loss[s])
     for k in range(assets.generator_site.shape[0]):
         wish_w = min(max(asset.generator_w[WISH, k], 0.0), asset.generator_w[AVAILABLE, k])

@@ -21,13 +21,18 @@ def allot(
     loses the least value (Edmonds, 1970); a site's own supply, which no limit sees, is one more
     source and leaves it one. `value` (item,) orders the items, ties by position; `wish_w`,
     `granted_w` (item,) [W] at the meter; `site` (item,); `room_w` (limit,) [W] is what is still
-    free, and is used up. Sites below no exceeded limit get what they wish at once.
+    free, and is used up. Sites below no exceeded limit get what they wish at once. A cap below 0 is
+    own supply that is owed to the grid: machines do not get it.
     """
     items = value.shape[0]
     sites, depth = limits.path.shape
     local_w = limits.local_w.copy()
     cap_w = limits.cap_w.copy()
     net_w = np.zeros(sites)
+    for s in range(sites):
+        if cap_w[s] < 0.0:
+            local_w[s] = max(local_w[s] + cap_w[s], 0.0)
+            cap_w[s] = 0.0
     for i in range(items):
         granted_w[i] = wish_w[i]
         net_w[site[i]] += wish_w[i]

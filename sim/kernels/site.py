@@ -310,6 +310,7 @@ def look(
     if course.reserve_usd_per_mw_h.shape[0] > 0:
         for p in range(course.reserve_usd_per_mw_h.shape[1]):
             programme.price[p] = course.reserve_usd_per_mw_h[step, p]
+            programme.real_time[p] = course.real_time_reserve[step, p]
 
 
 @pure_kernel

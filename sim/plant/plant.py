@@ -51,6 +51,7 @@ from sim.kernels.mining import advance_groups
 from sim.kernels.site import gross_margin_usd
 from sim.plant.machines import NodeRates, build_asics, build_nodes
 from sim.plant.meshed import Meshed
+from sim.plant.offering import able_w, drawn_w, offers_of
 from sim.plant.presence import ASIC, GPU, Presence
 from sim.plant.programmes import Desk, build_programmes
 from sim.plant.ramps import Meters, Ramps
@@ -65,6 +66,7 @@ from sim.policy import (
     Decision,
     Market,
     Observation,
+    Policy,
     PolicyError,
     decision_problems,
     option_problems,
@@ -85,7 +87,7 @@ class _Calls(NamedTuple):
     wrong_share: Callable[[], bool]
     grant: Callable[[float, float, float], None]
     weigh: Callable[[float, float, float], None]
-    settle_grant: Callable[[float, float], None]
+    settle_grant: Callable[[float, float, float], None]
     advance_groups: Callable[[int, int, float], None]
     advance_nodes: Callable[[int, int, float], None]
 
@@ -310,18 +312,36 @@ class Plant:
                 t_s,
                 step_s,
                 lambda: self._calls.weigh(t_s, step_s, usd_per_th),
-                lambda: self._calls.settle_grant(t_s, usd_per_th),
+                lambda: self._calls.settle_grant(t_s, step_s, usd_per_th),
             )
         elif self.meshed is None:
             self._calls.grant(t_s, step_s, usd_per_th)
         else:
             self._calls.weigh(t_s, step_s, usd_per_th)
             self.meshed.share_out(self.items, self.limits, self.sites, self.site)
-            self._calls.settle_grant(t_s, usd_per_th)
+            self._calls.settle_grant(t_s, step_s, usd_per_th)
         if self.inference is not None:
             self.node.shares[GRANTED] = self.inference.switch(self.node.shares[GRANTED])
             if decision.route is not None:
                 self.inference.weigh(decision.route)
+
+    def sell_reserves(
+        self, policy: Policy, decision: Decision, observation: Observation, usd_per_mw_h: Floats
+    ) -> None:
+        """Ask for offers of reserves for the next day and let the market take them.
+
+        `usd_per_mw_h` (step, programme) are the prices without the fleet.
+
+        Raises:
+            PolicyError: if the offers make no sense.
+        """
+        gate, enrolled = self.desk.market.gates[0], self.desk.fixed.enrolled
+        offers = offers_of(policy, decision, observation, gate.begins_s, enrolled.shape)
+        machines = self.asics, self.asic, self.nodes, self.node
+        most_w = able_w(machines, self.assets, self.sites.loss, self.built_mw, self.desk.duration_h)
+        self.desk.sell(
+            offers, usd_per_mw_h, most_w, drawn_w(self.asics, self.asic, enrolled.shape[1])
+        )
 
     def set_background(self, cleared: Cleared) -> None:
         """Loads and generation of the grid around the fleet."""

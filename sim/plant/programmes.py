@@ -8,12 +8,16 @@ from typing import NamedTuple
 import numpy as np
 
 from sim.kernels.arrays import (
+    BY_DAY,
     CALLED,
+    DURATION_S,
     IDLE,
     LAST_W,
     PENALTY_USD,
     PENALTY_USD_PER_J,
+    PROGRAMME_TERMS,
     PROGRAMME_USD,
+    STANDING,
     ZONE_PRICE,
     Floats,
     Programmes,
@@ -22,6 +26,8 @@ from sim.kernels.arrays import (
 )
 from sim.kernels.fleet import Fleet, bill, call, call_caps
 from sim.kernels.jit import bind
+from sim.plant.day_ahead import ReserveMarket
+from sim.policy import ReserveOffers
 from sim.scenario.energy import EconomicProgramme, EmergencyProgramme, ReserveProgramme
 from sim.scenario.scenario import Scenario
 from sim.units import J_PER_MWH, SECONDS_PER_DAY, SECONDS_PER_HOUR, W_PER_MW
@@ -56,16 +62,23 @@ def build_programmes(scenario: Scenario) -> tuple[Programmes, ProgrammeState]:
                     float(p.response == "automatic"),
                     p.usd_per_mwh / J_PER_MWH,
                     p.penalty_usd_per_mwh / J_PER_MWH,
+                    float(isinstance(p, ReserveProgramme)),
+                    p.duration_h * SECONDS_PER_HOUR if isinstance(p, ReserveProgramme) else 0.0,
                 )
                 for p in specs
             ]
-        ).reshape(len(specs), 5),
+        ).reshape(len(specs), PROGRAMME_TERMS),
     )
     state = ProgrammeState(
         price=np.zeros(count[0]),
+        real_time=np.zeros(count[0]),
         phase=np.zeros(count[0], dtype=np.int64),
         offer_w=np.zeros(count),
+        sold_w=np.zeros(count),
+        sold_usd_per_s=np.zeros(count),
         award_w=np.zeros(count),
+        stood_j=np.zeros(count),
+        short_j=np.zeros(count),
         owed_w=np.zeros(count),
         baseline_w=np.zeros(count),
         owed_j=np.zeros(count),
@@ -98,6 +111,12 @@ class Desk:
         }
         self.names = tuple(calling)
         self.specs = tuple(calling.values())
+        self.market = ReserveMarket(scenario, self.specs, self.fixed.enrolled)
+        self.by_day = self.fixed.terms[:, BY_DAY] > 0.0
+        self.duration_h = self.fixed.terms[:, DURATION_S] / SECONDS_PER_HOUR
+        self.duration_h[~self.by_day] = np.nan
+        self._sold = self.fixed.enrolled > 2.0  # nothing yet
+        self._paid_usd_per_mw_h = np.zeros(self.fixed.enrolled.shape)
         names = [s.name for s in scenario.sites]
         self.economic = [
             _Economic(p, _enrolled(p.sites, names), scenario.horizon.step_s)
@@ -116,6 +135,48 @@ class Desk:
         """The policy's bid (programme, site) [W]; None: nothing beyond the standing offers."""
         if self.names:
             self.state.offer_w[:] = 0.0 if offer_w is None else offer_w
+
+    def sell(
+        self, offers: ReserveOffers, usd_per_mw_h: Floats, able_w: Floats, asic_w: Floats
+    ) -> None:
+        """Close the gate that is due; arguments as in `ReserveMarket.close`.
+
+        `asic_w` (site,) is what ASICs draw now at the meter: standing offers are shares of it.
+        """
+        standing_w = self.fixed.terms[:, STANDING, None] * asic_w * self.fixed.enrolled
+        standing_w[~self.by_day] = 0.0
+        self.market.close(offers, usd_per_mw_h, able_w, standing_w)
+
+    def commit(self, t_s: int) -> None:
+        """Awards of the step that begins now.
+
+        A call takes what stands by of each hour that it reaches into, and no more than is sold.
+        """
+        state = self.state
+        if self.market.commit(t_s, state.sold_w, state.sold_usd_per_s):
+            self._sold = state.sold_w > 0.0
+            per_j = np.zeros(self._sold.shape)
+            np.divide(state.sold_usd_per_s, state.sold_w, out=per_j, where=self._sold)
+            self._paid_usd_per_mw_h = per_j * J_PER_MWH
+        if not state.phase.any():
+            return
+        called = (state.phase != IDLE) & self.by_day
+        standing_w = np.maximum(state.owed_w[called], state.award_w[called])
+        state.owed_w[called] = np.minimum(standing_w, state.sold_w[called])
+        self._calls.caps()
+
+    def hold_w(self) -> Floats:
+        """Awards of now (programme, site) that are to be held, less what calls let go [W]."""
+        state = self.state
+        if not state.phase.any():
+            return state.sold_w.copy()
+        owed_w = np.where((state.phase != IDLE)[:, None], state.owed_w, 0.0)
+        return np.asarray(np.maximum(state.sold_w - owed_w, 0.0))
+
+    def shortfall_usd_per_mw_h(self) -> Floats:
+        """What an award (programme, site) that is not held costs now [USD/MW/h], 0: none."""
+        most = np.maximum(self._paid_usd_per_mw_h, self.state.real_time[:, None])
+        return np.asarray(most * self._sold)
 
     def bill(self, t_s: int, step_s: int) -> None:
         """Settle the control step that ends at `t_s`."""

@@ -78,6 +78,12 @@ class Views:
         self._fuel_usd_per_mwh = _view(self.assets.generator[:, 1] * J_PER_MWH)
         self._export_w, self._loss = _view(self.sites.export_w), _view(self.sites.loss)
         self._overhead_w = _view(self.sites.overhead_w / (1.0 - self.sites.loss))
+        self._duration_h, self._sells = _view(desk.duration_h), bool(desk.by_day.any())
+        self._no_award = _view(np.zeros(desk.fixed.enrolled.shape))
+        self._no_awards = (
+            _view(np.zeros((0, *desk.fixed.enrolled.shape))),
+            _view(np.zeros((0, len(desk.names)))),
+        )
         self.relet()
 
     def relet(self) -> None:
@@ -117,7 +123,7 @@ class Views:
             look.asic,
             look.gpu,
             limits,
-            self._energy(look, market, ramp_w),
+            self._energy(t_s, look, market, ramp_w),
             self.inference.view(step_s) if self.inference is not None else NO_SERVING,
         )
 
@@ -144,7 +150,7 @@ class Views:
         own_w = np.bincount(self.assets.generator_site, self.cheap_w(), len(self.sites.loss))
         return np.asarray(own_w / (1.0 - self.sites.loss), dtype=np.float64)
 
-    def _energy(self, look: _Look, market: Market, ramp_w: Floats) -> EnergyView:
+    def _energy(self, t_s: int, look: _Look, market: Market, ramp_w: Floats) -> EnergyView:
         desk, assets = self.desk, self.assets
         enrolled = desk.fixed.enrolled
         return EnergyView(
@@ -171,6 +177,10 @@ class Views:
             self._loss,
             self.presence.level,
             ramp_w,
+            self._duration_h,
+            desk.hold_w() if self._sells else self._no_award,
+            desk.shortfall_usd_per_mw_h() if self._sells else self._no_award,
+            *(desk.market.published(t_s) if self._sells else self._no_awards),
         )
 
     def _look(self, take: Callable[[Floats], Floats]) -> _Look:

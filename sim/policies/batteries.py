@@ -1,5 +1,7 @@
 """Batteries by plan: one linear programme for each site that has any, anew when things change."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 
@@ -7,7 +9,7 @@ from sim.kernels.arrays import Limits
 from sim.policies.dispatch import blocks
 from sim.policies.storage import Site, StoragePlan
 from sim.policies.uses import Uses
-from sim.policy import Observation
+from sim.policy import EnergyView, Observation
 from sim.units import J_PER_MWH, SECONDS_PER_HOUR, W_PER_MW
 
 Floats = npt.NDArray[np.float64]
@@ -37,17 +39,17 @@ class Batteries:
         self.items = [np.flatnonzero(uses.site == s) for s in self.sites]
         self.at_meter = 1.0 / (1.0 - energy.loss[self.sites])
         self.charges = [np.flatnonzero(energy.demand.site == s) for s in self.sites]
-        self.plans = [
-            StoragePlan(
-                hours, merged[k], float(energy.loss[s]), len(self.items[k]), len(self.charges[k])
-            )
+        self._made = [
+            (hours, merged[k], float(energy.loss[s]), len(self.items[k]), len(self.charges[k]))
             for k, s in enumerate(self.sites)
         ]
+        self.plans = [StoragePlan(*made) for made in self._made]
         self.power_mw = np.zeros(len(self.sites))  # of the plans in force
-        self._made_for: list[tuple[float, float, float]] = [(-1.0, 0.0, 0.0)] * len(self.sites)
+        self._made_for: Sequence[tuple[float, ...]] = [(-1.0,)] * len(self.sites)
         self._due: list[int] = []
         self._now_w: Floats = np.zeros(len(self.sites))  # room of the moment
         self._path = observation.limits.path[self.sites]
+        self._power_w = merged[:, 0]
 
     def due(self, observation: Observation, limits: Limits) -> bool:
         """Whether a site needs a new plan: `plan` makes those of them all."""
@@ -82,6 +84,8 @@ class Batteries:
         counts[0] = measured[: (hour_s + first_s) // SECONDS_PER_HOUR].any(axis=0)
         for k in self._due:
             site = self._site(k, observation, uses, price[:, k], limits, counts, accepts)
+            if site.hold_mw.any() and not self.plans[k].short.size:
+                self.plans[k] = StoragePlan(*self._made[k], sells=True)
             period_h = first_s / SECONDS_PER_HOUR
             self.power_mw[k] = self.plans[k].solve(site._replace(period_h=period_h))
 
@@ -94,9 +98,13 @@ class Batteries:
         side of its meter, a block as in `dispatch.blocks` that costs what export would earn.
         """
         energy, at = observation.energy, self.sites
-        if not self.power_mw.any():
+        power_mw, called_w = self.power_mw, energy.called_w[0, at]
+        if called_w.min() < 0.0:  # a call asks for more than all machines
+            asked_mw = np.where(called_w < 0.0, called_w, np.inf) / self.at_meter / W_PER_MW
+            power_mw = np.minimum(power_mw, np.maximum(asked_mw, -self._power_w / W_PER_MW))
+        if not power_mw.any():
             return np.zeros(len(self.group)), limits, None
-        meter_w = self.power_mw * self.at_meter * W_PER_MW
+        meter_w = power_mw * self.at_meter * W_PER_MW
         cap_w, local_w = limits.cap_w.copy(), limits.local_w.copy()
         charging = meter_w > 0.0
         left_w = np.maximum(self._now_w - np.maximum(meter_w, 0.0), 0.0)
@@ -108,7 +116,7 @@ class Batteries:
         total_w, usd = np.array(block_w), np.multiply(block_w, block_usd)
         total_w[at] += fed_w
         usd[at] += fed_w * np.maximum(earns, 0.0)
-        battery_w = self.power_mw[self.group] * self.part * W_PER_MW
+        battery_w = power_mw[self.group] * self.part * W_PER_MW
         power = limits._replace(cap_w=cap_w, local_w=local_w)
         return battery_w, power, (total_w, usd / np.maximum(total_w, 1e-300))
 
@@ -141,6 +149,7 @@ class Batteries:
         load_mw = least_mw.sum(axis=1) + beside_mw
         share = self.hours * SECONDS_PER_HOUR / np.maximum(demand.left_s[at], 1.0)
         shaved = demand.usd_per_mw[at] * np.minimum(share, 1.0) * self.shave
+        hold_mw, hold_h, hold_usd = _holds(energy, int(s), self.hours)
         delivery = float(observation.price_usd_per_mwh[s] - energy.export_usd_per_mwh[s])
         sold = price - delivery
         block_w, block_usd = float(energy.block_w[s]), float(energy.block_usd_per_mwh[s])
@@ -168,13 +177,16 @@ class Batteries:
             charge_load_mw=np.where(counts, load_mw[:, None], 0.0).max(axis=0, initial=0.0),
             charge_shaved_usd_per_mw=np.where(demand.later[at], 0.0, shaved),
             charge_counts=counts,
+            hold_mw=np.maximum(hold_mw - earning_mw.sum(axis=1), 0.0),
+            hold_h=hold_h,
+            hold_usd_per_mw_h=hold_usd,
         )
 
     def _room_w(self, limits: Limits) -> Floats:
         """What machines and batteries of each site (site of `sites`,) may draw [W]."""
         path = self._path
         room_w: Floats = np.where(path >= 0, limits.room_w[path], np.inf).min(axis=1)
-        return np.minimum(room_w, limits.cap_w[self.sites])
+        return np.maximum(np.minimum(room_w, limits.cap_w[self.sites]), 0.0)
 
 
 def _best_first(usd_per_mwh: Floats, mw: Floats, room_mw: Floats) -> Floats:
@@ -201,3 +213,42 @@ def _own_supply(
     own_w[0] = now_w
     ran_w = there_w * (fuel <= price.max(initial=0.0))
     return own_w / W_PER_MW, float((ran_w * fuel).sum() / max(float(ran_w.sum()), 1e-300))
+
+
+def _holds(energy: EnergyView, site: int, hours: int) -> tuple[Floats, float, Floats]:
+    """Awards of a site by period [MW], for how long they must last [h], what failing them costs."""
+    hold_mw, hold_usd = np.zeros(hours), np.zeros(hours)
+    if not (energy.hold_w[:, site].any() or energy.sold_next_w[:, :, site].any()):
+        return hold_mw, 0.0, hold_usd
+    sold_w = np.concatenate([energy.hold_w[None, :, site], energy.sold_next_w[:, :, site]])[:hours]
+    usd = np.concatenate(
+        [energy.shortfall_usd_per_mw_h[None, :, site], energy.sold_next_usd_per_mw_h]
+    )[:hours]
+    total_w = sold_w.sum(axis=1)
+    hold_mw[: len(total_w)] = total_w / W_PER_MW
+    hold_usd[: len(total_w)] = (sold_w * usd).sum(axis=1) / np.maximum(total_w, 1e-300)
+    lasting = energy.reserve_duration_h[(sold_w > 0.0).any(axis=0)]
+    return hold_mw, float(lasting.max(initial=0.0)), hold_usd
+
+
+def stands_by_w(observation: Observation, battery_w: Floats) -> Floats | None:
+    """What batteries (site,) could give besides `battery_w`, as long as what is sold asks [W].
+
+    At the meter; None where nothing is to be held at their sites.
+    """
+    energy = observation.energy
+    held = energy.hold_w[:, energy.battery_site] > 0.0
+    if not held.any():
+        return None
+    given_w = np.zeros(len(energy.loss))
+    durations_h = energy.reserve_duration_h.tolist()
+    for b, s in enumerate(energy.battery_site.tolist()):
+        lasting_h = max((h for h, of in zip(durations_h, held[:, b], strict=True) if of), default=0)
+        if not lasting_h:
+            continue
+        most_w, _, one_way, _ = energy.battery[b].tolist()
+        drawn_w = min(float(battery_w[b]), 0.0)
+        left_j = max(float(energy.stored_j[b]) + drawn_w * observation.step_s / one_way, 0.0)
+        lasting_s = lasting_h * SECONDS_PER_HOUR
+        given_w[s] += max(min(most_w + drawn_w, left_j * one_way / lasting_s), 0.0)
+    return given_w / (1.0 - energy.loss)

@@ -59,16 +59,21 @@ class Dispatch:
         rank_ths: Floats | None = None,
         node_usd_per_s: Floats | None = None,
         block: tuple[Floats, Floats] | None = None,
+        stored_w: Floats | None = None,
     ) -> tuple[Floats, Floats]:
         """ASIC shares (group, mode) and node shares (node,) of the most margin under `limits`.
 
         `price_usd_per_mwh` (2, site) is what a MWh costs ASICs (row 0) and nodes (row 1). Others
         default to what the observation says: `rank_ths` (group, rank), `node_usd_per_s` (node,),
-        `block` a pair as `blocks` gives.
+        `block` a pair as `blocks` gives. Of awards of reserves batteries hold `stored_w` (site,).
         """
         self.look(observation)
         asic, gpu = observation.asic, observation.gpu
         block_w, block_usd = block or blocks(observation)
+        if observation.energy.hold_w.any():
+            block_w, block_usd = with_holds(
+                observation, price_usd_per_mwh[1], block_w, block_usd, stored_w
+            )
         asic_share = np.empty(self.rank_mode.shape)
         gpu_share = np.empty(self.node_usd_per_s.shape)
         arguments = (
@@ -201,8 +206,8 @@ def blocks(observation: Observation) -> tuple[Floats, Floats]:
 def prices(observation: Observation, avoid_peaks: bool, reserves: bool) -> Floats:
     """What a MWh costs now (2, site) [USD/MWh]: ASICs (row 0), nodes (row 1).
 
-    The chance of a coincident peak counts as a price; what a programme pays for standing by makes
-    ASIC load cheaper.
+    The chance of a coincident peak counts as a price; what an emergency programme pays for standing
+    by makes ASIC load cheaper. What reserves are worth is in `with_holds`.
     """
     energy = observation.energy
     price = np.empty((2, len(observation.price_usd_per_mwh)))
@@ -211,8 +216,42 @@ def prices(observation: Observation, avoid_peaks: bool, reserves: bool) -> Float
         hours = observation.step_s / SECONDS_PER_HOUR
         price += energy.peak_risk * energy.peak_usd_per_mw / hours
     if reserves and len(energy.reserve_usd_per_mw_h):
-        price[0] -= energy.reserve_usd_per_mw_h.max(axis=0)
+        emergency = np.isnan(energy.reserve_duration_h)
+        if emergency.any():
+            price[0] -= np.asarray(energy.reserve_usd_per_mw_h)[emergency].max(axis=0)
     return price
+
+
+def step_by_step(observation: Observation) -> Floats:
+    """What emergency programmes (programme, site) pay for standing by; 0 for reserves."""
+    energy = observation.energy
+    paid = np.asarray(energy.reserve_usd_per_mw_h, dtype=np.float64)
+    return np.where(np.isnan(energy.reserve_duration_h)[:, None], paid, 0.0)
+
+
+def with_holds(
+    observation: Observation,
+    price: Floats,
+    block_w: Floats,
+    block_usd: Floats,
+    stored_w: Floats | None = None,
+) -> tuple[Floats, Floats]:
+    """Blocks as `blocks` gives them, with what load saves that holds an award of a reserve.
+
+    The first so much of a site's load costs its price (site,) less what a shortfall would, but for
+    what batteries hold. With another block the two are one at their mean price.
+    """
+    hold_w = observation.energy.hold_w
+    short = observation.energy.shortfall_usd_per_mw_h
+    held_w = np.add.reduce(hold_w)
+    saved = np.add.reduce(hold_w * short)
+    if stored_w is not None:
+        left_w = np.maximum(held_w - stored_w, 0.0)
+        saved = saved * (left_w / np.maximum(held_w, 1e-300))
+        held_w = left_w
+    total_w = np.maximum(block_w, held_w)
+    usd = block_w * (block_usd - price) - saved
+    return total_w, price + usd / np.maximum(total_w, 1e-300)
 
 
 def obedient(observation: Observation) -> Limits:
@@ -224,14 +263,14 @@ def obedient(observation: Observation) -> Limits:
 
 
 def offers(observation: Observation, asic_share: Floats) -> Floats | None:
-    """All ASIC load that will run (programme, site) [W], to the programme that pays its site most.
+    """ASIC load that will run (programme, site) [W], to the emergency programme that pays most.
 
-    None where there is no programme.
+    None where there is no programme. Reserves are sold the day before: `reserves.Seller`.
     """
-    asic, paid = observation.asic, observation.energy.reserve_usd_per_mw_h
-    if not len(paid):
+    asic = observation.asic
+    if not len(observation.energy.reserve_usd_per_mw_h):
         return None
-    paid = np.asarray(paid, dtype=np.float64)
+    paid = step_by_step(observation)
     offer_w = np.zeros(paid.shape)
     seen = (asic.available, asic.heat, asic.meter_factor, asic.mode_w)
     site = np.asarray(asic.site, dtype=np.int64)

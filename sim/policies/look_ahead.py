@@ -7,14 +7,16 @@ import numpy as np
 import numpy.typing as npt
 
 from sim.kernels.arrays import Limits
-from sim.policies.batteries import Batteries
+from sim.policies.batteries import Batteries, stands_by_w
 from sim.policies.dispatch import Dispatch, obedient, offers, prices
 from sim.policies.forecast import PriceForecast
+from sim.policies.reserves import Seller
 from sim.policies.uses import Uses
-from sim.policy import Bids, Decision, Observation
+from sim.policy import Bids, Decision, Observation, ReserveOffers
 from sim.units import J_PER_MWH, SECONDS_PER_DAY, SECONDS_PER_HOUR
 
 Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
 DAY_H: Final = 24
 
@@ -69,6 +71,7 @@ class LookAhead:
         self._dispatch = Dispatch()
         self._forecast = PriceForecast(hours, persistence)
         self._batteries: Batteries | None = None
+        self._seller = Seller()
         self._held: Floats | None = None  # (group, rank) with what restarts are worth, last time
         self._peak_w: Floats = np.empty(0)  # (charge,) of machines in the billing month
         self._counted: Bools = np.empty(0, dtype=np.bool_)  # (charge,) in the last step
@@ -81,7 +84,9 @@ class LookAhead:
         now = prices(observation, self.avoid_peaks, self.reserves)
         uses = Uses(observation, self._dispatch, now)
         expected = np.concatenate([now[1:], expected[1:]])
-        limits, battery_w, block = obedient(observation), None, None
+        limits, battery_w, block, stored_w = obedient(observation), None, None, None
+        if self.reserves:
+            self._seller.see(observation)
         accepts = None
         if len(observation.energy.demand.site):
             accepts = self._worth_a_month(observation, uses, expected)
@@ -90,14 +95,21 @@ class LookAhead:
             if batteries.due(observation, limits):
                 batteries.plan(observation, uses, expected[:, batteries.sites], limits, accepts)
             battery_w, limits, block = batteries.beside(observation, limits)
+            stored_w = stands_by_w(observation, battery_w)
         if accepts is not None:
             limits = self._cap_months(observation, uses, accepts, limits, battery_w)
         rank_ths = self._held = self._hold(observation, expected - (now[1] - now[0]))
         asic_share, gpu_share = self._dispatch.shares(
-            observation, now, limits, rank_ths, block=block
+            observation, now, limits, rank_ths, block=block, stored_w=stored_w
         )
         offer_w = offers(observation, asic_share) if self.reserves else None
         return Decision(asic_share, gpu_share, battery_w=battery_w, offer_w=offer_w)
+
+    def offer(self, observation: Observation, begins_s: Ints) -> ReserveOffers:
+        """As merit-order."""
+        return (self._seller if self.reserves else Seller()).offer(
+            observation, begins_s, self._dispatch
+        )
 
     def bid(self, observation: Observation) -> Bids:
         """Every use of power at what it earns, with what restarts were worth in the last step."""

@@ -6,13 +6,15 @@ import numpy as np
 import numpy.typing as npt
 
 from sim.kernels.arrays import Limits
-from sim.policies.batteries import Batteries
+from sim.policies.batteries import Batteries, stands_by_w
 from sim.policies.dispatch import Dispatch, obedient, offers, prices
 from sim.policies.forecast import PriceForecast
+from sim.policies.reserves import Seller
 from sim.policies.uses import Uses
-from sim.policy import Bids, Decision, Observation
+from sim.policy import Bids, Decision, Observation, ReserveOffers
 
 Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
 PERSISTENCE: Final = 0.6  # assumed, as in look-ahead
 
 
@@ -21,10 +23,11 @@ class MeritOrder:
 
     It does not weigh restarts, ramps, pauses or what machines add to demand charges, and expects
     the present price to last the step. What it does beyond the step: the chance of a coincident
-    peak counts as a price; ASICs that are worth running offer themselves as reserve where that pays
-    most; calls are obeyed; batteries follow a linear programme of their site over the hours to
-    come, on day-ahead prices where they are published and else on what it has seen (`storage`,
-    `forecast`), and never raise a month's peak for less than it costs.
+    peak counts as a price; reserves are offered a day before as far as it expects to run, and held
+    as long as that costs less than the shortfall (`reserves`); calls are obeyed; batteries follow
+    a linear programme of their site over the hours to come, on day-ahead prices where they are
+    published and else on what it has seen (`storage`, `forecast`), keep what they stand by with,
+    and never raise a month's peak for less than it costs.
 
     Args:
         avoid_peaks: step back where a coincident peak is likely enough.
@@ -50,19 +53,31 @@ class MeritOrder:
         self._dispatch = Dispatch()
         self._forecast = PriceForecast(hours, PERSISTENCE)
         self._batteries: Batteries | None = None
+        self._seller = Seller()
 
     def decide(self, observation: Observation) -> Decision:
         """Fill the limits with the uses of power that earn more than they cost, best first."""
         price = prices(observation, self.avoid_peaks, self.reserves)
-        limits, battery_w, block = obedient(observation), None, None
+        limits, battery_w, block, stored_w = obedient(observation), None, None, None
+        if self.reserves:
+            self._seller.see(observation)
         if len(observation.energy.stored_j):
             battery_w, limits, block = self._store(observation, price, limits)
-        asic_share, gpu_share = self._dispatch.shares(observation, price, limits, block=block)
+            stored_w = stands_by_w(observation, battery_w)
+        asic_share, gpu_share = self._dispatch.shares(
+            observation, price, limits, block=block, stored_w=stored_w
+        )
         return Decision(
             asic_share,
             gpu_share,
             battery_w=battery_w,
             offer_w=offers(observation, asic_share) if self.reserves else None,
+        )
+
+    def offer(self, observation: Observation, begins_s: Ints) -> ReserveOffers:
+        """What it expects to draw tomorrow; nothing without `reserves`."""
+        return (self._seller if self.reserves else Seller()).offer(
+            observation, begins_s, self._dispatch
         )
 
     def bid(self, observation: Observation) -> Bids:

@@ -2,8 +2,9 @@
 
 import numpy as np
 
-from sim.policies.dispatch import Dispatch, Floats, obedient, offers, prices
-from sim.policy import Bids, Decision, Observation
+from sim.policies.dispatch import Dispatch, Floats, Ints, obedient, offers, prices
+from sim.policies.reserves import Seller
+from sim.policy import Bids, Decision, Observation, ReserveOffers
 
 ALWAYS_USD_PER_S = 1e6  # what a node under a promise is said to earn: more than any other use
 
@@ -24,11 +25,13 @@ class SloGuard:
             raise ValueError(f"headroom is {headroom}; allowed: 0 to below 1")
         self.headroom = headroom
         self._dispatch = Dispatch()
+        self._seller = Seller()
 
     def decide(self, observation: Observation) -> Decision:
         """Nodes under a promise, then the rest by margin in what room is left."""
         made, gpu, energy = self._dispatch, observation.gpu, observation.energy
         made.look(observation)
+        self._seller.see(observation)
         price = prices(observation, avoid_peaks=True, reserves=True)
         promised = gpu.contracted > 0.0
         limits = obedient(observation)
@@ -41,6 +44,10 @@ class SloGuard:
         asic_share, gpu_share = made.shares(observation, price, limits, node_usd_per_s=worth)
         gpu_share[promised] = 1.0  # limits and relays cut it, nobody else
         return Decision(asic_share, gpu_share, offer_w=offers(observation, asic_share))
+
+    def offer(self, observation: Observation, begins_s: Ints) -> ReserveOffers:
+        """What ASICs are expected to draw tomorrow."""
+        return self._seller.offer(observation, begins_s, self._dispatch)
 
     def bid(self, observation: Observation) -> Bids:
         """Nodes under a promise at any price, the rest at what it earns."""

@@ -39,6 +39,9 @@ class Site(NamedTuple):
     charge_load_mw: Floats  # (charge,) the highest that the load makes without the battery
     charge_shaved_usd_per_mw: Floats  # (charge,) what a MW less than that is worth, 0: nothing
     charge_counts: npt.NDArray[np.bool_]  # (period, charge) whether a period is measured
+    hold_mw: Floats  # (period,) sold as reserve beyond what load holds, at the meter
+    hold_h: float  # for which it must last
+    hold_usd_per_mw_h: Floats  # (period,) what failing it costs
 
 
 class StoragePlan:
@@ -49,6 +52,8 @@ class StoragePlan:
     What is left in the store at the end counts nothing: so a plan never buys what it cannot use
     within the periods, and a new plan is never worse than the rest of the one before. What flows
     back loses on its way out; a load beside the battery saves what it would lose on the way in.
+    What stands by as reserve is not discharged, and is still stored when a period ends; or the
+    shortfall is paid. No megawatt-hour is worth anything twice.
 
     Args:
         periods: how many.
@@ -56,26 +61,37 @@ class StoragePlan:
         loss: share of the meter's power that is lost on the way to the site.
         items: uses of power at the site.
         charges: demand charges of the site.
+        sells: whether reserves may be sold.
     """
 
     def __init__(
-        self, periods: int, battery: Floats, loss: float, items: int, charges: int
+        self,
+        periods: int,
+        battery: Floats,
+        loss: float,
+        items: int,
+        charges: int,
+        sells: bool = False,
     ) -> None:
         self.power_mw, self.energy_mwh = battery[0] / 1e6, battery[1] / 3.6e9
         self.one_way, self.wear = float(battery[2]), battery[3] * 3.6e9
         self.at_meter = 1.0 / (1.0 - loss)
-        sizes = [periods] * 7 + [periods * items, charges, periods * charges, charges, 1]
+        held = periods if sells else 0
+        sizes = [periods] * 7 + [periods * items, charges, periods * charges, charges, 1, held]
         ends = np.cumsum(sizes)
         self.columns = int(ends[-1])
         self.every = np.arange(self.columns, dtype=np.int32)
         blocks = np.split(np.arange(self.columns), ends[:-1])
         self.charge, self.discharge, self.stored, self.drawn, self.export = blocks[:5]
-        self.own, self.block, item, self.peak, free, self.above, self.fixed = blocks[5:]
+        self.own, self.block, item, self.peak, free, self.above, self.fixed, self.short = blocks[5:]
         self.item = item.reshape(periods, items)
         self.free = free.reshape(periods, charges)  # of the peak, where nothing is measured
         rows = np.arange((3 + charges) * periods).reshape(-1, periods)
         self.balance, self.store, self.within = rows[:3]
         self.under = rows[3:].T  # (period, charge)
+        first = rows.size
+        self.spare, self.kept = np.arange(first, first + 2 * held).reshape(2, held)
+        self._kept_h, self._kept_mw = 0.0, np.full((2, held), -np.inf)
         self._period_h = 1.0
         self._solver = self._model()
 
@@ -101,11 +117,20 @@ class StoragePlan:
             (self.under, self.above, -1.0),
             (self.under, self.free, -1.0),
         ]
+        if self.short.size:  # MW at the meter: what is not discharged, what stays stored
+            entries += [
+                (self.spare, self.discharge, -self.at_meter),
+                (self.spare, self.short, 1.0),
+                (self.kept, self.stored, self.one_way * self.at_meter),
+                (self.kept, self.short, 1.0),
+            ]
         parts = [np.broadcast_arrays(*entry) for entry in entries]
         row, column, value = (np.concatenate([p[k].ravel() for p in parts]) for k in range(3))
         order = np.argsort(row, kind="stable")
-        rows = int(self.within[-1]) + 1 + self.under.size
+        rows = int(self.within[-1]) + 1 + self.under.size + 2 * self.short.size
         low, high = np.zeros(rows), np.zeros(rows)
+        low[self.spare] = low[self.kept] = -np.inf
+        high[self.spare] = high[self.kept] = np.inf
         low[self.within] = low[self.under] = -np.inf
         made, zero = solver(), np.zeros(self.columns)
         made.passModel(
@@ -151,6 +176,8 @@ class StoragePlan:
             hours = site.period_h
             highs.changeCoeff(first, int(self.charge[0]), -self.one_way * hours)
             highs.changeCoeff(first, int(self.discharge[0]), hours / self.one_way)
+        if self.short.size:
+            self._hold(site)
         highs.run()
         if highs.getModelStatus() != highspy.HighsModelStatus.kOptimal:
             highs.clearSolver()  # a bad basis is forgotten
@@ -160,6 +187,20 @@ class StoragePlan:
         values = highs.getSolution().col_value
         charge, discharge = float(values[self.charge[0]]), float(values[self.discharge[0]])
         return float(highs.getInfo().objective_function_value), charge, discharge
+
+    def _hold(self, site: Site) -> None:
+        """What is to stand by: power that is not discharged, energy that lasts `hold_h`."""
+        least = np.minimum(site.hold_mw, self.power_mw * self.at_meter)
+        bounds = np.stack([least - self.power_mw * self.at_meter, least * site.hold_h])
+        highs = self._solver
+        for which, t in np.argwhere(bounds != self._kept_mw).tolist():
+            row = self.kept[t] if which else self.spare[t]
+            highs.changeRowBounds(int(row), bounds[which, t], np.inf)
+        self._kept_mw = bounds
+        if site.hold_h != self._kept_h:
+            for row, column in zip(self.kept.tolist(), self.short.tolist(), strict=True):
+                highs.changeCoeff(row, column, site.hold_h)
+            self._kept_h = site.hold_h
 
     def _columns(self, site: Site) -> tuple[Floats, Floats, Floats]:
         """Cost, least and most of every column."""
@@ -188,5 +229,7 @@ class StoragePlan:
         high[self.peak] = np.maximum(site.charge_peak_mw, site.charge_load_mw)
         high[self.above] = np.inf
         high[self.free] = np.where(site.charge_counts, 0.0, np.inf)
+        cost[self.short] = site.hold_usd_per_mw_h[: self.short.size] * hours[: self.short.size]
+        high[self.short] = np.inf
         low[self.fixed] = high[self.fixed] = site.overhead_mw
         return cost, low, high

@@ -3,6 +3,7 @@
 import math
 
 from sim.kernels.arrays import (
+    AWARDED_J,
     BATTERY_J,
     CARBON_KG,
     CONTRACT_USD,
@@ -15,6 +16,7 @@ from sim.kernels.arrays import (
     PROGRAMME_USD,
     RESERVED_J,
     RESOLD_USD,
+    SHORTFALL_USD,
     SITE_ASIC_J,
     TOKEN_J,
     WEAR_USD,
@@ -45,8 +47,14 @@ def grid_services_usd(t: Totals) -> float:
 
 @kpi
 def penalties_usd(t: Totals) -> float:
-    """For what was owed in calls and not delivered [USD]."""
+    """For what was owed in calls and not delivered, and reserves that were not held [USD]."""
     return _some(float(t.flow[PENALTY_USD]))
+
+
+@kpi
+def reserve_shortfalls_usd(t: Totals) -> float:
+    """Reserve sold and not held, at the real-time price (part of penalties) [USD]."""
+    return _some(float(t.flow[SHORTFALL_USD]))
 
 
 @kpi
@@ -114,6 +122,12 @@ def battery_losses_mwh(t: Totals) -> float:
 def reserved_mw(t: Totals) -> float:
     """Load that stood by for reserves and emergency calls, mean [MW]."""
     return _some(float(t.flow[RESERVED_J]) / t.seconds / 1e6)
+
+
+@kpi
+def reserve_sold_mw(t: Totals) -> float:
+    """Reserve that was sold the day before, held or not, mean [MW]."""
+    return _some(float(t.flow[AWARDED_J]) / t.seconds / 1e6)
 
 
 @kpi

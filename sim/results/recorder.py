@@ -8,6 +8,7 @@ import pyarrow as pa
 from sim.finance.meters import Meters
 from sim.kernels.arrays import (
     AMBIENT_S,
+    AWARDED_J,
     BATTERY_J,
     BTC,
     BTC_USD,
@@ -53,6 +54,7 @@ from sim.kernels.arrays import (
     RESOLD_COST_USD,
     RESOLD_J,
     RESOLD_USD,
+    SHORTFALL_USD,
     SITE_ASIC_J,
     SITE_FLOWS,
     SITE_GPU_J,
@@ -88,6 +90,7 @@ MEANS: Final = {
     "battery_mw": (BATTERY_J, W_PER_MW),
     "discharged_mw": (DISCHARGED_J, W_PER_MW),
     "reserved_mw": (RESERVED_J, W_PER_MW),
+    "reserve_sold_mw": (AWARDED_J, W_PER_MW),
     "exported_mw": (EXPORT_J, W_PER_MW),
     "resold_mw": (RESOLD_J, W_PER_MW),
     "curtailed_mw": (IDLED_J, W_PER_MW),
@@ -122,6 +125,7 @@ SUMS: Final = {
     "wear_usd": WEAR_USD,
     "programme_usd": PROGRAMME_USD,
     "penalty_usd": PENALTY_USD,
+    "reserve_shortfall_usd": SHORTFALL_USD,
     "carbon_kg": CARBON_KG,
     "gpu_usd": GPU_USD,
     "gpu_opex_usd": GPU_OPEX_USD,

@@ -283,6 +283,9 @@ def energy_references(s: Scenario) -> Iterator[tuple[str, str, list[str]]]:
     for name, programme in s.programmes.items():
         if isinstance(programme, ReserveProgramme) and programme.series and programme.column:
             yield f"programmes.{name}", programme.series, [programme.column]
+        if isinstance(programme, ReserveProgramme) and programme.real_time_series:
+            columns = [str(programme.real_time_column)]
+            yield f"programmes.{name}.real_time", programme.real_time_series, columns
     for i, unit in enumerate(s.generators):
         if unit.series and unit.column:
             yield f"generators.csv {row_of(i, unit.site, 'series')}", unit.series, [unit.column]

@@ -1,8 +1,9 @@
 """What the planner may write about the grid, programmes, peaks and carbon: TOML tables."""
 
 from typing import Annotated, Any, Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from sim.scenario.quantity import REQUIRED, Instant, Table, inherited, quantity
 
@@ -178,7 +179,8 @@ class Programme(Table):
     offer_fraction: float = quantity(
         0.0,
         "-",
-        "standing offer, as a share of the site's ASIC load: a policy may bid more, not less",
+        "standing offer, as a share of the site's ASIC load (of a reserve: at gate closure, for "
+        "every hour of the next day): a policy may bid more, not less",
         source="assumed",
         ge=0,
         le=1,
@@ -220,7 +222,13 @@ class EmergencyProgramme(Programme):
 
 
 class ReserveProgramme(Programme):
-    """A reserve product: paid for availability by the hour, less where a deployment fell short."""
+    """A reserve product, sold by the hour the day before.
+
+    A policy offers until gate closure for the hours of the next day. What the market takes is paid
+    at the price at which it clears and must be held: what is not is settled at the real-time price.
+    Of a day whose deployments fell short availability is paid in proportion. Calls on dates and
+    random ones stand for losses of frequency, which follow no price.
+    """
 
     model: Literal["reserve"] = "reserve"
     series: str | None = quantity(None, "", "series of the availability price")
@@ -237,6 +245,71 @@ class ReserveProgramme(Programme):
     usd_per_mwh: float = quantity(
         0.0, "USD/MWh", "for what is delivered in a deployment", source="assumed", ge=0, le=10_000
     )
+    gate_closure_h: float = quantity(
+        10.0,
+        "h",
+        "hour of the day before until which offers stand, by the clock of timezone",
+        source="ERCOT Nodal Protocols 4.4.7: 10:00 in the day-ahead",
+        ge=0,
+        lt=24,
+    )
+    timezone: str = quantity(
+        "America/Chicago", "", "clock of the market's days and gate", source="ERCOT"
+    )
+    market_mw: float = quantity(
+        1e6,
+        "MW",
+        "most that the market takes of the fleet in an hour",
+        source="assumed: no cap",
+        gt=0,
+        le=1e6,
+    )
+    price_response: float = quantity(
+        0.0,
+        "-",
+        "share of its price that is gone when market_mw is sold, less of it in proportion",
+        source="assumed",
+        ge=0,
+        le=1,
+    )
+    duration_h: float = quantity(
+        1.0,
+        "h",
+        "for which a battery must be able to give what it stands by with",
+        source="ERCOT NPRR1096: RRS one hour, ECRS two hours, Non-Spin four",
+        gt=0,
+        le=24,
+    )
+    real_time_series: str | None = quantity(
+        None,
+        "",
+        "series of the real-time price, at which what is not held is settled; default: the "
+        "availability price plus what energy costs beyond its day-ahead price",
+    )
+    real_time_column: str | None = quantity(None, "", "column of real_time_series [USD/MW/h]")
+    deploy_above_usd_per_mw_h: float | None = quantity(
+        None,
+        "USD/MW/h",
+        "real-time price from which the product is deployed, once in each spell, for call_h at "
+        "most; default: scarcity deploys nothing",
+        ge=0,
+        le=10_000,
+    )
+
+    @field_validator("timezone")
+    @classmethod
+    def _known_zone(cls, name: str) -> str:
+        try:
+            ZoneInfo(name)
+        except (ZoneInfoNotFoundError, ValueError, OSError):
+            raise ValueError("must be a name of the tz database, as America/Chicago") from None
+        return name
+
+    @model_validator(mode="after")
+    def _real_time_pair(self) -> "ReserveProgramme":
+        if (self.real_time_series is None) != (self.real_time_column is None):
+            raise ValueError("real_time_series and real_time_column: give both or none")
+        return self
 
     @model_validator(mode="after")
     def _one_price(self) -> "ReserveProgramme":

@@ -20,10 +20,14 @@ failures, difficulty, fees, bitcoin prices, peaks and calls. Every simplificatio
   tiers each MWh of a month may be in any tier that has room: exact where prices rise with the
   month's use by the same at all hours; where they fall, all is at the cheapest.
 - Batteries: charging and discharging may overlap; the store is empty or not at the end, as it pays.
-- Programmes: awards are no more than the load of the site, but for steps in which a call is
-  announced or in force, or which an outage cuts; calls bind nobody and cost no penalty, what they
-  pay reaches down from the highest load ever possible; baselines of economic programmes are the
-  highest possible.
+- Programmes: what stands by is no more than the load of the site and the power of its batteries,
+  whatever is stored in them, but for steps in which a call is announced or in force, or which an
+  outage cuts; calls bind nobody and cost no penalty, what they pay reaches down from the highest
+  load ever possible; baselines of economic programmes are the highest possible.
+- Reserves: sold in hindsight, step by step, at the price without the fleet (no price response, no
+  cap of the market on several sites together, no offer that is not taken); a day whose gate closed
+  before the run began earns nothing. An award that is not held costs at least what it is paid, so
+  what is held bounds what is earned.
 - Nodes that serve tokens: every request is served at once at its tenant's price (of a fluid: at the
   dearest mix of its pools), without energy, engines or credits; they draw power only where that is
   paid.

@@ -224,13 +224,12 @@ def _blocks(sheet: Sheet, terms: Terms, piece: Piece, steps: Ints, meters: Meter
 
 
 def _reserves(sheet: Sheet, terms: Terms, piece: Piece, steps: Ints, meters: Meters) -> None:
-    """Awards: what several programmes take of a site is no more than its load."""
+    """What stands by: several programmes take no more of a site than its load and batteries."""
     most_mw = terms.reserve_mw[piece.first : piece.last][:, :, piece.sites]
     programme, site = np.nonzero(most_mw.any(axis=0))
     gain = terms.reserve_usd_per_mwh[np.ix_(steps, programme)] * terms.known.hours
     awarded = sheet.column(gain, most_mw[:, programme, site], steps)
-    room_mw = terms.known.failing_mw + terms.known.loose_mw
-    rows = sheet.row(-np.inf, room_mw[np.ix_(steps, piece.sites)])
+    rows = sheet.row(-np.inf, terms.held_room_mw[np.ix_(steps, piece.sites)])
     tied = ~terms.reserve_free[np.ix_(steps, programme)]
     sheet.put(rows[:, site], awarded, tied.astype(np.float64))
     sheet.put(rows, meters.net, -1.0)

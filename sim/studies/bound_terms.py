@@ -5,6 +5,7 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from sim.kernels.arrays import ENERGY_USD_PER_J, MOST_W, Bools, Floats, Ints
+from sim.plant.day_ahead import ReserveMarket
 from sim.scenario.energy import EconomicProgramme
 from sim.studies.bound_world import Known, contract_usd
 from sim.units import J_PER_MWH, SECONDS_PER_DAY, W_PER_MW
@@ -75,6 +76,7 @@ class Terms(NamedTuple):
     block_saves_usd_per_mwh: Floats
     contract_mw: Floats  # (step, site) all blocks, whatever they cost
     reserve_mw: Floats  # (step, programme, site) most that is taken
+    held_room_mw: Floats  # (step, site) what stands by besides what is drawn from the grid
     reserve_usd_per_mwh: Floats  # (step, programme)
     reserve_free: Bools  # (step, programme) owed in a call, or a step that is cut: not tied to load
     top_mw: Floats  # (site,) the most that a meter can ever show
@@ -125,9 +127,11 @@ def terms_of(known: Known) -> Terms:
     spare = np.zeros_like(price) if plant.meshed is not None else import_usd
     site, owner, item_mw, item_usd = _items(known)
     programmes = plant.desk.fixed
-    most = np.minimum(programmes.terms[:, [MOST_W]] / W_PER_MW, top_mw) * programmes.enrolled
+    given_mw = charge_mw + _own_mw(known)  # batteries can turn from charging to discharging
+    highest_mw = np.maximum(top_mw, known.machines_mw.max(axis=0) + charge_mw) + charge_mw
+    most = np.minimum(programmes.terms[:, [MOST_W]] / W_PER_MW, highest_mw) * programmes.enrolled
     free = _uncoupled(known)
-    tied = np.minimum(most, (most_mw + known.failing_mw + known.loose_mw)[:, None, :])
+    tied = np.minimum(most, (most_mw + known.failing_mw + known.loose_mw + given_mw)[:, None, :])
     return Terms(
         known=known,
         item_site=site,
@@ -145,7 +149,8 @@ def terms_of(known: Known) -> Terms:
         block_saves_usd_per_mwh=np.maximum(price - block_price, 0.0),
         contract_mw=block_mw,
         reserve_mw=np.where(free[:, :, None], most, tied),
-        reserve_usd_per_mwh=replay.reserve,
+        held_room_mw=known.failing_mw + known.loose_mw + given_mw,
+        reserve_usd_per_mwh=_paid(known),
         reserve_free=free,
         top_mw=top_mw,
         answers=_answers(known, most),
@@ -173,6 +178,28 @@ def _items(known: Known) -> tuple[Ints, Ints, Floats, Floats]:
         np.concatenate([asic_mw, replay.nodes_able[:, node] * node_w / W_PER_MW], axis=1),
         np.concatenate([asic_usd, node_usd], axis=1),
     )
+
+
+def _own_mw(known: Known) -> Floats:
+    """What generators could give (step, site), at the meter: load that they feed stands by too."""
+    replay = known.replay
+    at, loss = replay.plant.assets.generator_site, replay.plant.sites.loss
+    own_mw = np.zeros((len(known.cut), len(loss)))
+    np.add.at(own_mw.T, at, (replay.available_w / (1.0 - loss)[at] / W_PER_MW).T)
+    return own_mw
+
+
+def _paid(known: Known) -> Floats:
+    """What standing by is paid at most (step, programme): of reserves for hours that can be sold.
+
+    An award that is not held costs no less than it is paid, so only what is held earns.
+    """
+    replay, desk = known.replay, known.replay.plant.desk
+    paid = replay.reserve.copy()
+    if desk.by_day.any():
+        market = ReserveMarket(replay.scenario, desk.specs, desk.fixed.enrolled)
+        paid[:, desk.by_day] = market.most_paid(replay.reserve)[:, desk.by_day]
+    return paid
 
 
 def _with_dear_blocks(price: Floats, block: Floats, block_mw: Floats, most_mw: Floats) -> Floats:

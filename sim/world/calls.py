@@ -1,8 +1,11 @@
-"""When programmes call: on dates, and at random; the same whatever anybody offers."""
+"""When programmes call: on dates, in scarcity, at random; the same whatever anybody offers."""
 
 from typing import NamedTuple
 
-from sim.scenario.energy import EconomicProgramme
+import numpy as np
+
+from sim.kernels.arrays import Floats
+from sim.scenario.energy import EconomicProgramme, ReserveProgramme
 from sim.scenario.scenario import Scenario
 from sim.streams import Streams
 from sim.units import SECONDS_PER_HOUR, SECONDS_PER_YEAR
@@ -17,11 +20,14 @@ class ProgrammeCall(NamedTuple):
     programme: int  # among those that call
 
 
-def programme_calls(scenario: Scenario, streams: Streams) -> tuple[ProgrammeCall, ...]:
+def programme_calls(
+    scenario: Scenario, streams: Streams, real_time_reserve: Floats | None = None
+) -> tuple[ProgrammeCall, ...]:
     """Every call of the run by time of notice; a programme's calls do not overlap.
 
-    Dated calls come first: a random one that would touch another, notice included, is dropped. A
-    call that is under way when the run begins is noticed at its beginning.
+    Dated calls come first, then deployments in scarcity, by `real_time_reserve` (step, programme)
+    [USD/MW/h], then random ones: one that would touch another, notice included, is dropped. A call
+    that is under way when the run begins is noticed at its beginning.
     """
     begin, horizon_s = scenario.horizon.start_utc, scenario.horizon.seconds
     found: list[ProgrammeCall] = []
@@ -31,6 +37,10 @@ def programme_calls(scenario: Scenario, streams: Streams) -> tuple[ProgrammeCall
             (round((c.start_utc - begin).total_seconds()), round(c.hours * SECONDS_PER_HOUR))
             for c in spec.calls
         ]
+        scarce = []
+        if isinstance(spec, ReserveProgramme) and real_time_reserve is not None:
+            steps = real_time_reserve[: scenario.horizon.steps, number]
+            scarce = _in_scarcity(spec, steps, scenario.horizon.step_s)
         drawn = []
         if spec.calls_per_year > 0.0:
             draw = streams.generator("programme", name)
@@ -39,7 +49,7 @@ def programme_calls(scenario: Scenario, streams: Streams) -> tuple[ProgrammeCall
                 drawn.append((round(t_s), round(spec.call_h * SECONDS_PER_HOUR)))
                 t_s += draw.exponential(SECONDS_PER_YEAR / spec.calls_per_year)
         taken: list[ProgrammeCall] = []
-        for start_s, length_s in [*sorted(dated), *drawn]:
+        for start_s, length_s in [*sorted(dated), *scarce, *drawn]:
             end_s = start_s + length_s
             notice_s, start_s = max(start_s - spec.notice_s, 0), max(start_s, 0)
             free = all(notice_s >= c.end_s or end_s <= c.notice_s for c in taken)
@@ -47,3 +57,24 @@ def programme_calls(scenario: Scenario, streams: Streams) -> tuple[ProgrammeCall
                 taken.append(ProgrammeCall(notice_s, start_s, end_s, number))
         found += taken
     return tuple(sorted(found))
+
+
+def _in_scarcity(
+    spec: ReserveProgramme, usd_per_mw_h: Floats, step_s: int
+) -> list[tuple[int, int]]:
+    """Deployments (start, length) [s]: one in each spell of prices from `deploy_above` up.
+
+    Announced when the spell begins, over when it ends or after `call_h`; a spell that is over
+    before the response would be due has none.
+    """
+    if spec.deploy_above_usd_per_mw_h is None:
+        return []
+    high = np.concatenate([[0], usd_per_mw_h >= spec.deploy_above_usd_per_mw_h, [0]])
+    edges = np.diff(high.astype(np.int64))
+    found = []
+    for first, last in zip(np.flatnonzero(edges > 0), np.flatnonzero(edges < 0), strict=True):
+        start_s = int(first) * step_s + spec.notice_s
+        length_s = min(int(last) * step_s - start_s, round(spec.call_h * SECONDS_PER_HOUR))
+        if length_s > 0:
+            found.append((start_s, length_s))
+    return found

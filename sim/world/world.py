@@ -24,6 +24,7 @@ from sim.world.incidents import Misfortune, lead_times_s, misfortunes, spiked
 from sim.world.outages import LinkChange, MachineFailures, link_changes
 from sim.world.peaks import Peaks
 from sim.world.region import Regions
+from sim.world.reserves import real_time_reserves
 from sim.world.signals import price_signal, region_of, weather
 from sim.world.wan import latency_s
 
@@ -40,6 +41,7 @@ class World(NamedTuple):
     carbon_kg_per_mwh: Floats | None  # (step, site)
     available_w: Floats | None  # (step, generator)
     reserve_usd_per_mw_h: Floats | None  # (step, programme)
+    real_time_reserve: Floats | None  # (step, programme) [USD/MW/h]
     calls: tuple[ProgrammeCall, ...]
     peaks: Peaks | None
     link_changes: tuple[LinkChange, ...]
@@ -77,6 +79,12 @@ def build_world(scenario: Scenario, streams: Streams) -> World:
     happened = misfortunes(scenario, streams)
     spiked(scenario, happened, zone_usd_per_mwh, horizon.step_s)
     ahead_usd_per_mwh = day_ahead(scenario, t_s, regions)
+    if ahead_usd_per_mwh is not None:
+        ahead_usd_per_mwh = ahead_usd_per_mwh * what_if.energy_price_factor
+    reserve_usd_per_mw_h = reserve_prices(scenario, t_s, regions)
+    real_time_reserve = real_time_reserves(
+        scenario, t_s, reserve_usd_per_mw_h, zone_usd_per_mwh, ahead_usd_per_mwh
+    )
     usd_per_btc = btc_signal(scenario, streams)
     return World(
         chain=_harder(build_chain(scenario, streams, usd_per_btc), what_if.network_factor),
@@ -84,13 +92,12 @@ def build_world(scenario: Scenario, streams: Streams) -> World:
         zone_usd_per_mwh=zone_usd_per_mwh,
         ambient_c=np.stack([ambient for ambient, _ in at], axis=1),
         wet_bulb_c=np.stack([wet for _, wet in at], axis=1),
-        day_ahead_usd_per_mwh=None
-        if ahead_usd_per_mwh is None
-        else ahead_usd_per_mwh * what_if.energy_price_factor,
+        day_ahead_usd_per_mwh=ahead_usd_per_mwh,
         carbon_kg_per_mwh=carbon_intensity(scenario, t_s, regions),
         available_w=generation(scenario, t_s),
-        reserve_usd_per_mw_h=reserve_prices(scenario, t_s, regions),
-        calls=programme_calls(scenario, streams),
+        reserve_usd_per_mw_h=reserve_usd_per_mw_h,
+        real_time_reserve=real_time_reserve,
+        calls=programme_calls(scenario, streams, real_time_reserve),
         peaks=coincident_peaks(scenario, t_s[:-1], horizon.step_s, regions),
         link_changes=link_changes(scenario, streams),
         misfortunes=happened,

@@ -33,6 +33,7 @@ def seen(price: float, room_mw: float = 10.0, t_s: int = 0, **energy: Any) -> Ob
     """The site at a price [USD/MWh], with a limit of `room_mw` at its meter."""
     none = np.zeros(0)
     usd_per_th = ASIC_USD_PER_MWH * 0.01 / (THS_PER_MACHINE * HOUR)
+    programmes = len(energy.get("reserve_usd_per_mw_h", ()))
     view = EnergyView(
         day_ahead_usd_per_mwh=np.array([np.nan]),
         block_w=np.zeros(1),
@@ -57,6 +58,11 @@ def seen(price: float, room_mw: float = 10.0, t_s: int = 0, **energy: Any) -> Ob
         loss=np.zeros(1),
         emergency=np.zeros(1, dtype=np.int64),
         ramp_w=np.array([[-np.inf], [np.inf]]),
+        reserve_duration_h=np.full(programmes, np.nan),  # emergency programmes
+        hold_w=np.zeros((programmes, 1)),
+        shortfall_usd_per_mw_h=np.zeros((programmes, 1)),
+        sold_next_w=np.zeros((0, programmes, 1)),
+        sold_next_usd_per_mw_h=np.zeros((0, programmes)),
     )
     return Observation(
         t_s=t_s,
@@ -177,7 +183,7 @@ def test_a_call_in_force_takes_machines_before_nodes() -> None:
         assert shares(name, observation) == pytest.approx(expected), name
 
 
-def test_a_reserve_that_pays_is_offered_what_runs_and_makes_it_cheaper() -> None:
+def test_an_emergency_programme_that_pays_is_offered_what_runs_and_makes_it_cheaper() -> None:
     """At 90 USD/MWh machines lose 10; standing by for 15 an hour they earn 5."""
     paid = np.array([[0.0], [15.0]])
     for name in ("merit-order", "slo-guard", "look-ahead"):

@@ -35,6 +35,9 @@ def now_mw(prices: list[float], *, battery: dict[str, float] | None = None, **mo
         charge_load_mw=np.zeros(charges),
         charge_shaved_usd_per_mw=np.zeros(charges),
         charge_counts=np.ones((hours, charges), dtype=np.bool_),
+        hold_mw=np.zeros(hours),
+        hold_h=0.0,
+        hold_usd_per_mw_h=np.zeros(hours),
     )._replace(**more)
     plan = StoragePlan(
         hours,
@@ -44,6 +47,7 @@ def now_mw(prices: list[float], *, battery: dict[str, float] | None = None, **mo
         made["loss"],
         1,
         charges,
+        sells="hold_mw" in more,
     )
     return plan.solve(site)
 
@@ -126,3 +130,26 @@ def test_overhead_can_be_fed_where_nothing_else_runs() -> None:
     idle: dict[str, Any] = {"item_mw": np.zeros(1), "stored_mwh": 1.0}
     assert now_mw([90.0, 10.0], **idle) == pytest.approx(0.0)
     assert now_mw([90.0, 10.0], overhead_mw=0.25, **idle) == pytest.approx(-0.25)
+
+
+def test_what_stands_by_is_neither_discharged_nor_spent() -> None:
+    """A stored MWh is worth 50 now; as reserve of 1 MW for the next two hours 10 or 40 an hour."""
+    sold = {"stored_mwh": 1.0, "hold_mw": np.array([1.0, 1.0]), "hold_h": 1.0}
+    for usd, power_mw in ((10.0, -1.0), (40.0, 0.0)):
+        paid = np.full(2, usd)
+        found = now_mw([3_000.0, 20.0], **sold, hold_usd_per_mw_h=paid)
+        assert found == pytest.approx(power_mw)
+    later = {**sold, "hold_mw": np.array([0.0, 1.0]), "hold_usd_per_mw_h": np.full(2, 60.0)}
+    assert now_mw([3_000.0, 2_900.0], **later) == pytest.approx(0.0)  # it could not charge again
+    short = {**later, "hold_h": 0.5}
+    assert now_mw([3_000.0, 2_900.0], **short) == pytest.approx(-0.5)
+
+
+def test_it_charges_for_what_it_has_sold() -> None:
+    """A MWh earns 50 and costs 51: only a reserve that is worth 60 makes it charge."""
+    sold = {"hold_mw": np.array([0.0, 0.6]), "hold_h": 1.0}
+    assert now_mw([51.0, 58.0]) == pytest.approx(0.0)
+    for usd, power_mw in ((60.0, 0.6), (40.0, 0.0)):
+        paid = np.full(2, usd)
+        found = now_mw([51.0, 58.0], **sold, hold_usd_per_mw_h=paid)
+        assert found == pytest.approx(power_mw)

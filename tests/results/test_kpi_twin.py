@@ -189,6 +189,7 @@ TWINS: Final = SERVED_TWINS | {
     # Energy.
     "grid_services_usd": some(usd("programme_usd")),
     "penalties_usd": some(usd("penalty_usd")),
+    "reserve_shortfalls_usd": some(usd("reserve_shortfall_usd")),
     "resold_usd": some(usd("resold_usd")),
     "contracts_usd": some(usd("contract_usd")),
     "demand_charges_usd": some(usd("demand_usd")),
@@ -203,6 +204,7 @@ TWINS: Final = SERVED_TWINS | {
         f"{mwh('battery_mw')} - {last('stored_mwh')} + (SELECT stored_mwh FROM run)"
     ),
     "reserved_mw": some(f"({mwh('reserved_mw')}) * 3600 / {SECONDS}"),
+    "reserve_sold_mw": some(f"({mwh('reserve_sold_mw')}) * 3600 / {SECONDS}"),
     "carbon_tco2": some(f"{usd('carbon_kg')} / 1000"),
     "carbon_tco2_per_btc": f"{some(usd('carbon_kg'))} / 1000 * {ASICS} / nullif({usd('btc')}, 0)",
     # The firm.

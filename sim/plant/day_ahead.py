@@ -1,0 +1,256 @@
+"""Reserves sold the day before: gate closures, what the market takes of offers, awards by the hour.
+
+Each product has a clock of its own (`timezone`). Until its gate closes the fleet offers for every
+hour of the next day there, 23 or 25 of them when clocks change. What is taken binds.
+"""
+
+from datetime import UTC, date, datetime, time, timedelta
+from itertools import groupby
+from typing import Final, NamedTuple
+from zoneinfo import ZoneInfo
+
+import numpy as np
+
+from sim.kernels.arrays import Floats, Ints
+from sim.policy import ReserveOffers
+from sim.scenario.energy import EmergencyProgramme, ReserveProgramme
+from sim.scenario.scenario import Scenario
+from sim.units import SECONDS_PER_DAY, SECONDS_PER_HOUR, W_PER_MW
+
+# From gate closure, 10:00, to the results, 13:30: ERCOT Nodal Protocols 4.5.3, as in `Outlook`.
+RESULTS_S: Final = 12_600
+NEVER_S: Final = 2**62
+
+
+class Gate(NamedTuple):
+    """A gate closure: of which products, for which hours. Run seconds."""
+
+    closes_s: int
+    programmes: tuple[int, ...]
+    begins_s: Ints  # (hour,)
+    ends_s: Ints  # (hour,)
+
+
+class Award(NamedTuple):
+    """An hour that was sold; rows of products that close at another gate are 0."""
+
+    begins_s: int
+    ends_s: int
+    known_s: int  # when it is published
+    power_w: Floats  # (programme, site)
+    usd_per_mw_h: Floats  # (programme,) clearing price
+
+
+class ReserveMarket:
+    """Awards of the fleet. Shapes: `programme` those that call, `site`, `hour` of a gate.
+
+    `due_s`: control step at which offers are asked for next, the last one that begins before the
+    gate closes. A day whose gate closed before the run began is not sold.
+    """
+
+    def __init__(
+        self,
+        scenario: Scenario,
+        specs: tuple[EmergencyProgramme | ReserveProgramme, ...],
+        enrolled: Floats,
+    ) -> None:
+        self.specs, self.enrolled = specs, enrolled
+        self.step_s, self.seconds = scenario.horizon.step_s, scenario.horizon.seconds
+        self.gates = _gates(scenario, specs)
+        self.awards: list[Award] = []
+        self._until_s = NEVER_S  # the awards in force hold until then
+        self._told_until_s, self._told_from = 0, 0  # what was told last, and until when it holds
+        self._told = np.zeros((0, *enrolled.shape)), np.zeros((0, len(enrolled)))
+
+    @property
+    def due_s(self) -> int:
+        """Control step at which offers are due next."""
+        if not self.gates:
+            return NEVER_S
+        return self.gates[0].closes_s // self.step_s * self.step_s
+
+    def close(
+        self, offers: ReserveOffers, usd_per_mw_h: Floats, able_w: Floats, standing_w: Floats
+    ) -> None:
+        """Close the gate that is due: awards for its hours.
+
+        Products are taken by falling price, as one market that clears them together would, each
+        from what a site has not sold to another: no more than it can do in all.
+
+        Args:
+            offers: what the policy offers.
+            usd_per_mw_h: (step, programme) availability prices without the fleet; NaN: no market.
+            able_w: (programme, site) most that a site can let go or discharge for a product.
+            standing_w: (programme, site) offers that the scenario makes at any price.
+        """
+        gate = self.gates.pop(0)
+        before = [a for a in self.awards if a.ends_s > gate.begins_s[0]]
+        for h, (begins_s, ends_s) in enumerate(zip(gate.begins_s, gate.ends_s, strict=True)):
+            price = usd_per_mw_h[self._steps(begins_s, ends_s)].mean(axis=0)
+            power_w, paid = np.zeros(self.enrolled.shape), np.zeros(len(self.specs))
+            used_w = np.zeros(self.enrolled.shape[1])
+            for award in before:
+                if award.begins_s < ends_s and begins_s < award.ends_s:
+                    used_w = used_w + award.power_w.sum(axis=0)
+            wanted_w = np.maximum(offers.power_w[h], standing_w)
+            most_w = np.maximum(offers.at_most_w[h], standing_w.sum(axis=0))
+            for p in sorted(gate.programmes, key=lambda p: (not price[p] > 0.0, -price[p], p)):
+                spec = self.specs[p]
+                assert isinstance(spec, ReserveProgramme)
+                left_w = np.maximum(np.minimum(able_w[p] - used_w, most_w), 0.0)
+                asked_w = np.minimum(np.minimum(wanted_w[p], left_w), spec.max_mw * W_PER_MW)
+                least = np.where(
+                    standing_w[p] >= offers.power_w[h, p], 0.0, offers.least_usd_per_mw_h[h, p]
+                )
+                taken = take(asked_w * self.enrolled[p], least, float(price[p]), spec)
+                power_w[p], paid[p] = taken
+                used_w = used_w + power_w[p]
+                most_w = most_w - power_w[p]
+            known_s = gate.closes_s + RESULTS_S
+            self.awards.append(Award(int(begins_s), int(ends_s), known_s, power_w, paid))
+        self.awards.sort(key=lambda award: award.begins_s)
+        self._until_s = self._told_until_s = 0
+
+    def most_paid(self, usd_per_mw_h: Floats) -> Floats:
+        """The most that an award could be paid (step, programme) [USD/MW/h]; arguments as `close`.
+
+        0 where nothing can be sold. To be asked before any gate closes.
+        """
+        most = np.zeros(usd_per_mw_h.shape)
+        for gate in self.gates:
+            for begins_s, ends_s in zip(gate.begins_s, gate.ends_s, strict=True):
+                steps = self._steps(begins_s, ends_s)
+                columns = list(gate.programmes)
+                price = np.nan_to_num(usd_per_mw_h[steps, columns].mean(axis=0))
+                most[steps, columns] = np.maximum(most[steps, columns], price)
+        return most
+
+    def _steps(self, begins_s: int, ends_s: int) -> slice:
+        """Control steps that an hour reaches into."""
+        return slice(begins_s // self.step_s, -(-min(ends_s, self.seconds) // self.step_s))
+
+    def commit(self, t_s: int, sold_w: Floats, sold_usd_per_s: Floats) -> bool:
+        """Put the awards of the step that begins at `t_s` in force; whether they are others.
+
+        A step that lies in several hours gets their mean by time.
+        """
+        if t_s < self._until_s:
+            return False
+        self.awards = [a for a in self.awards if a.ends_s > t_s]
+        sold_w[:] = 0.0
+        sold_usd_per_s[:] = 0.0
+        end_s, until_s = t_s + self.step_s, NEVER_S
+        for award in self.awards:
+            if award.begins_s >= end_s:
+                until_s = min(until_s, award.begins_s)
+                break  # by time
+            share = (min(award.ends_s, end_s) - max(award.begins_s, t_s)) / self.step_s
+            until_s = min(until_s, award.ends_s if share == 1.0 else end_s)
+            sold_w += share * award.power_w
+            per_s = award.usd_per_mw_h[:, None] / W_PER_MW / SECONDS_PER_HOUR
+            sold_usd_per_s += share * award.power_w * per_s
+        self._until_s = max(until_s // self.step_s * self.step_s, end_s)
+        return True
+
+    def published(self, t_s: int) -> tuple[Floats, Floats]:
+        """Awards of the hours after this one, as far as they are out.
+
+        (hour, programme, site) [W] and what they are paid (hour, programme) [USD/MW/h], by hours of
+        the run's clock, as in `Outlook`.
+        """
+        first = t_s // SECONDS_PER_HOUR + 1
+        if t_s >= self._told_until_s:
+            self._told_from, self._told = first, self._tell(t_s, first)
+            news = (a.known_s for a in self.awards if a.known_s > t_s)
+            self._told_until_s = min(news, default=NEVER_S)
+        power_w, usd = self._told
+        return power_w[first - self._told_from :], usd[first - self._told_from :]
+
+    def _tell(self, t_s: int, first: int) -> tuple[Floats, Floats]:
+        """What `published` tells, from the hour `first` on."""
+        out = [a for a in self.awards if a.known_s <= t_s]
+        last_s = max((a.ends_s for a in out), default=0)
+        count = max(-(-last_s // SECONDS_PER_HOUR) - first, 0)
+        power_w, usd = np.zeros((count, *self.enrolled.shape)), np.zeros((count, len(self.specs)))
+        for award in out:
+            for k in range(max(award.begins_s // SECONDS_PER_HOUR - first, 0), count):
+                begins_s = (first + k) * SECONDS_PER_HOUR
+                ends_s = min(award.ends_s, begins_s + SECONDS_PER_HOUR)
+                share = (ends_s - max(award.begins_s, begins_s)) / SECONDS_PER_HOUR
+                if share <= 0.0:
+                    break
+                power_w[k] += share * award.power_w
+                usd[k] += share * award.usd_per_mw_h
+        for array in (power_w, usd):
+            array.flags.writeable = False  # policies see them
+        return power_w, usd
+
+
+def take(
+    offered_w: Floats, least: Floats, usd_per_mw_h: float, spec: ReserveProgramme
+) -> tuple[Floats, float]:
+    """What a market takes of offers (site,) [W], and the price at which it clears [USD/MW/h].
+
+    The cheapest first, equal ones in proportion, up to `market_mw` and as long as the price, which
+    falls with what the fleet sells, is not below what an offer asks for.
+    """
+    taken_w, sold_w, market_w = np.zeros(len(offered_w)), 0.0, spec.market_mw * W_PER_MW
+    if np.isnan(usd_per_mw_h):
+        return taken_w, 0.0
+    for floor in sorted(set(least[offered_w > 0.0].tolist())):
+        if floor > usd_per_mw_h:
+            break
+        at = (least == floor) & (offered_w > 0.0)
+        there_w, room_w = float(offered_w[at].sum()), market_w - sold_w
+        fall = spec.price_response * usd_per_mw_h
+        if fall > 0.0:
+            room_w = min(room_w, market_w * (usd_per_mw_h - floor) / fall - sold_w)
+        share = min(max(room_w, 0.0) / there_w, 1.0)
+        taken_w[at] = offered_w[at] * share
+        sold_w += there_w * share
+        if share < 1.0:
+            break
+    fallen = spec.price_response * sold_w / market_w if market_w > 0.0 else 0.0
+    return taken_w, usd_per_mw_h * (1.0 - fallen)
+
+
+def _gates(
+    scenario: Scenario, specs: tuple[EmergencyProgramme | ReserveProgramme, ...]
+) -> list[Gate]:
+    """Every gate closure of the run, by time."""
+    found = []
+    for (zone, closure_h), group in groupby(
+        sorted(
+            (spec.timezone, spec.gate_closure_h, p)
+            for p, spec in enumerate(specs)
+            if isinstance(spec, ReserveProgramme)
+        ),
+        key=lambda row: row[:2],
+    ):
+        programmes = tuple(p for *_, p in group)
+        found += _gates_of(scenario, ZoneInfo(zone), closure_h, programmes)
+    return sorted(found, key=lambda gate: (gate.closes_s, gate.programmes))
+
+
+def _gates_of(
+    scenario: Scenario, zone: ZoneInfo, closure_h: float, programmes: tuple[int, ...]
+) -> list[Gate]:
+    """Gate closures on one clock."""
+    start, seconds = scenario.horizon.start_utc, scenario.horizon.seconds
+    clock = timedelta(seconds=round(closure_h * SECONDS_PER_HOUR))
+
+    def run_s(day: date, since: timedelta = timedelta()) -> int:
+        local = datetime.combine(day, time(), zone) + since
+        return round((local.astimezone(UTC) - start).total_seconds())
+
+    found, day = [], start.astimezone(zone).date()
+    for _ in range(seconds // SECONDS_PER_DAY + 2):
+        tomorrow = day + timedelta(days=1)
+        closes_s, first_s = run_s(day, clock), run_s(tomorrow)
+        last_s = run_s(tomorrow + timedelta(days=1))
+        begins_s = np.arange(first_s, min(last_s, seconds), SECONDS_PER_HOUR)
+        if closes_s >= 0 and len(begins_s):
+            ends_s = np.minimum(begins_s + SECONDS_PER_HOUR, last_s)
+            found.append(Gate(closes_s, programmes, begins_s, ends_s))
+        day = tomorrow
+    return found

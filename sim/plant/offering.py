@@ -1,0 +1,77 @@
+"""What a fleet offers as reserve for the next day, and the most that its sites can do."""
+
+import numpy as np
+
+from sim.kernels.arrays import (
+    GRANTED,
+    AsicGroups,
+    AsicState,
+    Assets,
+    Floats,
+    Ints,
+    NodeGroups,
+    NodeState,
+)
+from sim.policy import (
+    Decision,
+    Observation,
+    Offerer,
+    Policy,
+    PolicyError,
+    ReserveOffers,
+    offer_problems,
+)
+from sim.units import SECONDS_PER_HOUR, W_PER_MW
+
+Machines = tuple[AsicGroups, AsicState, NodeGroups, NodeState]
+
+
+def offers_of(
+    policy: Policy,
+    decision: Decision,
+    observation: Observation,
+    begins_s: Ints,
+    shape: tuple[int, ...],
+) -> ReserveOffers:
+    """Offers for the hours that begin at `begins_s` (hour,); `shape` is (programme, site).
+
+    Raises:
+        PolicyError: if the offers make no sense.
+    """
+    hours, (programmes, sites) = len(begins_s), shape
+    if isinstance(policy, Offerer):
+        offers = policy.offer(observation, begins_s.copy())
+        if told := offer_problems(offers, hours, programmes, sites):
+            raise PolicyError(f"offers at t = {observation.t_s} s: {told}")
+        return offers
+    flat_w = np.zeros(shape) if decision.offer_w is None else np.asarray(decision.offer_w, float)
+    power_w = np.repeat(flat_w[None], hours, axis=0)
+    return ReserveOffers(power_w, np.zeros(power_w.shape), np.full((hours, sites), np.inf))
+
+
+def drawn_w(asics: AsicGroups, asic: AsicState, sites: int) -> Floats:
+    """What ASICs (site,) draw now, at the meter [W]."""
+    of_groups = (asic.shares[GRANTED] * asics.mode_w).sum(axis=1)
+    of_groups = of_groups * asic.running * asic.heat * asic.factor
+    return np.bincount(asics.site, of_groups, sites).astype(np.float64)
+
+
+def able_w(
+    machines: Machines, assets: Assets, loss: Floats, built_mw: Floats, duration_h: Floats
+) -> Floats:
+    """The most (programme, site) that can be let go or discharged of each site [W].
+
+    Machines that have not failed, in their highest mode, up to the connection; batteries, full, for
+    as long as a product asks: `duration_h` (programme,).
+    """
+    asics, asic, nodes, node = machines
+    count = len(loss)
+    most_w = asics.mode_w.max(axis=1, initial=0.0) * asic.healthy * asic.factor
+    node_w = nodes.node_w * node.healthy * node.factor
+    load_w = np.bincount(asics.site, most_w, count) + np.bincount(nodes.site, node_w, count)
+    load_w = np.minimum(load_w, built_mw * W_PER_MW)
+    at, (power_w, energy_j, one_way, _) = assets.battery_site, assets.battery.T
+    seconds = np.maximum(np.nan_to_num(duration_h[:, None]) * SECONDS_PER_HOUR, 1e-9)
+    lasting_w = np.minimum(power_w, energy_j * one_way / seconds) / (1.0 - loss)[at]
+    given_w = np.stack([np.bincount(at, of_one, count) for of_one in lasting_w])
+    return np.asarray(load_w + given_w, dtype=np.float64)
