@@ -39,6 +39,10 @@ MOST = 6.0  # times the ideal, at worst
 # eight L40S, whose all-reduce goes over PCIe, is at 9 and 2 %.
 LEAST_MFU = 0.2
 MOST_MAPE = 10.0  # per cent: nor does a row that these bounds cannot follow
+COLUMNS = (
+    *Measured._fields[: Measured._fields.index("host_s") + 1],
+    *("mape_pct", "worst_pct", "source"),
+)
 FILE = Path(__file__).parent.parent / "sim/scenario/catalogue/serving.csv"
 # LLMServingSim's layer profiles of vLLM 0.19; head and sampler, and decode attention, are on top.
 RTX = {
@@ -159,7 +163,7 @@ def main() -> None:
     if chosen.write:
         with FILE.open("w", encoding="utf-8", newline="") as file:
             writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(("model", "gpu", "tp", *Measured._fields[3:-1]))
+            writer.writerow(COLUMNS)
             writer.writerows(rows)
     for model, table in ML_ENERGY.items():
         batch, watts, ms_per_token = (np.array(c, dtype=float) for c in zip(*table, strict=True))

@@ -39,6 +39,7 @@ SERVING = "tests/kernels/test_serving.py::"
 BLOCKS = "tests/kernels/test_blocks.py::"
 TWIN = "test_the_cache_of_pieces_equals_the_cache_of_blocks"
 FLEET = "tests/serving/test_fleet.py::"
+SPECULATION = "tests/serving/test_speculation.py::"
 POWER = "tests/kernels/test_power.py "
 COSTS = "tests/finance/test_energy_costs.py "
 CALLS = "tests/test_programmes.py "
@@ -252,7 +253,7 @@ DEFECTS = (
            "if mantissa & 0x00800000:  # the", "if mantissa & 0x01000000:  # the",
            "tests/world/test_bitcoin.py"),
     Defect("serving: the host is forgotten where arithmetic limits", "sim/serving/engine.py",
-           "self.compute_base_s + self.host_s,", "self.compute_base_s,",
+           "(self.compute_base_s + beside_s) / emitted,", "self.compute_base_s / emitted,",
            "tests/serving/test_calibration.py::test_the_host_adds_to_every_iteration"),
     Defect("roofline: an all-reduce is sent once", "sim/scenario/catalogue/serving.py",
            "sent_bytes = 2.0 * model.layers * 2.0 *", "sent_bytes = 2.0 * model.layers *",
@@ -307,6 +308,30 @@ DEFECTS = (
     Defect("cache: nodes behind a hole in the index are lost", "sim/kernels/blocks.py",
            "            hole = k\n        k =", "            hole = hole\n        k =",
            BLOCKS + "test_nodes_that_share_a_place_in_the_index_are_told_apart"),
+    Defect("cache: blocks that hold nothing are lost with the piece behind them",
+           "sim/kernels/blocks.py", "        memory[behind + EXTRA] += extra", "        pass",
+           BLOCKS + TWIN),
+    Defect("speculation: a prefill computes drafts too", "sim/kernels/serving.py",
+           "                x += (each - 1.0) * b", "                x *= each",
+           SPECULATION + "test_its_error_against_a_server_that_draws_what_it_accepts"),
+    Defect("speculation: the draft is for nothing", "sim/serving/engine.py",
+           "beside_s, emitted = self.host_s + self.draft_s, self.emitted",
+           "beside_s, emitted = self.host_s, self.emitted",
+           SPECULATION + "test_a_draft_of_which_nothing_is_accepted_costs_what_it_costs"),
+    Defect("stages: each batch has all of the memory", "sim/scenario/catalogue/serving.py",
+           "free_gb / pp * 1e9", "free_gb * 1e9", SPECULATION + "test_two_stages_by_hand"),
+    Defect("experts: what stays on its GPU is sent too", "sim/scenario/catalogue/serving.py",
+           "model.hidden * 2.0 * (ep - 1) / ep", "model.hidden * 2.0",
+           SPECULATION + "test_spread_experts_by_hand"),
+    Defect("router: a seat that was answered is lost", "sim/kernels/routing.py",
+           "            ripe = dones[0] + RIPE", "            ripe = 1 << 60",
+           FLEET + "test_who_is_answered_within_a_step_is_answered_alike_at_its_end"),
+    Defect("router: a time on an edge is in the bin below", "sim/kernels/routing.py",
+           "k + 1 if t_s >= BIN_EDGES[k + 1]", "k + 1 if t_s > BIN_EDGES[k + 1]",
+           FLEET + "test_a_bin_is_that_of_the_logarithm"),
+    Defect("router: luck is redrawn by another shift", "sim/kernels/routing.py",
+           "z = z ^ (z >> np.uint64(31))", "z = z ^ (z >> np.uint64(30))",
+           FLEET + "test_luck_is_redrawn_alike_with_and_without_a_compiler"),
     Defect("router: the later of two equal queues", "sim/kernels/routing.py",
            "if load < least:", "if load <= least:",
            FLEET + "test_the_shorter_queue_is_the_one_a_plain_twin_finds"),

@@ -162,7 +162,9 @@ class Inference:
         """Engines, pool by pool, then row by row of gpus.csv, node by node."""
         rows = [(i, g) for i, g in enumerate(scenario.gpus) if g.state == "serving"]
         rows.sort(key=lambda row: (self.site_names.index(row[1].site), row[1].model, row[0]))
-        made = {i: served(g.model, g.gpu, g.tp, scenario.own, g.host_s) for i, g in rows}
+        made = {
+            i: served(g.model, g.gpu, g.tp, scenario.own, g.host_s, g.pp, g.ep) for i, g in rows
+        }
         if scenario.demand.prefix_cache:
             for i, m in made.items():
                 made[i] = m._replace(engine=replace(m.engine, prefix_cache=True))

@@ -2,9 +2,10 @@
 
 A content is a path in a tree of nodes; a piece is a run of neighbouring blocks of one node that one
 request computed and the same requests hold. Free blocks stand in a queue of pieces: what is given
-up joins its rear, last block first, and what is taken from its front is forgotten. Blocks are only
-counted when they are taken: `QUEUED` less the free ones is how many the front has lost, and
-`_settle` makes that good before anybody looks. So decoding need not come here at all.
+up joins its rear, last block first, and what is taken from its front is forgotten. Those that hold
+nothing known are counted with the piece behind them. Blocks are only counted when they are taken:
+`QUEUED` less the free ones is how many the front has lost, and `_settle` makes that good before
+anybody looks. So decoding need not come here at all.
 
 Who holds which copy of a block is written nowhere: a request found the copy that became known
 first, and as no older one can come back, that is still the first one when it leaves.
@@ -23,6 +24,7 @@ from sim.kernels.requests import (
     BEHIND,
     BORN,
     DOWN,
+    EXTRA,
     FRONT,
     GROWS,
     HI,
@@ -30,6 +32,7 @@ from sim.kernels.requests import (
     LEAF,
     LEFT,
     LO,
+    LOOSE,
     MASK,
     NODE,
     OWN,
@@ -211,8 +214,8 @@ def release(
     p = chain[slot, OWN]
     top = memory[p + HI] if p >= 0 else chain[slot, SHARED]
     unknown = ((has + bt - 1) * magic >> MAGIC_BITS) - top
-    if unknown > 0:
-        _push_unknown(memory, unknown)
+    memory[QUEUED] += unknown
+    memory[LOOSE] += unknown
     while p >= 0:
         below = memory[p + DOWN]
         memory[p + USERS] -= 1
@@ -241,8 +244,7 @@ def forget(memory: Ints, free: int, kv_blocks: int) -> int:
     known = 0
     p = memory[FRONT]
     while p >= 0:
-        if memory[p + NODE] >= 0:
-            known += memory[p + HI] - memory[p + LO]
+        known += memory[p + HI] - memory[p + LO]
         p = memory[p + BEHIND]
     rows = INDEX + memory[MASK] + 1
     for k in range(INDEX, rows):
@@ -250,25 +252,34 @@ def forget(memory: Ints, free: int, kv_blocks: int) -> int:
     memory[FRONT] = -1
     memory[REAR] = -1
     memory[SPARE] = -1
-    memory[QUEUED] = 0
     memory[UNUSED] = rows
-    _push_unknown(memory, kv_blocks)
+    memory[QUEUED] = kv_blocks
+    memory[LOOSE] = kv_blocks
     return int(known)
 
 
 @pure_kernel
 def _settle(memory: Ints, free: int) -> None:
     """Forget what the blocks held that were taken from the front of the queue."""
-    while memory[QUEUED] > free:
+    gone = memory[QUEUED] - free
+    if gone <= 0:
+        return
+    memory[QUEUED] = free
+    while gone > 0:
         p = memory[FRONT]
+        if p < 0:
+            memory[LOOSE] -= gone
+            return
+        n = min(memory[p + EXTRA], gone)
+        memory[p + EXTRA] -= n
+        gone -= n
         size = memory[p + HI] - memory[p + LO]
-        n = min(size, memory[QUEUED] - free)
-        memory[QUEUED] -= n
+        n = min(size, gone)
+        gone -= n
         memory[p + HI] -= n
         if n == size:
             _unqueue(memory, p)
-            if memory[p + NODE] >= 0:
-                _unlist(memory, p)
+            _unlist(memory, p)
             _spare(memory, p)
 
 
@@ -327,10 +338,14 @@ def _unqueue(memory: Ints, p: int) -> None:
         memory[ahead + BEHIND] = behind
     else:
         memory[FRONT] = behind
+    extra = memory[p + EXTRA]
+    memory[p + EXTRA] = 0
     if behind >= 0:
         memory[behind + AHEAD] = ahead
+        memory[behind + EXTRA] += extra
     else:
         memory[REAR] = ahead
+        memory[LOOSE] += extra
 
 
 @part
@@ -350,26 +365,12 @@ def _queue_behind(memory: Ints, p: int, ahead: int) -> None:
 
 
 @pure_kernel
-def _push_unknown(memory: Ints, blocks: int) -> None:
-    """Free blocks that hold nothing known, to the rear of the queue."""
-    rear = memory[REAR]
-    memory[QUEUED] += blocks
-    if rear >= 0 and memory[rear + NODE] < 0:
-        memory[rear + HI] += blocks
-        return
-    p = _row(memory)
-    memory[p + NODE] = -1
-    memory[p + LO] = 0
-    memory[p + HI] = blocks
-    _queue_behind(memory, p, rear)
-
-
-@pure_kernel
 def _push(memory: Ints, p: int, it: int) -> None:
     """A piece without users, to the rear of the queue; it may join the one that stands there."""
     rear = memory[REAR]
     memory[QUEUED] += memory[p + HI] - memory[p + LO]
-    joins = rear >= 0 and memory[rear + NODE] == memory[p + NODE]
+    loose = memory[LOOSE]
+    joins = rear >= 0 and loose == 0 and memory[rear + NODE] == memory[p + NODE]
     if joins and memory[rear + LO] == memory[p + HI]:
         # Where no other piece has these blocks, nobody will ask which of the two is older.
         other = memory[_place(memory, memory[p + NODE])]
@@ -388,6 +389,8 @@ def _push(memory: Ints, p: int, it: int) -> None:
             _unlist(memory, p)
             _spare(memory, p)
             return
+    memory[p + EXTRA] = loose
+    memory[LOOSE] = 0
     _queue_behind(memory, p, rear)
 
 
@@ -403,6 +406,7 @@ def _row(memory: Ints) -> int:
     else:
         p = memory[UNUSED]
         memory[UNUSED] += PIECE_COLUMNS
+    memory[p + EXTRA] = 0
     return int(p)
 
 

@@ -61,6 +61,13 @@ def part(function: Callable[P, R]) -> Callable[P, R]:
     return cast("Callable[P, R]", cast(Any, numba.njit)(inline="always", _nrt=False)(function))
 
 
+def wrapping(function: Callable[P, R]) -> Callable[P, R]:
+    """A part that means its unsigned integers to wrap around: silently, without a compiler too."""
+    if getattr(config, "DISABLE_JIT", 0):
+        return np.errstate(over="ignore")(function)
+    return part(function)
+
+
 @cache
 def source_digest() -> str:
     """Short hash of all sources of this room: what was computed with other kernels is stale."""

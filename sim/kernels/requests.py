@@ -33,6 +33,8 @@ COMPUTE_TOKEN_S: Final = 3
 DECODE_SEQ_S: Final = 4
 KV_TOKEN_S: Final = 5
 PREFILL_CONTEXT_S: Final = 6
+DECODE_TOKENS: Final = 7  # computed for a token that a sequence decodes: 1 without speculation
+SECONDS_COLUMNS: Final = 8
 
 # Columns of `Engines.power`.
 IDLE_W: Final = 0
@@ -101,10 +103,11 @@ SPARE: Final = 3  # stack of empty rows, or -1
 UNUSED: Final = 4  # the first row that was never used
 ADMISSIONS: Final = 5
 MASK: Final = 6  # places in the index, a power of two, less 1
+LOOSE: Final = 7  # free blocks that hold nothing known, behind the last piece of the queue
 INDEX: Final = 8  # first piece of a node, at the place of its number or behind; else -1
 
 # Columns of a piece: neighbouring blocks of one content with the same users.
-NODE: Final = 0  # of the content, or -1: blocks that hold nothing known
+NODE: Final = 0  # of the content
 LO: Final = 1  # first block, counted from the first token of the content
 HI: Final = 2  # one beyond the last
 USERS: Final = 3  # running requests that hold it; 0: it stands in the queue of free blocks
@@ -118,6 +121,7 @@ DOWN: Final = 10  # the piece below it, of the request that computed it
 BORN: Final = 11  # iterations after which its prefill was done
 STAMP: Final = 12  # the same for block 0, had it been written by decoding
 RANK: Final = 13  # SEAT of who computed it
+EXTRA: Final = 14  # free blocks that hold nothing known, before it in the queue
 PIECE_COLUMNS: Final = 16  # two cache lines
 
 SLOT_BITS: Final = 26
@@ -137,7 +141,7 @@ class Engines(NamedTuple):
     """What never changes."""
 
     kind: Ints  # (engine,)
-    seconds: Floats  # (kind, 7) iteration time
+    seconds: Floats  # (kind, SECONDS_COLUMNS) iteration time
     power: Floats  # (kind, 5)
     size: Ints  # (kind, 7)
 

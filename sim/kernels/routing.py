@@ -11,7 +11,7 @@ import numpy as np
 
 from sim.kernels.arrays import Floats, Ints
 from sim.kernels.blocks import MAGIC, forget, look
-from sim.kernels.jit import part, pure_kernel
+from sim.kernels.jit import kernel, part, pure_kernel, wrapping
 from sim.kernels.requests import (
     ARRIVAL,
     BATCH,
@@ -128,6 +128,13 @@ TENANT_ROWS: Final = 5
 FIRST_BIN_S: Final = 1e-4
 BIN_LOG: Final = float(np.log(1.02))
 BINS: Final = 1024  # the last one begins after 17 hours
+# Where a bin is found without a logarithm: by the exponent and the first CELL_BITS bits behind the
+# point, which a float has in its upper bits. A cell is narrower than a bin, so that it lies in the
+# bin of its lower end or in the next.
+CELL_BITS: Final = 6
+CELL_SHIFT: Final = 52 - CELL_BITS
+FIRST_CELL: Final = int(np.float64(FIRST_BIN_S).view(np.int64)) >> CELL_SHIFT
+BIN_EDGES: Final[Floats] = FIRST_BIN_S * np.power(1.02, np.arange(BINS + 1, dtype=np.float64))
 TTFT: Final = 0
 TPOT: Final = 1
 E2E: Final = 2
@@ -139,6 +146,9 @@ NEXT_REQUEST: Final = 2  # of the day
 NUMBERS: Final = 3  # requests so far
 LOGGED: Final = 4  # rows of the log
 
+# Finished requests that wait until they are answered within a step.
+RIPE: Final = 64
+
 # Why `route` stopped.
 DONE: Final = 0
 MORE_SLOTS: Final = 1
@@ -149,6 +159,15 @@ NOBODY_TELLS: Final[Ints] = np.zeros(0, dtype=np.int64)
 # Columns of `Log`.
 LOG_COUNTS: Final = 6  # number, tenant, pool, prompt, output, preemptions
 LOG_TIMES: Final = 4  # sent, first token at the client, finish at the client, latency one way
+
+
+def _bins_of_cells() -> Ints:
+    last = int(BIN_EDGES[BINS - 1].view(np.int64)) >> CELL_SHIFT
+    lower = (np.arange(FIRST_CELL, last + 1) << CELL_SHIFT).view(np.float64)
+    return np.maximum(np.searchsorted(BIN_EDGES, lower, side="right") - 1, 0)
+
+
+BIN_CELLS: Final[Ints] = _bins_of_cells()  # (cell,) the bin of its lower end
 
 
 class Clients(NamedTuple):
@@ -251,7 +270,7 @@ def _pop_timer(timer_s: Floats, timer: Ints, marks: Ints) -> None:
     timer[i] = what
 
 
-@part
+@wrapping
 def _redrawn(luck: float) -> float:
     """The luck of the next try, 0 to 1: a hash of the last one, whoever decides.
 
@@ -320,6 +339,7 @@ def route(
     tenants = book.tenants
     sent_s = day.sent_s
     pools = sums.shape[1]
+    ripe = dones[0] + RIPE if book.log_counts.shape[0] == 0 else 1 << 60  # a log is for a step
 
     while True:
         i = marks[NEXT_REQUEST]
@@ -328,6 +348,9 @@ def route(
         now_s = min(stream_s, awake_s)
         if now_s >= until_s:
             break
+        if dones[0] >= ripe:  # so that the same slots come back, and stay in the cache
+            collect(engine_state, requests, clients, router, state, book, now_s)
+            ripe = dones[0] + RIPE
         if marks[TIMERS] + 2 > timer_s.shape[0]:
             return MORE_TIMERS
         place = False  # choose a pool
@@ -374,6 +397,8 @@ def route(
             place = client[slot, PHASE] == HELD
             arrives = client[slot, PHASE] == ON_ITS_WAY
             if client[slot, PHASE] == PLACED:  # has its prefill begun?
+                if not np.isnan(when[slot, FIRST_TOKEN]):
+                    continue
                 e = client[slot, ENGINE]
                 if times[e, CLOCK] < now_s:
                     advance_engine(
@@ -513,6 +538,7 @@ def route(
                 client[slot, ENGINE] = e
                 when[slot, ARRIVAL] = now_s
                 enqueue(counts, request, e, slot)
+                client_s[slot, DUE] = np.inf
                 if terms[tenant, PATIENCE_S] < np.inf and np.isnan(when[slot, FIRST_TOKEN]):
                     patient_s = max(now_s, client_s[slot, SENT] + terms[tenant, PATIENCE_S])
                     if client[slot, TRIES] > 0:
@@ -610,11 +636,24 @@ def collect(
     state.dones[0] = kept
 
 
-@pure_kernel
+@part
 def _bin(t_s: float) -> int:
     if t_s <= FIRST_BIN_S:
         return 0
-    return min(int(np.log(t_s / FIRST_BIN_S) / BIN_LOG), BINS - 1)
+    cell = (np.float64(t_s).view(np.int64) >> CELL_SHIFT) - FIRST_CELL
+    if cell >= BIN_CELLS.shape[0]:
+        return BINS - 1
+    k = BIN_CELLS[cell]
+    return int(k + 1 if t_s >= BIN_EDGES[k + 1] else k)
+
+
+@kernel
+def bins_of(times_s: Floats) -> Ints:
+    """The bin (time,) of each of some times (time,) [s]."""
+    found = np.zeros(times_s.shape[0], dtype=np.int64)
+    for i in range(times_s.shape[0]):
+        found[i] = _bin(times_s[i])
+    return found
 
 
 @pure_kernel

@@ -30,6 +30,7 @@ from sim.kernels.requests import (
     COMPUTED,
     DECODE_J,
     DECODE_SEQ_S,
+    DECODE_TOKENS,
     EMITTED,
     ENERGY,
     EPOCH,
@@ -154,6 +155,7 @@ def advance_engine(
     token_s = seconds[kind, TOKEN_S]
     compute_base_s = seconds[kind, COMPUTE_BASE_S]
     compute_token_s = seconds[kind, COMPUTE_TOKEN_S]
+    each = seconds[kind, DECODE_TOKENS]
     seq_s = seconds[kind, DECODE_SEQ_S]
     kv_s = seconds[kind, KV_TOKEN_S]
     context_s = seconds[kind, PREFILL_CONTEXT_S]
@@ -347,7 +349,10 @@ def advance_engine(
             slope_s = kv_s * batch
             if taken == 0:
                 epoch_s = clock
-                step_s = max(base_s + token_s * batch, compute_base_s + compute_token_s * batch)
+                x = 1.0 * batch
+                if each != 1.0:
+                    x *= each
+                step_s = max(base_s + token_s * x, compute_base_s + compute_token_s * x)
                 step_s += seq_s * batch + kv_s * kv
             limit_s = until_s
             if waits:
@@ -399,8 +404,10 @@ def advance_engine(
             k = 1
             taken = 0
             b = batch + like_decode
-            n = prefill + b
-            dt = max(base_s + token_s * n, compute_base_s + compute_token_s * n)
+            x = 1.0 * (prefill + b)
+            if each != 1.0:
+                x += (each - 1.0) * b
+            dt = max(base_s + token_s * x, compute_base_s + compute_token_s * x)
             dt += seq_s * b + kv_s * (kv + like_kv) + context_s * context
             clock += dt
             joules = min(limit_w * dt, busy_w * dt + prefill_j * prefill + decode_j * b)

@@ -121,16 +121,17 @@ def _gpus(s: Scenario) -> Iterator[Problem]:
         if group.state != "serving" or group.gpu not in catalogue.gpus(s.gpu_models):
             continue
         try:
-            made = served(group.model, group.gpu, group.tp, s.own, group.host_s)
+            made = served(group.model, group.gpu, group.tp, s.own, group.host_s, group.pp, group.ep)
         except (KeyError, ValueError) as error:
             what = str(error.args[0])
             yield Problem("gpus.csv", row_of(i, group.site, "model"), shown(group.model), what)
             continue
-        if group.gpus_per_node % made.tp:
+        if group.gpus_per_node % (made.tp * made.pp):
+            many = f" times pp = {made.pp}" if made.pp > 1 else ""
             yield Problem(
                 "gpus.csv",
                 row_of(i, group.site, "tp"),
-                str(made.tp),
+                f"{made.tp}{many}",
                 f"must divide gpus_per_node, {group.gpus_per_node}",
             )
 

@@ -28,7 +28,10 @@ def engine_of(text: str, changes: dict[str, Any], own: Own = NONE_OWN) -> tuple[
         ValueError: with what is wrong and what is allowed.
     """
     if text.endswith(".toml"):
-        return replace(_from_file(Path(text), own), **changes), f"settings of {text}"
+        made_here = replace(_from_file(Path(text), own), **changes)
+        rough = made_here.iteration.speculative_tokens > 0
+        word = "; speculative decoding is approximate" if rough else ""
+        return made_here, f"settings of {text}{word}"
     try:
         model, gpu, tp = place_of(text)
     except ValueError as error:

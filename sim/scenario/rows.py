@@ -185,6 +185,24 @@ class GpuGroup(Table):
     tp: int | None = quantity(
         None, "GPUs", "tensor parallelism: GPUs of an engine; default: the fewest", ge=1, le=64
     )
+    pp: int = quantity(
+        1,
+        "stages",
+        "pipeline parallelism: stages of tp GPUs each; as many batches are under way, each with "
+        "its share of KV memory and sequences (approximate: none waits for a stage)",
+        source="assumed: one stage",
+        ge=1,
+        le=64,
+    )
+    ep: int = quantity(
+        1,
+        "GPUs",
+        "expert parallelism: 1, or tp where a mixture's experts stand whole on the GPUs (a "
+        "roofline; approximate: evenly loaded)",
+        source="assumed: experts are cut as other weights are",
+        ge=1,
+        le=64,
+    )
     host_s: float | None = quantity(
         None,
         "s",

@@ -8,6 +8,7 @@ import numpy as np
 
 from sim.scenario import catalogue
 from sim.scenario.bitcoin import ConstantBtcPrice, ReplayBtcPrice, ReplayNetwork
+from sim.scenario.catalogue.serving import served
 from sim.scenario.checks_gpu_market import unlet
 from sim.scenario.checks_machines import odd_machines
 from sim.scenario.countries import away_km, code_meant, countries, places
@@ -56,6 +57,7 @@ def warnings_of(scenario: Scenario) -> list[Problem]:
         _repairs,
         _lengths,
         unlet,
+        _approximate,
         _files,
         idle,
     )
@@ -131,6 +133,17 @@ def _files(s: Scenario) -> Iterator[Problem]:
         if not trace.sorted:
             what = "rows are not in order of arrival and have been sorted; check the time column"
             yield Problem(TOML, where, file, what)
+
+
+def _approximate(s: Scenario) -> Iterator[Problem]:
+    """Serving rows whose iteration time leaves out what may matter."""
+    for i, g in enumerate(s.gpus):
+        if g.state == "serving":
+            made = served(g.model, g.gpu, g.tp, s.own, g.host_s, g.pp, g.ep)
+            rough = [part for part in made.source.split("; ") if " approximate: " in part]
+            if rough:
+                what = f"{'; '.join(rough)}; check its latencies against a server"
+                yield Problem("gpus.csv", row_of(i, g.site, "model"), shown(g.model), what)
 
 
 def _duplicates(s: Scenario) -> Iterator[Problem]:

@@ -35,6 +35,7 @@ from sim.kernels.requests import (
     PREFIX_CACHE,
     REQUEST_COUNTS,
     REQUEST_TIMES,
+    SECONDS_COLUMNS,
     TAIL,
     Engines,
     EngineState,
@@ -65,6 +66,11 @@ class IterationTime:
     their context and Q = sum over prefills of chunk times (context before it + chunk / 2). The
     first line is bound by bandwidth (the weights are read once), the second by arithmetic.
     `host_s` is what the host takes between two iterations (scheduling, sampling, sending tokens).
+
+    Speculative decoding (Leviathan, Kalman, Matias, 2023), approximate: a step that drafts
+    `speculative_tokens` for each sequence in `draft_s` checks that many and one more, and emits
+    1 + `accepted_tokens` of them in the mean. Here every iteration emits one token a sequence and
+    takes that share of a step, with as many tokens computed; a prefill computes all of its own.
     """
 
     base_s: float
@@ -75,33 +81,51 @@ class IterationTime:
     kv_token_s: float = 0.0
     prefill_context_s: float = 0.0
     host_s: float = 0.0
+    speculative_tokens: float = 0.0
+    accepted_tokens: float = 0.0
+    draft_s: float = 0.0
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
             if not math.isfinite(value) or (value < 0.0 and name != "compute_base_s"):
                 raise ValueError(f"IterationTime.{name} = {value}: must be a number >= 0 [s]")
+        if self.accepted_tokens > self.speculative_tokens:
+            raise ValueError(
+                f"IterationTime.accepted_tokens = {self.accepted_tokens}: must be <= "
+                f"speculative_tokens, {self.speculative_tokens}"
+            )
+        if self.draft_s > 0.0 and self.speculative_tokens == 0.0:
+            raise ValueError(
+                f"IterationTime.draft_s = {self.draft_s} [s]: nothing is drafted; "
+                "speculative_tokens must be > 0"
+            )
         if self.of(1, 1, 1) <= 0.0 or self.of(1, 0, 0) <= 0.0:
             raise ValueError("IterationTime: an iteration of one token must take longer than 0 s")
 
+    @property
+    def emitted(self) -> float:
+        """Tokens that a step emits for a sequence in the mean: 1 without speculation."""
+        return 1.0 + self.accepted_tokens
+
     def of(self, tokens: float, decodes: float, kv_tokens: float, context: float = 0.0) -> float:
         """Seconds of one iteration: n, B, K and Q of the definition."""
-        lines = (
-            self.base_s + self.token_s * tokens,
-            self.compute_base_s + self.compute_token_s * tokens,
-        )
-        rest = self.decode_seq_s * decodes + self.kv_token_s * kv_tokens
-        return self.host_s + max(lines) + rest + self.prefill_context_s * context
+        base_s, token_s, other_s, other_token_s, seq_s, kv_s, context_s, each = self.columns()
+        x = tokens - decodes + each * decodes
+        lines = max(base_s + token_s * x, other_s + other_token_s * x)
+        return lines + (seq_s * decodes + kv_s * kv_tokens) + context_s * context
 
     def columns(self) -> tuple[float, ...]:
-        """As the kernels have it (7,): what the host takes is part of both lines."""
+        """As the kernels have it (SECONDS_COLUMNS,): what is beside a step is in both lines."""
+        beside_s, emitted = self.host_s + self.draft_s, self.emitted
         return (
-            self.base_s + self.host_s,
+            (self.base_s + beside_s) / emitted,
             self.token_s,
-            self.compute_base_s + self.host_s,
+            (self.compute_base_s + beside_s) / emitted,
             self.compute_token_s,
-            self.decode_seq_s,
-            self.kv_token_s,
+            self.decode_seq_s / emitted,
+            self.kv_token_s / emitted,
             self.prefill_context_s,
+            (1.0 + self.speculative_tokens) / emitted,
         )
 
 
@@ -307,7 +331,7 @@ def compile_engines(kinds: Sequence[Engine], kind: Ints | None = None) -> Engine
     """Arrays of engines; `kind` (engine,) says which settings each has. None: one of each."""
     return Engines(
         kind=np.arange(len(kinds)) if kind is None else kind,
-        seconds=np.array([k.iteration.columns() for k in kinds]).reshape(-1, 7),
+        seconds=np.array([k.iteration.columns() for k in kinds]).reshape(-1, SECONDS_COLUMNS),
         power=np.array([astuple(k.power) for k in kinds]).reshape(-1, 5),
         size=np.array([[int(getattr(k, name)) for name in SIZES] for k in kinds]).reshape(-1, 7),
     )

@@ -12,7 +12,11 @@ from sim.inference.histograms import percentile_s
 from sim.kernels.requests import OUTSTANDING
 from sim.kernels.routing import (
     ARRIVED,
+    BIN_EDGES,
+    BIN_LOG,
+    BINS,
     EXPIRED,
+    FIRST_BIN_S,
     LANE_EXPIRED,
     LANE_LOST_TOKENS,
     LANE_REJECTED,
@@ -21,8 +25,11 @@ from sim.kernels.routing import (
     LANE_SERVED,
     REJECTED,
     RETRIED,
+    SENT,
     SERVED,
     Day,
+    _redrawn,
+    bins_of,
 )
 from sim.policies.static import Static
 from sim.scenario.scenario import Scenario
@@ -401,6 +408,54 @@ def test_histograms_keep_percentiles_within_a_percent() -> None:
             true = np.quantile(values, q / 100, method="inverted_cdf")
             assert recorder.serving.percentile_s(metric, q) == pytest.approx(true, rel=0.0101)
     assert np.isnan(percentile_s(np.zeros(4, dtype=np.int64), 50))
+
+
+def test_a_bin_is_that_of_the_logarithm() -> None:
+    """Found by the bits of a float: k where a time lies from 1.02^k to 1.02^(k + 1) x 0.1 ms."""
+    draw = np.random.default_rng(3)
+    times = np.exp(draw.uniform(np.log(2e-5), np.log(1e6), 20_000))
+    wanted = np.clip(np.floor(np.log(times / FIRST_BIN_S) / BIN_LOG), 0, BINS - 1)
+    assert bins_of(times).tolist() == wanted.astype(int).tolist()
+    below = np.nextafter(BIN_EDGES[1:BINS], 0.0)
+    assert bins_of(below).tolist() == list(range(BINS - 1))
+    assert bins_of(BIN_EDGES[1:BINS]).tolist() == list(range(1, BINS))
+    assert bins_of(np.array([0.0, np.inf])).tolist() == [0, BINS - 1]
+
+
+def test_luck_is_redrawn_alike_with_and_without_a_compiler() -> None:
+    """SplitMix64 in whole numbers, cut to 64 bits; no warning of what wraps around."""
+
+    def plainly(luck: float) -> float:
+        low = (1 << 64) - 1
+        z = (int(luck * 2.0**53) + 0x9E3779B97F4A7C15) & low
+        z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) & low
+        z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & low
+        return float((z ^ (z >> 31)) >> 11) * 2.0**-53
+
+    for luck in np.random.default_rng(2).random(1000):
+        assert _redrawn(luck) == plainly(luck)
+
+
+def test_who_is_answered_within_a_step_is_answered_alike_at_its_end() -> None:
+    """Where every request is kept they are answered at the end of a step: the same counts."""
+    impatient = {"name": "b", "patience_s": 0.1, "retries": 1, "backoff_s": 3.0}
+    scenario = scenario_with(
+        [{"name": "a"}, impatient], sites=SITES[:1], demand={"queue_limit": 25}
+    )
+    day = requests(6000, seed=8, rate=60.0, tenants=2)
+    runs = [
+        Inference(scenario, {("east", "alpha"): 0.01}, Given(day), keep) for keep in (False, True)
+    ]
+    for x in runs:
+        for step in range(1, 5):
+            x.advance(900.0 * step)
+    within, late = (x.book for x in runs)
+    assert within.tenants[RETRIED].sum() > 100
+    for name in ("lanes", "tenants", "bins"):
+        np.testing.assert_array_equal(getattr(within, name), getattr(late, name))
+    assert runs[0].state.times.tobytes() == runs[1].state.times.tobytes()
+    seats = [int((x.clients.times[:, SENT] > 0.0).sum()) for x in runs]
+    assert seats[0] < seats[1] / 4, "seats that were answered come back at once"
 
 
 def test_a_policy_may_steer_the_requests() -> None:

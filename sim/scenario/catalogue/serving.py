@@ -31,7 +31,8 @@ MIN_BLOCKS: Final = 1024
 REFERENCE: Final = {"llama-3.1-8b": (476.0, 0.02148), "llama-3.1-70b": (415.0, 0.02938)}
 SMALL_B: Final = 25.0  # assumed: models below take the small reference
 IDLE_SHARE: Final = 75.0 / 700.0  # H100: 75 W idle of 700 W (splitwise-sim's power model)
-# An all-reduce: share of a link's data sheet that it reaches, and seconds until it begins, assumed;
+# An all-reduce (or what is sent otherwise): share of a link's data sheet that it reaches, and
+# seconds until it begins, assumed;
 # the seconds beside what reading the weights takes on 2, 4 and 8 H100 are about 0, 1.5 and 3 ms for
 # the 160 of an iteration of Llama-3.1-70B.
 LINK_SHARE: Final = 0.6
@@ -59,6 +60,7 @@ class ModelClass(NamedTuple):
     kv_bytes_per_token: float
     weights_gb: float
     source: str
+    experts_per_token: int = 0
 
 
 class Measured(NamedTuple):
@@ -75,6 +77,9 @@ class Measured(NamedTuple):
     kv_token_s: float
     prefill_context_s: float
     host_s: float
+    speculative_tokens: int
+    accepted_tokens: float
+    draft_s: float
     mape_pct: str
     worst_pct: str
     source: str
@@ -87,7 +92,10 @@ class Measured(NamedTuple):
 
 
 class ServedModel(NamedTuple):
-    """A model on `tp` GPUs of a kind: an engine with its memory, power and time to load."""
+    """A model on `tp` GPUs of a kind: an engine with its memory, power and time to load.
+
+    With `pp` stages it is on tp x pp GPUs, and one of the pp engines that take turns on them.
+    """
 
     model: str
     gpu: str
@@ -98,6 +106,8 @@ class ServedModel(NamedTuple):
     load_s: float
     measured: bool  # False: a roofline from published figures
     source: str
+    pp: int = 1
+    ep: int = 1
 
 
 @cache
@@ -113,6 +123,7 @@ def models(own: tuple[ModelSpec, ...] = ()) -> dict[str, ModelClass]:
             kv_bytes_per_token=2.0 * row.layers * row.kv_heads * row.head_dim * 2.0,  # K, V in bf16
             weights_gb=row.parameters_b * row.bytes_per_parameter,
             source=row.source,
+            experts_per_token=row.experts_per_token,
         )
         for row in (*described("models.csv", ModelSpec), *own)
     }
@@ -147,11 +158,16 @@ def served(
     tp: int | None = None,
     own: Own = NONE_OWN,
     host_s: float | None = None,
+    pp: int = 1,
+    ep: int = 1,
 ) -> ServedModel:
     """An engine of the catalogue; `tp` None: the fewest GPUs that were measured, or that do.
 
     `own` are a scenario's machines and measurements, which go before those of the catalogue, and
     `host_s` is what the host of this deployment adds to an iteration; None: what the row says.
+    `pp` stages of tp GPUs each have pp batches under way, each an engine of its own with its share
+    of the KV blocks and sequences, which passes through all stages (`hops`). `ep` = tp: experts
+    stand whole on the GPUs and tokens go to them (`all_to_all`); only rooflines know it.
 
     Raises:
         ValueError: for a model or GPU that is not in the catalogue, and for weights that do not
@@ -162,26 +178,40 @@ def served(
         if name not in known:
             raise ValueError(f"{name!r} is not in the catalogue; there are {', '.join(known)}")
     made, card = known_models[model], cards[gpu]
-    enough = [n for n in (1, 2, 4, 8, 16) if kv_blocks(made, card, n) >= MIN_BLOCKS]
+    enough = [n for n in (1, 2, 4, 8, 16) if kv_blocks(made, card, n, pp) >= MIN_BLOCKS]
     if tp is None:
         known_tp = [n for n in enough if (model, gpu, n) in times]
         tp = next(iter(known_tp or enough), None)
-    if tp is None or kv_blocks(made, card, tp) < MIN_BLOCKS:
+    if tp is None or kv_blocks(made, card, tp, pp) < MIN_BLOCKS:
         raise ValueError(
-            f"the weights of {model}, {made.weights_gb:.0f} GB, leave no room for KV on {tp or 16} "
-            f"{gpu} of {card.memory_gb:g} GB"
+            f"the weights of {model}, {made.weights_gb:.0f} GB, leave no room for KV on "
+            f"{(tp or 16) * pp} {gpu} of {card.memory_gb:g} GB"
             + (f"; tp must be one of {', '.join(map(str, enough))}" if enough else "")
         )
-    row = times.get((model, gpu, tp))
-    iteration = row.iteration if row is not None else roofline(made, card, tp)
+    if ep not in (1, tp) or (ep > 1 and not made.experts_per_token):
+        raise ValueError(
+            f"ep = {ep} for {model} on tp = {tp}: must be 1"
+            + (f" or {tp}, experts whole on each GPU" if made.experts_per_token else ": no mixture")
+        )
+    row = times.get((model, gpu, tp)) if ep == 1 else None
+    iteration = row.iteration if row is not None else roofline(made, card, tp, ep=ep)
+    hop_s, hop_token_s = hops(made, card, pp)
+    if pp > 1:
+        iteration = replace(
+            iteration,
+            base_s=iteration.base_s + hop_s,
+            token_s=iteration.token_s + hop_token_s,
+            compute_base_s=iteration.compute_base_s + hop_s,
+            compute_token_s=iteration.compute_token_s + hop_token_s,
+        )
     if host_s is not None:
         iteration = replace(iteration, host_s=host_s)
     small = SMALL_DEFAULTS in gpu.lower()
     tokens, seqs = next(d[1:] for d in DEFAULTS if small or card.memory_gb < d[0])
     settings: dict[str, Any] = {
         "max_batched_tokens": tokens,
-        "max_seqs": seqs,
-        "kv_blocks": kv_blocks(made, card, tp),
+        "max_seqs": max(seqs // pp, 1),
+        "kv_blocks": kv_blocks(made, card, tp, pp),
         "block_tokens": BLOCK_TOKENS,
         "reserve_full_prompt": True,
     }
@@ -195,26 +225,48 @@ def served(
         kv_bytes_per_token=made.kv_bytes_per_token,
         load_s=START_S + made.weights_gb / READ_GB_PER_S,
         measured=row is not None,
-        source=row.source if row is not None else "roofline from published bandwidth and FLOP/s",
+        source="; ".join(_sources(row, pp, ep)),
+        pp=pp,
+        ep=ep,
     )
 
 
-def kv_blocks(model: ModelClass, gpu: GpuModel, tp: int) -> int:
-    """KV blocks that memory leaves; not above 0 where the weights do not fit."""
-    free_gb = tp * (MEMORY_SHARE * gpu.memory_gb - ACTIVATION_GB) - model.weights_gb
-    return math.floor(free_gb * 1e9 / (model.kv_bytes_per_token * BLOCK_TOKENS))
+def _sources(row: Measured | None, pp: int, ep: int) -> list[str]:
+    """Where an iteration time comes from, and what of it is approximate."""
+    said = [row.source if row is not None else "roofline from published bandwidth and FLOP/s"]
+    if row is not None and row.speculative_tokens:
+        said.append(
+            f"speculative decoding approximate: {row.accepted_tokens:g} of "
+            f"{row.speculative_tokens} tokens accepted in every step"
+        )
+    if pp > 1:
+        said.append(f"{pp} stages approximate: nobody waits for a stage")
+    if ep > 1:
+        said.append(f"experts on {ep} GPUs approximate: evenly loaded")
+    return said
+
+
+def kv_blocks(model: ModelClass, gpu: GpuModel, tp: int, pp: int = 1) -> int:
+    """KV blocks that memory leaves to each of pp batches; not above 0 where weights do not fit."""
+    free_gb = tp * pp * (MEMORY_SHARE * gpu.memory_gb - ACTIVATION_GB) - model.weights_gb
+    return math.floor(free_gb / pp * 1e9 / (model.kv_bytes_per_token * BLOCK_TOKENS))
 
 
 def roofline(
-    model: ModelClass, gpu: GpuModel, tp: int, factors: dict[str, float] | None = ROOFLINE
+    model: ModelClass,
+    gpu: GpuModel,
+    tp: int,
+    factors: dict[str, float] | None = ROOFLINE,
+    ep: int = 1,
 ) -> IterationTime:
     """Iteration time from published bandwidth, FLOP/s and model size; None: the ideal machine.
 
     Bandwidth-bound: weights are read once an iteration, and KV for each token of context.
     Compute-bound: two FLOPs for each active parameter and token (at the fp8 rate where the weights
     have a byte or less; attention's too, which is approximate), and 4 x layers x hidden for each
-    pair of tokens in attention. On several GPUs two all-reduces a layer are on top of both. A
-    mixture reads all its weights (exact for large batches only).
+    pair of tokens in attention. On several GPUs two all-reduces a layer are on top of both, with
+    experts on `ep` of them one and an all-to-all. A mixture reads all its weights (exact for large
+    batches only).
     """
     bytes_per_s = gpu.bandwidth_tb_s * 1e12 * tp
     narrow = model.weights_gb <= model.parameters_b  # a byte a parameter
@@ -235,6 +287,9 @@ def roofline(
         return IterationTime(**ideal)
     real = {name: value * factors[name] for name, value in ideal.items()}
     begin_s, each_s = all_reduce(model, gpu, tp)
+    if ep > 1:
+        there_s, sent_s = all_to_all(model, gpu, ep)
+        begin_s, each_s = 0.5 * begin_s + there_s, 0.5 * each_s + sent_s
     for name in ("base_s", "compute_base_s"):
         real[name] += begin_s
     for name in ("token_s", "compute_token_s"):
@@ -252,6 +307,27 @@ def all_reduce(model: ModelClass, gpu: GpuModel, tp: int) -> tuple[float, float]
         return 0.0, 0.0
     sent_bytes = 2.0 * model.layers * 2.0 * model.hidden * 2.0 * (tp - 1) / tp
     return 2.0 * model.layers * REDUCE_S, sent_bytes / (LINK_SHARE * gpu.link_gb_s * 1e9)
+
+
+def all_to_all(model: ModelClass, gpu: GpuModel, ep: int) -> tuple[float, float]:
+    """What experts spread over GPUs add [s]: to an iteration, and for each of its tokens.
+
+    In each layer a token's `hidden` values in bf16 go to its experts and come back; of these
+    (ep - 1) / ep are on another GPU, and ep GPUs send at once, evenly (assumed).
+    """
+    if ep == 1:
+        return 0.0, 0.0
+    sent_bytes = 2.0 * model.layers * model.experts_per_token * model.hidden * 2.0 * (ep - 1) / ep
+    return 2.0 * model.layers * REDUCE_S, sent_bytes / ep / (LINK_SHARE * gpu.link_gb_s * 1e9)
+
+
+def hops(model: ModelClass, gpu: GpuModel, pp: int) -> tuple[float, float]:
+    """What pp stages add [s]: to an iteration, and for each of its tokens.
+
+    Between two stages a token's `hidden` values in bf16 are sent once.
+    """
+    sent_bytes = (pp - 1) * model.hidden * 2.0
+    return (pp - 1) * REDUCE_S, sent_bytes / (LINK_SHARE * gpu.link_gb_s * 1e9)
 
 
 def power(model: ModelClass, gpu: GpuModel, tp: int, iteration: IterationTime) -> NodePower:

@@ -92,6 +92,14 @@ class ModelSpec(Table):
     active_b: float | None = quantity(
         None, "1e9", "parameters that a token uses; default: all, as a dense model does", gt=0
     )
+    experts_per_token: int = quantity(
+        0,
+        "experts",
+        "num_experts_per_tok of a mixture; 0: dense",
+        source="assumed: dense",
+        ge=0,
+        le=10_000,
+    )
     layers: int = quantity(REQUIRED, "layers", "num_hidden_layers", ge=1, le=10_000)
     hidden: int = quantity(REQUIRED, "-", "hidden_size", ge=1, le=1_000_000)
     kv_heads: int = quantity(REQUIRED, "heads", "num_key_value_heads", ge=1, le=10_000)
@@ -141,6 +149,26 @@ class ServingSpec(Table):
     host_s: float = quantity(
         0.0, "s", "what the host adds to an iteration", source="assumed: hidden", ge=0, le=1
     )
+    speculative_tokens: int = quantity(
+        0,
+        "tokens",
+        "drafted for each sequence in a step; 0: no speculative decoding",
+        source="assumed: none",
+        ge=0,
+        le=64,
+    )
+    accepted_tokens: float = quantity(
+        0.0,
+        "tokens",
+        "of these accepted, in the mean: a step emits one more (approximate: every sequence at "
+        "this pace)",
+        source="assumed: none",
+        ge=0,
+        le=64,
+    )
+    draft_s: float = quantity(
+        0.0, "s", "what drafting adds to a step", source="assumed: nothing", ge=0, le=1
+    )
     max_batched_tokens: int | None = quantity(
         None, "tokens", "budget of an iteration; default: vLLM's for the GPU", ge=1, le=1 << 24
     )
@@ -163,6 +191,17 @@ class ServingSpec(Table):
     mape_pct: str = quantity("", "", "mean error of the fit in per cent")
     worst_pct: str = quantity("", "", "worst error of the fit in per cent")
     source: str = quantity("", "", "where the row's figures come from")
+
+    @model_validator(mode="after")
+    def _no_more_than_drafted(self) -> "ServingSpec":
+        if self.accepted_tokens > self.speculative_tokens:
+            raise ValueError(
+                f"accepted_tokens = {self.accepted_tokens:g}: must be <= speculative_tokens, "
+                f"{self.speculative_tokens}"
+            )
+        if self.draft_s > 0.0 and not self.speculative_tokens:
+            raise ValueError(f"draft_s = {self.draft_s:g}: speculative_tokens must be > 0")
+        return self
 
 
 class Own(NamedTuple):
