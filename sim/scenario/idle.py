@@ -7,6 +7,7 @@ from typing import Any, Final
 from sim.scenario.problems import Problem, instant, row_of
 from sim.scenario.quantity import Table
 from sim.scenario.scenario import Scenario
+from sim.units import SECONDS_PER_HOUR
 
 TOML: Final = "scenario.toml"
 
@@ -22,6 +23,10 @@ def idle(s: Scenario) -> Iterator[Problem]:
         if name not in named:
             what = "no site is in this zone; name it as price_zone in sites.csv, or leave it out"
             yield Problem(TOML, f"prices.zones.{name}", "", what)
+    for name in s.tariffs:
+        if name not in named:
+            what = "no zone and no site has this tariff; name it as tariff, or leave it out"
+            yield Problem(TOML, f"tariffs.{name}", "", what)
     for step in ("revolver", "equity"):
         written = "steps" in s.funding.model_fields_set and step in s.funding.steps
         if written and getattr(s.funding, step) is None:
@@ -29,6 +34,7 @@ def idle(s: Scenario) -> Iterator[Problem]:
             yield Problem(TOML, "funding.steps", ", ".join(s.funding.steps), what)
     yield from _later(s)
     yield from _contracts(s)
+    yield from _charges(s)
 
 
 def _later(s: Scenario) -> Iterator[Problem]:
@@ -65,6 +71,30 @@ def _contracts(s: Scenario) -> Iterator[Problem]:
             )
             where = row_of(i, block.site, "mw")
             yield Problem("power_contracts.csv", where, f"{block.mw:g}", what)
+
+
+def _charges(s: Scenario) -> Iterator[Problem]:
+    """Demand charges that the run does not see or an all-in price holds; sales at an own price."""
+    first = s.horizon.start_utc - timedelta(hours=12)
+    hours = round(s.horizon.seconds / SECONDS_PER_HOUR) + 26  # whatever the local clock
+    seen = {(first + timedelta(hours=h)).month for h in range(hours)}
+    for name, charge in s.demand_charges.items():
+        where = f"demand_charges.{name}"
+        if charge.months and not seen & set(charge.months):
+            what = "the run sees none of these months: the charge has no effect"
+            yield Problem(TOML, f"{where}.months", str(list(charge.months)), what)
+        hosted = [x.name for x in s.sites if x.contract == "hosted"]
+        if hosted and "*" in charge.sites:
+            what = f"{', '.join(hosted)} pays an all-in price of a host, and this beside it; name "
+            what += "the sites that pay it, if that is not meant"
+            yield Problem(TOML, f"{where}.sites", "*", what)
+    for i, site in enumerate(s.sites):
+        if site.export_mw > 0.0 and not site.price_zone:
+            what = "what flows back earns what the site itself pays: name the zone that buys it as "
+            what += "price_zone"
+            yield Problem(
+                "sites.csv", row_of(i, site.name, "export_mw"), f"{site.export_mw:g}", what
+            )
 
 
 def _tables(where: str, value: Any) -> Iterator[tuple[str, Table]]:

@@ -83,6 +83,25 @@ ODD: dict[str, tuple[Scenario, list[str]]] = {
         fleet(tables={"prices": {"zones": {**FIXED["prices"]["zones"], "zonne": CHEAP}}}),
         ["scenario.toml: prices.zones.zonne: no site is in this zone"],
     ),
+    "a tariff that nobody has": (
+        fleet(tables={"tariffs": {"night": {"prices": [{"usd_per_mwh": 30}]}}}),
+        ["scenario.toml: tariffs.night: no zone and no site has this tariff"],
+    ),
+    "a demand charge of another season": (
+        fleet(tables={"demand_charges": {"d": {"usd_per_mw_month": 9, "months": [7]}}}),
+        ["demand_charges.d.months = [7]: the run sees none", "no effect"],
+    ),
+    "a demand charge beside an all-in price": (
+        fleet(
+            {"contract": "hosted", "energy_usd_per_mwh": 75},
+            {"demand_charges": {"d": {"usd_per_mw_month": 9}}},
+        ),
+        ["demand_charges.d.sites = *: alpha pays an all-in price", "name the sites"],
+    ),
+    "sales at the price of one's own contract": (
+        fleet({"contract": "fixed", "energy_usd_per_mwh": 75, "price_zone": "", "export_mw": 3}),
+        ["sites.csv: row 2 (alpha), export_mw = 3: what flows back earns", "price_zone"],
+    ),
     "a country that does not exist": (fleet({"country": "ZQ"}), ["'ZQ'", "ISO 3166"]),
     "a country of three letters": (fleet({"country": "Norway"}), ["'Norway'", "'NO'"]),
     "a country in lower case": (fleet({"country": "us"}), ["did you mean 'US'?"]),
