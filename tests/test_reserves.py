@@ -345,6 +345,15 @@ def test_merit_order_offers_what_it_will_draw_and_holds_it_while_that_pays() -> 
     assert column(alone, "asic_mw")[30:33] == pytest.approx(0.0)
 
 
+def test_merit_order_does_not_offer_what_its_own_supply_feeds() -> None:
+    """Of 7.96 MW a generator feeds 3; one that feeds all leaves nothing that a meter would show."""
+    for mw, sold in ((3, 4.96), (9, 0.0)):
+        gas = {"site": "site", "kind": "gas", "mw": mw, "usd_per_mwh": 1}
+        result = sim.run(world(sheets={"generators": [gas]}), "merit-order")
+        assert sold_mw(result)[24:] == pytest.approx(sold)
+        assert result.kpis["penalties_usd"] is None
+
+
 def test_merit_order_asks_for_what_holding_has_cost() -> None:
     """Spikes of the first day cost holders more than the 8 of the second: nothing is offered."""
     early = {**SPIKE, "start_utc": "2026-01-01T12:00:00Z"}

@@ -108,7 +108,10 @@ class Seller:
         return np.asarray(lost / np.maximum(ran.sum(axis=0), 1))
 
     def _load_w(self, observation: Observation, dispatch: Dispatch, expected: Floats) -> Floats:
-        """ASIC load (hour, site of `sites`) that earns more than its energy is expected to cost."""
+        """ASIC load (hour, site of `sites`) that earns more than its energy is to cost [W].
+
+        Of that what the grid feeds, as things are now.
+        """
         plain = np.stack([observation.price_usd_per_mwh] * 2)
         uses, limits = Uses(observation, dispatch, plain), observation.limits
         load_w = np.zeros(expected.shape)
@@ -117,9 +120,9 @@ class Seller:
             runs = uses.usd_per_mwh[asics] > expected[:, k, None]
             load_w[:, k] = runs @ uses.watts[asics]
             path = limits.path[s]
-            load_w[:, k] = np.minimum(
-                load_w[:, k], limits.room_w[path[path >= 0]].min(initial=np.inf)
-            )
+            room_w = limits.room_w[path[path >= 0]].min(initial=np.inf)
+            drawn_w = load_w[:, k] - limits.local_w[s]  # what own supply feeds is not at the meter
+            load_w[:, k] = np.clip(drawn_w, 0.0, room_w)
         return load_w
 
     def _batteries(
