@@ -20,8 +20,9 @@ import numpy as np
 
 from sim.kernels.arrays import Floats
 from sim.scenario import catalogue
+from sim.scenario.series import Series
 from sim.streams import Streams
-from sim.units import DAYS_PER_YEAR, SECONDS_PER_HOUR
+from sim.units import DAYS_PER_YEAR
 from sim.world.levels import between
 from sim.world.prices import (
     BLOCK_DAYS,
@@ -32,6 +33,7 @@ from sim.world.prices import (
     ar1,
     local_calendar,
 )
+from sim.world.weather import hours_of, recorded_warmth
 
 LEVELS_PCT: Final = np.array([0.1, 1.0, 5.0, 25.0, 50.0, 75.0, 95.0, 99.0, 99.9, 99.97])
 # The same as normal deviates: scipy.stats.norm.ppf, to nine digits.
@@ -159,19 +161,29 @@ def long_run_mean(region: str, variable: str) -> float:
 
 
 class Regions:
-    """The regions of a run, each drawn once."""
+    """The regions of a run, each drawn, or read from its record, once."""
 
     def __init__(self, start_utc: datetime, horizon_s: int, streams: Streams) -> None:
         self.start_utc = start_utc
-        self.hours = -(-horizon_s // SECONDS_PER_HOUR) + 1
+        self.hours = hours_of(horizon_s)
         self.streams = streams
         self._paths: dict[str, RegionPath] = {}
+        self._recorded: dict[tuple[int, str, float], Floats] = {}
 
     def path(self, name: str) -> RegionPath:
         """A region's luck (hour,), one hour beyond the horizon."""
         if name not in self._paths:
             self._paths[name] = RegionPath(name, self.start_utc, self.hours, self.streams)
         return self._paths[name]
+
+    def recorded(self, driver: Series, column: str, utc_offset_h: float) -> Floats:
+        """How warm a recorded region was for the season (hour,), as long as a path."""
+        key = (id(driver), column, utc_offset_h)
+        if key not in self._recorded:
+            self._recorded[key] = recorded_warmth(
+                driver, column, self.start_utc, utc_offset_h, self.hours
+            )
+        return self._recorded[key]
 
     def price(self, profile: str, kind: str, mean_usd_per_mwh: float | None) -> HourlyPrice:
         """Price of a zone: `kind` rt or da; both by the ratio of the mean to the profile's."""

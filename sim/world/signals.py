@@ -25,12 +25,7 @@ from sim.streams import Streams
 from sim.world.prices import SeasonalJumpPrice, load_price_profiles
 from sim.world.region import Regions
 from sim.world.tariffs import TariffPath
-from sim.world.weather import (
-    SeasonalTemperature,
-    hours_of,
-    load_climates,
-    recorded_warmth,
-)
+from sim.world.weather import SeasonalTemperature, load_climates
 
 
 class Signal(Protocol):
@@ -140,9 +135,8 @@ def weather(
     horizon = scenario.horizon
     region, warmth = region_of(scenario, site), None
     if climate is not None and climate.driver_series is not None:
-        driver, hours = scenario.recorded[climate.driver_series], hours_of(horizon.seconds)
-        column = str(climate.driver_column)
-        warmth = recorded_warmth(driver, column, horizon.start_utc, site.offset_h, hours)
+        driver = scenario.recorded[climate.driver_series]
+        warmth = regions.recorded(driver, str(climate.driver_column), site.offset_h)
     elif region is not None:
         warmth = regions.path(region).warmth
     path = SeasonalTemperature(

@@ -157,7 +157,8 @@ def recorded_warmth(
     year = YearHours(record_s, utc_offset_h), YearHours(run_s, utc_offset_h)
     season, day = waves(year[0].days)
     shape = (season[:, :, None] * day[:, None]).reshape(len(season), -1)
-    harmonics = np.linalg.lstsq(shape, values, rcond=None)[0].reshape(5, 5)
+    normal = np.einsum("hi,hj->ij", shape, shape)  # no BLAS: the same bytes on any cores
+    harmonics = np.linalg.solve(normal, np.einsum("hi,h->i", shape, values)).reshape(5, 5)
 
     def left(values_c: Floats, days: Floats) -> Floats:
         season, day = waves(days)
@@ -170,8 +171,8 @@ def recorded_warmth(
         here = (year[1].month == m) & (year[1].hour == h)
         rank = np.searchsorted(near, asked_k[here]) + np.searchsorted(near, asked_k[here], "right")
         found[here] = np.clip(rank / 2.0, 0.5, len(near) - 0.5) / len(near)
-    normal = NormalDist()
-    return np.array([normal.inv_cdf(p) for p in found])
+    deviate = NormalDist().inv_cdf
+    return np.array([deviate(p) for p in found])
 
 
 class YearHours:
