@@ -28,6 +28,7 @@ def run(
     *,
     allow_code: bool = False,
     compiling: Callable[[int, int], None] | None = None,
+    measuring: Callable[[int, int], None] | None = None,
 ) -> RunResult:
     """Run a scenario once.
 
@@ -41,6 +42,7 @@ def run(
         allow_code: the scenario itself may name code as its policy.
         compiling: called with (done, of how many) while kernels are compiled that never were on
             this machine, then in processes side by side; default: as they are needed, one by one.
+        measuring: the same of serving engines that are counted as a fluid and never were measured.
 
     Raises:
         PolicyError: if the policy cannot be loaded, or a decision makes no sense.
@@ -64,6 +66,7 @@ def run(
             seed,
             keep_requests,
             compiling=compiling,
+            measuring=measuring,
             rehearsal=rehearsal if name in BUILTIN else None,
         )
         now.append(engine)

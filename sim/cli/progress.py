@@ -4,12 +4,15 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Annotated, Any, Final, NamedTuple
 
 import typer
 
 from sim.text import visible
 
+COMPILING: Final = "compiling"
+MEASURING: Final = "measuring serving engines"
 EVERY_S: Final = 10.0  # between two lines of a log that say how far a thing is
 
 Quiet = Annotated[
@@ -22,6 +25,7 @@ class Days(NamedTuple):
     """Whom a run tells how far it is; None with --quiet."""
 
     compiling: Told
+    measuring: Told
     day: Callable[[int], None] | None
 
 
@@ -57,9 +61,9 @@ class Progress:
 
     @contextmanager
     def days(self, days: float, text: str) -> Iterator[Days]:
-        """A run of so many simulated days, and the compiling that may come first."""
+        """A run of so many simulated days, and the compiling and measuring that may come first."""
         if self.quiet:
-            yield Days(lambda done, total: None, None)
+            yield Days(_nothing, _nothing, None)
         elif not sys.stderr.isatty():
             yield self._days_in_log(days, text)
         else:
@@ -68,16 +72,16 @@ class Progress:
                 building = f"{_shown(text)}: building"
                 task = bar.add_task(building, total=None)
 
-                def compiling(done: int, total: int) -> None:
-                    what = f"compiling, once: {done} of {total}"
-                    bar.update(task, description=what, completed=done, total=total, refresh=True)
+                def once(what: str, done: int, total: int) -> None:
+                    text = f"{what}, once: {done} of {total}"
+                    bar.update(task, description=text, completed=done, total=total, refresh=True)
                     if done == total:
                         bar.update(task, description=building, total=None)
 
                 def day(number: int) -> None:
                     bar.update(task, description=_shown(text), completed=number, total=days)
 
-                yield Days(compiling, day)
+                yield Days(partial(once, COMPILING), partial(once, MEASURING), day)
 
     @contextmanager
     def cells(self, text: str, of: str = "cells") -> Iterator[Told | None]:
@@ -93,15 +97,21 @@ class Progress:
                 yield lambda done, total: bar.update(task, completed=done, total=total)
 
     def _days_in_log(self, days: float, text: str) -> Days:
-        def compiling(done: int, total: int) -> None:
-            what = f"compiling, once: {done} of {total}"
-            (self.now if 0 < done < total else self.stage)(what)
+        def once(what: str, done: int, total: int) -> None:
+            (self.now if 0 < done < total else self.stage)(f"{what}, once: {done} of {total}")
 
-        return Days(compiling, lambda day: self.now(f"{text}: day {day} of {days:g}"))
+        def day(number: int) -> None:
+            self.now(f"{text}: day {number} of {days:g}")
+
+        return Days(partial(once, COMPILING), partial(once, MEASURING), day)
 
     def _line(self, what: str) -> None:
         print(visible(what), file=sys.stderr, flush=True)
         self._said_s = self.clock()
+
+
+def _nothing(done: int, total: int) -> None:
+    pass
 
 
 def _shown(text: str) -> str:

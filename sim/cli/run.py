@@ -91,7 +91,13 @@ def run(
         with claim(folder, "run", cell, force=force) as claimed:
             with shown.days(loaded.horizon.days, f"{loaded.name} · seed {seed}") as tick:
                 result = run_scenario(
-                    loaded, policy, seed, tick.day, keep_requests, compiling=tick.compiling
+                    loaded,
+                    policy,
+                    seed,
+                    tick.day,
+                    keep_requests,
+                    compiling=tick.compiling,
+                    measuring=tick.measuring,
                 )
             if not as_json:
                 kpi_table(result)

@@ -48,7 +48,8 @@ class Engine:
     `run` goes to the horizon; `start`, then `until_decision` and `proceed` in turn, do the same one
     control step at a time. With `live` observations are views of the present that change with it,
     for a policy that keeps none. Kernels that were never compiled are so before the first step, and
-    `compiling` is told how many of how many are; `rehearsal` compiles what the policy calls.
+    `compiling` is told how many of how many are, and so is `measuring` of engines whose throughput
+    was never measured; `rehearsal` compiles what the policy calls.
     """
 
     moves_prices: ClassVar[bool] = True  # its own load makes the price, under `dc-opf`
@@ -61,6 +62,7 @@ class Engine:
         keep_requests: bool = False,
         live: bool = False,
         compiling: Told | None = None,
+        measuring: Told | None = None,
         rehearsal: Task | None = None,
     ) -> None:
         self.scenario = scenario
@@ -70,7 +72,7 @@ class Engine:
         self.world: World = build_world(scenario, streams)
         self.terms = EnergyTerms(scenario, self.world)
         self.outlook = Outlook(scenario, self.world.day_ahead_usd_per_mwh)
-        self.inference = build_inference(scenario, self.world, keep_requests)
+        self.inference = build_inference(scenario, self.world, keep_requests, measuring)
 
         def ahead(fleet: Any, entries: list[Entry]) -> None:
             serving = self.inference.entries() if self.inference is not None else []

@@ -17,6 +17,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 
 from sim.inference.operations import Inference, Present
+from sim.kernels.ahead import Told
 from sim.kernels.arrays import Floats, Ints
 from sim.kernels.fluid import (
     LANE_CURVES,
@@ -50,7 +51,7 @@ from sim.kernels.routing import (
     close_engine,
 )
 from sim.serving.mix import NOT_RECORDED, Recorded, Stream
-from sim.serving.surface import LOADS, MOST_QUEUE, Surface, surface
+from sim.serving.surface import LOADS, MOST_QUEUE, Measured, Surface, measured, surfaces
 from sim.units import SECONDS_PER_DAY
 
 MEAN_ROWS: Final = (LANE_TOKENS_IN, LANE_TOKENS_OUT, LANE_GOOD, LANE_GOOD_TOKENS)
@@ -71,10 +72,10 @@ class _Seen(NamedTuple):
 class FluidInference(Inference):
     """The operations of `Inference`, with counts in place of requests."""
 
-    def __init__(self, *arguments: Any) -> None:
+    def __init__(self, *arguments: Any, measuring: Told | None = None) -> None:
         super().__init__(*arguments)
         pools, lanes = len(self.pools), len(self.lanes)
-        self.surfaces: list[Surface] = [self._surface(p) for p in range(pools)]
+        self.surfaces: list[Surface] = surfaces([*map(self._measured, range(pools))], measuring)
         self.lane_pool = np.array(
             [self.pools.index((x.site, x.model)) for x in self.lanes], dtype=np.int64
         )
@@ -107,13 +108,13 @@ class FluidInference(Inference):
         """What serving compiles when it begins."""
         return [entry(flow, *self._arrays, floats=1)]
 
-    def _surface(self, pool: int) -> Surface:
+    def _measured(self, pool: int) -> Measured:
         """Of the pool's first engine, for the tenants that may come; others are scaled to it."""
         first, end = (int(x) for x in self.router.pool_first[pool : pool + 2])
         mix = [self._stream(t, pool) for t in self._tenants_of(pool)]
         mix = mix or [Stream(1.0, 1000.0, 1.0, 200.0, 1.0, 16_384)]
         rules = self.router.rules
-        return surface(
+        return measured(
             self.kinds[int(self.engines.kind[first])],
             mix,
             end - first,

@@ -85,12 +85,21 @@ def do_missing(
     missing = {mark: task for mark, task in missing.items() if not mark.exists()}
     if not missing:
         return
-    told(0, len(missing))
-    for done, mark in enumerate(_done(missing, min(helpers, len(missing))), 1):
-        told(done, len(missing))
+    for mark in side_by_side(missing, told, helpers):
         with suppress(OSError):  # where nothing can be kept, it is compiled again next time
             mark.parent.mkdir(parents=True, exist_ok=True)
             mark.touch()
+
+
+def side_by_side(tasks: dict[Path, Task], told: Told, helpers: int) -> Iterable[Path]:
+    """Do tasks by as many helpers, or here by one; the path of each that is done, as it is.
+
+    `told` is called with (done, of how many), first with 0. What a helper fails to do is left out.
+    """
+    told(0, len(tasks))
+    for done, path in enumerate(_done(tasks, min(helpers, len(tasks))), 1):
+        told(done, len(tasks))
+        yield path
 
 
 def usable_cores() -> int:

@@ -1,4 +1,4 @@
-"""The block cache of a serving engine (MODEL.md section 4), by pieces instead of single blocks.
+"""The block cache of an engine (docs/MODEL.md section 4), by pieces instead of single blocks.
 
 A content is a path in a tree of nodes; a piece is a run of neighbouring blocks of one node that one
 request computed and the same requests hold. Free blocks stand in a queue of pieces: what is given

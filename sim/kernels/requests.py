@@ -25,7 +25,7 @@ FIRST_TOKEN: Final = 1
 FINISH: Final = 2
 REQUEST_TIMES: Final = 3
 
-# Columns of `Engines.seconds`: MODEL.md section 4.
+# Columns of `Engines.seconds`: docs/MODEL.md section 4.
 BASE_S: Final = 0
 TOKEN_S: Final = 1
 COMPUTE_BASE_S: Final = 2

@@ -1,4 +1,4 @@
-"""Continuous batching, token-exact: MODEL.md section 4 without stepping through every iteration.
+"""Continuous batching, token-exact: docs/MODEL.md section 4 without stepping through iterations.
 
 While a batch decodes, all its sequences move together. So a sequence is known by the iteration at
 which it finishes (`FINISH_IT`): after `it` iterations it has emitted OUTPUT - (FINISH_IT - it)

@@ -196,7 +196,7 @@ def serve(
     blocks: tuple[npt.ArrayLike, npt.ArrayLike] | None = None,
     content: Content | None = None,
 ) -> Served:
-    """Serve a trace on one engine, every token (MODEL.md section 4).
+    """Serve a trace on one engine, every token (docs/MODEL.md section 4).
 
     Args:
         arrival_s: (request,) sorted [s].

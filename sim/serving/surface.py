@@ -15,6 +15,7 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
+from sim.kernels.ahead import MOST_HELPERS, Task, Told, side_by_side, usable_cores
 from sim.kernels.arrays import Floats, Ints
 from sim.kernels.jit import source_digest
 from sim.kernels.routing import ARRIVED, EXPIRED, REJECTED, RETRIED
@@ -68,29 +69,69 @@ class Surface(NamedTuple):
     tokens: Ints  # (load, sample) outputs
 
 
+class Measured(NamedTuple):
+    """What a surface is of."""
+
+    engine: Engine
+    mix: Sequence[Stream]
+    engines: int  # of the pool; more than MOST_ENGINES are taken to be like so many
+    balancing: int
+    queue_limit: int  # more than MOST_QUEUE is taken to be that
+
+    def file(self) -> Path:
+        """Where it is kept: a name made of everything it depends on, kernels' sources included.
+
+        The folder is HASHWATT_CACHE, else `hashwatt` under the user's cache folder.
+        """
+        limits = (self.engines, self.balancing, self.queue_limit)
+        kind = (VERSION, source_digest(), astuple(self.engine), *limits)
+        sizes = (LOADS.tolist(), REQUESTS, LONG_REQUESTS, TURNS, FULL_REQUESTS, WINDOW, SAMPLES)
+        about = repr((*kind, tuple(m.key() for m in self.mix), sizes, LEAST_SAMPLES))
+        root = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+        folder = Path(os.environ.get(CACHE_VARIABLE) or Path(root) / "hashwatt")
+        return folder / f"surface-{sha256(about.encode()).hexdigest()[:24]}.npz"
+
+
+def measured(
+    engine: Engine, mix: Sequence[Stream], engines: int, balancing: int, queue_limit: int
+) -> Measured:
+    """A measurement within what is measured."""
+    limits = min(engines, MOST_ENGINES), balancing, min(queue_limit, MOST_QUEUE)
+    return Measured(engine, mix, *limits)
+
+
+def surfaces(wanted: Sequence[Measured], told: Told | None = None) -> list[Surface]:
+    """Surfaces out of the cache; what is not there is measured, and kept.
+
+    With `told`, which gets (done, of how many), several that are missing are measured by processes
+    side by side where cores allow: the same bytes.
+    """
+    files = {one.file(): one for one in wanted}
+    missing = {file: one for file, one in files.items() if not file.is_file()}
+    helpers = min(usable_cores(), MOST_HELPERS)
+    if told is not None and len(missing) > 1 and helpers > 1:
+        tasks = {file: Task(__name__, "surface", tuple(one)) for file, one in missing.items()}
+        for _ in side_by_side(tasks, told, helpers):
+            pass
+    return [surface(*one) for one in wanted]
+
+
 def surface(
     engine: Engine, mix: Sequence[Stream], engines: int, balancing: int, queue_limit: int
 ) -> Surface:
-    """The surface of an engine in its pool, for a mix: read from the cache, or measured and kept.
-
-    The cache is the folder HASHWATT_CACHE, else `hashwatt` under the user's cache folder; a name
-    there is made of everything the measurement depends on, the kernels' sources included.
-    """
-    engines, queue_limit = min(engines, MOST_ENGINES), min(queue_limit, MOST_QUEUE)
-    kind = (VERSION, source_digest(), astuple(engine), engines, balancing, queue_limit)
-    sizes = (LOADS.tolist(), REQUESTS, LONG_REQUESTS, TURNS, FULL_REQUESTS, WINDOW, SAMPLES)
-    about = repr((*kind, tuple(m.key() for m in mix), sizes, LEAST_SAMPLES))
-    root = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    folder = Path(os.environ.get(CACHE_VARIABLE) or Path(root) / "hashwatt")
-    file = folder / f"surface-{sha256(about.encode()).hexdigest()[:24]}.npz"
+    """The surface of an engine in its pool for a mix: read from the cache, or measured and kept."""
+    engine, mix, engines, balancing, queue_limit = one = measured(
+        engine, mix, engines, balancing, queue_limit
+    )
+    file = one.file()
     if file.is_file():
         with np.load(file) as kept:
             rates = float(kept["saturation_rps"]), float(kept["peak_rps"])
             return Surface(*rates, *(kept[f] for f in Surface._fields[2:]))
     made = measure(engine, mix, engines, balancing, queue_limit)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        draft = folder / f".{os.getpid()}-{file.name}"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        draft = file.parent / f".{os.getpid()}-{file.name}"
         np.savez_compressed(draft, **made._asdict())
         draft.replace(file)
     except OSError:

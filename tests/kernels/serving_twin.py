@@ -1,4 +1,4 @@
-"""MODEL.md section 4, sentence by sentence: one iteration at a time, obvious and slow."""
+"""docs/MODEL.md section 4, sentence by sentence: one iteration at a time, obvious and slow."""
 
 import math
 from collections.abc import Hashable

@@ -1,5 +1,8 @@
 """Counts in place of requests: close to the exact kernel, and nobody is lost either."""
 
+import pickle
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -8,12 +11,13 @@ import pytest
 import sim
 from sim.engine import Engine as Run
 from sim.inference import FluidInference
+from sim.kernels.ahead import Task, Told
 from sim.kernels.fluid import OUTSTANDING, REFUSED, STAY_S, flow
 from sim.kernels.routing import LANE_RETURNED, POWER_OF_TWO
 from sim.policies.static import Static
 from sim.scenario.catalogue.serving import served
 from sim.serving.mix import Recorded, Stream, draw_lengths, draw_sent, lognormal, mean_tokens
-from sim.serving.surface import LOADS, measure, surface
+from sim.serving.surface import LOADS, MOST_ENGINES, measure, measured, surface, surfaces
 from tests.serving.test_fleet import Storm, assert_nobody_is_lost, scenario_with
 
 
@@ -112,6 +116,38 @@ def test_a_surface_is_measured_once_and_grows_with_load(monkeypatch: pytest.Monk
     assert (np.diff(made.power_w[LOADS < 0.95]) > 0).all()
     full_w = made.power_w[LOADS >= 0.95]  # batches grow without end, power has its limit
     assert (np.abs(full_w / made.power_w.max() - 1.0) < 0.02).all()
+
+
+def test_missing_surfaces_are_measured_side_by_side_and_told(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Two of three asks are one; what helpers leave is the same as what is measured here."""
+    monkeypatch.setenv("HASHWATT_CACHE", str(tmp_path))
+    monkeypatch.setattr("sim.serving.surface.usable_cores", lambda: 2)
+    monkeypatch.setattr("sim.serving.surface.LOADS", LOADS[:2])
+    for name in ("REQUESTS", "LONG_REQUESTS"):
+        monkeypatch.setattr(f"sim.serving.surface.{name}", 4_000)
+    asked: list[tuple[int, int]] = []
+
+    def helped(tasks: dict[Path, Task], told: Told, helpers: int) -> Iterator[Path]:
+        asked.append((len(tasks), helpers))
+        for path, task in tasks.items():
+            pickle.loads(pickle.dumps(task)).do()
+            told(1, 1)
+            yield path
+
+    monkeypatch.setattr("sim.serving.surface.side_by_side", helped)
+    engine = served("llama-3.1-8b", "h100-sxm").engine
+    one, large = (measured(engine, MIX, n, POWER_OF_TWO, 256) for n in (1, 10_000))
+    assert large.engines == MOST_ENGINES
+    said: list[tuple[int, int]] = []
+    made = surfaces([one, large, one], lambda done, total: said.append((done, total)))
+    assert asked == [(2, 2)]
+    assert len(said) == 2
+    assert np.array_equal(made[0].power_w, made[2].power_w)
+    assert np.array_equal(made[0].ttft_s, measure(*one).ttft_s)
+    surfaces([one, large], lambda done, total: said.append((done, total)))
+    assert len(said) == 2  # all are there
 
 
 def test_beyond_saturation_an_engine_is_full_and_finishes_what_it_can(
