@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 
 from sim.kernels.arrays import DEMAND_USD, LAST_W, STEP_J, Ints, SiteState
-from sim.policy import DemandView
+from sim.policy import NO_DEMAND, DemandView
 from sim.scenario.scenario import Scenario
 from sim.scenario.tariffs import DemandCharge
 from sim.units import SECONDS_PER_HOUR, W_PER_MW
@@ -168,6 +168,8 @@ class DemandCharges:
 
     def view(self, t_s: int) -> DemandView:
         """What policies see: charges of this month, then what a ratchet makes of them later."""
+        if not self.names:
+            return NO_DEMAND
         later = self.later
         known_w = np.maximum(self._known_w, self.peak_w)
         hour = t_s // SECONDS_PER_HOUR

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import sim
@@ -62,8 +62,16 @@ fleets = st.fixed_dictionaries(
 )
 
 
+EVENING: dict[str, Any] = {  # what a battery feeds in dear hours must not count as a peak
+    "seed": 1, "mean": 45.0, "limit_mw": 5.0, "export_mw": 0.0, "charge": 12_000.0,
+    "hours": (14.0, 19.0), "ratchet": 0.0, "energy_mwh": 4.0, "wear": 0.0, "block_mw": 0.0,
+    "gas": False, "start": "2026-01-01T06:00:00Z",
+}  # fmt: skip
+
+
 @pytest.mark.parametrize("policy", [MeritOrder, LookAhead])
 @given(fleets)
+@example(EVENING)
 @settings(max_examples=6)
 def test_with_prices_known_a_battery_never_lowers_the_margin(
     policy: type, values: dict[str, Any]
