@@ -9,14 +9,17 @@ Credits are grid services and resold power. The campuses are a third of Riot's a
 are assumed, so figures are set beside the published ones per MW where a size is published.
 
 What agrees (seed 1): Rockdale's all-in cost when it steps back for 4CP, 3.0 and 2.2 c/kWh in July
-and August against 3.0 and 2.0; power resold per MW of block in August, 13 to 14 against 16.5 k USD,
-and from January to June, 46 to 53 against 55. Without stepping back, a peak adds about 2.3 c/kWh to
-the month it falls in, unless prices were high enough to stop anyway. What does not: power resold in
-July is half of Riot's and less than that in September: likely Riot steps back more often than these
-machines' break-even asks for; reserves earn some three to six times Riot's demand response
-per MW, for all load is offered in all hours at the recorded price and always taken; Corsicana comes
-out 1.1 to 1.9 c/kWh too cheap (at Riot it was being energised; charges that do not depend on energy
-are not modelled). What Riot paid in 2024 on the peaks of 2023 is not in: about 0.1 c/kWh here.
+and August against 3.0 and 2.0; power resold per MW of block in August without reserves, 14 against
+16.5 k USD, and from January to June 53 against 55. Without stepping back, a peak adds about 2.3
+c/kWh to the month it falls in, unless prices were high enough to stop anyway. Reserves, sold the
+day before, earn Rockdale 535 and 1,342 USD per MW of load in July and August, shortfalls taken off;
+Riot's demand response was 286 and 1,000 per MW developed. What the market takes of loads, and what
+its price then loses, is assumed; when reserves were options that nobody had to hold, they earned
+some four times as much. What does not agree: power resold in July is half of Riot's and less than
+that in September: likely Riot steps back more often than these machines' break-even asks for;
+Corsicana comes out 1.1 to 1.2 c/kWh too cheap without reserves (at Riot it was being energised;
+charges that do not depend on energy are not modelled). What Riot paid in 2024 on the peaks of 2023
+is not in: about 0.1 c/kWh here.
 """
 
 import argparse
@@ -174,7 +177,8 @@ def tell_blocks(found: dict[str, Months], rockdale: int, block_mw: float) -> Non
 
 def tell_reserves(months: list[str], names: list[str], both: Months) -> None:
     """What reserves earned and cost by month, per MW of the machines' power where Riot has it."""
-    print("\nReserves, sold the day before [k USD, less what was not held; MW sold on average]")
+    print("\nReserves, sold the day before [k USD, less what was not held; MW sold on average];")
+    print("the fleet's with its emergency programme")
     print("(demand response as published, of the company: its fleet of 700 MW at Rockdale)")
     at = [names.index(c) for c in CAMPUSES]
     print(f"{'month':9s}{'fleet':>9s}{'short':>9s}{'MW':>7s}{'Rockdale':>10s}{'Corsicana':>11s}"
