@@ -159,7 +159,8 @@ def test_the_document_is_all_of_stdout(
 ) -> None:
     monkeypatch.chdir(folder)
     monkeypatch.setattr("sim.solver.highspy.Highs", Talkative)
-    monkeypatch.setattr("sim.validation.check.TOPICS", ("grid",))  # the one that solves
+    topics = ("grid", "theory")  # the one that solves, and one that needs no data
+    monkeypatch.setattr("sim.validation.check.TOPICS", topics)
     monkeypatch.setattr(Talkative, "made", 0)
     app([name, *COMMANDS[name], "--json"], standalone_mode=False)
     document = json.loads(capfd.readouterr().out)
