@@ -345,6 +345,25 @@ def test_merit_order_offers_what_it_will_draw_and_holds_it_while_that_pays() -> 
     assert column(alone, "asic_mw")[30:33] == pytest.approx(0.0)
 
 
+def test_merit_order_lets_an_award_go_where_that_costs_less_than_holding_it() -> None:
+    """At 305 with delivery a MWh of hashing loses over 200: a shortfall of 268 holds it, 150 not."""
+
+    class Told(MeritOrder):
+        usd = 0.0
+
+        def decide(self, observation: Observation) -> Decision:
+            energy = observation.energy
+            short = np.where(energy.hold_w > 0.0, self.usd, 0.0)
+            energy = energy._replace(shortfall_usd_per_mw_h=short)
+            return super().decide(observation._replace(energy=energy))
+
+    for usd, drawn_mw in ((150.0, 0.0), (268.0, 7.96)):
+        policy = Told()
+        policy.usd = usd
+        result = sim.run(world(incidents=[SPIKE]), policy)
+        assert column(result, "asic_mw")[30:33] == pytest.approx(drawn_mw)
+
+
 def test_merit_order_does_not_offer_what_its_own_supply_feeds() -> None:
     """Of 7.96 MW a generator feeds 3; one that feeds all leaves nothing that a meter would show."""
     for mw, sold in ((3, 4.96), (9, 0.0)):

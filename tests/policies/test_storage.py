@@ -145,6 +145,14 @@ def test_what_stands_by_is_neither_discharged_nor_spent() -> None:
     assert now_mw([3_000.0, 2_900.0], **short) == pytest.approx(-0.5)
 
 
+def test_power_that_stands_by_is_not_discharged_however_much_is_stored() -> None:
+    """4 MWh would last for hours: of 1 MW what is sold stays free, while failing it costs more."""
+    full: dict[str, Any] = {"stored_mwh": 4.0, "battery": {"energy_mwh": 4.0}, "hold_h": 1.0}
+    for mw, usd, power_mw in ((1.0, 60.0, 0.0), (0.4, 60.0, -0.6), (1.0, 40.0, -1.0)):
+        sold = {"hold_mw": np.array([mw, 0.0]), "hold_usd_per_mw_h": np.full(2, usd)}
+        assert now_mw([49.0, 20.0], **full, **sold) == pytest.approx(power_mw)
+
+
 def test_it_charges_for_what_it_has_sold() -> None:
     """A MWh earns 50 and costs 51: only a reserve that is worth 60 makes it charge."""
     sold = {"hold_mw": np.array([0.0, 0.6]), "hold_h": 1.0}
