@@ -1,5 +1,6 @@
 """`energy.png`: drawn for any run, the same bytes twice, and only panels that say something."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -7,7 +8,7 @@ import numpy as np
 import pytest
 
 import sim
-from sim.report.energy import COSTS, USES, draw_energy, panels
+from sim.report.energy import COSTS, USES, _title, draw_energy, panels
 from sim.report.hours import SiteHours
 from sim.results.result import RunResult
 from sim.scenario import Scenario
@@ -67,6 +68,22 @@ def test_months_add_up_to_the_net_cost(rich: RunResult) -> None:
     kwh = data.monthly(data.total(*USES)) * data.record_h * 1e3
     net = rich.kpis["net_power_cost_usd_per_kwh"]
     assert np.sum(usd) / kwh.sum() == pytest.approx(net, rel=1e-9)
+
+
+def test_a_figure_says_whether_what_hosts_charge_is_in_it(rich: RunResult, build: Build) -> None:
+    """Machine fees of 9 USD a month beside energy at 5 cents: they are told apart."""
+    assert "hosts" not in _title(SiteHours(rich))
+    hosted = {"name": "alpha", "contract": "hosted", "energy_usd_per_mwh": 50, "price_zone": None}
+    hosts = {"h": {"sites": ["alpha"], "usd_per_machine_month": 9.0}}
+    tables = {"hosts": hosts, "horizon": {"days": 31}, "faults": {"enabled": False}}
+    asics = [{"site": "alpha", "model": "Antminer S21", "count": 300}]
+    result = sim.run(build(tables, sites=[hosted], asics=asics, gpus=[]), "static", 1)
+    data = SiteHours(result)
+    (power, whole) = re.findall(r"cost ([\d.]+) .*, ([\d.]+) with", _title(data))[0]
+    kwh = data.total(*USES).sum() * data.record_h * 1e3
+    fees = result.kpis["hosting_cost_usd"] - data.total("energy_usd").sum()
+    assert float(power) == pytest.approx(5.0, abs=0.006)
+    assert float(whole) - float(power) == pytest.approx(100 * fees / kwh, abs=0.011)
 
 
 def test_the_hottest_week_is_the_warmest_of_whole_days(build: Build) -> None:

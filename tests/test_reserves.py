@@ -346,7 +346,7 @@ def test_merit_order_offers_what_it_will_draw_and_holds_it_while_that_pays() -> 
 
 
 def test_merit_order_lets_an_award_go_where_that_costs_less_than_holding_it() -> None:
-    """At 305 with delivery a MWh of hashing loses over 200: a shortfall of 268 holds it, 150 not."""
+    """At 305 with delivery a MWh of hashing loses over 200: what 268 hold, 150 do not."""
 
     class Told(MeritOrder):
         usd = 0.0

@@ -26,6 +26,8 @@ MOST_LIMITS, MOST_SHARED, MOST_POINTS = 12, 6, 200
 CENTS: Final = 100.0
 LOADED: Final = 0.25  # share of the highest load below which a PUE says little about cooling
 USES: Final = ("asic_mw", "gpu_mw", "cooling_mw", "overhead_mw", "loss_mw")
+FEES: Final = "hosts' machine fees and profit shares"  # by no site, so no part of bars and curves
+SHOWN: Final = 0.05  # USD/MWh, half of what two digits of a cent show
 # What is paid (+) and earned (-): label, column of the sites table, sign, colour.
 COSTS: Final = (
     ("energy at the meter", "energy_usd", 1.0, BLUE),
@@ -55,14 +57,19 @@ def draw_energy(result: RunResult, folder: Path) -> None:
     for place, name in enumerate(names):
         row, column = divmod(place + (wide if place else 0), 2)
         PANELS[name](figure, grid[row, :] if wide and not place else grid[row, column], data)
-    figure.suptitle(_title(result), fontsize=13)
+    figure.suptitle(_title(data), fontsize=13)
     save(figure, folder / "energy.png", 90)
 
 
-def _title(result: RunResult) -> str:
+def _title(data: SiteHours) -> str:
+    result = data.result
     k, horizon = result.kpis, result.scenario.horizon
+    paid, all_in = _net_usd_per_mwh(data), (k["net_power_cost_usd_per_kwh"] or 0.0) * KWH_PER_MWH
+    hosts = (
+        f", {all_in * CENTS / KWH_PER_MWH:.2f} with {FEES}" if abs(all_in - paid) > SHOWN else ""
+    )
     parts = [
-        f"power cost {CENTS * (k['net_power_cost_usd_per_kwh'] or 0.0):.2f} c/kWh, all in and net",
+        f"power cost {paid * CENTS / KWH_PER_MWH:.2f} c/kWh net of grid services{hosts}",
         f"{(k['energy_mwh'] or 0.0) / 1e3:,.1f} GWh at the meters",
     ]
     for label, name in (
@@ -76,6 +83,12 @@ def _title(result: RunResult) -> str:
         f"{result.scenario.name} · {result.policy} · seed {result.seed} · from "
         f"{horizon.start_utc:%Y-%m-%d}, {horizon.days:g} days\n{' · '.join(parts)}"
     )
+
+
+def _net_usd_per_mwh(data: SiteHours) -> float:
+    """What the rows of `COSTS` come to, for a MWh of all uses: hosts' fees are not among them."""
+    mwh = max(float(data.total(*USES).sum()) * data.record_h, 1e-9)
+    return float(sum(sign * data.total(column).sum() for _, column, sign, _ in COSTS)) / mwh
 
 
 def _usd(usd: float) -> str:
@@ -171,9 +184,8 @@ def _prices(figure: Figure, place: SubplotSpec, data: SiteHours) -> None:
     if len(ahead):
         label = f"day-ahead, mean {ahead.mean():.1f}"
         axes.plot(hours, np.sort(ahead)[::-1], color=BLUE, linestyle="--", label=label)
-    mwh = max(float(uses.sum()) * data.record_h, 1e-9)
-    net = sum(sign * data.total(column).sum() for _, column, sign, _ in COSTS) / mwh
-    axes.axhline(net, color="black", label=f"paid, all in and net: {net:.1f}")
+    net = _net_usd_per_mwh(data)
+    axes.axhline(net, color="black", label=f"power cost, net of grid services: {net:.1f}")
     top = max(float(price.max()), float(ahead.max(initial=0.0)), net, 1.0)
     axes.set_xscale("log")
     axes.set_yscale("symlog", linthresh=100.0, linscale=1.5)

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from sim.grid.matpower import Case, CaseError, read_case
 from sim.scenario.catalogue.specs import Own, ServingSpec
 from sim.scenario.cells import Row
+from sim.scenario.changes import override
 from sim.scenario.checks import check
 from sim.scenario.engines import serving_row
 from sim.scenario.megawatts import counted
@@ -22,7 +23,7 @@ from sim.scenario.quantity import Table
 from sim.scenario.rows import MovedGroup
 from sim.scenario.scenario import Scenario, ScenarioFile
 from sim.scenario.series import Series, SeriesError, read_series
-from sim.scenario.sheets import MORE, OWN, SHEETS, Sheets, override_cell, placed, read_sheets
+from sim.scenario.sheets import MORE, OWN, SHEETS, Sheets, placed, read_sheets
 from sim.scenario.shipped import not_found, scenario_folder
 from sim.scenario.toml import TomlError, read_toml
 from sim.scenario.warnings import warnings_of
@@ -92,7 +93,7 @@ def load(
         if refusal:
             problems.append(Problem(TOML, "data_dir", shown(given), f"{refusal}; {GIVE_DATA}"))
     if not problems:
-        _override(sources, dict(overrides or {}), problems)
+        override(sources.tables, sources.sheets, overrides or {}, problems)
     if problems:
         raise ScenarioError(str(path), problems, sources.warnings)
     return _assembled(str(path), folder, sources, problems, allow_path)
@@ -283,23 +284,6 @@ def _validated(model: type[Table], rows: Sequence[Row], problems: list[Problem])
             where = f"row {row.number}{f' ({row.name})' if row.name else ''}, "
             problems += from_validation(error, row.file, model, where)
     return tuple(result)
-
-
-def _override(sources: _Sources, overrides: dict[str, Any], problems: list[Problem]) -> None:
-    for key, value in overrides.items():
-        parts = key.split(".")
-        if parts[0] in SHEETS:
-            problems += override_cell(sources.sheets, key, value)
-            continue
-        table = sources.tables
-        for part in parts[:-1]:
-            inner = table.setdefault(part, {})
-            if not isinstance(inner, dict):
-                problems.append(Problem("--set", key, shown(value), f"{part!r} is not a table"))
-                break
-            table = inner
-        else:
-            table[parts[-1]] = value
 
 
 def _recorded(

@@ -183,8 +183,8 @@ def _walk(
         owner = candidates[0]
         extra = fields[0].json_schema_extra
         unit = str(extra.get("unit", "")).strip("-") if isinstance(extra, dict) else ""
-        candidates = _models_in(fields[0].annotation) or candidates
-        if _models_in(fields[0].annotation):
+        candidates = models_in(fields[0].annotation) or candidates
+        if models_in(fields[0].annotation):
             owner = candidates[0]
     return keys, owner, candidates, unit
 
@@ -194,7 +194,8 @@ def _tag(model: type[BaseModel]) -> str | None:
     return field.default if field is not None and isinstance(field.default, str) else None
 
 
-def _models_in(annotation: Any) -> list[type[BaseModel]]:
+def models_in(annotation: Any) -> list[type[BaseModel]]:
+    """The models that a value of this type is made of."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return [annotation]
-    return [m for argument in getattr(annotation, "__args__", ()) for m in _models_in(argument)]
+    return [m for argument in getattr(annotation, "__args__", ()) for m in models_in(argument)]
