@@ -122,7 +122,8 @@ def test_toml_with_a_byte_order_mark_and_long_sentences(tmp_path: Path) -> None:
 def test_what_a_reader_left_out_is_said(tmp_path: Path) -> None:
     trace = "arrival_s,prompt_tokens,output_tokens\n5,10,3\n1,10,0\n2,10,3\n"
     (tmp_path / "t.csv").write_text(trace, encoding="utf-8")
-    scenario = load(TINY, {"demand.traces.t.file": str(tmp_path / "t.csv")}, allow_path=True)
+    traces = {"t": {"file": str(tmp_path / "t.csv")}}
+    scenario = load(TINY, {"demand.traces": traces}, allow_path=True)
     told = "\n".join(map(str, scenario.warnings))
     assert "demand.traces.t.file" in told
     assert "1 requests without output tokens are left out" in told
