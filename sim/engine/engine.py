@@ -276,7 +276,7 @@ class Engine:
     def decide(self) -> None:
         """The policy's wish."""
         self.decision = self.policy.decide(self.observation)
-        if self.now_s >= self.plant.desk.market.due_s:
+        while self.now_s >= self.plant.desk.market.due_s:  # gates that close in this step
             self.plant.sell_reserves(
                 self.policy, self.decision, self.observation, self.terms.course.reserve_usd_per_mw_h
             )

@@ -193,10 +193,10 @@ def stand_by(
 
     A site can let its machines and its charging go, and discharge a battery for as long as a
     programme asks (`DURATION_S`) out of what will be stored when the step ends; its meter falls no
-    further than it may export. What is owed in calls comes first: it counts as held, for it is let
-    go. Then the awards of reserves are held, in the order of the programmes, by load before
-    batteries; emergency programmes take offers out of what is left. A standing offer is a contract:
-    a policy can bid more, not less.
+    further than it may export. What is owed in calls comes first: what is let go counts as held,
+    and what still could be; a store that has run dry holds nothing. Then the awards of reserves are
+    held, in the order of the programmes, by load before batteries; emergency programmes take offers
+    out of what is left. A standing offer is a contract: a policy can bid more, not less.
     """
     count = site.price.shape[0]
     asic_w = np.zeros(count)
@@ -224,18 +224,12 @@ def stand_by(
     for p in range(programmes.enrolled.shape[0]):
         for s in range(count):
             owed_w = programme.owed_w[p, s]
+            programme.award_w[p, s] = 0.0
             if programme.phase[p] == IDLE or owed_w <= 0.0:
                 continue
-            if programme.phase[p] == CALLED:
-                owed_w -= max(programme.baseline_w[p, s] - site.granted_w[s], 0.0)
-            _take(
-                s,
-                max(owed_w, 0.0),
-                programmes.terms[p, DURATION_S],
-                meter_w,
-                load_w,
-                give_w,
-                give_j,
+            gone_w = min(max(programme.baseline_w[p, s] - site.granted_w[s], 0.0), owed_w)
+            programme.award_w[p, s] = gone_w + _take(
+                s, owed_w - gone_w, programmes.terms[p, DURATION_S], meter_w, load_w, give_w, give_j
             )
     for by_day in (1.0, 0.0):
         for p in range(programmes.enrolled.shape[0]):
@@ -244,8 +238,9 @@ def stand_by(
             for s in range(count):
                 if programmes.enrolled[p, s] == 0.0:
                     continue
-                owed_w = programme.owed_w[p, s] if programme.phase[p] != IDLE else 0.0
-                wanted_w = programme.sold_w[p, s] - owed_w
+                wanted_w = programme.sold_w[p, s]
+                if programme.phase[p] != IDLE:
+                    wanted_w -= programme.owed_w[p, s]
                 if by_day == 0.0:
                     offer_w = max(
                         programme.offer_w[p, s], programmes.terms[p, STANDING] * asic_w[s]
@@ -257,7 +252,7 @@ def stand_by(
                     s, max(wanted_w, 0.0), programmes.terms[p, DURATION_S], meter_w, load_w, give_w,
                     give_j,
                 )  # fmt: skip
-                programme.award_w[p, s] = owed_w + took_w
+                programme.award_w[p, s] += took_w
 
 
 @pure_kernel

@@ -99,11 +99,12 @@ class ReserveMarket:
                 assert isinstance(spec, ReserveProgramme)
                 left_w = np.maximum(np.minimum(able_w[p] - used_w, most_w), 0.0)
                 asked_w = np.minimum(np.minimum(wanted_w[p], left_w), spec.max_mw * W_PER_MW)
-                least = np.where(
-                    standing_w[p] >= offers.power_w[h, p], 0.0, offers.least_usd_per_mw_h[h, p]
-                )
-                taken = take(asked_w * self.enrolled[p], least, float(price[p]), spec)
-                power_w[p], paid[p] = taken
+                asked_w = asked_w * self.enrolled[p]
+                stands_w = np.minimum(standing_w[p], asked_w)  # at any price, the rest at its own
+                least = np.stack([np.zeros(len(asked_w)), offers.least_usd_per_mw_h[h, p]])
+                both_w = np.stack([stands_w, asked_w - stands_w])
+                taken_w, paid[p] = take(both_w.ravel(), least.ravel(), float(price[p]), spec)
+                power_w[p] = taken_w.reshape(both_w.shape).sum(axis=0)
                 used_w = used_w + power_w[p]
                 most_w = most_w - power_w[p]
             known_s = gate.closes_s + RESULTS_S

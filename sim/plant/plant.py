@@ -226,6 +226,8 @@ class Plant:
         """Gather the interval that ends at `t_s`; the hashes of each site (site,) [TH]."""
         if self.inference is not None:
             self._to_sites(TOKEN_USD, 0, self.inference.revenue_usd())
+        if self.desk.economic:
+            self.desk.note(t_s)
         self._calls.settle(t_s)
         return self.site.hashed_th
 
@@ -371,8 +373,9 @@ class Plant:
             capacity_w[self.meshed.dead] = 0.0  # limits of a mesh are those of the sites
             self.meshed.powerless = capacity_w <= 0.0
         make_room(self.limits, self.sites, self.site, capacity_w)
-        dark = [(capacity_w[path[path >= 0]] <= 0.0).any() for path in self.topology.path]
-        return [name for name, out in zip(self.site_names, dark, strict=True) if out]
+        least_w = [capacity_w[path[path >= 0]].min(initial=np.inf) for path in self.topology.path]
+        self.desk.wire(np.array(least_w))
+        return [name for name, w in zip(self.site_names, least_w, strict=True) if w <= 0.0]
 
     def _wish_assets(self, decision: Decision) -> None:
         """Wishes of batteries (none: idle) and generators (none: those cheaper than the grid)."""

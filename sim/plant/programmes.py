@@ -1,7 +1,6 @@
 """Programmes that call for less load: offers, awards, calls and what they came to."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple
 
@@ -13,6 +12,7 @@ from sim.kernels.arrays import (
     DURATION_S,
     IDLE,
     LAST_W,
+    NOTICED,
     PENALTY_USD,
     PENALTY_USD_PER_J,
     PROGRAMME_TERMS,
@@ -27,10 +27,11 @@ from sim.kernels.arrays import (
 from sim.kernels.fleet import Fleet, bill, call, call_caps
 from sim.kernels.jit import bind
 from sim.plant.day_ahead import ReserveMarket
+from sim.plant.economic import Economic
 from sim.policy import ReserveOffers
 from sim.scenario.energy import EconomicProgramme, EmergencyProgramme, ReserveProgramme
 from sim.scenario.scenario import Scenario
-from sim.units import J_PER_MWH, SECONDS_PER_DAY, SECONDS_PER_HOUR, W_PER_MW
+from sim.units import J_PER_MWH, SECONDS_PER_HOUR, W_PER_MW
 
 
 class _Calls(NamedTuple):
@@ -119,12 +120,15 @@ class Desk:
         self._paid_usd_per_mw_h = np.zeros(self.fixed.enrolled.shape)
         names = [s.name for s in scenario.sites]
         self.economic = [
-            _Economic(p, _enrolled(p.sites, names), scenario.horizon.step_s)
+            Economic(p, _enrolled(p.sites, names), scenario.horizon.step_s)
             for p in scenario.programmes.values()
             if isinstance(p, EconomicProgramme)
         ]
-        self._owed_today = np.zeros(self.fixed.enrolled.shape)
-        self._delivered_today = np.zeros(self.fixed.enrolled.shape)
+        self._wire_w, self._noted_s = np.zeros(len(names)), 0
+        self._wires: list[tuple[int, Floats]] = []  # of the step so far: how long, how much
+        self._today_j = np.zeros((2, *self.fixed.enrolled.shape))  # owed, delivered
+        self._counted_j = np.zeros(self._today_j.shape)  # of a call under way, on days before
+        self._within_w = np.zeros((len(self.names), *self.fixed.enrolled.shape))
         self._calls = _Calls(
             bill=bind(bill, box, floats=1),
             call=partial(call, box),  # seldom: compiled when the first call comes
@@ -151,6 +155,7 @@ class Desk:
         """Awards of the step that begins now.
 
         A call takes what stands by of each hour that it reaches into, and no more than is sold.
+        What it takes later is owed against the meter of then, where that is higher than at first.
         """
         state = self.state
         if self.market.commit(t_s, state.sold_w, state.sold_usd_per_s):
@@ -161,8 +166,13 @@ class Desk:
         if not state.phase.any():
             return
         called = (state.phase != IDLE) & self.by_day
-        standing_w = np.maximum(state.owed_w[called], state.award_w[called])
-        state.owed_w[called] = np.minimum(standing_w, state.sold_w[called])
+        before_w, baseline_w = state.owed_w[called], state.baseline_w[called]
+        standing_w = np.maximum(before_w, state.award_w[called])
+        owed_w = np.minimum(standing_w, state.sold_w[called])
+        got_w = np.clip(baseline_w - self.site.granted_w, 0.0, before_w)
+        again_w = np.maximum(baseline_w, self.site.granted_w + got_w)
+        state.baseline_w[called] = np.where(owed_w > before_w, again_w, baseline_w)
+        state.owed_w[called] = owed_w
         self._calls.caps()
 
     def hold_w(self) -> Floats:
@@ -178,15 +188,35 @@ class Desk:
         most = np.maximum(self._paid_usd_per_mw_h, self.state.real_time[:, None])
         return np.asarray(most * self._sold)
 
+    def wire(self, most_w: Floats) -> None:
+        """What outages and the grid leave of each site's connection (site,) from now on [W]."""
+        self._wire_w = most_w
+
+    def note(self, t_s: int) -> None:
+        """Mind what the wire could have carried until `t_s`."""
+        self._wires.append((t_s - self._noted_s, self._wire_w))
+        self._noted_s = t_s
+
     def bill(self, t_s: int, step_s: int) -> None:
         """Settle the control step that ends at `t_s`."""
         self._calls.bill(step_s)
+        meter_w, price = self.site.terms[LAST_W], self.site.terms[ZONE_PRICE]
         for programme in self.economic:
-            usd = programme.settle(t_s, self.site.terms[LAST_W], self.site.terms[ZONE_PRICE])
+            usd = programme.settle(t_s, meter_w, price, self._wires)
             self.site.flow[PROGRAMME_USD] += usd
+        self._wires.clear()
 
     def announce(self, p: int) -> float:
-        """A call is announced; how much is owed, over all sites [MW]."""
+        """A call is announced; how much is owed, over all sites [MW].
+
+        What other calls take of its baseline comes back when they are over.
+        """
+        state, granted_w = self.state, self.site.granted_w
+        self._within_w[p] = 0.0
+        for other in np.flatnonzero(state.phase):
+            owed_w = state.owed_w[other]
+            let_go_w = np.clip(state.baseline_w[other] - granted_w, 0.0, owed_w)
+            self._within_w[p, other] = owed_w if state.phase[other] == NOTICED else let_go_w
         self._calls.call(p)
         self._calls.caps()
         return float(self.state.owed_w[p].sum()) / W_PER_MW
@@ -205,63 +235,36 @@ class Desk:
             short_j = np.where(got_j < spec.minimum_response * owed_j, short_j, 0.0)
         usd = short_j * self.fixed.terms[p, PENALTY_USD_PER_J]
         self.site.flow[PENALTY_USD] += usd
-        self._owed_today[p] += owed_j
-        self._delivered_today[p] += got_j
+        self._today_j[:, p] += np.stack([owed_j, got_j]) - self._counted_j[:, p]
+        self._counted_j[:, p] = 0.0
         outcome = Outcome(
             float(owed_j.sum()) / J_PER_MWH, float(got_j.sum()) / J_PER_MWH, float(usd.sum())
         )
         state.phase[p] = IDLE
         state.owed_w[p] = 0.0
+        state.baseline_w[:] += self._within_w[:, p]
+        self._within_w[:, p] = 0.0
         self._calls.caps()
         return outcome
 
     def close_day(self) -> None:
-        """Reserves are paid by performance: the day's availability times delivered over owed."""
+        """Reserves are paid by performance: the day's availability times delivered over owed.
+
+        Of a call that goes on over midnight each day has its part.
+        """
+        state = self.state
+        called = state.phase == CALLED
+        so_far_j = np.stack([state.owed_j, state.delivered_j]) * called[:, None]
+        self._today_j += np.where(called[:, None], so_far_j - self._counted_j, 0.0)
+        self._counted_j = so_far_j
         for p, spec in enumerate(self.specs):
-            if isinstance(spec, ReserveProgramme) and (self._owed_today[p] > 0.0).any():
-                owed = np.maximum(self._owed_today[p], 1e-300)
-                factor = np.where(self._owed_today[p] > 0.0, self._delivered_today[p] / owed, 1.0)
-                self.site.flow[PROGRAMME_USD] -= (1.0 - factor) * self.state.earned_usd[p]
-        self.state.earned_usd[:] = 0.0
-        self._owed_today[:] = 0.0
-        self._delivered_today[:] = 0.0
+            owed_j, got_j = self._today_j[:, p]
+            if isinstance(spec, ReserveProgramme) and (owed_j > 0.0).any():
+                factor = np.where(owed_j > 0.0, got_j / np.maximum(owed_j, 1e-300), 1.0)
+                self.site.flow[PROGRAMME_USD] -= (1.0 - factor) * state.earned_usd[p]
+        state.earned_usd[:] = 0.0
+        self._today_j[:] = 0.0
 
 
 def _enrolled(sites: tuple[str, ...], names: list[str]) -> Floats:
     return np.array([float("*" in sites or name in sites) for name in names])
-
-
-@dataclass
-class _Economic:
-    """Reductions below a baseline, paid at the zone's price where that is high."""
-
-    spec: EconomicProgramme
-    enrolled: Floats  # (site,)
-    step_s: int
-
-    def __post_init__(self) -> None:
-        steps, sites = SECONDS_PER_DAY // self.step_s, len(self.enrolled)
-        self.past_w = np.zeros((self.spec.baseline_days, steps, sites))  # days without an event
-        self.known = 0
-        self.today_w = np.zeros((steps, sites))
-        self.event = False
-
-    def settle(self, t_s: int, meter_w: Floats, price: Floats) -> Floats:
-        """What the step that ends at `t_s` earns (site,) [USD]."""
-        step = (t_s // self.step_s - 1) % len(self.today_w)
-        self.today_w[step] = meter_w
-        usd = np.zeros(len(meter_w))
-        high = price >= self.spec.threshold_usd_per_mwh
-        if self.known >= self.spec.baseline_days and high.any():
-            self.event = True
-            baseline_w = self.past_w[:, step].mean(axis=0)
-            less_w = np.maximum(baseline_w - np.maximum(meter_w, 0.0), 0.0)
-            paid = np.maximum(price - self.spec.less_usd_per_mwh, 0.0)
-            mwh = less_w * self.step_s / SECONDS_PER_HOUR / W_PER_MW
-            usd = mwh * paid * high * self.enrolled
-        if step == len(self.today_w) - 1:
-            if not self.event:
-                self.past_w[self.known % self.spec.baseline_days] = self.today_w
-                self.known += 1
-            self.event = False
-        return usd

@@ -207,6 +207,9 @@ def energy(s: Scenario) -> Iterator[Problem]:
                 what = "a solar generator without a series needs latitude and longitude of its site"
                 yield Problem("generators.csv", row_of(i, unit.site, "series"), "", what)
     for name, programme in s.programmes.items():
+        if len(set(programme.sites)) < len(programme.sites) or not programme.sites:
+            what = "must name at least one site, and none twice"
+            yield Problem(TOML, f"programmes.{name}.sites", str(list(programme.sites)), what)
         for site_name in programme.sites:
             if site_name != "*":
                 yield from unknown(TOML, f"programmes.{name}.sites", site_name, sites)
@@ -269,7 +272,7 @@ def beyond(key: str, values: Values, bound_usd_per_mwh: float = 10_000.0) -> tup
         what = f"air is {COLDEST_C:g} to {HOTTEST_C:g} C (degrees Celsius, not Fahrenheit)"
     elif key.startswith("gpu_market."):
         wrong, what = values <= 0.0, "must be > 0"
-    elif key.startswith("prices.zones"):
+    elif key.startswith(("prices.zones", "programmes.")):
         wrong = np.abs(values) > bound_usd_per_mwh
         what = f"a price is within {bound_usd_per_mwh:g} USD/MWh (price_bound_usd_per_mwh)"
     return np.flatnonzero(wrong), what

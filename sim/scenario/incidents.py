@@ -68,7 +68,8 @@ class Incident(Table):
     left_fraction: float = quantity(
         0.0,
         "-",
-        "cooling, curtailment, node-failure, emergency: what is left",
+        "what is left: cooling: of the machines' power; curtailment, emergency: of the connection "
+        "(power_limit_mw), whatever of it is used; node-failure: of the nodes",
         source="assumed: nothing",
         ge=0,
         lt=1,

@@ -20,6 +20,7 @@ from sim.scenario.model import (
     ReplayWeather,
     SeasonalJumpPrice,
 )
+from sim.scenario.odd_grid import odd_grid
 from sim.scenario.problems import Problem, row_of, shown, suggest
 from sim.scenario.rows import Site
 from sim.scenario.scenario import Scenario
@@ -58,6 +59,7 @@ def warnings_of(scenario: Scenario) -> list[Problem]:
         _lengths,
         unlet,
         _approximate,
+        odd_grid,
         _files,
         idle,
     )

@@ -57,7 +57,7 @@ def reserve_prices(scenario: Scenario, t_s: Ints, regions: Regions) -> Floats | 
         if isinstance(spec, ReserveProgramme) and spec.series is not None:
             series = scenario.recorded[spec.series]
             unix_s, step_s = t_s + _start(scenario), scenario.horizon.step_s
-            columns.append(series.mean(str(spec.column), unix_s, step_s, low=0.0))
+            columns.append(series.mean(str(spec.column), unix_s, step_s))
         elif isinstance(spec, ReserveProgramme) and spec.product is not None:
             region, product = catalogue.region_products()[spec.product]
             path = HourlyPrice(np.maximum(regions.path(region).hourly(product), 0.0))

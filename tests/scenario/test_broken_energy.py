@@ -155,6 +155,18 @@ BROKEN: dict[str, tuple[Change, list[str]]] = {
         emergency('sites = ["alpha", "bravoo"]'),
         ["scenario.toml: programmes.ers.sites = 'bravoo'", "did you mean 'bravo'?"],
     ),
+    "programme for nobody": (
+        emergency("sites = []"),
+        ["scenario.toml: programmes.ers.sites = []: must name at least one site, and none twice"],
+    ),
+    "programme that names a site twice": (
+        reserve('usd_per_mw_h = 5\nsites = ["alpha", "alpha"]'),
+        ["programmes.rrs.sites = ['alpha', 'alpha']: must name at least one site, and none twice"],
+    ),
+    "reserve price that is no price": (
+        both(series(8, 99_000), reserve('series = "day"\ncolumn = "x"')),
+        ["programmes.rrs (series 'day', day.csv)", "row 2 is 99000", "within 10000 USD/MWh"],
+    ),
     "unknown model of a programme": (
         extra('[programmes.x]\nmodel = "interruptible"'),
         ["programmes.x.model = 'interruptible'", "allowed: emergency, reserve, economic"],

@@ -37,6 +37,8 @@ CHEAP = {"model": "fixed", "usd_per_mwh": 30}
 PPA = {"site": "alpha", "kind": "ppa", "mw": 1, "strike_usd_per_mwh": 40}
 FIRE = {"kind": "outage", "sites": ["alpha"], "hours": 3}
 TEXAS = {"country": "US", "latitude": 32.0, "longitude": -102.1, "utc_offset_h": -6}
+SHED = {"kind": "emergency", "sites": ["*"], "start_utc": "2026-01-01T05:00:00Z", "hours": 2,
+        "left_fraction": 0.5}  # fmt: skip
 
 # what is odd → (scenario, what the warning must say)
 ODD: dict[str, tuple[Scenario, list[str]]] = {
@@ -78,6 +80,17 @@ ODD: dict[str, tuple[Scenario, list[str]]] = {
     "an incident of another year": (
         fleet(tables={"faults": {"incidents": [{**FIRE, "start_utc": "2062-01-01T00:00:00Z"}]}}),
         ["scenario.toml: faults.incidents.start_utc = 2062-01-01T00:00:00Z", "check years"],
+    ),
+    "an emergency that takes nothing": (
+        fleet(tables={"faults": {"incidents": [SHED]}}),
+        [
+            "faults.incidents.0.left_fraction = 0.5: takes nothing there: alpha keeps 5 of 10 MW",
+            "and draws 4.",
+        ],
+    ),
+    "a reserve that scarcity passes by": (
+        fleet(tables={"programmes": {"rrs": {"model": "reserve", "usd_per_mw_h": 8}}}),
+        ["programmes.rrs: no zone of its sites has a day-ahead price", "real_time_series"],
     ),
     "a zone without sites": (
         fleet(tables={"prices": {"zones": {**FIXED["prices"]["zones"], "zonne": CHEAP}}}),
