@@ -1,4 +1,8 @@
-"""Batteries by plan: one linear programme for each site that has any, anew when things change."""
+"""Batteries by plan, one for each site that has any, anew when things change.
+
+Where demand charges tie the hours together it is a linear programme (`storage`), else an exact
+recursion over what is stored (`kernels.storage`).
+"""
 
 from collections.abc import Sequence
 
@@ -6,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sim.kernels.arrays import Limits
+from sim.kernels.storage import Store, battery_now
 from sim.policies.dispatch import blocks
 from sim.policies.storage import Site, StoragePlan
 from sim.policies.uses import Uses
@@ -39,6 +44,7 @@ class Batteries:
         self.items = [np.flatnonzero(uses.site == s) for s in self.sites]
         self.at_meter = 1.0 / (1.0 - energy.loss[self.sites])
         self.charges = [np.flatnonzero(energy.demand.site == s) for s in self.sites]
+        self._merged = merged.tolist()
         self._made = [
             (hours, merged[k], float(energy.loss[s]), len(self.items[k]), len(self.charges[k]))
             for k, s in enumerate(self.sites)
@@ -48,15 +54,17 @@ class Batteries:
         self._made_for: Sequence[tuple[float, ...]] = [(-1.0,)] * len(self.sites)
         self._due: list[int] = []
         self._now_w: Floats = np.zeros(len(self.sites))  # room of the moment
-        self._path = observation.limits.path[self.sites]
+        self._links = [[link for link in path if link >= 0]
+                       for path in observation.limits.path[self.sites].tolist()]  # fmt: skip
         self._power_w = merged[:, 0]
 
     def due(self, observation: Observation, limits: Limits) -> bool:
         """Whether a site needs a new plan: `plan` makes those of them all."""
         hour = float(observation.t_s // SECONDS_PER_HOUR)
         price = observation.price_usd_per_mwh[self.sites].tolist()
-        self._now_w = self._room_w(limits)
-        now = [(hour, *seen) for seen in zip(price, self._now_w.tolist(), strict=True)]
+        room_w = self._room_w(limits)
+        self._now_w = np.array(room_w)
+        now = [(hour, *seen) for seen in zip(price, room_w, strict=True)]
         self._due = [k for k, seen in enumerate(now) if seen != self._made_for[k]]
         self._made_for = now
         return bool(self._due)
@@ -82,11 +90,14 @@ class Batteries:
         measured = observation.energy.demand.measured
         counts = measured[np.minimum(ahead, len(measured) - 1)]
         counts[0] = measured[: (hour_s + first_s) // SECONDS_PER_HOUR].any(axis=0)
+        period_h = first_s / SECONDS_PER_HOUR
         for k in self._due:
+            if not len(self.charges[k]):
+                self.power_mw[k] = self._alone(k, observation, uses, price[:, k], limits, period_h)
+                continue
             site = self._site(k, observation, uses, price[:, k], limits, counts, accepts)
             if site.hold_mw.any() and not self.plans[k].short.size:
                 self.plans[k] = StoragePlan(*self._made[k], sells=True)
-            period_h = first_s / SECONDS_PER_HOUR
             self.power_mw[k] = self.plans[k].solve(site._replace(period_h=period_h))
 
     def beside(
@@ -120,6 +131,43 @@ class Batteries:
         power = limits._replace(cap_w=cap_w, local_w=local_w)
         return battery_w, power, (total_w, usd / np.maximum(total_w, 1e-300))
 
+    def _alone(
+        self,
+        k: int,
+        observation: Observation,
+        uses: Uses,
+        price: Floats,
+        limits: Limits,
+        period_h: float,
+    ) -> float:
+        """Power of now [MW] where no demand charge ties the hours together: without a solver."""
+        energy, s, items = observation.energy, int(self.sites[k]), self.items[k]
+        power_w, energy_j, one_way, wear = self._merged[k]
+        own_mw, own_usd = _own_supply(observation, s, price, float(limits.local_w[s]))
+        hold_mw, hold_h, hold_usd = _holds(energy, s, self.hours)
+        store = Store(
+            power_mw=power_w / W_PER_MW,
+            energy_mwh=energy_j / J_PER_MWH,
+            one_way=one_way,
+            wear_usd_per_mwh=wear * J_PER_MWH,
+            at_meter=float(self.at_meter[k]),
+            stored_mwh=float(energy.stored_j[self.group == k].sum()) / J_PER_MWH,
+            first_h=period_h,
+            room_now_mw=float(self._now_w[k]) / W_PER_MW,
+            room_mw=float(limits.room_w[self._links[k]].min(initial=np.inf)) / W_PER_MW,
+            overhead_mw=float(energy.overhead_w[s]) / W_PER_MW,
+            export_mw=float(energy.export_w[s]) / W_PER_MW,
+            delivery_usd_per_mwh=float(
+                observation.price_usd_per_mwh[s] - energy.export_usd_per_mwh[s]
+            ),
+            block_mw=float(energy.block_w[s]) / W_PER_MW,
+            block_usd_per_mwh=float(energy.block_usd_per_mwh[s]),
+            own_usd_per_mwh=own_usd,
+            hold_h=hold_h,
+        )
+        item_mw, item_usd = uses.watts[items] / W_PER_MW, uses.usd_per_mwh[items]
+        return float(battery_now(store, price.copy(), own_mw, hold_mw, hold_usd, item_mw, item_usd))
+
     def _site(
         self,
         k: int,
@@ -132,8 +180,7 @@ class Batteries:
     ) -> Site:
         energy, s, items = observation.energy, self.sites[k], self.items[k]
         item_mw, item_usd = uses.watts[items] / W_PER_MW, uses.usd_per_mwh[items]
-        path = self._path[k]
-        later_w = np.where(path >= 0, limits.room_w[path], np.inf).min()
+        later_w = limits.room_w[self._links[k]].min(initial=np.inf)
         room_mw = np.full(self.hours, later_w / W_PER_MW)
         room_mw[0] = self._now_w[k] / W_PER_MW
         demand, at = energy.demand, self.charges[k]
@@ -182,11 +229,13 @@ class Batteries:
             hold_usd_per_mw_h=hold_usd,
         )
 
-    def _room_w(self, limits: Limits) -> Floats:
+    def _room_w(self, limits: Limits) -> list[float]:
         """What machines and batteries of each site (site of `sites`,) may draw [W]."""
-        path = self._path
-        room_w: Floats = np.where(path >= 0, limits.room_w[path], np.inf).min(axis=1)
-        return np.maximum(np.minimum(room_w, limits.cap_w[self.sites]), 0.0)
+        room_w, cap_w = limits.room_w, limits.cap_w
+        return [
+            max(min([cap_w.item(s), *(room_w.item(link) for link in links)]), 0.0)
+            for s, links in zip(self.sites.tolist(), self._links, strict=True)
+        ]
 
 
 def _best_first(usd_per_mwh: Floats, mw: Floats, room_mw: Floats) -> Floats:
@@ -237,18 +286,21 @@ def stands_by_w(observation: Observation, battery_w: Floats) -> Floats | None:
     At the meter; None where nothing is to be held at their sites.
     """
     energy = observation.energy
-    held = energy.hold_w[:, energy.battery_site] > 0.0
-    if not held.any():
+    held_w = energy.hold_w[:, energy.battery_site]
+    if not held_w.any():
         return None
     given_w = np.zeros(len(energy.loss))
-    durations_h = energy.reserve_duration_h.tolist()
-    for b, s in enumerate(energy.battery_site.tolist()):
-        lasting_h = max((h for h, of in zip(durations_h, held[:, b], strict=True) if of), default=0)
+    durations_h, sites = energy.reserve_duration_h.tolist(), energy.battery_site.tolist()
+    for s, of_products, (most_w, _, one_way, _), stored_j, power_w in zip(
+        sites, held_w.T.tolist(), energy.battery.tolist(), energy.stored_j.tolist(),
+        battery_w.tolist(), strict=True,
+    ):  # fmt: skip
+        lasting_h = max((h for h, w in zip(durations_h, of_products, strict=True) if w > 0.0),
+                        default=0.0)  # fmt: skip
         if not lasting_h:
             continue
-        most_w, _, one_way, _ = energy.battery[b].tolist()
-        drawn_w = min(float(battery_w[b]), 0.0)
-        left_j = max(float(energy.stored_j[b]) + drawn_w * observation.step_s / one_way, 0.0)
+        drawn_w = min(power_w, 0.0)
+        left_j = max(stored_j + drawn_w * observation.step_s / one_way, 0.0)
         lasting_s = lasting_h * SECONDS_PER_HOUR
         given_w[s] += max(min(most_w + drawn_w, left_j * one_way / lasting_s), 0.0)
     return given_w / (1.0 - energy.loss)

@@ -75,7 +75,8 @@ class PriceForecast:
         unseen = np.isnan(self._daily)
         if unseen.any():  # the first day: as now
             self._daily[unseen] = np.broadcast_to(now, self._daily.shape)[unseen]
-        self._premium = np.nan_to_num(_mean(self._beyond))
+        premium = _mean(self._beyond)
+        self._premium = np.where(np.isnan(premium), 0.0, premium)
 
 
 def _mean(values: Floats) -> Floats:

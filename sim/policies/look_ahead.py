@@ -30,8 +30,8 @@ class LookAhead:
     - restarts: whether a group that runs stays on through a dear hour, and whether one that is off
       is worth starting, by dynamic programming over the hours, all groups at once; limits that may
       bind later are not foreseen;
-    - batteries: a linear programme (HiGHS, warm-started) of each site's with the uses of power
-      beside it, as in merit-order (`policies/storage.py`);
+    - batteries: a plan of each site's with the uses of power beside it, as in merit-order
+      (`policies/batteries.py`);
     - demand charges: the load of a site whose margin over the rest of the month, in the hours that
       are measured, is above what the month's peak would rise by; days are taken to be like the
       forecast day, and of a ratchet's months to come it knows nothing.

@@ -25,8 +25,8 @@ class MeritOrder:
     the present price to last the step. What it does beyond the step: the chance of a coincident
     peak counts as a price; reserves are offered a day before as far as it expects to run, and held
     as long as that costs less than the shortfall (`reserves`); calls are obeyed; batteries follow
-    a linear programme of their site over the hours to come, on day-ahead prices where they are
-    published and else on what it has seen (`storage`, `forecast`), keep what they stand by with,
+    a plan of their site over the hours to come (`batteries`), on day-ahead prices where they are
+    published and else on what it has seen (`forecast`), keep what they stand by with,
     and never raise a month's peak for less than it costs.
 
     Args:

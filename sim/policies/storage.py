@@ -1,4 +1,7 @@
-"""A linear programme for the battery of a site and the loads beside it, re-solved as hours pass."""
+"""A linear programme for the battery of a site and the loads beside it, re-solved as hours pass.
+
+For sites with demand charges; without them `kernels.storage` finds the same without a solver.
+"""
 
 from typing import Any, Final, NamedTuple
 

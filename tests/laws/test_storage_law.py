@@ -21,11 +21,11 @@ HOURS = 5 * 24
 
 
 class Known(PriceForecast):
-    """A forecast that is right."""
+    """A forecast that is right. After the end power is free: what is stored then counts nothing."""
 
     def __init__(self, price: np.ndarray[Any, Any], hours: int) -> None:
         super().__init__(hours, 0.0)
-        self.price = np.append(price, np.full(hours, price[-1]))
+        self.price = np.append(price, np.zeros(hours))
 
     def expect(self, observation: Observation, sites: Any = None) -> np.ndarray[Any, Any]:
         hour = observation.t_s // 3600
@@ -69,9 +69,17 @@ EVENING: dict[str, Any] = {  # what a battery feeds in dear hours must not count
 }  # fmt: skip
 
 
+FREE: dict[str, Any] = {  # the grid pays, and charging displaces hashing to the end of the run
+    "seed": 8624, "mean": -20.0, "limit_mw": 2.0, "export_mw": 0.0, "charge": 2_000.0,
+    "hours": (22.0, 6.0), "ratchet": 0.0, "energy_mwh": 4.0, "wear": 15.0, "block_mw": 0.0,
+    "gas": True, "start": "2026-01-01T06:00:00Z",
+}  # fmt: skip
+
+
 @pytest.mark.parametrize("policy", [MeritOrder, LookAhead])
 @given(fleets)
 @example(EVENING)
+@example(FREE)
 @settings(max_examples=6)
 def test_with_prices_known_a_battery_never_lowers_the_margin(
     policy: type, values: dict[str, Any]
