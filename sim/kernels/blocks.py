@@ -4,11 +4,12 @@ A content is a path in a tree of nodes; a piece is a run of neighbouring blocks 
 request computed and the same requests hold. Free blocks stand in a queue of pieces: what is given
 up joins its rear, last block first, and what is taken from its front is forgotten. Those that hold
 nothing known are counted with the piece behind them. Blocks are only counted when they are taken:
-`QUEUED` less the free ones is how many the front has lost, and `_settle` makes that good before
-anybody looks. So decoding need not come here at all.
+`QUEUED` less the free ones is how many the front has lost, and `_settle` makes that good when
+somebody looks. So decoding need not come here at all.
 
 Who holds which copy of a block is written nowhere: a request found the copy that became known
-first, and as no older one can come back, that is still the first one when it leaves.
+first, and as no older one can come back, that is still the first one when it leaves. Most nodes
+have one piece, and then there is nothing to search.
 
 Every function takes the `memory` of one engine, `it` iterations done, `free` blocks without users
 and `magic` for the division by block_tokens (see `serving`). A piece is named by where its row
@@ -48,7 +49,9 @@ from sim.kernels.requests import (
     SPARE,
     STAMP,
     START,
+    STEM,
     TOLD,
+    TOP,
     UNUSED,
     USERS,
 )
@@ -59,24 +62,24 @@ FAR: Final = 1 << 60
 FEW: Final = 8  # pieces of a node among which two are still joined
 
 
-@pure_kernel
+@part
 def look(
     memory: Ints,
-    chain: Ints,
     content: Ints,
-    slot: int,
+    leaf: int,
+    told: int,
     most: int,
     free: int,
     it: int,
     magic: int,
 ) -> tuple[int, int, bool]:
-    """Leading blocks of a request's first `most` tokens that are known.
+    """Leading blocks of the first `most` tokens that are known, of `told` that end in node `leaf`.
 
     Returns how many, how many of them have no user, and whether a decoding request may yet add.
     """
     _settle(memory, free)
-    end = min(chain[slot, TOLD], most) * magic >> MAGIC_BITS
-    node = chain[slot, LEAF]
+    end = min(told, most) * magic >> MAGIC_BITS
+    node = leaf
     hit = 0
     idle = 0
     grows = False
@@ -85,6 +88,15 @@ def look(
         if start < end:
             first = memory[_place(memory, node)]
             at = start
+            if first >= 0 and memory[first + LEFT] == first:  # no other piece of this node
+                if memory[first + LO] <= at:
+                    stop = min(_done(memory, first, it, magic), end)
+                    if at < stop:
+                        if memory[first + USERS] == 0:
+                            idle += stop - at
+                        at = stop
+                    grows = grows or (at < end and at < memory[first + HI])
+                first = -1
             while first >= 0 and at < end:
                 p, stop = _covering(memory, first, at, it, magic)
                 if p < 0:
@@ -101,7 +113,7 @@ def look(
     return hit, idle, grows
 
 
-@pure_kernel
+@part
 def take(
     memory: Ints,
     chain: Ints,
@@ -120,8 +132,11 @@ def take(
             start = at
             first = memory[_place(memory, node)]
             while at < end:
-                p, stop = _covering(memory, first, at, it, magic)
-                stop = min(stop, end)
+                p = first
+                stop = end
+                if memory[first + LEFT] != first:
+                    p, stop = _covering(memory, first, at, it, magic)
+                    stop = min(stop, end)
                 if memory[p + LO] < at:
                     _cut(memory, p, at)
                 if memory[p + HI] > stop:
@@ -131,11 +146,14 @@ def take(
                     memory[QUEUED] -= stop - at
                 memory[p + USERS] += 1
                 at = stop
+                if at == hit:
+                    chain[slot, TOP] = p
+                    chain[slot, STEM] = node
             end = start
         node = content[node, PARENT]
 
 
-@pure_kernel
+@part
 def complete(
     memory: Ints,
     chain: Ints,
@@ -148,34 +166,51 @@ def complete(
     bt: int,
     magic: int,
 ) -> None:
-    """Make known what a prefill has computed; what a request that `decodes` will write grows."""
+    """Make known what a prefill has computed; what a request that `decodes` will write grows.
+
+    The piece below, where nobody else holds it and its node has no other, is made longer instead:
+    nobody will ask which of two copies is older.
+    """
     own = chain[slot, OWN]
-    begin = memory[own + HI] if own >= 0 else chain[slot, SHARED]
+    shared = chain[slot, SHARED]
+    top = own
+    begin = shared
+    if own >= 0:
+        begin = memory[own + HI]
+    elif shared > 0:
+        top = chain[slot, TOP]
     told = chain[slot, TOLD] * magic >> MAGIC_BITS
     done = min(told, computed * magic >> MAGIC_BITS)
     end = told if decodes else done
-    if end <= begin:
-        return
-    _settle(memory, free)
     node = chain[slot, LEAF]
-    stamp = it + bt - computed  # so that a block is full when all its tokens are computed
     above = -1
     while end > begin:
         start = max(content[node, START] * magic >> MAGIC_BITS, begin)
         if start < end:
+            p = top
+            longer = start == begin and top >= 0 and memory[top + NODE] == node
+            if longer and memory[top + USERS] == 1 and memory[top + LEFT] == top:
+                if own < 0:
+                    chain[slot, SHARED] = memory[p + LO]
+                    if memory[p + LO] <= content[node, START] * magic >> MAGIC_BITS:
+                        chain[slot, STEM] = content[node, PARENT]
+                    memory[p + DOWN] = -1
+            else:
+                if memory[SPARE] < 0:
+                    _settle(memory, free)
+                p = _row(memory)
+                memory[p + NODE] = node
+                memory[p + LO] = start
+                memory[p + USERS] = 1
+                memory[p + DOWN] = own
+                _list(memory, p)
             grows = end > done
-            p = _row(memory)
-            memory[p + NODE] = node
-            memory[p + LO] = start
             memory[p + HI] = end
-            memory[p + USERS] = 1
             memory[p + BORN] = it
-            memory[p + STAMP] = stamp
+            memory[p + STAMP] = it + bt - computed  # a block is full when all its tokens are
             memory[p + SLOPE] = bt if grows else 0
             memory[p + RANK] = chain[slot, SEAT]
             memory[p + GROWS] = slot if grows else -1
-            memory[p + DOWN] = own
-            _list(memory, p)
             if above < 0:
                 chain[slot, OWN] = p
             else:
@@ -185,7 +220,7 @@ def complete(
         node = content[node, PARENT]
 
 
-@pure_kernel
+@part
 def release(
     memory: Ints,
     chain: Ints,
@@ -198,8 +233,6 @@ def release(
     magic: int,
 ) -> int:
     """A request with `has` tokens computed gives its blocks up, last first; how many are free."""
-    _settle(memory, free)
-    before = memory[QUEUED]
     p = chain[slot, OWN]
     while p >= 0:  # what grew ends
         below = memory[p + DOWN]
@@ -213,28 +246,32 @@ def release(
         p = below
     p = chain[slot, OWN]
     top = memory[p + HI] if p >= 0 else chain[slot, SHARED]
-    unknown = ((has + bt - 1) * magic >> MAGIC_BITS) - top
-    memory[QUEUED] += unknown
-    memory[LOOSE] += unknown
+    given = ((has + bt - 1) * magic >> MAGIC_BITS) - top  # hold nothing known
+    memory[QUEUED] += given
+    memory[LOOSE] += given
     while p >= 0:
         below = memory[p + DOWN]
         memory[p + USERS] -= 1
         if memory[p + USERS] == 0:
+            given += memory[p + HI] - memory[p + LO]
             _push(memory, p, it)
         p = below
-    node = chain[slot, LEAF]
+    node = chain[slot, STEM]
     end = chain[slot, SHARED]
     while end > 0:
         start = content[node, START] * magic >> MAGIC_BITS
         while end > start:
-            first = memory[_place(memory, node)]
-            p, _ = _covering(memory, first, end - 1, it, magic)
+            p = memory[_place(memory, node)]
+            if memory[p + LEFT] != p:  # several: those that are gone must not be found
+                _settle(memory, free + given)
+                p, _ = _covering(memory, memory[_place(memory, node)], end - 1, it, magic)
             end = memory[p + LO]
             memory[p + USERS] -= 1
             if memory[p + USERS] == 0:
+                given += memory[p + HI] - memory[p + LO]
                 _push(memory, p, it)
         node = content[node, PARENT]
-    return int(memory[QUEUED] - before)
+    return int(given)
 
 
 @pure_kernel
@@ -296,10 +333,7 @@ def _covering(memory: Ints, first: int, at: int, it: int, magic: int) -> tuple[i
     grows = 0
     p = first
     while p >= 0:
-        done = memory[p + HI]
-        if memory[p + GROWS] >= 0:
-            has = it + memory[p + SLOPE] - memory[p + STAMP]
-            done = min(done, has * magic >> MAGIC_BITS)
+        done = _done(memory, p, it, magic)
         if at < memory[p + LO]:
             stop = min(stop, memory[p + LO])
         elif at >= done:
@@ -317,6 +351,16 @@ def _covering(memory: Ints, first: int, at: int, it: int, magic: int) -> tuple[i
                 best = p
         p = memory[p + RIGHT]
     return best, grows if best < 0 else stop
+
+
+@part
+def _done(memory: Ints, p: int, it: int, magic: int) -> int:
+    """One beyond the last block of a piece that is known."""
+    done = memory[p + HI]
+    if memory[p + GROWS] >= 0:
+        has = it + memory[p + SLOPE] - memory[p + STAMP]
+        done = min(done, has * magic >> MAGIC_BITS)
+    return int(done)
 
 
 @part
@@ -368,9 +412,10 @@ def _queue_behind(memory: Ints, p: int, ahead: int) -> None:
 def _push(memory: Ints, p: int, it: int) -> None:
     """A piece without users, to the rear of the queue; it may join the one that stands there."""
     rear = memory[REAR]
-    memory[QUEUED] += memory[p + HI] - memory[p + LO]
     loose = memory[LOOSE]
-    joins = rear >= 0 and loose == 0 and memory[rear + NODE] == memory[p + NODE]
+    memory[QUEUED] += memory[p + HI] - memory[p + LO]
+    joins = memory[p + LEFT] != p and rear >= 0 and loose == 0
+    joins = joins and memory[rear + NODE] == memory[p + NODE]
     if joins and memory[rear + LO] == memory[p + HI]:
         # Where no other piece has these blocks, nobody will ask which of the two is older.
         other = memory[_place(memory, memory[p + NODE])]
@@ -439,9 +484,12 @@ def _cut(memory: Ints, p: int, at: int) -> int:
 
 @part
 def _place(memory: Ints, node: int) -> int:
-    """Where in the index a node's first piece stands, or would."""
+    """Where in the index a node's first piece stands, or would.
+
+    Every other place is nobody's home: so neighbours, which come and go together, stand apart.
+    """
     mask = memory[MASK]
-    k = node & mask
+    k = (node << 1) & mask
     while memory[INDEX + k] >= 0 and memory[memory[INDEX + k] + NODE] != node:
         k = (k + 1) & mask
     return int(INDEX + k)
@@ -467,14 +515,14 @@ def _list(memory: Ints, p: int) -> None:
 def _unlist(memory: Ints, p: int) -> None:
     """Take a piece out of those of its node; with the last one the node leaves the index."""
     k = _place(memory, memory[p + NODE])
-    first = memory[k]
     left = memory[p + LEFT]
-    right = memory[p + RIGHT]
-    if p != first:
-        memory[left + RIGHT] = right
-        memory[(right if right >= 0 else first) + LEFT] = left
-        return
-    if right >= 0:
+    if left != p:
+        first = memory[k]
+        right = memory[p + RIGHT]
+        if p != first:
+            memory[left + RIGHT] = right
+            memory[(right if right >= 0 else first) + LEFT] = left
+            return
         memory[right + LEFT] = left
         memory[k] = right
         return
@@ -482,7 +530,7 @@ def _unlist(memory: Ints, p: int) -> None:
     hole = k - INDEX
     k = (hole + 1) & mask
     while memory[INDEX + k] >= 0:  # what stands behind moves up, or would be looked for in vain
-        home = memory[memory[INDEX + k] + NODE] & mask
+        home = (memory[memory[INDEX + k] + NODE] << 1) & mask
         if (k - home) & mask >= (k - hole) & mask:
             memory[INDEX + hole] = memory[INDEX + k]
             hole = k

@@ -88,7 +88,9 @@ SHARED: Final = 2  # blocks found when it was last admitted
 OWN: Final = 3  # the last piece that it computed itself, or -1
 SEAT: Final = 4  # the engine's admissions when it was last admitted: order in the running list
 HITS: Final = 5  # tokens found when it was first admitted
-CHAIN_COLUMNS: Final = 6
+TOP: Final = 6  # the last piece of what it shares, where SHARED is above 0
+STEM: Final = 7  # the node that it is of
+CHAIN_COLUMNS: Final = 8  # a cache line
 
 # Columns of `Requests.content`.
 PARENT: Final = 0  # node, or -1
@@ -106,22 +108,23 @@ MASK: Final = 6  # places in the index, a power of two, less 1
 LOOSE: Final = 7  # free blocks that hold nothing known, behind the last piece of the queue
 INDEX: Final = 8  # first piece of a node, at the place of its number or behind; else -1
 
-# Columns of a piece: neighbouring blocks of one content with the same users.
+# Columns of a piece: neighbouring blocks of one content with the same users. The first eight are a
+# cache line: all that is touched of a piece when one beside it in the queue comes or goes.
 NODE: Final = 0  # of the content
 LO: Final = 1  # first block, counted from the first token of the content
 HI: Final = 2  # one beyond the last
 USERS: Final = 3  # running requests that hold it; 0: it stands in the queue of free blocks
-GROWS: Final = 4  # slot of the decoding request that is still writing it, or -1
-SLOPE: Final = 5  # iterations that decoding takes for a block; 0: all became known at once
-RIGHT: Final = 6  # neighbours among the pieces of its node, by age; the first's LEFT is the last
-LEFT: Final = 7
-AHEAD: Final = 8  # neighbours in the queue of free blocks
-BEHIND: Final = 9
-DOWN: Final = 10  # the piece below it, of the request that computed it
-BORN: Final = 11  # iterations after which its prefill was done
-STAMP: Final = 12  # the same for block 0, had it been written by decoding
-RANK: Final = 13  # SEAT of who computed it
-EXTRA: Final = 14  # free blocks that hold nothing known, before it in the queue
+EXTRA: Final = 4  # free blocks that hold nothing known, before it in the queue
+AHEAD: Final = 5  # neighbours in the queue of free blocks
+BEHIND: Final = 6
+LEFT: Final = 7  # neighbours among the pieces of its node, by age; the first's LEFT is the last
+RIGHT: Final = 8
+GROWS: Final = 9  # slot of the decoding request that is still writing it, or -1
+SLOPE: Final = 10  # iterations that decoding takes for a block; 0: all became known at once
+DOWN: Final = 11  # the piece below it, of the request that computed it
+BORN: Final = 12  # iterations after which its prefill was done
+STAMP: Final = 13  # the same for block 0, had it been written by decoding
+RANK: Final = 14  # SEAT of who computed it
 PIECE_COLUMNS: Final = 16  # two cache lines
 
 SLOT_BITS: Final = 26

@@ -503,8 +503,9 @@ def route(
                         if size[kinds[other], PREFIX_CACHE] == 0:
                             continue
                         found, _, _ = look(
-                            memories[other], chain, content, slot, request[slot, PROMPT] - 1,
-                            counts[other, FREE], counts[other, ITERATIONS], MAGIC // bt + 1,
+                            memories[other], content, chain[slot, LEAF], chain[slot, TOLD],
+                            request[slot, PROMPT] - 1, counts[other, FREE],
+                            counts[other, ITERATIONS], MAGIC // bt + 1,
                         )  # fmt: skip
                         load = counts[other, OUTSTANDING]
                         if times[other, CLOCK] > now_s:

@@ -122,7 +122,7 @@ def advance_engines(
         )
 
 
-@pure_kernel
+@part
 def advance_engine(
     seconds: Floats,
     power: Floats,
@@ -143,14 +143,93 @@ def advance_engine(
     until_s: float,
 ) -> None:
     """Run one engine; arguments are the arrays of `Engines`, `EngineState` and `Requests`."""
+    if times[e, CLOCK] < until_s and counts[e, OUTSTANDING] > 0:
+        if size[kind, PREFIX_CACHE] != 0:
+            _with_cache(
+                seconds, power, size, kind, counts, times, heap, due, done, dones, request, when,
+                chain, content, memories, e, until_s,
+            )  # fmt: skip
+        else:
+            _without_cache(
+                seconds, power, size, kind, counts, times, heap, due, done, dones, request, when,
+                e, until_s,
+            )  # fmt: skip
+
+
+@pure_kernel
+def _with_cache(
+    seconds: Floats,
+    power: Floats,
+    size: Ints,
+    kind: int,
+    counts: Ints,
+    times: Floats,
+    heap: Ints,
+    due: Ints,
+    done: Ints,
+    dones: Ints,
+    request: Ints,
+    when: Floats,
+    chain: Ints,
+    content: Ints,
+    memories: Ints,
+    e: int,
+    until_s: float,
+) -> None:
+    _advance(
+        seconds, power, size, kind, counts, times, heap, due, done, dones, request, when,
+        chain, content, memories[e], True, e, until_s,
+    )  # fmt: skip
+
+
+@pure_kernel
+def _without_cache(
+    seconds: Floats,
+    power: Floats,
+    size: Ints,
+    kind: int,
+    counts: Ints,
+    times: Floats,
+    heap: Ints,
+    due: Ints,
+    done: Ints,
+    dones: Ints,
+    request: Ints,
+    when: Floats,
+    e: int,
+    until_s: float,
+) -> None:
+    _advance(  # nobody looks at the three arrays of a cache
+        seconds, power, size, kind, counts, times, heap, due, done, dones, request, when,
+        counts, counts, dones, False, e, until_s,
+    )  # fmt: skip
+
+
+@part
+def _advance(
+    seconds: Floats,
+    power: Floats,
+    size: Ints,
+    kind: int,
+    counts: Ints,
+    times: Floats,
+    heap: Ints,
+    due: Ints,
+    done: Ints,
+    dones: Ints,
+    request: Ints,
+    when: Floats,
+    chain: Ints,
+    content: Ints,
+    memory: Ints,
+    cached: bool,
+    e: int,
+    until_s: float,
+) -> None:
+    """Run one engine: copied once with all of a block cache and once without."""
     clock = times[e, CLOCK]
-    if clock >= until_s:
-        return
     head = counts[e, HEAD]
     running = counts[e, RUNNING]
-    if running == 0 and head < 0:
-        return
-
     base_s = seconds[kind, BASE_S]
     token_s = seconds[kind, TOKEN_S]
     compute_base_s = seconds[kind, COMPUTE_BASE_S]
@@ -169,8 +248,6 @@ def advance_engine(
     magic = MAGIC // bt + 1  # x * magic >> MAGIC_BITS is x // bt, without a division
     chunked = size[kind, CHUNKED_PREFILL] != 0
     reserve = size[kind, RESERVE_FULL_PROMPT] != 0
-    cached = size[kind, PREFIX_CACHE] != 0
-    memory = memories[e]
 
     it = counts[e, ITERATIONS]
     phase = (-it) % bt  # the residue whose sequences take a block in the next iteration
@@ -285,7 +362,8 @@ def advance_engine(
                     break
                 if chain[head, TOLD] > 0 and running < max_seqs and budget > 0:
                     found, idle, grows = look(
-                        memory, chain, content, head, known - 1, room, it, magic
+                        memory, content, chain[head, LEAF], chain[head, TOLD], known - 1, room,
+                        it, magic,
                     )  # fmt: skip
                     if found * bt > hit:
                         hit = found * bt

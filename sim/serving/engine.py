@@ -355,7 +355,7 @@ def fresh_state(engines: Engines, collect: int = 0, deepest: int = 1) -> EngineS
     rows = int(max((size[:, KV_BLOCKS] + deepest * seats)[cached], default=0)) + 4
     places = 1 << (2 * rows).bit_length()
     entries = INDEX + places + rows * PIECE_COLUMNS if cached.any() else 1
-    memory = np.zeros((count, entries), dtype=np.int64)
+    memory = _on_lines(count, entries)
     for e in np.flatnonzero(cached):
         memory[e, MASK], memory[e, FRONT] = places - 1, -1
         forget(memory[e], 0, int(size[e, KV_BLOCKS]))
@@ -368,6 +368,13 @@ def fresh_state(engines: Engines, collect: int = 0, deepest: int = 1) -> EngineS
         dones=np.zeros(1, dtype=np.int64),
         memory=memory,
     )
+
+
+def _on_lines(rows: int, columns: int) -> Ints:
+    """Zeros (rows, columns) from the beginning of a cache line of 64 bytes on."""
+    room = np.zeros(rows * columns + 8, dtype=np.int64)
+    skip = -room.ctypes.data // 8 % 8
+    return room[skip : skip + rows * columns].reshape(rows, columns)
 
 
 def _column(name: str, values: npt.ArrayLike, kind: type[np.generic]) -> npt.NDArray[Any]:
