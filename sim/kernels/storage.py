@@ -33,7 +33,6 @@ class Store(NamedTuple):
     room_mw: float  # and later
     overhead_mw: float  # drawn in any case
     export_mw: float  # most that may flow back
-    delivery_usd_per_mwh: float  # what flows back earns so much less than the price
     block_mw: float  # of a contract
     block_usd_per_mwh: float
     own_usd_per_mwh: float  # fuel of own supply
@@ -45,6 +44,7 @@ def steps_of(
     t: int,
     store: Store,
     price: Floats,
+    sold: Floats,
     own_mw: Floats,
     item_mw: Floats,
     item_usd: Floats,
@@ -65,10 +65,12 @@ def steps_of(
         feeds -= item_mw[i]
     earning = min(earning, room)
     grid_usd = price[t]
-    sold = grid_usd - store.delivery_usd_per_mwh
+    sold_usd = sold[t]
     saved = 0.0
     if store.block_mw > 0.0:
-        sold = min(sold, store.block_usd_per_mwh)  # it would have taken the place of the block
+        sold_usd = min(
+            sold_usd, store.block_usd_per_mwh
+        )  # it would have taken the place of the block
         if earning + store.overhead_mw - own_mw[t] < store.block_mw:
             grid_usd = max(grid_usd, store.block_usd_per_mwh)
         saved = max(grid_usd - store.block_usd_per_mwh, 0.0)
@@ -76,13 +78,16 @@ def steps_of(
     of_block = min(store.block_mw, most)
     lost = store.at_meter * store.at_meter  # on the way out, of what is at the site
     feeds -= store.export_mw * lost
-    count = item_mw.size + MARKET_STEPS
-    step_usd[0], step_mw[0] = grid_usd - saved, of_block
-    step_usd[1], step_mw[1] = grid_usd, most - of_block
-    step_usd[2], step_mw[2] = store.own_usd_per_mwh, own_mw[t]
-    step_usd[3], step_mw[3] = sold / lost, store.export_mw * lost
+    step_usd[0], step_mw[0] = sold_usd / lost, store.export_mw * lost
+    step_usd[1], step_mw[1] = grid_usd - saved, of_block
+    step_usd[2], step_mw[2] = grid_usd, most - of_block
+    if store.export_mw > 0.0 and step_usd[0] > step_usd[1]:
+        # A meter does not draw and feed back at once: what is given feeds the load first.
+        return 3, own_mw[t] - store.overhead_mw - earning - store.export_mw * lost, earning
+    step_usd[3], step_mw[3] = store.own_usd_per_mwh, own_mw[t]
     for i in range(item_mw.size):
         step_usd[MARKET_STEPS + i], step_mw[MARKET_STEPS + i] = item_usd[i], item_mw[i]
+    count = item_mw.size + MARKET_STEPS
     for i in range(1, count):  # few, and nearly sorted
         usd, mw = step_usd[i], step_mw[i]
         k = i - 1
@@ -288,6 +293,7 @@ def gain_of(
 def battery_now(
     store: Store,
     price: Floats,
+    sold: Floats,
     own_mw: Floats,
     hold_mw: Floats,
     hold_usd: Floats,
@@ -299,6 +305,7 @@ def battery_now(
     Args:
         store: the battery and its site.
         price: (period,) of a MWh from the grid at the meter [USD/MWh].
+        sold: (period,) what flows back earns [USD/MWh].
         own_mw: (period,) supply on the site's side of the meter.
         hold_mw: (period,) sold as reserve, of which load that earns its energy holds what it can.
         hold_usd: (period,) what failing that costs [USD/MW/h].
@@ -321,7 +328,7 @@ def battery_now(
     most_mw = store.power_mw * store.at_meter
     for t in range(periods - 1, 0, -1):
         count, feeds, earning = steps_of(
-            t, store, price, own_mw, item_mw, item_usd, step_usd, step_mw
+            t, store, price, sold, own_mw, item_mw, item_usd, step_usd, step_mw
         )
         charge, parts = changes_of(
             count, feeds, 1.0, SOONER * t, store, step_usd, step_mw, part_mwh, part_usd
@@ -345,7 +352,9 @@ def battery_now(
         )  # fmt: skip
         value_mwh, next_mwh = next_mwh, value_mwh
         value_usd, next_usd = next_usd, value_usd
-    count, feeds, earning = steps_of(0, store, price, own_mw, item_mw, item_usd, step_usd, step_mw)
+    count, feeds, earning = steps_of(
+        0, store, price, sold, own_mw, item_mw, item_usd, step_usd, step_mw
+    )
     charge, parts = changes_of(
         count, feeds, store.first_h, 0.0, store, step_usd, step_mw, part_mwh, part_usd
     )

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from sim.kernels.arrays import Limits
 from sim.kernels.storage import Store, battery_now
 from sim.policies.dispatch import blocks
+from sim.policies.forecast import PriceForecast
 from sim.policies.storage import Site, StoragePlan
 from sim.policies.uses import Uses
 from sim.policy import EnergyView, Observation
@@ -24,13 +25,16 @@ Bools = npt.NDArray[np.bool_]
 class Batteries:
     """The batteries by site: those of one site count as one, and share its power alike.
 
-    A plan holds for the hour, unless price, room or a call change within it. With `shave` it also
+    `zones` expects what flows back earns, for as many hours as plans look ahead. A plan holds for
+    the hour, unless price, room or a call change within it. With `shave` it also
     holds a month's peak below what the load makes of it, as if the rest of the month were like the
     hours ahead: where it is not, what that cost is lost.
     """
 
-    def __init__(self, hours: int, observation: Observation, uses: Uses, shave: bool) -> None:
-        self.shave = shave
+    def __init__(
+        self, zones: PriceForecast, observation: Observation, uses: Uses, shave: bool
+    ) -> None:
+        self.shave, self.zones, hours = shave, zones, zones.hours
         energy = observation.energy
         self.hours, self.battery = hours, energy.battery
         self.sites, self.group = np.unique(energy.battery_site, return_inverse=True)
@@ -79,23 +83,29 @@ class Batteries:
     ) -> None:
         """New plans where they are due.
 
-        `expected` (hour, site of `sites`) are prices at the meters; `accepts` (item, charge) tells
-        which uses run whatever peak they make: default all that earn more than their energy costs.
+        `expected` (hour, site of `sites`) are prices at the meters, what flows back is expected
+        here, for a meter's price need not follow its zone's; `accepts` (item, charge) tells which
+        uses run whatever peak they make: default all that earn more than their energy costs.
         """
         hour_s = observation.t_s % SECONDS_PER_HOUR
         first_s = max(SECONDS_PER_HOUR - hour_s, observation.step_s)
         ahead = (hour_s + first_s) // SECONDS_PER_HOUR - 1 + np.arange(self.hours)
         ahead[0] = 0
         price = expected[np.minimum(ahead, len(expected) - 1)]
+        sold = self._sold(observation, expected)[np.minimum(ahead, len(expected) - 1)]
         measured = observation.energy.demand.measured
         counts = measured[np.minimum(ahead, len(measured) - 1)]
         counts[0] = measured[: (hour_s + first_s) // SECONDS_PER_HOUR].any(axis=0)
         period_h = first_s / SECONDS_PER_HOUR
         for k in self._due:
             if not len(self.charges[k]):
-                self.power_mw[k] = self._alone(k, observation, uses, price[:, k], limits, period_h)
+                self.power_mw[k] = self._alone(
+                    k, observation, uses, price[:, k], sold[:, k], limits, period_h
+                )
                 continue
-            site = self._site(k, observation, uses, price[:, k], limits, counts, accepts)
+            site = self._site(
+                k, observation, uses, price[:, k], sold[:, k], limits, counts, accepts
+            )
             if site.hold_mw.any() and not self.plans[k].short.size:
                 self.plans[k] = StoragePlan(*self._made[k], sells=True)
             self.power_mw[k] = self.plans[k].solve(site._replace(period_h=period_h))
@@ -131,12 +141,27 @@ class Batteries:
         power = limits._replace(cap_w=cap_w, local_w=local_w)
         return battery_w, power, (total_w, usd / np.maximum(total_w, 1e-300))
 
+    def _sold(self, observation: Observation, expected: Floats) -> Floats:
+        """What flows back is expected to earn (hour, site of `sites`) [USD/MWh]: the zone's price.
+
+        Where nothing may flow back it is not looked at.
+        """
+        energy = observation.energy
+        now = energy.export_usd_per_mwh[self.sites]
+        if not energy.export_w[self.sites].any():
+            return np.broadcast_to(now, expected.shape)
+        zones = observation._replace(price_usd_per_mwh=energy.export_usd_per_mwh)
+        sold = self.zones.expect(zones, self.sites).copy()
+        sold[0] = now
+        return sold
+
     def _alone(
         self,
         k: int,
         observation: Observation,
         uses: Uses,
         price: Floats,
+        sold: Floats,
         limits: Limits,
         period_h: float,
     ) -> float:
@@ -157,16 +182,17 @@ class Batteries:
             room_mw=float(limits.room_w[self._links[k]].min(initial=np.inf)) / W_PER_MW,
             overhead_mw=float(energy.overhead_w[s]) / W_PER_MW,
             export_mw=float(energy.export_w[s]) / W_PER_MW,
-            delivery_usd_per_mwh=float(
-                observation.price_usd_per_mwh[s] - energy.export_usd_per_mwh[s]
-            ),
             block_mw=float(energy.block_w[s]) / W_PER_MW,
             block_usd_per_mwh=float(energy.block_usd_per_mwh[s]),
             own_usd_per_mwh=own_usd,
             hold_h=hold_h,
         )
         item_mw, item_usd = uses.watts[items] / W_PER_MW, uses.usd_per_mwh[items]
-        return float(battery_now(store, price.copy(), own_mw, hold_mw, hold_usd, item_mw, item_usd))
+        return float(
+            battery_now(
+                store, price.copy(), sold.copy(), own_mw, hold_mw, hold_usd, item_mw, item_usd
+            )
+        )
 
     def _site(
         self,
@@ -174,6 +200,7 @@ class Batteries:
         observation: Observation,
         uses: Uses,
         price: Floats,
+        sold: Floats,
         limits: Limits,
         counts: Bools,
         accepts: Bools | None,
@@ -197,8 +224,6 @@ class Batteries:
         share = self.hours * SECONDS_PER_HOUR / np.maximum(demand.left_s[at], 1.0)
         shaved = demand.usd_per_mw[at] * np.minimum(share, 1.0) * self.shave
         hold_mw, hold_h, hold_usd = _holds(energy, int(s), self.hours)
-        delivery = float(observation.price_usd_per_mwh[s] - energy.export_usd_per_mwh[s])
-        sold = price - delivery
         block_w, block_usd = float(energy.block_w[s]), float(energy.block_usd_per_mwh[s])
         if block_w > 0.0:
             sold = np.minimum(sold, block_usd)  # it would have taken the place of the block

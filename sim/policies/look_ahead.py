@@ -70,6 +70,7 @@ class LookAhead:
         self.avoid_peaks, self.reserves, self.shave = avoid_peaks, reserves, shave
         self._dispatch = Dispatch()
         self._forecast = PriceForecast(hours, persistence)
+        self._zones = PriceForecast(hours, persistence)  # what flows back earns
         self._batteries: Batteries | None = None
         self._seller = Seller()
         self._held: Floats | None = None  # (group, rank) with what restarts are worth, last time
@@ -210,7 +211,7 @@ class LookAhead:
 
     def _batteries_of(self, observation: Observation, uses: Uses) -> Batteries:
         if self._batteries is None or self._batteries.battery is not observation.energy.battery:
-            self._batteries = Batteries(self.hours, observation, uses, self.shave)
+            self._batteries = Batteries(self._zones, observation, uses, self.shave)
         return self._batteries
 
     def __reduce__(self) -> tuple[type["LookAhead"], tuple[Any, ...]]:

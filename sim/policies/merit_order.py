@@ -52,6 +52,7 @@ class MeritOrder:
         self.shave = shave
         self._dispatch = Dispatch()
         self._forecast = PriceForecast(hours, PERSISTENCE)
+        self._zones = PriceForecast(hours, PERSISTENCE)  # what flows back earns
         self._batteries: Batteries | None = None
         self._seller = Seller()
 
@@ -93,7 +94,7 @@ class MeritOrder:
         self._dispatch.look(observation)
         if batteries is None or batteries.battery is not observation.energy.battery:
             uses = Uses(observation, self._dispatch, price)
-            self._batteries = batteries = Batteries(self.hours, observation, uses, self.shave)
+            self._batteries = batteries = Batteries(self._zones, observation, uses, self.shave)
         if batteries.due(observation, limits):
             expected = self._forecast.expect(observation, batteries.sites)
             expected[0] = price[1, batteries.sites]

@@ -36,6 +36,7 @@ class Known(PriceForecast):
 def margin(scenario: Scenario, policy: Any, price: np.ndarray[Any, Any], delivery: float) -> float:
     """Gross margin of a run at prices (hour,) of one's own at the meter."""
     policy._forecast = Known(price, policy.hours)
+    policy._zones = Known(price - delivery, policy.hours)
     engine = Engine(scenario, policy, 3)
     engine.terms.price[: len(price)] = price[:, None]
     engine.terms.course.zone_price[: len(price)] = price[:, None] - delivery

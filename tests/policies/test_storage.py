@@ -5,8 +5,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from sim.engine import Engine
+from sim.kernels.arrays import ENERGY_USD
 from sim.kernels.storage import Store, battery_now
+from sim.policies.look_ahead import LookAhead
+from sim.policies.merit_order import MeritOrder
 from sim.policies.storage import Site, StoragePlan
+from tests.finance.test_energy_costs import one_site
 
 FLAT = {"one_way": 1.0, "wear_usd_per_mwh": 0.0, "energy_mwh": 1.0, "loss": 0.0}
 
@@ -71,7 +76,6 @@ def by_recursion(site: Site, made: dict[str, float]) -> float:
         room_mw=float(site.room_mw[-1] - site.overhead_mw),
         overhead_mw=site.overhead_mw,
         export_mw=site.export_mw,
-        delivery_usd_per_mwh=float(site.price[0] - site.export_price[0]),
         block_mw=0.0,
         block_usd_per_mwh=0.0,
         own_usd_per_mwh=site.own_usd_per_mwh,
@@ -81,8 +85,9 @@ def by_recursion(site: Site, made: dict[str, float]) -> float:
     earning = (np.where(site.item_usd_per_mwh > site.price[:, None], site.item_mw, 0.0)).sum(axis=1)
     earning_mw = np.minimum(earning, site.room_mw - site.overhead_mw)
     hold_mw = site.hold_mw + earning_mw * (site.hold_mw > 0.0)  # what load holds comes off
-    return float(battery_now(store, site.price, own_mw, hold_mw, site.hold_usd_per_mw_h,
-                             site.item_mw, site.item_usd_per_mwh))  # fmt: skip
+    hold = hold_mw, site.hold_usd_per_mw_h
+    items = site.item_mw, site.item_usd_per_mwh
+    return float(battery_now(store, site.price, site.export_price, own_mw, *hold, *items))
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -216,10 +221,10 @@ def test_what_is_sold_has_its_losses_on_the_way_and_is_not_put_off() -> None:
     """100 USD/MWh at the meter are 90 at the terminals, where a tenth is lost: 95 of wear, 80."""
     for charged_too in ({}, charged(0.0, 9.0)):
         sold: dict[str, Any] = {"stored_mwh": 1.0, "export_mw": 2.0, "item_mw": np.zeros(1)}
-        sold |= charged_too | {"item_least_mw": np.zeros((2, 1))}
+        sold |= charged_too | {"item_least_mw": np.zeros((6, 1))}
         for wear, power_mw in ((95.0, 0.0), (80.0, -1.0)):
             worn = {"wear_usd_per_mwh": wear, "loss": 0.1}
-            assert now_mw([100.0, 100.0], battery=worn, **sold) == pytest.approx(power_mw)
+            assert now_mw([100.0] * 6, battery=worn, **sold) == pytest.approx(power_mw)
 
 
 def test_overhead_can_be_fed_where_nothing_else_runs() -> None:
@@ -257,3 +262,28 @@ def test_it_charges_for_what_it_has_sold() -> None:
         paid = np.full(2, usd)
         found = now_mw([51.0, 58.0], **sold, hold_usd_per_mw_h=paid)
         assert found == pytest.approx(power_mw)
+
+
+@pytest.mark.parametrize("policy", [MeritOrder, LookAhead])
+@pytest.mark.parametrize(("machines", "usd"), [(0, -750.0), (2000, 9_552.0)])
+def test_a_fixed_price_is_stored_for_the_dear_hours_of_the_zone(
+    policy: type, machines: int, usd: float
+) -> None:
+    """Energy at 50; the zone pays 300 for three hours a day, which is known from the second day.
+
+    3 MWh earn 250 each. Beside 7.96 MW of machines nothing would flow back, and nothing is done.
+    """
+    battery = {"site": "site", "power_mw": 1, "energy_mwh": 3, "round_trip_efficiency": 1.0,
+               "initial_fraction": 0, "wear_usd_per_mwh": 0}  # fmt: skip
+    contract = {"contract": "fixed", "energy_usd_per_mwh": 50, "export_mw": 1}
+    scenario = one_site(
+        {"horizon": {"days": 4}}, {**contract, "adder_usd_per_mwh": 0}, batteries=[battery]
+    )
+    if not machines:
+        scenario = scenario.model_copy(update={"asics": ()})
+    engine = Engine(scenario, policy(), 1)
+    zone = engine.terms.course.zone_price
+    hour = np.arange(len(zone)) * scenario.horizon.step_s // 3600 % 24
+    zone[:] = np.where((hour >= 18) & (hour < 21), 300.0, 20.0)[:, None]
+    paid = engine.run().flow[:, ENERGY_USD, 0].reshape(4, 24).sum(axis=1)
+    assert paid[1:] == pytest.approx(usd)
