@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 import sim
 from sim.kernels.arrays import Floats
 from sim.policies.merit_order import MeritOrder
-from sim.policy import Bids, Decision, Observation, PolicyError
+from sim.policy import Bids, Decision, Observation, PolicyError, ReserveOffers
 from sim.results.result import RunResult
 from sim.scenario import Scenario
 from sim.studies.bound_world import realised
@@ -184,6 +184,33 @@ def test_a_dearer_market_takes_bids_at_its_own_prices(tmp_path: Path) -> None:
     assert older < 40.0 < newer
     result = sim.run(scenario, "merit-order")
     np.testing.assert_allclose(column(result, "meter_mw"), 12_000 * S21_MW + 0.5, rtol=1e-6)
+
+
+class Sold(MeritOrder):
+    """Has sold 60 MW of reserve for every hour of the second day."""
+
+    def offer(self, observation: Observation, begins_s: Any) -> ReserveOffers:
+        shape = len(begins_s), *observation.energy.reserve_usd_per_mw_h.shape
+        return ReserveOffers(np.full(shape, 60e6), np.zeros(shape), np.full(shape[::2], 60e6))
+
+
+@pytest.mark.parametrize(("usd", "drawn_mw"), [(250.0, 60.5), (100.0, CHEAP_MW)])
+def test_a_bid_knows_what_an_award_holds(tmp_path: Path, usd: float, drawn_mw: float) -> None:
+    """The older machines earn 39.5 and are asked for 200: they run to hold an award that is worth
+    250, and of one that is worth 100 what 50 MW do not hold is short."""
+    tables = {
+        "horizon": {"start_utc": "2026-01-01T06:00:00Z", "days": 2, "step_s": 3600},
+        "programmes": {"rrs": {"model": "reserve", "usd_per_mw_h": usd, "sites": ["alpha"]}},
+    }
+    result = sim.run(fleet(tmp_path, tables=tables), Sold())
+    meter = column(result, "meter_mw")
+    np.testing.assert_allclose(meter[:24], CHEAP_MW, atol=1e-5)
+    np.testing.assert_allclose(meter[24:], drawn_mw, atol=1e-5)
+    short_mw = max(60.5 - drawn_mw, 0.0)
+    assert (result.kpis["penalties_usd"] or 0.0) == pytest.approx(24 * short_mw * usd, rel=1e-6)
+    np.testing.assert_allclose(
+        column(result, "energy_usd"), meter * column(result, "price_usd_per_mwh"), rtol=1e-6
+    )
 
 
 def test_a_price_of_a_contract_does_not_feel_the_market(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ import sim
 from sim.policies.merit_order import MeritOrder
 from sim.policy import Bids, Decision, Observation
 from sim.scenario import Scenario
+from sim.studies.bound import left_out
 from tests.finance.test_demand_charges import Steps
 from tests.finance.test_energy_costs import one_site
 from tests.studies.test_bound import plain
@@ -181,3 +182,11 @@ def test_a_bidder_buys_what_a_ramp_holds_on(tmp_path: Path) -> None:
     loose = sim.run(fleet(tmp_path), Late())
     assert column(loose, "granted_mw")[10] == pytest.approx(0.5)
     assert seen[10] == pytest.approx(10.0)
+
+
+def test_a_bound_says_that_ramps_are_left_out() -> None:
+    fleet_ramp = {"grid": {"fleet_ramp_mw_per_min": 1.0}}
+    said = ("ramps of sites and of the fleet",)
+    assert left_out(one_site(None, RAMP)) == left_out(one_site(fleet_ramp)) == said
+    assert left_out(one_site()) == ()
+    assert left_out(one_site({"mining": {"restart_s": 300}})) == ("restarts of ASICs",)

@@ -166,7 +166,7 @@ def bound(
         loaded = load_scenario(scenario, set_, days, allow_path)
         from sim.results.folder import claim
         from sim.results.provenance import sha256_of
-        from sim.studies.bound import BoundError
+        from sim.studies.bound import BoundError, left_out
         from sim.studies.bound import bound as bound_of
 
         cell = sha256_of(scenario=loaded.sha256(), seed=seed)
@@ -184,6 +184,8 @@ def bound(
         say_json(document)
         return
     put(f"{loaded.name} · clairvoyant · seed {seed}: {found.usd:,.2f} USD of gross margin")
+    if free := left_out(loaded):
+        put(f"taken to cost nothing: {', '.join(free)}")
     for title, rows in found.dearest().items():
         put(title)
         say_table("", rows)

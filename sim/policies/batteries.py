@@ -329,3 +329,8 @@ def stands_by_w(observation: Observation, battery_w: Floats) -> Floats | None:
         lasting_s = lasting_h * SECONDS_PER_HOUR
         given_w[s] += max(min(most_w + drawn_w, left_j * one_way / lasting_s), 0.0)
     return given_w / (1.0 - energy.loss)
+
+
+def idle_w(observation: Observation) -> Floats | None:
+    """What batteries (site,) hold of awards while they are idle, as `stands_by_w`."""
+    return stands_by_w(observation, np.zeros(len(observation.energy.stored_j)))

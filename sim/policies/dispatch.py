@@ -113,10 +113,12 @@ class Dispatch:
         price_usd_per_mwh: Floats,
         rank_ths: Floats | None = None,
         node_usd_per_s: Floats | None = None,
+        stored_w: Floats | None = None,
     ) -> Bids:
         """Each mode beyond the one below and each group of nodes, at what it earns.
 
-        Arguments as in `shares`; what the price adds to the observed one comes off a bid.
+        Arguments as in `shares`; what the price adds to the observed one comes off a bid. What
+        holds an award of a reserve is worth its shortfall more, where there are reserves.
         """
         self.look(observation)
         ths = self.rank_ths if rank_ths is None else rank_ths
@@ -130,7 +132,7 @@ class Dispatch:
         np.divide(ths * observation.usd_per_th, drawn_w, out=earned, where=there)
         node_w = gpu.node_w * gpu.meter_factor
         modes = drawn_w.shape[1]
-        return Bids(
+        bids = Bids(
             np.concatenate([np.repeat(asic.site, modes), gpu.site]),
             np.concatenate(
                 [
@@ -145,6 +147,10 @@ class Dispatch:
                 ]
             ),
         )
+        energy = observation.energy
+        if not (energy.reserve_duration_h > 0.0).any():  # NaN is not
+            return bids
+        return with_awards(bids, energy.hold_w, energy.shortfall_usd_per_mw_h, stored_w)
 
 
 def _agree(observation: Observation, groups: int, nodes: int) -> None:
@@ -252,6 +258,29 @@ def with_holds(
     total_w = np.maximum(block_w, held_w)
     usd = block_w * (block_usd - price) - saved
     return total_w, price + usd / np.maximum(total_w, 1e-300)
+
+
+def with_awards(
+    bids: Bids, hold_w: Floats, short_usd: Floats, stored_w: Floats | None = None
+) -> Bids:
+    """Each bid in two: what of it holds awards (programme, site), worth a shortfall more; the rest.
+
+    The best bids hold first, but for what batteries hold, `stored_w` (site,); as in `with_holds`.
+    """
+    held_w = hold_w.sum(axis=0)
+    more = (hold_w * short_usd).sum(axis=0) / np.maximum(held_w, 1e-300)
+    if stored_w is not None:
+        held_w = np.maximum(held_w - stored_w, 0.0)
+    left_w, holds_w = held_w.tolist(), np.zeros(len(bids.power_w))
+    for i in np.argsort(-bids.usd_per_mwh, kind="stable").tolist():
+        s = bids.site[i]
+        holds_w[i] = min(left_w[s], bids.power_w[i])
+        left_w[s] -= holds_w[i]
+    return Bids(
+        np.concatenate([bids.site, bids.site]),
+        np.concatenate([holds_w, bids.power_w - holds_w]),
+        np.concatenate([bids.usd_per_mwh + more[bids.site], bids.usd_per_mwh]),
+    )
 
 
 def obedient(observation: Observation) -> Limits:

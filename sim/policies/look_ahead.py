@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sim.kernels.arrays import Limits
-from sim.policies.batteries import Batteries, stands_by_w
+from sim.policies.batteries import Batteries, idle_w, stands_by_w
 from sim.policies.dispatch import Dispatch, obedient, offers, prices
 from sim.policies.forecast import PriceForecast
 from sim.policies.reserves import Seller
@@ -115,7 +115,7 @@ class LookAhead:
     def bid(self, observation: Observation) -> Bids:
         """Every use of power at what it earns, with what restarts were worth in the last step."""
         price = prices(observation, self.avoid_peaks, self.reserves)
-        return self._dispatch.bids(observation, price, self._held)
+        return self._dispatch.bids(observation, price, self._held, stored_w=idle_w(observation))
 
     def _hold(self, observation: Observation, price: Floats) -> Floats:
         """Hashrates (group, rank) [TH/s] whose first mode is worth what being on is worth later.

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sim.kernels.arrays import Limits
-from sim.policies.batteries import Batteries, stands_by_w
+from sim.policies.batteries import Batteries, idle_w, stands_by_w
 from sim.policies.dispatch import Dispatch, obedient, offers, prices
 from sim.policies.forecast import PriceForecast
 from sim.policies.reserves import Seller
@@ -84,7 +84,7 @@ class MeritOrder:
     def bid(self, observation: Observation) -> Bids:
         """Every use of power at what it earns."""
         price = prices(observation, self.avoid_peaks, self.reserves)
-        return self._dispatch.bids(observation, price)
+        return self._dispatch.bids(observation, price, stored_w=idle_w(observation))
 
     def _store(
         self, observation: Observation, price: Floats, limits: Limits

@@ -57,7 +57,7 @@ from sim.studies.bound_terms import Demand, Month, Terms, Tier, terms_of
 from sim.studies.bound_world import BoundError, realised
 from sim.units import SECONDS_PER_DAY, SECONDS_PER_YEAR, W_PER_MW
 
-__all__ = ["Bound", "BoundError", "bound"]
+__all__ = ["Bound", "BoundError", "bound", "left_out"]
 KINDS: Final = {
     "interconnect": "MW of a site's own connection",
     "limit": "MW of a shared limit",
@@ -111,6 +111,20 @@ class Bound(NamedTuple):
         pq.write_table(self.worth, folder.draft / "worth.parquet")
         named = {name: document[name] for name in ("scenario", "seed")}
         folder.commit({**named, **provenance()})
+
+
+def left_out(scenario: Scenario) -> tuple[str, ...]:
+    """What of a scenario its bound takes to cost nothing, in words, where policies pay for it."""
+    ramps = scenario.grid.fleet_ramp_mw_per_min is not None or any(
+        site.ramp_mw_per_min is not None for site in scenario.sites
+    )
+    restarts = any(group.count for group in scenario.asics) and scenario.mining.restart_s > 0.0
+    found = {
+        "ramps of sites and of the fleet": ramps,
+        "restarts of ASICs": restarts,
+        "the lines of the mesh": scenario.case is not None,
+    }
+    return tuple(what for what, there in found.items() if there)
 
 
 def bound(scenario: Scenario, seed: int = 1) -> Bound:
