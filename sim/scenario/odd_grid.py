@@ -4,12 +4,12 @@ from collections.abc import Iterator
 from typing import Final
 
 from sim.scenario import catalogue
-from sim.scenario.energy import ReserveProgramme
+from sim.scenario.energy import EconomicProgramme, EmergencyProgramme, ReserveProgramme
 from sim.scenario.model import FixedPrice, RegionalPrice, ReplayPrice
 from sim.scenario.problems import Problem
 from sim.scenario.rows import Site
 from sim.scenario.scenario import Scenario
-from sim.units import W_PER_MW
+from sim.units import SECONDS_PER_MINUTE, W_PER_MW
 
 TOML: Final = "scenario.toml"
 
@@ -32,6 +32,9 @@ def odd_grid(s: Scenario) -> Iterator[Problem]:
             what = f"takes nothing there: {told}{more}; it is a share of the connection"
             yield Problem(TOML, f"faults.incidents.{i}.left_fraction", f"{left:g}", what)
     for name, spec in s.programmes.items():
+        if isinstance(spec, EconomicProgramme):
+            continue
+        yield from _slow(s, name, spec)
         if not isinstance(spec, ReserveProgramme) or spec.real_time_series:
             continue
         sold = [x for x in s.sites if "*" in spec.sites or x.name in spec.sites]
@@ -42,6 +45,22 @@ def odd_grid(s: Scenario) -> Iterator[Problem]:
                 "column, or real_time_series"
             )
             yield Problem(TOML, f"programmes.{name}", "", what)
+
+
+def _slow(s: Scenario, name: str, spec: EmergencyProgramme | ReserveProgramme) -> Iterator[Problem]:
+    """Sites whose decisions cannot let everything go by the time at which a response is due."""
+    for site in s.sites:
+        enrolled = "*" in spec.sites or site.name in spec.sites
+        if spec.response == "automatic" or site.ramp_mw_per_min is None or not enrolled:
+            continue
+        moved_mw = site.ramp_mw_per_min * spec.notice_s / SECONDS_PER_MINUTE
+        if moved_mw < most_mw(s, site):
+            what = (
+                f"the response is manual, and within {spec.notice_s} s (notice_s) {site.name} "
+                f"moves {moved_mw:.4g} of {most_mw(s, site):.4g} MW (ramp_mw_per_min): cap what it "
+                f"sells by max_mw, or let a relay answer (automatic)"
+            )
+            yield Problem(TOML, f"programmes.{name}.response", spec.response, what)
 
 
 def most_mw(s: Scenario, site: Site) -> float:

@@ -92,6 +92,13 @@ ODD: dict[str, tuple[Scenario, list[str]]] = {
         fleet(tables={"programmes": {"rrs": {"model": "reserve", "usd_per_mw_h": 8}}}),
         ["programmes.rrs: no zone of its sites has a day-ahead price", "real_time_series"],
     ),
+    "a manual response that a ramp is too slow for": (
+        fleet(
+            {"ramp_mw_per_min": 0.1},
+            {"programmes": {"ers": {"model": "emergency", "response": "manual"}}},
+        ),
+        ["programmes.ers.response = manual", "within 1800 s (notice_s) alpha moves 3 of 4."],
+    ),
     "a zone without sites": (
         fleet(tables={"prices": {"zones": {**FIXED["prices"]["zones"], "zonne": CHEAP}}}),
         ["scenario.toml: prices.zones.zonne: no site is in this zone"],
