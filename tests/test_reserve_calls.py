@@ -47,6 +47,15 @@ def test_a_call_that_goes_on_over_midnight_is_a_matter_of_both_days() -> None:
     assert result.kpis["grid_services_usd"] == pytest.approx(24 * HOUR * (0.5 + 0 + 1))
 
 
+def test_a_day_is_one_of_the_market_s_clock_whenever_the_run_begins() -> None:
+    """From noon on: sold are the third, the fourth and half of the fifth; of the third nothing is
+    paid, for its call was ignored at ten."""
+    rrs = called("2026-01-03T16:00:00Z", 1, response="manual")
+    tables = {"horizon": {"start_utc": "2026-01-01T18:00:00Z", "days": 4}}
+    result = sim.run(one_site({**tables, "programmes": {"rrs": rrs}}), Sells(5))
+    assert result.kpis["grid_services_usd"] == pytest.approx(36 * HOUR)
+
+
 def test_a_store_that_a_call_has_emptied_holds_nothing() -> None:
     """2 MW for an hour out of 2 MWh; called for four: three hours and all that follow are short.
 
@@ -178,6 +187,18 @@ def test_the_dear_days_of_a_neighbour_do_not_age_a_baseline() -> None:
         scenario = build_scenario(tables, sites=sites, asics=asics, gpus=[])
         result = sim.run(scenario, Sells(0, share=share))
         assert result.kpis["grid_services_usd"] == pytest.approx(3 * 7 * 200)
+
+
+def test_a_firm_that_has_failed_sells_no_more() -> None:
+    """It fails at the end of the third day; the fourth was sold and is short, no other is sold."""
+    tables = {
+        "horizon": {"days": 6}, "programmes": {"rrs": RRS}, "funding": {"steps": []},
+        "treasury": {"model": "hold", "opening_usd": 18_000},
+    }  # fmt: skip
+    result = sim.run(one_site(tables), Sells(5))
+    assert result.kpis["insolvent_after_days"] == 3.0
+    assert sold_mw(result).reshape(6, 24).mean(axis=1) == pytest.approx([0, 5, 5, 5, 0, 0])
+    assert result.kpis["reserve_shortfalls_usd"] == pytest.approx(24 * HOUR)
 
 
 def test_nothing_is_sold_at_a_price_below_nothing(tmp_path: Path) -> None:

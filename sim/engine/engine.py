@@ -364,9 +364,10 @@ class Engine:
             self.grant()
 
     def _stop(self) -> None:
-        """The firm is insolvent: every site is shut for good."""
+        """The firm is insolvent: every site is shut for good, and it sells no more reserves."""
         if self.step == self.steps:
             return
+        self.plant.desk.market.gates.clear()
         for site in range(len(self.plant.site_names)):
             self.plant.presence.close(site, dark=True)
         self.plant.change()

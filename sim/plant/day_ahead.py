@@ -241,8 +241,7 @@ def _gates_of(
     clock = timedelta(seconds=round(closure_h * SECONDS_PER_HOUR))
 
     def run_s(day: date, since: timedelta = timedelta()) -> int:
-        local = datetime.combine(day, time(), zone) + since
-        return round((local.astimezone(UTC) - start).total_seconds())
+        return round((_clock(zone, day, since) - start).total_seconds())
 
     found, day = [], start.astimezone(zone).date()
     for _ in range(seconds // SECONDS_PER_DAY + 2):
@@ -255,3 +254,19 @@ def _gates_of(
             found.append(Gate(closes_s, programmes, begins_s, ends_s))
         day = tomorrow
     return found
+
+
+def day_ends(scenario: Scenario, zone: ZoneInfo) -> list[int]:
+    """Ends of the market's days, and that of the run [s], rising."""
+    start, seconds = scenario.horizon.start_utc, scenario.horizon.seconds
+    first = start.astimezone(zone).date()
+    ends = (
+        round((_clock(zone, first + timedelta(days=k + 1)) - start).total_seconds())
+        for k in range(seconds // SECONDS_PER_DAY + 2)
+    )
+    return [*(t_s for t_s in ends if 0 < t_s < seconds), seconds]
+
+
+def _clock(zone: ZoneInfo, day: date, since: timedelta = timedelta()) -> datetime:
+    """When clocks show the time `since` midnight."""
+    return (datetime.combine(day, time(), zone) + since).astimezone(UTC)

@@ -254,8 +254,7 @@ class Plant:
         return self._calls.gross_margin_usd()
 
     def close_day(self) -> None:
-        """At the end of a day: reserves by performance, credits where the SLO was missed."""
-        self.desk.close_day()
+        """At the end of a day: credits where the SLO was missed."""
         if self.inference is not None:
             self._to_sites(CREDIT_USD, 1, self.inference.credits_usd())
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
+from zoneinfo import ZoneInfo
 
 import numpy as np
 
@@ -26,7 +27,7 @@ from sim.kernels.arrays import (
 )
 from sim.kernels.fleet import Fleet, bill, call, call_caps
 from sim.kernels.jit import bind
-from sim.plant.day_ahead import ReserveMarket
+from sim.plant.day_ahead import ReserveMarket, day_ends
 from sim.plant.economic import Economic
 from sim.policy import ReserveOffers
 from sim.scenario.energy import EconomicProgramme, EmergencyProgramme, ReserveProgramme
@@ -129,6 +130,11 @@ class Desk:
         self._today_j = np.zeros((2, *self.fixed.enrolled.shape))  # owed, delivered
         self._counted_j = np.zeros(self._today_j.shape)  # of a call under way, on days before
         self._within_w = np.zeros((len(self.names), *self.fixed.enrolled.shape))
+        self._day_ends = {
+            p: day_ends(scenario, ZoneInfo(spec.timezone))
+            for p, spec in enumerate(self.specs)
+            if isinstance(spec, ReserveProgramme)
+        }
         self._calls = _Calls(
             bill=bind(bill, box, floats=1),
             call=partial(call, box),  # seldom: compiled when the first call comes
@@ -205,6 +211,7 @@ class Desk:
             usd = programme.settle(t_s, meter_w, price, self._wires)
             self.site.flow[PROGRAMME_USD] += usd
         self._wires.clear()
+        self._close_days(t_s)
 
     def announce(self, p: int) -> float:
         """A call is announced; how much is owed, over all sites [MW].
@@ -247,23 +254,26 @@ class Desk:
         self._calls.caps()
         return outcome
 
-    def close_day(self) -> None:
-        """Reserves are paid by performance: the day's availability times delivered over owed.
+    def _close_days(self, t_s: int) -> None:
+        """Reserves are paid by performance: a day's availability times delivered over owed.
 
-        Of a call that goes on over midnight each day has its part.
+        By the market's days. Of a call that goes on over midnight each day has its part.
         """
         state = self.state
-        called = state.phase == CALLED
-        so_far_j = np.stack([state.owed_j, state.delivered_j]) * called[:, None]
-        self._today_j += np.where(called[:, None], so_far_j - self._counted_j, 0.0)
-        self._counted_j = so_far_j
-        for p, spec in enumerate(self.specs):
+        for p, ends in self._day_ends.items():
+            if not ends or ends[0] > t_s:
+                continue
+            while ends and ends[0] <= t_s:
+                ends.pop(0)
+            so_far_j = np.stack([state.owed_j[p], state.delivered_j[p]])
+            if state.phase[p] == CALLED:
+                self._today_j[:, p] += so_far_j - self._counted_j[:, p]
+                self._counted_j[:, p] = so_far_j
             owed_j, got_j = self._today_j[:, p]
-            if isinstance(spec, ReserveProgramme) and (owed_j > 0.0).any():
-                factor = np.where(owed_j > 0.0, got_j / np.maximum(owed_j, 1e-300), 1.0)
-                self.site.flow[PROGRAMME_USD] -= (1.0 - factor) * state.earned_usd[p]
-        state.earned_usd[:] = 0.0
-        self._today_j[:] = 0.0
+            factor = np.where(owed_j > 0.0, got_j / np.maximum(owed_j, 1e-300), 1.0)
+            self.site.flow[PROGRAMME_USD] -= (1.0 - factor) * state.earned_usd[p]
+            state.earned_usd[p] = 0.0
+            self._today_j[:, p] = 0.0
 
 
 def _enrolled(sites: tuple[str, ...], names: list[str]) -> Floats:
