@@ -19,6 +19,8 @@ from sim.cli.serving import (
     MaxSeqs,
     OwnModels,
     ReserveFullPrompt,
+    SpreadExperts,
+    Stages,
 )
 from sim.cli.words import FAILED, WRONG_INPUT, fail, put, say, say_json
 
@@ -50,6 +52,8 @@ def calibrate_engine(
     train: Annotated[
         float, typer.Option(help="Share of the completions, by time, that is fitted.")
     ] = 0.4,
+    pp: Stages = None,
+    ep: SpreadExperts = None,
     max_batched_tokens: MaxBatchedTokens = None,
     max_seqs: MaxSeqs = None,
     kv_blocks: KvBlocks = None,
@@ -70,7 +74,7 @@ def calibrate_engine(
     """
     from sim.scenario.catalogue.serving import served
     from sim.scenario.catalogue.specs import NONE_OWN
-    from sim.scenario.engines import place_of
+    from sim.scenario.engines import place_of, shares
     from sim.serving.request_log import ServerSettings, read_log, read_settings
     from sim.serving.trace_files import TraceError
 
@@ -101,15 +105,29 @@ def calibrate_engine(
         model, gpu, tp = place_of(engine)
         if tp is not None and server.tp not in (None, tp):
             fail(WRONG_INPUT, f"--engine {engine}: {meta} says tensor parallelism {server.tp}")
-        start = served(model, gpu, tp or server.tp, own)
+        if pp is not None and server.pp not in (None, pp):
+            fail(WRONG_INPUT, f"--pp {pp}: {meta} says {server.pp} stages")
+        start = served(model, gpu, tp or server.tp, own, None, pp or server.pp or 1)
+        if server.spread_experts is not None:
+            told_ep = start.tp if server.spread_experts else 1
+            if ep is not None and ep != told_ep:
+                fail(WRONG_INPUT, f"--ep {ep}: {meta} says experts on {told_ep} GPUs")
+            ep = told_ep
+        start = served(model, gpu, start.tp, own, None, start.pp, ep or 1)
         settings = dict(server.engine) | {k: v for k, v in given.items() if v is not None}
+        settings = shares(settings, start.pp)
+        batches = server.replicas * start.pp
         with shown.cells("calibrating", "runs") as tell:
-            found, notes = _calibrated(requests, start, settings, train, server.replicas, tell)
+            found, notes = _calibrated(requests, start, settings, train, batches, tell)
     except (TraceError, ValueError) as error:
         fail(WRONG_INPUT, str(error))
     shown.end()
     if requests.dropped:
         notes.append(f"{requests.dropped} rows without all times or without output are left out")
+    if start.pp > 1:
+        notes.append(
+            f"{start.pp} stages: requests taken round-robin by as many batches (approximate)"
+        )
     if server.replicas > 1:
         notes.append(f"{server.replicas} replicas: requests taken round-robin, which is assumed")
     if out is not None:
@@ -167,7 +185,7 @@ def _settings(found: "Calibration", start: "ServedModel") -> dict[str, Any]:
     from sim.serving.engine import SIZES
 
     engine = found.engine
-    place = {"model": start.model, "gpu": start.gpu, "tp": start.tp}
+    place = {"model": start.model, "gpu": start.gpu, "tp": start.tp, "pp": start.pp, "ep": start.ep}
     return place | {name: getattr(engine, name) for name in SIZES}
 
 
@@ -192,7 +210,7 @@ def _document(
 def _table(found: "Calibration", start: "ServedModel", notes: list[str]) -> None:
     from sim.serving.calibration import LEVEL, METHOD
 
-    put(f"{start.model} on {start.tp} × {start.gpu}; start: {start.source}")
+    put(f"{start.model} on {start.tp * start.pp} × {start.gpu}; start: {start.source}")
     put(f"{'':22s}{'value':>14s}{'low':>14s}{'high':>14s}   {LEVEL:.0%}, {METHOD}")
     for name, factor in found.factors.items():
         put(f"  {name:20s}" + "".join(f"{value:14.5g}" for value in factor))

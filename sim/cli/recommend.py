@@ -24,10 +24,11 @@ GPU_YEARS: Final = 5.0  # assumed
 PROMPT: Final = 1000.0  # assumed: means and spread of tokens where only a rate is given
 OUTPUT: Final = 200.0
 CV: Final = 1.0
+MOST_STAGES: Final = 64  # as in gpus.csv
 MOST_PER_S: Final = 1e5  # requests: 8.6 billion a day, more than any service is known to have
 HEADER: Final = (
-    "GPU            tp  budget  seqs repl.  GPUs  kept %  TTFT s TPOT ms     kW Mtok/MWh USD/Mtok"
-    "  USD/MW-year  margin/MW-y  times"
+    "GPU            tp pp ep  budget  seqs repl.  GPUs  kept %  TTFT s TPOT ms     kW Mtok/MWh"
+    " USD/Mtok  USD/MW-year  margin/MW-y  times"
 )
 
 
@@ -50,6 +51,12 @@ def recommend(
     power_cap_kw: Annotated[
         float | None, typer.Option(help="What all engines may draw at their limits.")
     ] = None,
+    pp: Annotated[
+        str, typer.Option(help="Pipeline stages to try, with commas (approximate).")
+    ] = "1",
+    ep: Annotated[
+        str, typer.Option(help="1, tp or 1,tp: experts whole on the TP GPUs too (approximate).")
+    ] = "1",
     usd_per_mwh: Annotated[float, typer.Option(help="Price of energy.")] = USD_PER_MWH,
     gpu_years: Annotated[float, typer.Option(help="Over which GPUs are written off.")] = GPU_YEARS,
     usd_per_mtok: Annotated[
@@ -89,7 +96,8 @@ def recommend(
             requests = read_trace(trace)
         else:
             requests = load_of_rate(rate or 1.0, (prompt_tokens, CV), (output_tokens, CV))
-        tried = settings(_candidates(model, gpus, own))
+        stages, spread = _stages(pp), _spread(ep)
+        tried = settings(_candidates(model, gpus, own, stages, spread))
         cap_w = math.inf if power_cap_kw is None else power_cap_kw * 1e3
         prices = Prices(usd_per_mwh, gpu_years, usd_per_mtok, cap_w)
         with shown.cells("serving", "settings") as tell:
@@ -98,6 +106,10 @@ def recommend(
         fail(WRONG_INPUT, str(error))
     shown.end()
     assumed = _assumed(rate is not None, usd_per_mwh, gpu_years)
+    if any(choice.pp * choice.ep > 1 for choice in found):
+        assumed.append(
+            "approximate (~): nobody waits for a stage, and spread experts are evenly loaded"
+        )
     if plot is not None and found:
         from sim.report.recommend import draw_choices
 
@@ -143,22 +155,47 @@ def _slo(text: str) -> "Slo":
     return Slo(values["ttft"], values["tpot"], values["percentile"])
 
 
-def _candidates(model: str, text: str, own: "Own | None") -> "list[Candidate]":
-    """The model on every GPU named, at every tensor parallelism that its weights allow."""
+def _stages(text: str) -> list[int]:
+    parts = [part.strip() for part in text.split(",")]
+    if not all(p.isascii() and p.isdigit() and 1 <= int(p) <= MOST_STAGES for p in parts):
+        fail(WRONG_INPUT, f"--pp {text!r}: write whole numbers of stages, 1 to {MOST_STAGES}")
+    return list(dict.fromkeys(map(int, parts)))
+
+
+def _spread(text: str) -> list[bool]:
+    parts = [part.strip() for part in text.split(",")]
+    if not set(parts) <= {"1", "tp"}:
+        fail(WRONG_INPUT, f"--ep {text!r}: must be 1, tp or 1,tp")
+    return list(dict.fromkeys(part == "tp" for part in parts))
+
+
+def _candidates(
+    model: str, text: str, own: "Own | None", stages: list[int], spread: list[bool]
+) -> "list[Candidate]":
+    """The model on every GPU named, at every parallelism that its weights allow."""
     from sim.scenario import catalogue
     from sim.scenario.catalogue.serving import served
     from sim.scenario.catalogue.specs import NONE_OWN
     from sim.serving.recommend import Candidate
 
     known = own or NONE_OWN
-    found = []
+    found: list[Candidate] = []
     for gpu in dict.fromkeys(part.strip() for part in text.split(",")):
-        least = served(model, gpu, None, known).tp  # names what is not in the catalogue
-        for tp in TENSOR_PARALLEL:
-            if tp >= least:
-                made = served(model, gpu, tp, known)
-                usd = catalogue.gpus(known.gpus)[gpu].usd_per_gpu
-                found.append(Candidate(gpu, tp, made.engine, usd, made.measured))
+        before, refused = len(found), ""
+        for pp in stages:
+            try:
+                least = served(model, gpu, None, known, None, pp).tp
+            except ValueError as error:  # what is not in the catalogue, or does not fit
+                refused = refused or str(error)
+                continue
+            for tp in TENSOR_PARALLEL:
+                for ep in dict.fromkeys(tp if wide else 1 for wide in spread):
+                    if tp >= least:
+                        made = served(model, gpu, tp, known, None, pp, ep)
+                        usd = catalogue.gpus(known.gpus)[gpu].usd_per_gpu
+                        found.append(Candidate(gpu, tp, made.engine, usd, made.measured, pp, ep))
+        if len(found) == before:
+            raise ValueError(refused or f"{model} on {gpu}: needs more than {TENSOR_PARALLEL[-1]}")
     return found
 
 
@@ -180,10 +217,10 @@ def _line(choice: "Choice") -> str:
         return "-" if value is None else format(value, form)
 
     return (
-        f"{choice.gpu:14.14s}{choice.tp:3d}{choice.max_batched_tokens:8d}{choice.max_seqs:6d}"
+        f"{choice.gpu:14.14s}{choice.tp:3d}{choice.pp:3d}{choice.ep:3d}{choice.max_batched_tokens:8d}{choice.max_seqs:6d}"
         f"{choice.replicas:6d}{choice.gpus:6d}{choice.attained_pct:8.2f}{choice.ttft_s:8.3f}"
         f"{1e3 * choice.tpot_s:7.1f}{choice.power_kw:8.2f}{choice.tokens_per_mwh / 1e6:9,.0f}"
         f"{text(choice.usd_per_mtok, '.3f'):>9s}{text(choice.cost_usd_per_mw_year, ',.0f'):>13s}"
         f"{text(choice.margin_usd_per_mw_year, ',.0f'):>13s}"
-        f"  {'measured' if choice.measured else 'roofline'}"
+        f"  {'measured' if choice.measured else 'roofline'}{' ~' * (choice.pp * choice.ep > 1)}"
     )

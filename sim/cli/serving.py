@@ -19,6 +19,16 @@ ChunkedPrefill = Annotated[bool | None, typer.Option(help="Split long prompts.")
 ReserveFullPrompt = Annotated[
     bool | None, typer.Option(help="Admit only what fits whole (vLLM 0.19).")
 ]
+Stages = Annotated[
+    int | None,
+    typer.Option(
+        min=1, max=64, help="Pipeline stages of TP GPUs each, which share KV and sequences."
+    ),
+]
+SpreadExperts = Annotated[
+    int | None,
+    typer.Option(min=1, max=64, help="1, or TP: experts stand whole on the GPUs."),
+]
 OwnModels = Annotated[
     str | None, typer.Option(help="A scenario whose own models and GPUs --engine may name.")
 ]
@@ -29,6 +39,7 @@ OwnModels = Annotated[
     epilog=examples(
         "serve-trace trace.csv --engine llama-3.1-8b@h100-sxm",
         "serve-trace trace.jsonl.gz --engine llama-3.1-70b@h100-sxm:4 --engines 2 --plot load.png",
+        "serve-trace trace.csv --engine llama-3.1-70b@h100-sxm:4 --pp 2",
         "serve-trace trace.csv --engine ours-7b@h100-sxm --scenario my-fleet",
     ),
 )
@@ -40,6 +51,8 @@ def serve_trace(
         str, typer.Option(help="MODEL@GPU[:TP] of the catalogue, or a TOML file with an engine.")
     ],
     engines: Annotated[int, typer.Option(min=1, help="Replicas, served round-robin.")] = 1,
+    pp: Stages = None,
+    ep: SpreadExperts = None,
     rate_scale: Annotated[float, typer.Option(help="Arrivals this many times as dense.")] = 1.0,
     max_batched_tokens: MaxBatchedTokens = None,
     max_seqs: MaxSeqs = None,
@@ -87,7 +100,7 @@ def serve_trace(
             own = load_scenario(scenario, None, None, allow_path).own
     try:
         given = {k: v for k, v in changes.items() if v is not None}
-        chosen, about = engine_of(engine, given, own)
+        chosen, about, stages = engine_of(engine, given, own, pp, ep)
         if not trace.is_file():
             fail(WRONG_INPUT, f"{trace}: no such file")
         requests = scaled(read_trace(trace), rate_scale)
@@ -95,7 +108,7 @@ def serve_trace(
             fail(WRONG_INPUT, f"--prefix-caching: {trace.name} has no hash_ids or hit_tokens")
         read_s = time.perf_counter() - began
         shown.stage(f"serving {trace.name} on {engine}")
-        served = serve_on(requests, chosen, engines, prefix_caching)
+        served = serve_on(requests, chosen, engines * stages, prefix_caching)
     except (TraceError, ValueError) as error:
         fail(WRONG_INPUT, str(error))
     served_s = time.perf_counter() - began - read_s
@@ -113,7 +126,7 @@ def serve_trace(
         shown.stage(f"drawing {plot}")
         from sim.report.load import draw_load
 
-        draw_load(requests, chosen, engines, f"{trace.name} on {engine}", plot)
+        draw_load(requests, chosen, engines * stages, f"{trace.name} on {engine}", plot)
     shown.end()
     if as_json:
         say_json({"trace": trace.name, "format": requests.format, "engine": engine,

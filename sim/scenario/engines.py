@@ -14,31 +14,66 @@ from sim.scenario.toml import TomlError, read_toml
 from sim.serving.engine import SIZES, Engine, IterationTime, NodePower
 
 PLACE: Final = ("model", "gpu", "tp")
+PARALLEL: Final = ("pp", "ep")  # 1 where a file does not say
 ABOUT: Final = ("source", "calibration")  # what a file says of itself
+MOST_PARALLEL: Final = 64  # as in gpus.csv
+SHARED: Final = ("max_seqs", "kv_blocks")  # which the batches of a server with stages share
 
 
-def engine_of(text: str, changes: dict[str, Any], own: Own = NONE_OWN) -> tuple[Engine, str]:
-    """An engine and a word about it: "MODEL@GPU[:TP]" of the catalogue, or a TOML file.
+def engine_of(
+    text: str,
+    changes: dict[str, Any],
+    own: Own = NONE_OWN,
+    pp: int | None = None,
+    ep: int | None = None,
+) -> tuple[Engine, str, int]:
+    """An engine, a word about it and its stages: "MODEL@GPU[:TP]", or a TOML file.
 
     The file has the fields of `Engine`, a table [iteration] and, if energy matters, [power] or
     where it stands (model, gpu, tp), whose power the catalogue knows. `own` are a scenario's
-    machines and models, which go before those of the catalogue.
+    machines and models, which go before those of the catalogue. With `pp` stages it is one of pp
+    engines (`catalogue.serving.served`); `changes` are of all of them together. A file says pp
+    itself, and is one of them.
 
     Raises:
         ValueError: with what is wrong and what is allowed.
     """
     if text.endswith(".toml"):
-        made_here = replace(_from_file(Path(text), own), **changes)
-        rough = made_here.iteration.speculative_tokens > 0
-        word = "; speculative decoding is approximate" if rough else ""
-        return made_here, f"settings of {text}{word}"
+        for name, value in (("pp", pp), ("ep", ep)):
+            if value is not None:
+                raise ValueError(
+                    f"--{name} {value}: an engine file says itself; write {name} there"
+                )
+        made_here, stages, spread = _from_file(Path(text), own)
+        rough = ["speculative decoding"] * (made_here.iteration.speculative_tokens > 0)
+        rough += [f"{stages} stages (nobody waits for one)"] * (stages > 1)
+        rough += [f"experts on {spread} GPUs (evenly loaded)"] * (spread > 1)
+        word = f"; approximate: {', '.join(rough)}" if rough else ""
+        return replace(made_here, **shares(changes, stages)), f"settings of {text}{word}", stages
     try:
         model, gpu, tp = place_of(text)
     except ValueError as error:
         raise ValueError(f"--engine {error}, or FILE.toml") from None
-    made = served(model, gpu, tp, own)
+    made = served(model, gpu, tp, own, None, pp or 1, ep or 1)
     word = "measured" if made.measured else "a roofline stands in for a measurement"
-    return replace(made.engine, **changes), f"tp {made.tp}, {word} ({made.source})"
+    place = ", ".join(
+        f"{name} {value}"
+        for name, value in (("tp", made.tp), ("pp", made.pp), ("ep", made.ep))
+        if name == "tp" or value > 1
+    )
+    return (
+        replace(made.engine, **shares(changes, made.pp)),
+        f"{place}, {word} ({made.source})",
+        made.pp,
+    )
+
+
+def shares(settings: dict[str, Any], pp: int) -> dict[str, Any]:
+    """Settings of a server as each of its pp batches has them: its share of KV and sequences."""
+    return {
+        name: max(value // pp, min(value, 1)) if name in SHARED else value
+        for name, value in settings.items()
+    }
 
 
 def place_of(text: str) -> tuple[str, str, int | None]:
@@ -64,6 +99,12 @@ def serving_row(file: Path) -> ServingSpec:
     tables = _tables(file)
     if "power" in tables:
         raise ValueError(f"{file}: [power]: a scenario's engines draw what their GPU does; drop it")
+    for key in PARALLEL:
+        if tables.get(key, 1) != 1:
+            raise ValueError(
+                f"{file}: {key} = {tables[key]!r}: must be 1 for a scenario, whose gpus.csv has "
+                f"its own {key}"
+            )
     missing = [key for key in PLACE if key not in tables]
     if missing:
         raise ValueError(f"{file}: needs {', '.join(missing)}: which deployments it is for")
@@ -89,7 +130,7 @@ def _tables(file: Path) -> dict[str, Any]:
         raise ValueError(f"{file}: is not TOML: {error}") from None
     if not isinstance(tables.get("iteration"), dict):
         raise ValueError(f"{file}: needs a table [iteration] with base_s and token_s [s]")
-    known = (*PLACE, *ABOUT, *(field.name for field in fields(Engine)))
+    known = (*PLACE, *PARALLEL, *ABOUT, *(field.name for field in fields(Engine)))
     _no_other(tables, known, str(file))
     _no_other(
         tables["iteration"], tuple(IterationTime.__dataclass_fields__), f"{file}: [iteration]"
@@ -97,9 +138,13 @@ def _tables(file: Path) -> dict[str, Any]:
     return dict(tables)
 
 
-def _from_file(file: Path, own: Own) -> Engine:
+def _from_file(file: Path, own: Own) -> tuple[Engine, int, int]:
+    """The engine of a file, its stages and on how many GPUs its experts are."""
     tables = _tables(file)
     place = [tables.pop(key, None) for key in PLACE]
+    stages, spread = (_whole(tables.pop(key, 1), key, file) for key in PARALLEL)
+    if spread not in (1, place[-1]):
+        raise ValueError(f"{file}: ep = {spread}: must be 1 or tp, which is {place[-1]}")
     for key in ABOUT:
         tables.pop(key, None)
     iteration = _made(IterationTime, tables.pop("iteration"), f"{file}: [iteration]")
@@ -109,7 +154,13 @@ def _from_file(file: Path, own: Own) -> Engine:
     elif any(part is not None for part in place):
         parts["power"] = _power(place, iteration, own, file)
     made: Engine = _made(Engine, tables | parts, str(file))
-    return made
+    return made, stages, spread
+
+
+def _whole(value: Any, key: str, file: Path) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= MOST_PARALLEL:
+        raise ValueError(f"{file}: {key} = {value!r}: must be a whole number, 1 to {MOST_PARALLEL}")
+    return value
 
 
 def _power(place: list[Any], iteration: IterationTime, own: Own, file: Path) -> NodePower:

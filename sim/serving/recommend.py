@@ -50,6 +50,8 @@ class Candidate(NamedTuple):
     engine: Engine
     usd_per_gpu: float | None
     measured: bool
+    pp: int = 1  # a replica is as many engines, on tp GPUs each
+    ep: int = 1
 
 
 class Choice(NamedTuple):
@@ -57,8 +59,10 @@ class Choice(NamedTuple):
 
     gpu: str
     tp: int
+    pp: int
+    ep: int
     max_batched_tokens: int
-    max_seqs: int
+    max_seqs: int  # of a replica
     replicas: int
     gpus: int
     attained_pct: float
@@ -101,10 +105,11 @@ def settings(candidates: Iterable[Candidate]) -> list[Candidate]:
         for budget in BUDGETS:
             for seqs in SEQUENCES:
                 engine = candidate.engine
-                if seqs > budget or seqs > engine.kv_blocks:
+                share = max(seqs // candidate.pp, 1)
+                if share > budget or share > engine.kv_blocks:
                     continue
                 fields = {name: getattr(engine, name) for name in engine.__dataclass_fields__}
-                fields |= {"max_batched_tokens": budget, "max_seqs": seqs}
+                fields |= {"max_batched_tokens": budget, "max_seqs": share}
                 found.append(candidate._replace(engine=Engine(**fields)))
     return found
 
@@ -118,11 +123,11 @@ def attained(trace: Trace, engine: Engine, replicas: int, slo: Slo) -> float:
     return 100.0 * int(good.sum()) / len(trace.arrival_s)
 
 
-def fewest(trace: Trace, engine: Engine, slo: Slo) -> int | None:
+def fewest(trace: Trace, engine: Engine, slo: Slo, pp: int = 1) -> int | None:
     """The smallest number of replicas that keeps the promise; None: no number does.
 
-    Requests that are served one by one bound what replicas can do. More replicas are taken never to
-    do worse.
+    Each is `pp` engines. Requests that are served one by one bound what replicas can do. More
+    replicas are taken never to do worse.
     """
     one_by_one = np.arange(len(trace.arrival_s), dtype=np.float64) * ALONE_S
     alone = trace._replace(arrival_s=one_by_one)
@@ -130,13 +135,13 @@ def fewest(trace: Trace, engine: Engine, slo: Slo) -> int | None:
         return None
     most = min(len(trace.arrival_s), MOST_REPLICAS)
     low, high = 0, 1
-    while attained(trace, engine, high, slo) < slo.percentile:
+    while attained(trace, engine, high * pp, slo) < slo.percentile:
         if high == most:
             return None
         low, high = high, min(2 * high, most)
     while high - low > 1:
         middle = (low + high) // 2
-        if attained(trace, engine, middle, slo) < slo.percentile:
+        if attained(trace, engine, middle * pp, slo) < slo.percentile:
             low = middle
         else:
             high = middle
@@ -158,7 +163,7 @@ def recommend(
     seen: set[Choice] = set()
     for number, candidate in enumerate(candidates):
         told(number, len(candidates))
-        replicas = fewest(trace, candidate.engine, slo)
+        replicas = fewest(trace, candidate.engine, slo, candidate.pp)
         if replicas is None:
             continue
         choice = _priced(trace, candidate, replicas, slo, prices)
@@ -173,13 +178,14 @@ def recommend(
 
 def _priced(trace: Trace, candidate: Candidate, replicas: int, slo: Slo, prices: Prices) -> Choice:
     engine = candidate.engine
-    out = serve_on(trace, engine, replicas)
+    engines = replicas * candidate.pp
+    out = serve_on(trace, engine, engines)
     served = latencies(trace.arrival_s, trace.output_tokens, out)
     good = within(served, slo.ttft_s, slo.tpot_s)
     span_s = float(np.nanmax(out.finish_s) - trace.arrival_s[0])
-    energy_j = _energy_j(trace, engine, out, replicas, span_s)
+    energy_j = _energy_j(trace, engine, out, engines, span_s)
     tokens = int(trace.output_tokens[~out.rejected].sum())
-    gpus = replicas * candidate.tp
+    gpus = engines * candidate.tp
     mwh = energy_j / 3.6e9
     hours = span_s / 3600.0
     cost = None
@@ -194,15 +200,17 @@ def _priced(trace: Trace, candidate: Candidate, replicas: int, slo: Slo, prices:
     return Choice(
         candidate.gpu,
         candidate.tp,
+        candidate.pp,
+        candidate.ep,
         engine.max_batched_tokens,
-        engine.max_seqs,
+        engine.max_seqs * candidate.pp,
         replicas,
         gpus,
         100.0 * int(good.sum()) / len(trace.arrival_s),
         float(np.percentile(served.ttft_s, slo.percentile)),
         float(np.percentile(tpot, slo.percentile)) if len(tpot) else 0.0,
         energy_j / span_s / 1e3,
-        replicas * engine.power.limit_w / 1e3,
+        engines * engine.power.limit_w / 1e3,
         tokens / mwh,
         None if cost is None else cost / (tokens / 1e6),
         None if cost is None else cost / mw_years,
@@ -212,17 +220,17 @@ def _priced(trace: Trace, candidate: Candidate, replicas: int, slo: Slo, prices:
     )
 
 
-def _energy_j(trace: Trace, engine: Engine, out: Served, replicas: int, span_s: float) -> float:
-    """Energy of all replicas over the whole span [J]: `serve` counts from a replica's first request
+def _energy_j(trace: Trace, engine: Engine, out: Served, engines: int, span_s: float) -> float:
+    """Energy of all engines over the whole span [J]: `serve` counts from an engine's first request
     to its last, outside of which it idles.
     """
     open_s = 0.0
-    for k in range(replicas):
-        finish = out.finish_s[k::replicas]
-        mine = ~out.rejected[k::replicas]
+    for k in range(engines):
+        finish = out.finish_s[k::engines]
+        mine = ~out.rejected[k::engines]
         if mine.any():
-            open_s += float(np.nanmax(finish) - trace.arrival_s[k::replicas][np.argmax(mine)])
-    return out.energy_j + engine.power.idle_w * (replicas * span_s - open_s)
+            open_s += float(np.nanmax(finish) - trace.arrival_s[k::engines][np.argmax(mine)])
+    return out.energy_j + engine.power.idle_w * (engines * span_s - open_s)
 
 
 def _cost(choice: Choice) -> float:

@@ -38,6 +38,8 @@ class ServerSettings(NamedTuple):
     """What a server's record says of its settings; None: it does not say."""
 
     tp: int | None = None
+    pp: int | None = None
+    spread_experts: bool | None = None  # experts stand whole on the tp GPUs
     replicas: int = 1
     engine: tuple[tuple[str, int | bool], ...] = ()  # settings of `Engine` that are known
 
@@ -160,6 +162,8 @@ def read_settings(path: str | Path) -> ServerSettings:
     }
     return ServerSettings(
         tp=_whole(file, given, "tensor_parallel_size"),
+        pp=_whole(file, given, "pipeline_parallel_size"),
+        spread_experts=_flag(file, given, "enable_expert_parallel"),
         replicas=_whole(file, given, "data_parallel_size") or 1,
         engine=tuple((name, value) for name, value in settings.items() if value is not None),
     )

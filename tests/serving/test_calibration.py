@@ -143,7 +143,7 @@ def test_an_engine_file_serves_as_the_fit_does_and_a_scenario_reads_it(tmp_path:
         "e2e_p90_error_pct", "e2e_p99_error_pct",
     }  # fmt: skip
     assert document["test"]["e2e_mape_pct"] < 0.2
-    engine, _ = engine_of(str(out), {})
+    engine, _, _ = engine_of(str(out), {})
     assert engine.max_seqs == 64
     assert vars(engine.iteration) == document["engine"]["iteration"]
     folder = tmp_path / "fleet"

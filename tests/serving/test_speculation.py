@@ -131,7 +131,7 @@ def test_speculation_is_marked_wherever_its_number_stands() -> None:
     made = served("llama-3.1-8b", "h100-sxm", own=Own(serving=(ROW,)))
     assert made.engine.iteration.emitted == 2.5
     assert "speculative decoding approximate: 1.5 of 3 tokens accepted" in made.source
-    _, word = engine_of("llama-3.1-8b@h100-sxm", {}, Own(serving=(ROW,)))
+    _, word, _ = engine_of("llama-3.1-8b@h100-sxm", {}, Own(serving=(ROW,)))
     assert "approximate" in word
     node = {"site": "alpha", "gpu": "h100-sxm", "nodes": 1, "model": "llama-3.1-8b"}
     node["state"] = "serving"

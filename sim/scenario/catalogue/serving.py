@@ -188,6 +188,8 @@ def served(
             f"{(tp or 16) * pp} {gpu} of {card.memory_gb:g} GB"
             + (f"; tp must be one of {', '.join(map(str, enough))}" if enough else "")
         )
+    if not 1 <= pp <= made.layers:
+        raise ValueError(f"pp = {pp} for {model}: must be 1 to {made.layers}, its layers")
     if ep not in (1, tp) or (ep > 1 and not made.experts_per_token):
         raise ValueError(
             f"ep = {ep} for {model} on tp = {tp}: must be 1"
