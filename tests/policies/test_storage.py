@@ -217,6 +217,14 @@ def test_where_losses_are_paid_for_it_does_one_thing_at_a_time() -> None:
         assert found == pytest.approx(1.0)
 
 
+def test_room_for_an_hour_that_pays_is_worth_no_more_than_doing_both_ways_in_it() -> None:
+    """Full, before an hour at -100: room for a MWh earns 111 then, but a full store earns too, half
+    of the hour given and half of it filled. So room is bought for 81 USD, not for 104."""
+    full = {"one_way": 0.9, "wear_usd_per_mwh": 0.0, "energy_mwh": 1.0}
+    assert now_mw([-90.0, -100.0], battery=full, stored_mwh=1.0) == pytest.approx(-0.81)
+    assert now_mw([-116.0, -100.0], battery=full, stored_mwh=1.0) == pytest.approx(0.0)
+
+
 def test_what_is_sold_has_its_losses_on_the_way_and_is_not_put_off() -> None:
     """100 USD/MWh at the meter are 90 at the terminals, where a tenth is lost: 95 of wear, 80."""
     for charged_too in ({}, charged(0.0, 9.0)):
