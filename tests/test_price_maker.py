@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 import sim
 from sim.kernels.arrays import Floats
+from sim.policies.dispatch import with_awards
 from sim.policies.merit_order import MeritOrder
 from sim.policy import Bids, Decision, Observation, PolicyError, ReserveOffers
 from sim.results.result import RunResult
@@ -211,6 +212,19 @@ def test_a_bid_knows_what_an_award_holds(tmp_path: Path, usd: float, drawn_mw: f
     np.testing.assert_allclose(
         column(result, "energy_usd"), meter * column(result, "price_usd_per_mwh"), rtol=1e-6
     )
+
+
+def test_the_best_bids_hold_and_no_more_of_them_than_is_sold() -> None:
+    """4 MW are sold at site 0, 3 of two products' at 30 and 1 at 10, of which a battery holds 1."""
+    bids = Bids(np.array([0, 0, 1]), np.array([2.0, 5.0, 4.0]), np.array([20.0, 50.0, 5.0]))
+    hold_w, short = np.array([[3.0, 0.0], [1.0, 0.0]]), np.array([[30.0, 0.0], [10.0, 0.0]])
+    for stored_w, holds in ((None, [0.0, 4.0, 0.0]), (np.array([1.0, 0.0]), [0.0, 3.0, 0.0])):
+        found = with_awards(bids, hold_w, short, stored_w)
+        assert found.site.tolist() == [0, 0, 1, 0, 0, 1]
+        assert found.power_w == pytest.approx([*holds, *(bids.power_w - holds)])
+        assert found.usd_per_mwh == pytest.approx([45.0, 75.0, 5.0, 20.0, 50.0, 5.0])
+    wide = with_awards(bids, 2.0 * hold_w, short)
+    assert wide.power_w == pytest.approx([2.0, 5.0, 0.0, 0.0, 0.0, 4.0])
 
 
 def test_a_price_of_a_contract_does_not_feel_the_market(tmp_path: Path) -> None:
