@@ -66,24 +66,27 @@ def scenario(kind: str, model: str, engines: int, days: float, fidelity: str) ->
     tp, slo_ttft_s = MODELS[model]
     load = dict((KINDS | NEAR)[kind])
     rate = load.pop("load") * engines * saturation_rps(served(model, GPU, tp).engine)
+    node = {"model": model, "tp": tp, "nodes": 1, "gpus_per_node": engines * tp}
+    tenant = {"name": "t", "model": model, "rate_rps": rate, "slo_ttft_s": slo_ttft_s, **load}
+    return one_site(node, [tenant], days, {"fidelity": fidelity})
+
+
+def one_site(
+    node: dict[str, Any], tenants: list[dict[str, Any]], days: float, demand: dict[str, Any]
+) -> Scenario:
+    """A site with serving nodes of H100s and these tenants, and nothing that fails."""
     place = {"name": "a", "climate": "midland-tx", "price_zone": "z", "utc_offset_h": -6}
-    node = {"site": "a", "gpu": GPU, "model": model, "tp": tp, "state": "serving", "nodes": 1}
-    tenant = {"name": "t", "region": "r", "model": model, "rate_rps": rate}
-    tenant |= {"slo_ttft_s": slo_ttft_s, **load}
     return assemble(
         {
             "horizon": {"days": days},
             "prices": {"zones": {"z": {"model": "fixed", "usd_per_mwh": 40}}},
             "faults": {"enabled": False},
-            "demand": {
-                "regions": {"r": {"latitude": 30, "longitude": -100}},
-                "fidelity": fidelity,
-            },
+            "demand": {"regions": {"r": {"latitude": 30, "longitude": -100}}, **demand},
         },
         {
             "sites": [{**place, "latitude": 30, "longitude": -100, "power_limit_mw": 5}],
-            "gpus": [{**node, "gpus_per_node": engines * tp}],
-            "tenants": [tenant],
+            "gpus": [{"site": "a", "gpu": GPU, "state": "serving", **node}],
+            "tenants": [{"region": "r", **tenant} for tenant in tenants],
         },
     )
 

@@ -7,10 +7,13 @@ latencies and energy as errors over the exact run in %, what was lost and the SL
 """
 
 import sys
+from pathlib import Path
 from typing import Any, Final
 
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
 import sim
-from sim.scenario.load import assemble
+from experiments.fluid_error import one_site
 from sim.scenario.scenario import Scenario
 
 MODEL: Final = "llama-3.1-8b"
@@ -61,28 +64,12 @@ def scenario(name: str, fidelity: str) -> Scenario:
     """One site under a mix."""
     tenants, more = MIXES[name]
     own = OTHERS | more
-    place = {"name": "a", "climate": "midland-tx", "price_zone": "z", "utc_offset_h": -6}
-    node = {"site": "a", "gpu": "h100-sxm", "model": MODEL, "tp": 1, "state": "serving"}
-    tenant = {"region": "r", "model": MODEL, "profile": "flat"}
+    node = {"model": MODEL, "tp": 1, "nodes": own["engines"], "gpus_per_node": 1}
+    tenant = {"model": MODEL, "profile": "flat"}
     tenant |= {"prompt_mean_tokens": 1155.0, "prompt_cv": 0.96}
     tenant |= {"output_mean_tokens": 211.0, "output_cv": 0.77}
-    return assemble(
-        {
-            "horizon": {"days": own["days"]},
-            "prices": {"zones": {"z": {"model": "fixed", "usd_per_mwh": 40}}},
-            "faults": {"enabled": False},
-            "demand": {
-                "regions": {"r": {"latitude": 30, "longitude": -100}},
-                "fidelity": fidelity,
-                **own["demand"],
-            },
-        },
-        {
-            "sites": [{**place, "latitude": 30, "longitude": -100, "power_limit_mw": 5}],
-            "gpus": [{**node, "nodes": own["engines"], "gpus_per_node": 1}],
-            "tenants": [{**tenant, "name": f"t{i}", **t} for i, t in enumerate(tenants)],
-        },
-    )
+    all_ = [{**tenant, "name": f"t{i}", **t} for i, t in enumerate(tenants)]
+    return one_site(node, all_, own["days"], {"fidelity": fidelity, **own["demand"]})
 
 
 def figures(kpis: dict[str, Any]) -> dict[str, float]:
