@@ -32,7 +32,7 @@ class MeritOrder:
     Args:
         avoid_peaks: step back where a coincident peak is likely enough.
         reserves: offer load to the programmes.
-        hours: horizon of the batteries [h] (36: assumed; day-ahead prices are out for up to 34).
+        hours: horizon of the batteries [h] (36: assumed); day-ahead prices are out for up to 34.
         shave: let batteries hold a month's peak below what the load makes of it, as if the rest of
             the month were like the hours ahead; else they only never raise it.
     """
