@@ -357,8 +357,6 @@ DEFECTS = (
     Defect("cache: blocks that hold nothing are lost with the piece behind them",
            "sim/kernels/blocks.py", "        memory[behind + EXTRA] += extra", "        pass",
            BLOCKS + TWIN),
-    Defect("cache: what another request holds is made longer", "sim/kernels/blocks.py",
-           "memory[top + USERS] == 1", "memory[top + USERS] >= 1", BLOCKS + TWIN),
     Defect("cache: what has a copy is made longer", "sim/kernels/blocks.py",
            "== 1 and memory[top + LEFT] == top", "== 1", BLOCKS + TWIN),
     Defect("cache: what was made longer is shared and own at once", "sim/kernels/blocks.py",
