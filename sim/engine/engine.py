@@ -72,16 +72,19 @@ class Engine:
         self.world: World = build_world(scenario, streams)
         self.terms = EnergyTerms(scenario, self.world)
         self.outlook = Outlook(scenario, self.world.day_ahead_usd_per_mwh)
-        self.inference = build_inference(scenario, self.world, keep_requests, measuring)
+        self.inference = build_inference(scenario, self.world, keep_requests)
 
         def ahead(fleet: Any, entries: list[Entry]) -> None:
             serving = self.inference.entries() if self.inference is not None else []
             looks = entry(look, fleet, self.terms.course, ints=1)
             others = [rehearsal] if rehearsal is not None else []
+            others += self.inference.rehearsals() if self.inference is not None else []
             if compiling is not None:
                 compile_ahead([*serving, *entries, looks], compiling, others)
 
         self.plant = Plant.build(scenario, self.inference, ahead if compiling else None)
+        if self.inference is not None:
+            self.inference.measure(measuring)
         self.look_at_course = self.plant.follow(self.terms.course)
         self.pool = build_pool(scenario.pool, self.world.chain)
         self.recorder = Recorder(

@@ -17,7 +17,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 
 from sim.inference.operations import Inference, Present
-from sim.kernels.ahead import Told
+from sim.kernels.ahead import Task, Told
 from sim.kernels.arrays import Floats, Ints
 from sim.kernels.fluid import (
     LANE_CURVES,
@@ -51,7 +51,15 @@ from sim.kernels.routing import (
     close_engine,
 )
 from sim.serving.mix import NOT_RECORDED, Recorded, Stream
-from sim.serving.surface import LOADS, MOST_QUEUE, Measured, Surface, measured, surfaces
+from sim.serving.surface import (
+    LOADS,
+    MOST_QUEUE,
+    REHEARSAL,
+    Measured,
+    Surface,
+    measured,
+    surfaces,
+)
 from sim.units import SECONDS_PER_DAY
 
 MEAN_ROWS: Final = (LANE_TOKENS_IN, LANE_TOKENS_OUT, LANE_GOOD, LANE_GOOD_TOKENS)
@@ -62,6 +70,14 @@ QUICK_TO: Final = 0.95  # share of saturation
 DOUBTFUL_PER_CV: Final = 0.05
 DOUBTFUL_TO: Final = 1.05
 WORTH_A_WORD: Final = 0.01  # share of a pool's requests
+BLANK: Final = Surfaces(  # of the types that surfaces have
+    loads=LOADS,
+    quick=np.zeros(1, dtype=np.int64),
+    saturation_rps=np.zeros(1),
+    peak_rps=np.zeros(1),
+    pool=np.zeros((1, 1, 1)),
+    lane=np.zeros((1, 1, 1)),
+)
 
 
 class _Seen(NamedTuple):
@@ -70,12 +86,17 @@ class _Seen(NamedTuple):
 
 
 class FluidInference(Inference):
-    """The operations of `Inference`, with counts in place of requests."""
+    """The operations of `Inference`, with counts in place of requests.
 
-    def __init__(self, *arguments: Any, measuring: Told | None = None) -> None:
+    `measure` comes before anything is served.
+    """
+
+    surfaces: list[Surface]  # (pool,)
+    means: Floats  # (lane, load, MEAN_ROWS) of a request that is served
+
+    def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
         pools, lanes = len(self.pools), len(self.lanes)
-        self.surfaces: list[Surface] = surfaces([*map(self._measured, range(pools))], measuring)
         self.lane_pool = np.array(
             [self.pools.index((x.site, x.model)) for x in self.lanes], dtype=np.int64
         )
@@ -85,9 +106,6 @@ class FluidInference(Inference):
         self.histograms = np.zeros((lanes, len(LOADS)), dtype=np.int64)
         self.by_load = np.zeros((lanes, len(LOADS)), dtype=np.int64)  # served since the start
         self.sums = np.zeros((len(MEAN_ROWS), lanes))  # of tokens and requests in time
-        self.means = np.array(  # of a request that was served
-            [[self._seen_by(x, k).means for k in range(len(LOADS))] for x in range(lanes)]
-        ).reshape(lanes, len(LOADS), len(MEAN_ROWS))
         self.fluid = Fluid(
             inside=np.zeros(lanes, dtype=np.int64),
             backlog=np.zeros(lanes, dtype=np.int64),
@@ -99,14 +117,29 @@ class FluidInference(Inference):
         )
         self.arrived = np.zeros(len(self.scenario.tenants), dtype=np.int64)
         self.open_s = np.zeros(pools)
-        scratch = np.zeros(lanes, dtype=np.int64)
-        tables = (self.router, self._stacked(), self.fluid, self.book)
-        self._arrays = (*tables, self.arrived, scratch, self.open_s)
+        self._scratch = np.zeros(lanes, dtype=np.int64)
+        self._wanted = [*map(self._measured, range(pools))]
         self._flow: Callable[[float], None] | None = None  # bound when serving begins
+
+    def measure(self, told: Told | None = None) -> None:
+        """Measure the pools' engines, or read what was: for `told` see `serving.surfaces`."""
+        self.surfaces = surfaces(self._wanted, told)
+        shape = (len(self.lanes), len(LOADS), len(MEAN_ROWS))
+        found = [self._seen_by(x, k).means for x in range(shape[0]) for k in range(shape[1])]
+        self.means = np.array(found).reshape(shape)
 
     def entries(self) -> list[Entry]:
         """What serving compiles when it begins."""
-        return [entry(flow, *self._arrays, floats=1)]
+        return [entry(flow, *self._arrays(BLANK), floats=1)]
+
+    def rehearsals(self) -> list[Task]:
+        """What measuring compiles, where anything is to be measured."""
+        return [REHEARSAL] if any(not one.file().is_file() for one in self._wanted) else []
+
+    def _arrays(self, curves: Surfaces) -> tuple[Any, ...]:
+        """What the kernel works on."""
+        tables = (self.router, curves, self.fluid, self.book)
+        return (*tables, self.arrived, self._scratch, self.open_s)
 
     def _measured(self, pool: int) -> Measured:
         """Of the pool's first engine, for the tenants that may come; others are scaled to it."""
@@ -188,7 +221,7 @@ class FluidInference(Inference):
         self.arrived[:] = self.source.counts(int(self.now_s), int(end_s))
         self.open_s[:] = self._open_engine_s(end_s)
         if self._flow is None:
-            self._flow = bind(flow, *self._arrays, floats=1)
+            self._flow = bind(flow, *self._arrays(self._stacked()), floats=1)
         self._flow(end_s - self.now_s)
         draws_w = np.maximum(self.fluid.now[NOW_W][self.pool_of] - self.idle_w, 0.0)
         opens = np.maximum(self._powered_engines(), 1)[self.pool_of]

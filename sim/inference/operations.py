@@ -9,6 +9,7 @@ import numpy as np
 
 from sim.inference.histograms import percentile_s
 from sim.inference.work import Work
+from sim.kernels.ahead import Task, Told
 from sim.kernels.arrays import Bools, Floats, Ints
 from sim.kernels.jit import Entry, bind, entry
 from sim.kernels.requests import (
@@ -330,6 +331,13 @@ class Inference:
     def entries(self) -> list[Entry]:
         """What serving compiles when it begins."""
         return [*self._bound(entry).values()]
+
+    def rehearsals(self) -> list[Task]:
+        """What else is to be compiled: nothing, where each request is served."""
+        return []
+
+    def measure(self, told: Told | None = None) -> None:
+        """Measure what serving goes by: nothing, where each request is served."""
 
     def _bind(self) -> _Calls:
         self._calls = calls = _Calls(**self._bound(bind))

@@ -19,7 +19,7 @@ from sim.kernels.ahead import MOST_HELPERS, Task, Told, side_by_side, usable_cor
 from sim.kernels.arrays import Floats, Ints
 from sim.kernels.jit import source_digest
 from sim.kernels.routing import ARRIVED, EXPIRED, REJECTED, RETRIED
-from sim.serving.engine import Engine
+from sim.serving.engine import Engine, IterationTime
 from sim.serving.mix import Sent, Stream, draw_sent
 from sim.serving.pool import Watched, serve_pool
 
@@ -44,6 +44,9 @@ MOST_ENGINES: Final = 16  # of a pool that is measured; a larger one is taken to
 MOST_QUEUE: Final = 2048  # requests at an engine of a fluid
 VERSION: Final = 4
 CACHE_VARIABLE: Final = "HASHWATT_CACHE"
+
+
+REHEARSAL: Final = Task(__name__, "rehearse", ())  # compiles what measuring calls
 
 
 class Surface(NamedTuple):
@@ -137,6 +140,15 @@ def surface(
     except OSError:
         pass  # a cache that cannot be written is none
     return made
+
+
+def rehearse() -> None:
+    """Serve a few requests, for the kernels that measuring compiles."""
+    engine = Engine(IterationTime(base_s=0.01, token_s=1e-5))
+    mix = [
+        Stream(1.0, prompt_mean=100.0, prompt_cv=1.0, output_mean=10.0, output_cv=1.0, longest=1000)
+    ]
+    _Pool(engine, mix, engines=2, balancing=0, queue_limit=4).at(1.0, full=True, size=10)
 
 
 def measure(

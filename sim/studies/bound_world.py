@@ -277,6 +277,7 @@ def _tokens_usd(scenario: Scenario, quiet: World, seed: int) -> Floats:
     price = np.zeros((len(scenario.tenants), 2))
     price[inference.lane_tenant] = inference.lane_usd
     if isinstance(inference, FluidInference):
+        inference.measure()
         per_request = _dearest(inference, len(scenario.tenants))
         for k in range(horizon.steps):
             from_s = k * horizon.step_s
