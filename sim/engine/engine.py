@@ -19,8 +19,8 @@ from sim.finance.firm import Firm
 from sim.finance.pools import build_pool
 from sim.inference import build_inference
 from sim.kernels.ahead import Task, Told, compile_ahead
-from sim.kernels.fleet import look
 from sim.kernels.jit import Entry, entry
+from sim.kernels.site import look
 from sim.plant import Plant
 from sim.plant.lettings import Lettings
 from sim.plant.presence import ASIC

@@ -1,5 +1,7 @@
 """What energy costs and what stepping back earns: one settlement interval, all sites."""
 
+from typing import NamedTuple
+
 import numpy as np
 
 from sim.kernels.arrays import (
@@ -43,19 +45,19 @@ from sim.kernels.arrays import (
     Assets,
     AssetState,
     Floats,
-    Limits,
     Programmes,
     ProgrammeState,
     Sites,
     SiteState,
 )
+from sim.kernels.fleet import Fleet
 from sim.kernels.jit import kernel, pure_kernel
 
 J_PER_MWH = 3.6e9
 
 
-@pure_kernel
-def bill(site: SiteState, programmes: Programmes, programme: ProgrammeState, dt: float) -> None:
+@kernel
+def bill(fleet: Fleet, dt: float) -> None:
     """Settle the interval of `dt` [s] that ends now, at the prices that were in force.
 
     Of the meter's energy a physical block comes first, at its price; the rest is at the real-time
@@ -66,6 +68,13 @@ def bill(site: SiteState, programmes: Programmes, programme: ProgrammeState, dt:
     failed quantity at the highest clearing price (Nodal Protocols 6.7.3). Calls are measured.
     `finance.months` keeps the peaks of the month.
     """
+    _bill_energy(fleet.site, dt)
+    _bill_programmes(fleet.site, fleet.programmes, fleet.programme, dt)
+    fleet.site.terms[STEP_J] = 0.0
+
+
+@pure_kernel
+def _bill_energy(site: SiteState, dt: float) -> None:
     flow = site.flow
     terms = site.terms
     for s in range(site.price.shape[0]):
@@ -91,6 +100,13 @@ def bill(site: SiteState, programmes: Programmes, programme: ProgrammeState, dt:
             flow[RESOLD_J, s] += left_w * dt
             of_price = left_w / terms[POSITION_W, s]
             flow[RESOLD_COST_USD, s] += of_price * terms[POSITION_USD_PER_S, s] * dt
+
+
+@pure_kernel
+def _bill_programmes(
+    site: SiteState, programmes: Programmes, programme: ProgrammeState, dt: float
+) -> None:
+    flow = site.flow
     for p in range(programmes.enrolled.shape[0]):
         for s in range(programmes.enrolled.shape[1]):
             if programmes.enrolled[p, s] == 0.0:
@@ -113,8 +129,6 @@ def bill(site: SiteState, programmes: Programmes, programme: ProgrammeState, dt:
             flow[RESERVED_J, s] += programme.stood_j[p, s]
             programme.stood_j[p, s] = 0.0
             programme.short_j[p, s] = 0.0
-    for s in range(site.price.shape[0]):
-        terms[STEP_J, s] = 0.0
 
 
 @pure_kernel
@@ -141,21 +155,16 @@ def measure(site: SiteState, programmes: Programmes, programme: ProgrammeState, 
                 site.flow[PROGRAMME_USD, s] += usd
 
 
-@pure_kernel
-def call_caps(
-    sites: Sites,
-    site: SiteState,
-    programmes: Programmes,
-    programme: ProgrammeState,
-    limits: Limits,
-    called_w: Floats,
-) -> None:
+@kernel
+def call_caps(fleet: Fleet) -> None:
     """Caps on machines from the calls announced or in force; `called_w` (2, site) is for policies.
 
     Row 0: cap of calls in force, row 1: of calls to come, automatic or not; inf where there is
     none. Below 0 is what is owed beyond all machines: batteries must give it. A relay's cap
     (automatic) also becomes a limit: `limits.cap_w` now, `SOON_W` to come; `RELAY_W` of batteries.
     """
+    sites, site, limits, called_w = fleet.sites, fleet.site, fleet.limits, fleet.called_w
+    programmes, programme = fleet.programmes, fleet.programme
     for s in range(site.price.shape[0]):
         limits.cap_w[s] = np.inf
         site.terms[SOON_W, s] = np.inf
@@ -178,17 +187,7 @@ def call_caps(
 
 
 @kernel
-def stand_by(
-    asics: AsicGroups,
-    asic: AsicState,
-    sites: Sites,
-    site: SiteState,
-    assets: Assets,
-    asset: AssetState,
-    programmes: Programmes,
-    programme: ProgrammeState,
-    step_s: float,
-) -> None:
+def stand_by(fleet: Fleet, step_s: float) -> None:
     """What stands by until the next grant, within `step_s`: no watt of it for two programmes.
 
     A site can let its machines and its charging go, and discharge a battery for as long as a
@@ -198,20 +197,52 @@ def stand_by(
     held, in the order of the programmes, by load before batteries; emergency programmes take offers
     out of what is left. A standing offer is a contract: a policy can bid more, not less.
     """
-    count = site.price.shape[0]
+    programmes = fleet.programmes.enrolled.shape[0]
+    if programmes == 0:
+        return
+    count = fleet.site.price.shape[0]
+    free = _Free(np.zeros(count), np.zeros(count), np.zeros(count), np.zeros(count))
     asic_w = np.zeros(count)
-    meter_w = np.zeros(count)  # by which the meter can still fall
-    load_w = np.zeros(count)  # of that by load
-    give_w = np.zeros(count)  # by batteries
-    give_j = np.zeros(count)
+    _add_asics(fleet.asics, fleet.asic, asic_w)
+    _add_load(fleet.sites, fleet.site, free)
+    _add_batteries(fleet.sites, fleet.assets, fleet.asset, step_s, free)
+    for p in range(programmes):
+        _hold_called(fleet.site, fleet.programmes, fleet.programme, p, free)
+    for by_day in (1.0, 0.0):
+        for p in range(programmes):
+            if fleet.programmes.terms[p, BY_DAY] == by_day:
+                _hold(fleet.programmes, fleet.programme, p, asic_w, free)
+
+
+class _Free(NamedTuple):
+    """What no programme has taken yet, at the meter of each site."""
+
+    meter_w: Floats  # (site,) by which the meter can still fall
+    load_w: Floats  # (site,) of that by load
+    give_w: Floats  # (site,) by batteries
+    give_j: Floats  # (site,)
+
+
+@pure_kernel
+def _add_asics(asics: AsicGroups, asic: AsicState, asic_w: Floats) -> None:
     for g in range(asics.site.shape[0]):
         scale_w = asic.running[g] * asic.heat[g] * asic.factor[g]
         for m in range(asics.mode_w.shape[1]):
             asic_w[asics.site[g]] += scale_w * asic.shares[GRANTED, g, m] * asics.mode_w[g, m]
-    for s in range(count):
+
+
+@pure_kernel
+def _add_load(sites: Sites, site: SiteState, free: _Free) -> None:
+    for s in range(site.price.shape[0]):
         fixed_w = sites.overhead_w[s] * site.terms[POWERED, s] / (1.0 - sites.loss[s])
-        load_w[s] = max(min(site.load_w[s], site.granted_w[s]) - fixed_w, 0.0)
-        meter_w[s] = max(site.granted_w[s] + sites.export_w[s], 0.0)
+        free.load_w[s] = max(min(site.load_w[s], site.granted_w[s]) - fixed_w, 0.0)
+        free.meter_w[s] = max(site.granted_w[s] + sites.export_w[s], 0.0)
+
+
+@pure_kernel
+def _add_batteries(
+    sites: Sites, assets: Assets, asset: AssetState, step_s: float, free: _Free
+) -> None:
     for b in range(assets.battery_site.shape[0]):
         s = assets.battery_site[b]
         now_w = asset.battery_w[IN_FORCE, b]
@@ -219,72 +250,67 @@ def stand_by(
         taken_j = now_w * step_s * one_way if now_w > 0.0 else now_w * step_s / one_way
         least_j = max(asset.stored_j[b] + min(taken_j, 0.0), 0.0)
         left_w = max(assets.battery[b, 0] + min(now_w, 0.0), 0.0)
-        give_w[s] += left_w / (1.0 - sites.loss[s])
-        give_j[s] += least_j * one_way / (1.0 - sites.loss[s])
-    for p in range(programmes.enrolled.shape[0]):
-        for s in range(count):
-            owed_w = programme.owed_w[p, s]
-            programme.award_w[p, s] = 0.0
-            if programme.phase[p] == IDLE or owed_w <= 0.0:
-                continue
-            gone_w = min(max(programme.baseline_w[p, s] - site.granted_w[s], 0.0), owed_w)
-            programme.award_w[p, s] = gone_w + _take(
-                s, owed_w - gone_w, programmes.terms[p, DURATION_S], meter_w, load_w, give_w, give_j
-            )
-    for by_day in (1.0, 0.0):
-        for p in range(programmes.enrolled.shape[0]):
-            if programmes.terms[p, BY_DAY] != by_day:
-                continue
-            for s in range(count):
-                if programmes.enrolled[p, s] == 0.0:
-                    continue
-                wanted_w = programme.sold_w[p, s]
-                if programme.phase[p] != IDLE:
-                    wanted_w -= programme.owed_w[p, s]
-                if by_day == 0.0:
-                    offer_w = max(
-                        programme.offer_w[p, s], programmes.terms[p, STANDING] * asic_w[s]
-                    )
-                    wanted_w = min(offer_w, programmes.terms[p, MOST_W])
-                    if programme.phase[p] != IDLE:
-                        wanted_w = 0.0
-                took_w = _take(
-                    s, max(wanted_w, 0.0), programmes.terms[p, DURATION_S], meter_w, load_w, give_w,
-                    give_j,
-                )  # fmt: skip
-                programme.award_w[p, s] += took_w
+        free.give_w[s] += left_w / (1.0 - sites.loss[s])
+        free.give_j[s] += least_j * one_way / (1.0 - sites.loss[s])
 
 
 @pure_kernel
-def _take(
-    s: int,
-    wanted_w: float,
-    duration_s: float,
-    meter_w: Floats,
-    load_w: Floats,
-    give_w: Floats,
-    give_j: Floats,
-) -> float:
+def _hold_called(
+    site: SiteState, programmes: Programmes, programme: ProgrammeState, p: int, free: _Free
+) -> None:
+    """What a call that was announced is owed, before anything else."""
+    for s in range(site.price.shape[0]):
+        owed_w = programme.owed_w[p, s]
+        programme.award_w[p, s] = 0.0
+        if programme.phase[p] == IDLE or owed_w <= 0.0:
+            continue
+        gone_w = min(max(programme.baseline_w[p, s] - site.granted_w[s], 0.0), owed_w)
+        held_w = _take(free, s, owed_w - gone_w, programmes.terms[p, DURATION_S])
+        programme.award_w[p, s] = gone_w + held_w
+
+
+@pure_kernel
+def _hold(
+    programmes: Programmes, programme: ProgrammeState, p: int, asic_w: Floats, free: _Free
+) -> None:
+    """What a reserve was sold, or what an emergency programme is offered."""
+    idle = programme.phase[p] == IDLE
+    for s in range(asic_w.shape[0]):
+        if programmes.enrolled[p, s] == 0.0:
+            continue
+        wanted_w = programme.sold_w[p, s]
+        if not idle:
+            wanted_w -= programme.owed_w[p, s]
+        if programmes.terms[p, BY_DAY] == 0.0:
+            offer_w = max(programme.offer_w[p, s], programmes.terms[p, STANDING] * asic_w[s])
+            wanted_w = min(offer_w, programmes.terms[p, MOST_W]) if idle else 0.0
+        took_w = _take(free, s, max(wanted_w, 0.0), programmes.terms[p, DURATION_S])
+        programme.award_w[p, s] += took_w
+
+
+@pure_kernel
+def _take(free: _Free, s: int, wanted_w: float, duration_s: float) -> float:
     """Take `wanted_w` out of what is free at site `s`, load first; what there was of it [W]."""
-    wanted_w = min(wanted_w, meter_w[s])
-    by_load_w = min(wanted_w, load_w[s])
+    wanted_w = min(wanted_w, free.meter_w[s])
+    by_load_w = min(wanted_w, free.load_w[s])
     by_battery_w = 0.0  # of no use where nothing says for how long
     if duration_s > 0.0:
-        by_battery_w = min(wanted_w - by_load_w, give_w[s], give_j[s] / duration_s)
-    meter_w[s] -= by_load_w + by_battery_w
-    load_w[s] -= by_load_w
-    give_w[s] -= by_battery_w
-    give_j[s] -= by_battery_w * duration_s
+        by_battery_w = min(wanted_w - by_load_w, free.give_w[s], free.give_j[s] / duration_s)
+    free.meter_w[s] -= by_load_w + by_battery_w
+    free.load_w[s] -= by_load_w
+    free.give_w[s] -= by_battery_w
+    free.give_j[s] -= by_battery_w * duration_s
     taken_w: float = by_load_w + by_battery_w
     return taken_w
 
 
-@pure_kernel
-def call(site: SiteState, programme: ProgrammeState, p: int) -> None:
+@kernel
+def call(fleet: Fleet, p: int) -> None:
     """Programme `p` announces a call: what stands by is owed, against the meter of this moment.
 
     What another call already announced will take is taken off: no watt is delivered twice.
     """
+    site, programme = fleet.site, fleet.programme
     for s in range(site.price.shape[0]):
         programme.owed_w[p, s] = programme.award_w[p, s]
         programme.baseline_w[p, s] = site.granted_w[s]

@@ -24,7 +24,10 @@ from sim.kernels.arrays import (
     Sites,
     SiteState,
 )
-from sim.kernels.jit import pure_kernel
+from sim.kernels.energy import stand_by
+from sim.kernels.fleet import Fleet
+from sim.kernels.jit import kernel, pure_kernel
+from sim.kernels.power import allot
 
 TOLERANCE = 1e-9
 
@@ -46,30 +49,43 @@ def wrong_share(asic_share: Floats, node_share: Floats) -> bool:
     return False
 
 
-@pure_kernel
-def weigh(
-    asics: AsicGroups,
-    asic: AsicState,
-    nodes: NodeGroups,
-    node: NodeState,
-    sites: Sites,
-    site: SiteState,
-    assets: Assets,
-    asset: AssetState,
-    limits: Limits,
-    items: Items,
-    t_s: float,
-    step_s: float,
-    usd_per_th: float,
-) -> None:
+@kernel
+def grant_nested(fleet: Fleet, t_s: float, step_s: float, usd_per_th: float) -> None:
+    """Turn the WISH rows into GRANTED rows that no limit forbids (radial); see what stands by.
+
+    First what may start at all (`READY`): staggered starts, and the shortest pause of a group that
+    was lowered. Then the limits: contracted GPU nodes, serving, batch nodes, ASICs by margin per
+    MWh at the meter, charging batteries; the least valuable is shed first, by turning machines off.
+    `usd_per_th` [USD/TH] values a hash.
+    """
+    weigh(fleet, t_s, step_s, usd_per_th)
+    items, limits = fleet.items, fleet.limits
+    room_w = limits.room_w.copy()
+    allot(items.value, items.wish_w, items.site, limits, room_w, items.granted_w)
+    find_binding(fleet.site, limits, room_w)
+    settle_grant(fleet, t_s, step_s, usd_per_th)
+
+
+@kernel
+def weigh(fleet: Fleet, t_s: float, step_s: float, usd_per_th: float) -> None:
     """Fill `items` with what wants power and what it is worth, `limits.local_w` with own supply."""
-    groups = asics.site.shape[0]
-    for s in range(sites.overhead_w.shape[0]):
-        site.wish_w[s] = _fixed_w(sites.overhead_w[s], site.terms[POWERED, s], sites.loss[s])
-        site.idled_w[s] = 0.0
-    _supply(sites, site, assets, asset, limits, step_s)
-    _ready(asics, asic, t_s, step_s)
-    for g in range(groups):
+    sites, site, items, limits = fleet.sites, fleet.site, fleet.items, fleet.limits
+    _fix(sites, site, site.wish_w)
+    site.idled_w[:] = 0.0
+    _supply(sites, site, fleet.assets, fleet.asset, limits, step_s)
+    _ready(fleet.asics, fleet.asic, t_s, step_s)
+    _want_asics(fleet.asics, fleet.asic, site, items, usd_per_th)
+    first = fleet.asics.site.shape[0]
+    _want_nodes(fleet.nodes, fleet.node, site, limits, items, first)
+    first += fleet.nodes.site.shape[0]
+    _want_charging(sites, fleet.assets, fleet.asset, items, first)
+
+
+@pure_kernel
+def _want_asics(
+    asics: AsicGroups, asic: AsicState, site: SiteState, items: Items, usd_per_th: float
+) -> None:
+    for g in range(asics.site.shape[0]):
         s = asics.site[g]
         scale_w = asic.running[g] * asic.heat[g] * asic.factor[g]
         ths = 0.0
@@ -83,58 +99,80 @@ def weigh(
         items.value[g] = 0.0
         if ready_w > 0.0:
             items.value[g] = ths * usd_per_th / (ready_w * asic.factor[g]) - site.price[s] / 3.6e9
+
+
+@pure_kernel
+def _want_nodes(
+    nodes: NodeGroups, node: NodeState, site: SiteState, limits: Limits, items: Items, first: int
+) -> None:
     for n in range(nodes.site.shape[0]):
         s = nodes.site[n]
-        i = groups + n
         full_w = node.running[n] * nodes.node_w[n] * node.factor[n]
         node.shares[READY, n] = node.shares[WISH, n]
         site.wish_w[s] += node.shares[WISH, n] * full_w
         site.idled_w[s] += full_w
-        items.value[i] = 1e6 * (1.0 + nodes.contracted[n])  # classes before margins [USD/J]
+        items.value[first + n] = 1e6 * (1.0 + nodes.contracted[n])  # classes before margins [USD/J]
     _leave_in_time(nodes, node, site, limits)
     for n in range(nodes.site.shape[0]):
         full_w = node.running[n] * nodes.node_w[n] * node.factor[n]
-        items.wish_w[groups + n] = node.shares[READY, n] * full_w
-    first = groups + nodes.site.shape[0]
+        items.wish_w[first + n] = node.shares[READY, n] * full_w
+
+
+@pure_kernel
+def _want_charging(
+    sites: Sites, assets: Assets, asset: AssetState, items: Items, first: int
+) -> None:
     for b in range(assets.battery_site.shape[0]):
         s = assets.battery_site[b]
         items.value[first + b] = -1e6  # charging waits for everybody
         items.wish_w[first + b] = max(asset.battery_w[IN_FORCE, b], 0.0) / (1.0 - sites.loss[s])
 
 
+@kernel
+def settle_grant(fleet: Fleet, t_s: float, step_s: float, usd_per_th: float) -> None:
+    """Put what `items` were granted in force, hold on-site supply to what can be used, stand by."""
+    sites, site, items = fleet.sites, fleet.site, fleet.items
+    _fix(sites, site, site.load_w)
+    _add_granted(items, site.load_w)
+    _mark_blocked(fleet.asics, fleet.asic, site, usd_per_th)
+    _apply(fleet.asics, fleet.asic, items, t_s)
+    first = fleet.asics.site.shape[0]
+    _apply_nodes(fleet.node, items, first)
+    first += fleet.nodes.site.shape[0]
+    _apply_charging(sites, fleet.assets, fleet.asset, items, first)
+    _use_supply(sites, site, fleet.assets, fleet.asset, fleet.limits)
+    _leave_idle(site, items, first)
+    stand_by(fleet, step_s)
+
+
 @pure_kernel
-def settle_grant(
-    asics: AsicGroups,
-    asic: AsicState,
-    nodes: NodeGroups,
-    node: NodeState,
-    sites: Sites,
-    site: SiteState,
-    assets: Assets,
-    asset: AssetState,
-    limits: Limits,
-    items: Items,
-    t_s: float,
-    usd_per_th: float,
-) -> None:
-    """Put what `items` were granted in force, and hold on-site supply to what can be used."""
-    groups = asics.site.shape[0]
-    first = groups + nodes.site.shape[0]
-    for s in range(sites.overhead_w.shape[0]):
-        site.load_w[s] = _fixed_w(sites.overhead_w[s], site.terms[POWERED, s], sites.loss[s])
+def _add_granted(items: Items, load_w: Floats) -> None:
     for i in range(items.value.shape[0]):
-        site.load_w[items.site[i]] += items.granted_w[i]
-    _mark_blocked(asics, asic, site, usd_per_th)
-    _apply(asics, asic, items, t_s)
-    for n in range(nodes.site.shape[0]):
-        i = groups + n
-        node.shares[GRANTED, n] = node.shares[READY, n] * _fraction(
-            items.granted_w[i], items.wish_w[i]
-        )
+        load_w[items.site[i]] += items.granted_w[i]
+
+
+@pure_kernel
+def _apply_nodes(node: NodeState, items: Items, first: int) -> None:
+    for n in range(node.running.shape[0]):
+        share = _fraction(items.granted_w[first + n], items.wish_w[first + n])
+        node.shares[GRANTED, n] = node.shares[READY, n] * share
+
+
+@pure_kernel
+def _apply_charging(
+    sites: Sites, assets: Assets, asset: AssetState, items: Items, first: int
+) -> None:
     for b in range(assets.battery_site.shape[0]):
         if asset.battery_w[IN_FORCE, b] > 0.0:
             s = assets.battery_site[b]
             asset.battery_w[IN_FORCE, b] = items.granted_w[first + b] * (1.0 - sites.loss[s])
+
+
+@pure_kernel
+def _use_supply(
+    sites: Sites, site: SiteState, assets: Assets, asset: AssetState, limits: Limits
+) -> None:
+    """The meter of each site: what its own supply cannot give, or what of it flows back."""
     for s in range(sites.overhead_w.shape[0]):
         net_w = site.load_w[s] - limits.local_w[s]
         if net_w < 0.0:
@@ -143,10 +181,13 @@ def settle_grant(
             _hold_back(sites, assets, asset, s, -sites.export_w[s] - net_w)
             net_w = -sites.export_w[s]
         site.granted_w[s] = net_w
-    for i in range(items.value.shape[0]):
-        if i < first:
-            site.idled_w[items.site[i]] -= items.granted_w[i]
-    for s in range(sites.overhead_w.shape[0]):
+
+
+@pure_kernel
+def _leave_idle(site: SiteState, items: Items, machines: int) -> None:
+    for i in range(machines):
+        site.idled_w[items.site[i]] -= items.granted_w[i]
+    for s in range(site.idled_w.shape[0]):
         site.idled_w[s] = max(site.idled_w[s], 0.0)
 
 
@@ -167,9 +208,10 @@ def find_binding(site: SiteState, limits: Limits, room_w: Floats) -> None:
 
 
 @pure_kernel
-def _fixed_w(overhead_w: float, powered: float, loss: float) -> float:
-    """Overhead of a site at the meter, as far as the grid can carry it [W]."""
-    return overhead_w * powered / (1.0 - loss)
+def _fix(sites: Sites, site: SiteState, load_w: Floats) -> None:
+    """Begin with the overhead of each site at the meter, as far as the grid can carry it [W]."""
+    for s in range(sites.overhead_w.shape[0]):
+        load_w[s] = sites.overhead_w[s] * site.terms[POWERED, s] / (1.0 - sites.loss[s])
 
 
 @pure_kernel

@@ -89,75 +89,47 @@ from sim.kernels.arrays import (
     Sites,
     SiteState,
 )
+from sim.kernels.energy import measure
+from sim.kernels.fleet import Fleet
 from sim.kernels.inference import advance_nodes
-from sim.kernels.jit import pure_kernel
+from sim.kernels.jit import kernel, pure_kernel
 from sim.kernels.mining import advance_groups
 from sim.kernels.thermal import cooling_share, derating
 
 J_PER_MWH = 3.6e9
 
 
-@pure_kernel
-def advance(
-    asics: AsicGroups, asic: AsicState, nodes: NodeGroups, node: NodeState, t_s: float
-) -> None:
+@kernel
+def advance(fleet: Fleet, t_s: float) -> None:
     """Move all machines to `t_s` [s] under the controls in force."""
     first = int(np.int64(0))  # a literal would be a type of its own, compiled once more
-    advance_groups(asics, asic, first, asics.site.shape[0], t_s)
-    advance_nodes(nodes, node, first, nodes.site.shape[0], t_s)
+    advance_groups(fleet.asics, fleet.asic, first, fleet.asics.site.shape[0], t_s)
+    advance_nodes(fleet.nodes, fleet.node, first, fleet.nodes.site.shape[0], t_s)
 
 
-@pure_kernel
-def settle(
-    asics: AsicGroups,
-    asic: AsicState,
-    nodes: NodeGroups,
-    node: NodeState,
-    sites: Sites,
-    site: SiteState,
-    assets: Assets,
-    asset: AssetState,
-    at_site_j: Floats,
-    t_s: float,
-) -> None:
+@kernel
+def settle(fleet: Fleet, t_s: float) -> None:
     """Gather what the machines did since the last settlement: physics; `bill` makes it money.
 
     Energy at the meter is the sum of its uses less on-site generation: machines, cooling, overhead,
     what batteries took, and losses on the way. `site.hashed_th` is left with the interval's hashes
     [TH] for the pool to pay, `site.terms[STEP_J]` with the meter's energy since the last bill.
-    `at_site_j` (site,) is room to count in, zero at the beginning.
     """
+    site = fleet.site
     dt = t_s - site.settled_s[0]
     site.settled_s[0] = t_s
-    flow = site.flow
-    _gather(asics, asic, nodes, node, site, at_site_j)
-    _settle_assets(assets, asset, flow, at_site_j, dt)
-    for s in range(at_site_j.shape[0]):
-        overhead_j = sites.overhead_w[s] * site.terms[POWERED, s] * dt
-        at_site_j[s] += overhead_j
-        if at_site_j[s] >= 0.0:
-            loss_j = at_site_j[s] * sites.loss[s] / (1.0 - sites.loss[s])
-        else:  # what flows back is worth less at the root of the grid
-            loss_j = -at_site_j[s] * sites.loss[s]
-        meter_j = at_site_j[s] + loss_j
-        flow[OVERHEAD_J, s] += overhead_j
-        flow[LOSS_J, s] += loss_j
-        flow[METER_J, s] += meter_j
-        flow[CARBON_KG, s] += max(meter_j, 0.0) * site.terms[CARBON_KG_PER_J, s]
-        site.terms[STEP_J, s] += meter_j
-        flow[WISH_J, s] += site.wish_w[s] * dt
-        flow[GRANTED_J, s] += site.granted_w[s] * dt
-        flow[IDLED_J, s] += site.idled_w[s] * dt
-        flow[PRICE_S, s] += site.price[s] * dt
-        flow[DAY_AHEAD_S, s] += site.terms[DAY_AHEAD_PRICE, s] * dt
-        flow[AMBIENT_S, s] += site.ambient_c[s] * dt
-        flow[WET_BULB_S, s] += site.wet_bulb_c[s] * dt
+    measure(site, fleet.programmes, fleet.programme, dt)
+    at_site_j = np.zeros(site.price.shape[0])
+    _gather_asics(fleet.asics, fleet.asic, site, at_site_j)
+    _gather_nodes(fleet.nodes, fleet.node, site, at_site_j)
+    _settle_assets(fleet.assets, fleet.asset, site.flow, at_site_j, dt)
+    _meter(fleet.sites, site, at_site_j, dt)
 
 
-@pure_kernel
-def earn(site: SiteState, btc: Floats, usd_per_btc: float, fee: float) -> None:
+@kernel
+def earn(fleet: Fleet, btc: Floats, usd_per_btc: float, fee: float) -> None:
     """What a pool paid (site,) [BTC] at the price of the interval [USD/BTC]; it keeps its `fee`."""
-    flow = site.flow
+    flow = fleet.site.flow
     for s in range(btc.shape[0]):
         flow[BTC, s] += btc[s]
         flow[BTC_USD, s] += usd_per_btc * btc[s]
@@ -205,14 +177,33 @@ def _settle_assets(
 
 
 @pure_kernel
-def _gather(
-    asics: AsicGroups,
-    asic: AsicState,
-    nodes: NodeGroups,
-    node: NodeState,
-    site: SiteState,
-    at_site_j: Floats,
-) -> None:
+def _meter(sites: Sites, site: SiteState, at_site_j: Floats, dt: float) -> None:
+    """Overhead, losses and the meter of each site over `dt` [s], and what is known by its time."""
+    flow = site.flow
+    for s in range(at_site_j.shape[0]):
+        overhead_j = sites.overhead_w[s] * site.terms[POWERED, s] * dt
+        at_site_j[s] += overhead_j
+        if at_site_j[s] >= 0.0:
+            loss_j = at_site_j[s] * sites.loss[s] / (1.0 - sites.loss[s])
+        else:  # what flows back is worth less at the root of the grid
+            loss_j = -at_site_j[s] * sites.loss[s]
+        meter_j = at_site_j[s] + loss_j
+        flow[OVERHEAD_J, s] += overhead_j
+        flow[LOSS_J, s] += loss_j
+        flow[METER_J, s] += meter_j
+        flow[CARBON_KG, s] += max(meter_j, 0.0) * site.terms[CARBON_KG_PER_J, s]
+        site.terms[STEP_J, s] += meter_j
+        flow[WISH_J, s] += site.wish_w[s] * dt
+        flow[GRANTED_J, s] += site.granted_w[s] * dt
+        flow[IDLED_J, s] += site.idled_w[s] * dt
+        flow[PRICE_S, s] += site.price[s] * dt
+        flow[DAY_AHEAD_S, s] += site.terms[DAY_AHEAD_PRICE, s] * dt
+        flow[AMBIENT_S, s] += site.ambient_c[s] * dt
+        flow[WET_BULB_S, s] += site.wet_bulb_c[s] * dt
+
+
+@pure_kernel
+def _gather_asics(asics: AsicGroups, asic: AsicState, site: SiteState, at_site_j: Floats) -> None:
     """Add the flows of the groups to their sites and clear them; machines and cooling [J]."""
     flow = site.flow
     for s in range(site.hashed_th.shape[0]):
@@ -247,6 +238,12 @@ def _gather(
             asic.used[USED_THERE_S, g, m] += there_s * of_time
         for row in range(ASIC_FLOWS):
             asic.flow[row, g] = 0.0
+
+
+@pure_kernel
+def _gather_nodes(nodes: NodeGroups, node: NodeState, site: SiteState, at_site_j: Floats) -> None:
+    """Add the flows of GPU nodes to their sites and clear them; machines and cooling [J]."""
+    flow = site.flow
     for n in range(nodes.site.shape[0]):
         s = nodes.site[n]
         on_s = node.flow[NODE_ON_S, n]
@@ -286,11 +283,17 @@ def _gather(
             node.flow[row, n] = 0.0
 
 
+@kernel
+def look(fleet: Fleet, course: Course, step: int) -> None:
+    """Put a control step's prices, weather, contracts, generation and reserve prices in force."""
+    _look(course, fleet.site, fleet.asset, fleet.programme, step)
+    condition(fleet)
+
+
 @pure_kernel
-def look(
+def _look(
     course: Course, site: SiteState, asset: AssetState, programme: ProgrammeState, step: int
 ) -> None:
-    """Prices, weather, contracts, generation and reserve prices of a control step."""
     terms = site.terms
     for s in range(site.price.shape[0]):
         site.price[s] = course.price[step, s]
@@ -313,16 +316,15 @@ def look(
             programme.real_time[p] = course.real_time_reserve[step, p]
 
 
+@kernel
+def condition(fleet: Fleet) -> None:
+    """Let the weather in force act: cooling, meter factors, thermal factors; who may run, runs."""
+    _condition_asics(fleet.asics, fleet.asic, fleet.sites, fleet.site)
+    _condition_nodes(fleet.nodes, fleet.node, fleet.sites, fleet.site)
+
+
 @pure_kernel
-def condition(
-    asics: AsicGroups,
-    asic: AsicState,
-    nodes: NodeGroups,
-    node: NodeState,
-    sites: Sites,
-    site: SiteState,
-) -> None:
-    """Let the weather in force act (cooling, meter factors, thermal factors); repaired rejoin."""
+def _condition_asics(asics: AsicGroups, asic: AsicState, sites: Sites, site: SiteState) -> None:
     for g in range(asics.site.shape[0]):
         s = asics.site[g]
         asic.running[g] = asic.healthy[g] * site.terms[OPEN, s]
@@ -334,6 +336,10 @@ def condition(
             site.ambient_c[s], site.wet_bulb_c[s],
         )  # fmt: skip
         asic.factor[g] = (1.0 + asic.cooling[g]) / (1.0 - sites.loss[s])
+
+
+@pure_kernel
+def _condition_nodes(nodes: NodeGroups, node: NodeState, sites: Sites, site: SiteState) -> None:
     for n in range(node.healthy.shape[0]):
         s = nodes.site[n]
         open_share = site.terms[OPEN, s] * site.terms[COOLED, s]  # nodes know no derating

@@ -31,24 +31,13 @@ from sim.kernels.arrays import (
     SiteState,
 )
 from sim.kernels.border import NUMBERS
-from sim.kernels.fleet import (
-    advance,
-    bill,
-    box,
-    condition,
-    earn,
-    fleet_type,
-    grant_nested,
-    look,
-    settle,
-    settle_grant,
-    weigh,
-)
-from sim.kernels.grant import wrong_share
+from sim.kernels.energy import bill
+from sim.kernels.fleet import box, fleet_type
+from sim.kernels.grant import grant_nested, settle_grant, weigh, wrong_share
 from sim.kernels.inference import advance_nodes
 from sim.kernels.jit import Entry, bind, entry, guarded_entry, specialise
 from sim.kernels.mining import advance_groups
-from sim.kernels.site import gross_margin_usd
+from sim.kernels.site import advance, condition, earn, gross_margin_usd, look, settle
 from sim.plant.machines import NodeRates, build_asics, build_nodes
 from sim.plant.meshed import Meshed
 from sim.plant.offering import able_w, drawn_w, offers_of

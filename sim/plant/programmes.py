@@ -25,7 +25,8 @@ from sim.kernels.arrays import (
     ProgrammeState,
     SiteState,
 )
-from sim.kernels.fleet import Fleet, bill, call, call_caps
+from sim.kernels.energy import bill, call, call_caps
+from sim.kernels.fleet import Fleet
 from sim.kernels.jit import bind
 from sim.plant.day_ahead import ReserveMarket, day_ends
 from sim.plant.economic import Economic
