@@ -106,6 +106,7 @@ def test_failed_cooling_leaves_machines_a_share(build: Build) -> None:
     hit = quiet(build, incident)
     hashing = column(hit, "alpha", "hashrate_phs")
     assert hashing[6] == pytest.approx(hashing[3] * 0.25)
+    assert hashing[9] == hashing[3]
     assert column(hit, "alpha", "lost_thermal_phs")[6] == pytest.approx(hashing[3] * 0.75)
 
 

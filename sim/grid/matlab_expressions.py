@@ -305,7 +305,6 @@ class Expressions:
                 return "".join(str(value) for value in rows[0])
             raise MatlabError("a matrix of texts is not read; write { }")
         bands = []
-        plain: list[list[float]] = []
         for at, row in enumerate(rows, 1):
             parts = [matrix(value) for value in row]
             parts = [part for part in parts if part.shape != (0, 0)]
@@ -316,10 +315,9 @@ class Expressions:
                 raise MatlabError(f"row {at} holds values of {heights} rows")
             self.budget.make(sum(part.size for part in parts))
             bands.append(np.hstack(parts))
-        for at, band in enumerate(bands, 1):
-            if band.shape[1] != bands[0].shape[1]:
-                if all(one.shape[0] == 1 for one in bands):
-                    plain = [one[0].tolist() for one in bands]
-                return self._padded(plain or [one[0].tolist() for one in bands], at)
+        if len({band.shape[1] for band in bands}) > 1:
+            lines = [line for band in bands for line in band.tolist()]
+            other = (at for at, line in enumerate(lines, 1) if len(line) != len(lines[0]))
+            return self._padded(lines, next(other))
         self.budget.make(sum(band.size for band in bands))
         return np.vstack(bands) if bands else np.zeros((0, 0))

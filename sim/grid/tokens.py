@@ -187,4 +187,4 @@ class _Reader:
             at, line = end + 1, line + 1
 
 
-_BLOCKS: Final = ("%{", "#{", "%}", "#}")
+_BLOCKS: Final = ("%{", "#{")

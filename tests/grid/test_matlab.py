@@ -40,6 +40,8 @@ VALUES = {
     "size(a, 1) * ones(1, 2)": [[2, 2]],
     "[size(ones(2, 3), 1), size(ones(2, 3), 2), size(ones(2, 3), 3)]": [[2, 3, 1]],
     "find(a(:, 1) == 3)": [[2]],
+    "find([0 1 1])": [[2, 3]],
+    "find([0 1; 1 0])": [[2], [3]],
     "sin(acos(0.85))": [[np.sin(np.arccos(0.85))]],
     "1e3 + 1d1": [[1010]],
     "round(-2.5)": [[-3]],
@@ -84,6 +86,7 @@ REFUSED = {
     "x = nonsense;": "'nonsense' is neither a value set before nor a function known here",
     "x = a * [1 2 3];": "2 x 2 times 1 x 3 values does not fit",
     "x = [1 2; 3];": "x row 2: 1 columns; must be 2 as in row 1",
+    "x = [1 2; ones(2, 2); 3];": "x row 4: 1 columns; must be 2 as in row 1",
     "x = sqrt(-1);": "the result is not a real number",
     "x = a(3, 1);": "index 3: must be at most 2",
     "x = a(1.5);": "index 1.5: must be a whole number >= 1",
@@ -121,3 +124,9 @@ def test_long_sums_are_no_deep_ones() -> None:
     found = evaluate("x = " + "1 + " * 50_000 + "1;").values["x"]
     assert isinstance(found, np.ndarray)
     assert found[0, 0] == 50_001
+
+
+def test_ragged_rows_are_padded_and_none_is_lost() -> None:
+    found = evaluate("m.costs = [ones(2, 3); 1 2];", ragged="costs").values["m"]
+    assert isinstance(found, dict)
+    assert np.asarray(found["costs"]).tolist() == [[1, 1, 1], [1, 1, 1], [1, 2, 0]]

@@ -15,6 +15,7 @@ import sim
 import sim.runner  # all KPIs are known then
 from sim.results.kpis import KPIS
 from sim.results.kpis_text import number
+from sim.results.store import TABLES
 from sim.scenario import Scenario
 from tests.laws import test_energy_laws, test_firm_law
 from tests.laws.test_energy_laws import Reckless
@@ -427,6 +428,11 @@ def test_no_kpi_is_left_out(stored: dict[str, Stored]) -> None:
         assert list(run.kpis) == list(KPIS)
     unused = {n for n in KPIS if not any(run.kpis[n] for run in stored.values())}
     assert unused == set()
+
+
+def test_sql_finds_every_table(stored: dict[str, Stored]) -> None:
+    for run in stored.values():
+        assert {file.stem for file in run.files} <= set(TABLES)
 
 
 @pytest.mark.parametrize("kind", RUNS)

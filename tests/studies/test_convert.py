@@ -229,6 +229,7 @@ def test_a_root_is_looked_for_where_the_answer_is_not_linear() -> None:
         ({"fade_per_year": 1.0}, "--fade", "< 1"),
         ({"occupancy": 1.1}, "--occupancy", "<= 1"),
         ({"opex_usd_per_gpu_h": -1.0}, "--opex", ">= 0"),
+        ({"opex_usd_per_gpu_h": 1000.5}, "--opex", "<= 1000"),
         ({"opex_usd_per_node_month": float("nan")}, "--opex-month", ">= 0"),
         ({"contract": "none"}, "--contract", "none"),
     ],
