@@ -62,7 +62,7 @@ FAR: Final = 1 << 60
 FEW: Final = 8  # pieces of a node among which two are still joined
 
 
-@part
+@pure_kernel
 def look(
     memory: Ints,
     content: Ints,
@@ -113,7 +113,7 @@ def look(
     return hit, idle, grows
 
 
-@part
+@pure_kernel
 def take(
     memory: Ints,
     chain: Ints,
@@ -153,7 +153,7 @@ def take(
         node = content[node, PARENT]
 
 
-@part
+@pure_kernel
 def complete(
     memory: Ints,
     chain: Ints,
@@ -220,7 +220,7 @@ def complete(
         node = content[node, PARENT]
 
 
-@part
+@pure_kernel
 def release(
     memory: Ints,
     chain: Ints,
