@@ -1,6 +1,6 @@
 """How many small defects do the tests find? A seeded sample of mutants, each tried on its tests.
 
-    python experiments/mutate.py --map                    which test runs which line (whole suite)
+    python experiments/mutate.py --map --workers 2        which test runs which line (whole suite)
     python experiments/mutate.py --sample 150 --seed 1    draw, try, and show who survived
 
 A mutant changes one operator, constant, comparison or statement in a line that tests run. Of these
@@ -25,6 +25,7 @@ import time
 from collections import Counter
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -71,7 +72,7 @@ def main() -> None:
     options = _options()
     FOLDER.mkdir(exist_ok=True)
     if options.map:
-        make_map(options.tests)
+        make_map(options.tests, options.workers)
         return
     tests = {mode: read_map(mode) for mode in ("compiled", "plain")}
     drawn = draw(options, tests)
@@ -114,29 +115,45 @@ def _options() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def make_map(chosen: list[str]) -> None:
+def make_map(chosen: list[str], workers: int) -> None:
     """Run all tests, or bring some up to date, with a note of each line that each of them runs."""
-    for mode, tests in (("compiled", []), ("plain", [t for t in PLAIN if (ROOT / t).exists()])):
+    every = [path.relative_to(ROOT).as_posix() for path in sorted(ROOT.glob("tests/**/test_*.py"))]
+    for mode, tests in (("compiled", every), ("plain", [t for t in every if t.startswith(PLAIN)])):
         if chosen:
             tests = chosen if mode == "compiled" else [t for t in chosen if t.startswith(PLAIN)]
-        if chosen and not tests:
-            continue
-        environment = {**os.environ, "COVERAGE_FILE": str(FOLDER / mode), "MPLBACKEND": "Agg"}
-        if mode == "plain":
-            environment["NUMBA_DISABLE_JIT"] = "1"
-        report = FOLDER / f"{mode}-{time.time_ns()}.xml"
-        for old in [] if chosen else FOLDER.glob(f"{mode}-*.xml"):
-            old.unlink()
-        kept = ["--cov-append"] if chosen else []
-        cov = ["--cov=sim", "--cov-context=test", "--cov-report=", f"--junitxml={report}", *kept]
-        cov += ["-n", "0", "--dist", "no"]  # pytest-cov keeps no contexts where work is shared out
-        subprocess.run([sys.executable, "-m", "pytest", *cov, *tests], cwd=ROOT, env=environment)
+        else:
+            for old in FOLDER.glob(f"{mode}*"):
+                old.unlink()
+        shares = [tests[k::workers] for k in range(workers)]
+        with ThreadPoolExecutor(workers) as pool:
+            list(pool.map(partial(_note, mode), range(workers), shares))
+        notes = CoverageData(str(FOLDER / mode))
+        notes.read()
+        for path in sorted(set(FOLDER.glob(f"{mode}+*")) - set(FOLDER.glob("*.xml"))):
+            part = CoverageData(str(path))
+            part.read()
+            notes.update(part)
+            path.unlink()
+        notes.write()
+
+
+def _note(mode: str, worker: int, tests: list[str]) -> None:
+    """Run some tests in one process; pytest-cov keeps no contexts where it shares work out."""
+    if not tests:
+        return
+    name = f"{mode}+{time.time_ns()}-{worker}"
+    environment = {**os.environ, "COVERAGE_FILE": str(FOLDER / name), "MPLBACKEND": "Agg"}
+    if mode == "plain":
+        environment["NUMBA_DISABLE_JIT"] = "1"
+    cov = ["--cov=sim", "--cov-context=test", "--cov-report=", f"--junitxml={FOLDER / name}.xml"]
+    command = [sys.executable, "-m", "pytest", *cov, "-n", "0", "--dist", "no", *tests]
+    subprocess.run(command, cwd=ROOT, env=environment)
 
 
 def read_map(mode: str) -> Tests:
     """Durations of the tests that pass, and the tests of each line."""
     seconds: dict[str, float] = {}
-    for report in sorted(FOLDER.glob(f"{mode}-*.xml")):
+    for report in sorted(FOLDER.glob(f"{mode}+*.xml")):
         for case in ElementTree.parse(report).getroot().iter("testcase"):
             file = case.attrib["classname"].replace(".", "/") + ".py"
             name = f"{file}::{case.attrib['name']}"
