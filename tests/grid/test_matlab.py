@@ -70,6 +70,7 @@ AFTER = {  # statements on a = [1 2; 3 4], and what they leave of it
     "if 0\n for k = 1:3, if k, end, end\n end": [[1, 2], [3, 4]],
     "define_constants; a(1, PD - 1) = QD;": [[1, 4], [3, 4]],
     "[~, b] = idx_cost; a(b) = 8;": [[1, 2], [8, 4]],
+    "a = [1 2]; a([1 4]) = 9;": [[9, 2, 0, 9]],
     "a = a'; return; nonsense": [[1, 3], [2, 4]],
 }
 

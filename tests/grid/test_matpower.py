@@ -297,3 +297,10 @@ def test_cubic_costs_are_pieces_as_close_as_they_say(tmp_path: Path) -> None:
 def test_costs_of_what_is_out_of_service_do_not_matter(tmp_path: Path) -> None:
     text = THREE.replace("2 0 0 0 0 1 100 1 200 0", "2 0 0 0 0 1 100 0 200 0")
     assert read(tmp_path, text.replace("2 0 0 3 0 30 5", "2 0 0 3 -1 30 5")).notes == ()
+
+
+def test_fields_that_say_nothing_of_the_grid_are_passed_over(tmp_path: Path) -> None:
+    words = ("name", "case_name", "source", "comment", "description")
+    lines = [f"mpc.{name} = 'three buses';\n" for name in words]
+    lines += [f"mpc.{name} = [1 2 3];\n" for name in ("areas", "bus_geo", "bus_coord")]
+    assert read(tmp_path, THREE + "".join(lines)).notes == ()
