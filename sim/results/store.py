@@ -15,7 +15,8 @@ from sim.results.manifest import CELL, FORMAT, KPI_FILE, DamagedError, read_kpis
 TABLES: Final = (
     "sites", "fleet", "limits", "ledger", "statements", "valuation", "events", "creditors",
     "serving", "serving_use", "tenants", "requests", "warnings", "uses", "worth", "worth_sites",
-    "capital", "demand", "worth_quantiles", "equity_differences", "liquidity",
+    "capital", "demand", "lettings", "gpu_market", "worth_quantiles", "equity_differences",
+    "liquidity",
 )  # fmt: skip
 SMALL: Final = (
     "fleet",

@@ -278,7 +278,7 @@ def test_a_queue_that_takes_an_hour_to_fill_takes_an_hour_in_a_fluid() -> None:
     )
     x = run.inference
     assert isinstance(x, FluidInference)
-    curves = x._arrays[1]
+    curves = x._stacked()
     loads, n = curves.loads, len(curves.loads)
     curves.saturation_rps[:], curves.peak_rps[:] = 1.0, 1.0
     curves.lane[:, :, :] = 0.0
