@@ -22,7 +22,6 @@ import simpy
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from sim.inference import Inference
 from sim.kernels.requests import PARENT, START
 from sim.kernels.routing import ARRIVED, SERVED, Day
 from sim.scenario.catalogue.serving import served
@@ -31,6 +30,7 @@ from sim.scenario.load import assemble
 from sim.serving import Engine, IterationTime, serve
 from sim.serving.content import Content
 from sim.serving.mix import lognormal
+from sim.serving_fleet import ServingFleet
 from sim.world.talks import talks
 from tests.kernels.serving_twin import serve_slowly
 
@@ -159,13 +159,13 @@ def routed(requests: int, sites: int = 48, nodes: int = 8) -> tuple[float, int]:
         draw.random((requests, 2))[kept],
     )
     away = {("r", n): 0.01 + 0.001 * i for i, n in enumerate(names)}
-    fleet = Inference(scenario, away, _Day(day))
+    fleet = ServingFleet(scenario, away, _Day(day))
     began = time.perf_counter()
     for step in range(1, 96):
         fleet.advance(900.0 * step)
     took = time.perf_counter() - began
-    assert fleet.book.tenants[SERVED].sum() > 0.98 * fleet.book.tenants[ARRIVED].sum()
-    return took, int(fleet.book.tenants[ARRIVED].sum())
+    assert fleet.tally.tenants[SERVED].sum() > 0.98 * fleet.tally.tenants[ARRIVED].sum()
+    return took, int(fleet.tally.tenants[ARRIVED].sum())
 
 
 def main() -> None:

@@ -22,10 +22,10 @@ from pathlib import Path
 import numpy as np
 from scipy.optimize import minimize
 
-from sim.kernels.arrays import Floats, Ints
 from sim.scenario.model import SeriesSpec
 from sim.scenario.series import read_series
 from sim.streams import Streams
+from sim.types import Floats, Ints
 from sim.world.prices import PriceProfile, SeasonalJumpPrice, local_calendar
 
 OUT = Path(__file__).parent.parent / "sim/scenario/catalogue/price_profiles.csv"

@@ -23,9 +23,11 @@ from pathlib import Path
 import numpy as np
 from scipy.stats import norm, rankdata
 
+from sim.types import Floats
+
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from sim.kernels.arrays import Floats
+
 from sim.scenario.model import SeriesSpec
 from sim.scenario.series import Seconds, read_series
 from sim.streams import Streams

@@ -21,8 +21,8 @@ from pathlib import Path
 import numpy as np
 from scipy.optimize import minimize
 
-from sim.kernels.arrays import Floats
 from sim.streams import Streams
+from sim.types import Floats
 from sim.world.weather import (
     DEVIATES,
     LEVELS_PCT,

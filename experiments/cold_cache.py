@@ -17,11 +17,11 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from sim.inference import Inference
 from sim.kernels.requests import PREFILLED
 from sim.kernels.routing import LANE_CACHED_TOKENS, LANE_TOKENS_IN
 from sim.scenario.load import assemble
 from sim.scenario.scenario import Scenario
+from sim.serving_fleet import ServingFleet
 from sim.streams import Streams
 from sim.world.demand import Requests
 
@@ -30,7 +30,7 @@ ENDS_S = 7200
 LOAD_S = 120  # the engines are back by then
 
 
-class Keeping(Inference):
+class Keeping(ServingFleet):
     """Engines whose caches survive being switched off."""
 
     def _forget(self, engines: Any) -> None:
@@ -59,7 +59,7 @@ def scenario() -> Scenario:
     )  # fmt: skip
 
 
-def run(kind: type[Inference], off_s: int) -> dict[str, float]:
+def run(kind: type[ServingFleet], off_s: int) -> dict[str, float]:
     """The hour from the cut on: tokens, hits and energy; TTFT of five minutes after the return."""
     made = scenario()
     fleet = kind(made, {("r", "site"): 0.01}, Requests(made, Streams(1)), True)
@@ -70,8 +70,8 @@ def run(kind: type[Inference], off_s: int) -> dict[str, float]:
         before_j += joules
         if t == OFF_S:
             marks = {"j": before_j, "prefilled": int(fleet.state.counts[:, PREFILLED].sum()),
-                     "in": int(fleet.book.lanes[LANE_TOKENS_IN].sum()),
-                     "cached": int(fleet.book.lanes[LANE_CACHED_TOKENS].sum())}  # fmt: skip
+                     "in": int(fleet.tally.lanes[LANE_TOKENS_IN].sum()),
+                     "cached": int(fleet.tally.lanes[LANE_CACHED_TOKENS].sum())}  # fmt: skip
             if off_s:
                 fleet.switch(np.zeros(1))
         if off_s and t == OFF_S + off_s:
@@ -80,8 +80,8 @@ def run(kind: type[Inference], off_s: int) -> dict[str, float]:
     back_s = OFF_S + off_s + LOAD_S
     hour = (times[:, 0] >= back_s) & (times[:, 0] < back_s + 300)
     ttft_s = times[hour, 1] - times[hour, 0]
-    tokens = int(fleet.book.lanes[LANE_TOKENS_IN].sum()) - marks["in"]
-    cached = int(fleet.book.lanes[LANE_CACHED_TOKENS].sum()) - marks["cached"]
+    tokens = int(fleet.tally.lanes[LANE_TOKENS_IN].sum()) - marks["in"]
+    cached = int(fleet.tally.lanes[LANE_CACHED_TOKENS].sum()) - marks["cached"]
     return {
         "forgotten_mtok": float(fleet.forgotten_tokens.sum()) / 1e6,
         "prefilled_mtok": (int(fleet.state.counts[:, PREFILLED].sum()) - marks["prefilled"]) / 1e6,
@@ -98,9 +98,9 @@ def main() -> None:
     parser.add_argument("--minutes", type=int, default=15)
     off_s = 60 * parser.parse_args().minutes
     found = {
-        "no cut": run(Inference, 0),
+        "no cut": run(ServingFleet, 0),
         "cut, caches kept": run(Keeping, off_s),
-        "cut, caches cold": run(Inference, off_s),
+        "cut, caches cold": run(ServingFleet, off_s),
     }
     names = next(iter(found.values()))
     print(f"{'':18s}" + "".join(f"{name:>16s}" for name in names))

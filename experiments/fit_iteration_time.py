@@ -18,7 +18,6 @@ import numpy as np
 from scipy.optimize import least_squares
 from scipy.stats import qmc
 
-from sim.kernels.arrays import Floats
 from sim.scenario.catalogue import gpus
 from sim.scenario.catalogue.serving import (
     ROOFLINE,
@@ -28,6 +27,7 @@ from sim.scenario.catalogue.serving import (
     roofline,
     served_models,
 )
+from sim.types import Floats
 
 TABLE = "serving/iteration_time_table.csv"
 GPUS = {"a100_sxm": "a100-sxm", "h100_sxm": "h100-sxm", "h200_sxm": "h200-sxm", "l40s": "l40s"}

@@ -35,7 +35,7 @@ from sim.scenario.series import SeriesError
 from sim.scenario.series.importing import understood
 from sim.scenario.spreadsheet import SpreadsheetError, read_csv, read_workbook
 from sim.serving.traces import TraceError, read_trace
-from sim.studies.plan import plan
+from sim.studies.checked import plan
 
 MEMORY_BYTES: Final = 8 << 30
 HANG_S: Final = 60

@@ -20,6 +20,8 @@ from pathlib import Path
 
 import matplotlib
 
+from sim.types import Floats
+
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
@@ -27,7 +29,6 @@ import pyarrow as pa
 import pyarrow.csv
 
 import sim
-from sim.kernels.arrays import Floats
 from sim.kernels.thermal import cooling_share, derating, relative_humidities_pct, wet_bulbs_c
 from sim.policies.merit_order import MeritOrder
 from sim.report.energy import USES

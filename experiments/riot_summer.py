@@ -31,13 +31,14 @@ from typing import Final, NamedTuple
 
 import matplotlib
 
+from sim.types import Floats
+
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 
 import sim
-from sim.kernels.arrays import Floats
 from sim.policies.merit_order import MeritOrder
 from sim.report.energy import COSTS, USES
 from sim.report.hours import SiteHours

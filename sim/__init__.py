@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from sim.results.store import Results, open_results
     from sim.runner import run
     from sim.scenario import Scenario, ScenarioError, load
-    from sim.studies.bound import Bound, BoundError, bound
+    from sim.studies.bound.clairvoyant import Bound, BoundError, bound
     from sim.studies.compare import Comparison, compare
     from sim.studies.sweep import Sweep, sweep
 

@@ -13,11 +13,11 @@ from sim.policy import (
     AsicView,
     DemandView,
     EnergyView,
-    Floats,
     GpuView,
     Observation,
     ServingView,
 )
+from sim.types import Floats
 
 DAY: Final = 96  # steps of 15 minutes
 EXTREMES: Final = 6  # kinds of step that take turns, three of them extreme

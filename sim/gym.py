@@ -18,7 +18,6 @@ from gymnasium import spaces
 from sim.arithmetic import strict
 from sim.engine import Engine
 from sim.kernels.agent import Numbers, decode_groups, decode_sites, encode
-from sim.kernels.arrays import Floats
 from sim.kernels.border import as_numbers
 from sim.kernels.jit import specialise
 from sim.plant import Plant
@@ -26,6 +25,7 @@ from sim.policy import NO_DEMAND, Decision, Market, Observation
 from sim.results.result import RunResult
 from sim.runner import result_of
 from sim.scenario import Scenario, load
+from sim.types import Floats
 from sim.units import SECONDS_PER_DAY
 
 ID: Final = "hashwatt/Fleet-v0"

@@ -12,11 +12,8 @@ import numpy.typing as npt
 
 from sim.kernels.arrays import Limits
 from sim.kernels.border import LayoutError, as_numbers
+from sim.types import Bools, Floats, Ints
 from sim.units import HASHES_PER_TH
-
-Floats = npt.NDArray[np.float64]
-Bools = npt.NDArray[np.bool_]
-Ints = npt.NDArray[np.int64]
 
 
 class AsicView(NamedTuple):

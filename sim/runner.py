@@ -17,6 +17,7 @@ from sim.policy import Policy, load_policy, policy_spec, refuse_code
 from sim.results.kpis import Totals, evaluate
 from sim.results.result import RunResult
 from sim.scenario.scenario import Scenario
+from sim.types import OnProgress
 
 
 def run(
@@ -27,8 +28,8 @@ def run(
     keep_requests: bool = False,
     *,
     allow_code: bool = False,
-    compiling: Callable[[int, int], None] | None = None,
-    measuring: Callable[[int, int], None] | None = None,
+    compiling: OnProgress | None = None,
+    measuring: OnProgress | None = None,
 ) -> RunResult:
     """Run a scenario once.
 

@@ -13,8 +13,13 @@ import pytest
 import sim
 from sim.example_fleets import FLEETS, example, trying
 from sim.policies import BUILTIN
-from sim.policy import Decision, Floats, Observation, load_policy
+from sim.policy import (
+    Decision,
+    Observation,
+    load_policy,
+)
 from sim.scenario import Scenario
+from sim.types import Floats
 
 
 class Cheap:

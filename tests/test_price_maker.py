@@ -13,13 +13,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import sim
-from sim.kernels.arrays import Floats
 from sim.policies.dispatch import with_awards
 from sim.policies.merit_order import MeritOrder
 from sim.policy import Bids, Decision, Observation, PolicyError, ReserveOffers
 from sim.results.result import RunResult
 from sim.scenario import Scenario
-from sim.studies.bound_world import realised
+from sim.studies.bound.replay import realised
+from sim.types import Floats
 from sim.world.market import build_market
 from sim.world.topology import compile_topology
 from tests.conftest import build_scenario

@@ -202,8 +202,8 @@ def test_serving_nodes_empty_within_the_notice_and_nobody_is_lost(curtailment: s
     )
     engine = Engine(scenario, All(), 1)
     engine.run()
-    assert engine.inference is not None
-    assert_nobody_is_lost(engine.inference)  # type: ignore[arg-type]
+    assert engine.serving_fleet is not None
+    assert_nobody_is_lost(engine.serving_fleet)  # type: ignore[arg-type]
     meter = np.asarray(engine.recorder.sites_table()["meter_mw"]).reshape(-1, 2)
     serving = np.asarray(engine.recorder.sites_table()["serving_mw"]).reshape(-1, 2)
     assert serving[7, 0] == pytest.approx(0.0, abs=1e-9)

@@ -12,7 +12,7 @@ import sim
 from sim.policies.merit_order import MeritOrder
 from sim.policy import Bids, Decision, Observation
 from sim.scenario import Scenario
-from sim.studies.bound import left_out
+from sim.studies.bound.clairvoyant import left_out
 from tests.finance.test_demand_charges import Steps
 from tests.finance.test_energy_costs import one_site
 from tests.studies.test_bound import plain

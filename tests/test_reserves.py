@@ -12,10 +12,16 @@ import sim
 from sim.engine import Engine
 from sim.plant.day_ahead import ReserveMarket, take
 from sim.policies.merit_order import MeritOrder
-from sim.policy import Decision, Floats, Ints, Observation, PolicyError, ReserveOffers
+from sim.policy import (
+    Decision,
+    Observation,
+    PolicyError,
+    ReserveOffers,
+)
 from sim.results.result import RunResult
 from sim.scenario import Scenario
 from sim.scenario.energy import ReserveProgramme
+from sim.types import Floats, Ints
 from tests.finance.test_energy_costs import column, one_site
 from tests.test_programmes import events
 

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 import sim
-from sim.studies.plan import plan
+from sim.studies.checked import plan
 from sim.studies.sweep import sweep
 from tests.conftest import ROOT
 

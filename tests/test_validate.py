@@ -11,7 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from sim.cli.app import app
-from sim.cli.words import validation_table
+from sim.cli.console import validation_table
 from sim.scenario import Scenario
 from sim.validation import chain, check, firms, grid, miners, thermal
 from sim.validation.check import Check, LeftOut, guarded, validate

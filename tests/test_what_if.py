@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from sim.finance.contracts import EnergyTerms, energy_price
-from sim.inference import build_inference
 from sim.plant.machines import build_nodes
 from sim.scenario import Scenario, ScenarioError
+from sim.serving_fleet import build_serving_fleet
 from sim.streams import Streams
 from sim.world.world import World, build_world
 from tests.conftest import build_scenario
@@ -68,8 +68,8 @@ def figures(s: Scenario) -> dict[str, Any]:
     """Everything that a factor could touch, and all that luck decides."""
     world: World = build_world(s, Streams(1))
     nodes, _ = build_nodes(s, [site.name for site in s.sites])
-    inference = build_inference(s, world, False)
-    assert inference is not None
+    serving_fleet = build_serving_fleet(s, world, False)
+    assert serving_fleet is not None
     assert world.day_ahead_usd_per_mwh is not None
     return {
         "usd_per_btc": world.usd_per_btc,
@@ -84,7 +84,7 @@ def figures(s: Scenario) -> dict[str, Any]:
         "let_share": nodes.let_share[:1],
         "opex_usd_per_h": nodes.opex_usd_per_h,
         "node_credit_usd_per_h": nodes.credit_usd_per_h,
-        "tokens_usd": inference.lane_usd,
+        "tokens_usd": serving_fleet.lane_usd,
         "block_s": world.chain.block_s,
         "luck": world.chain.luck,
         "fees_btc": world.chain.fees_btc,

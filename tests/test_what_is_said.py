@@ -115,8 +115,8 @@ def test_availability_counts_machines_while_they_are_there() -> None:
     recorder = Recorder(build_scenario(), None)
     assert np.isnan(recorder.availability("asic"))
     horizon_s = 2 * DAY
-    recorder.stand(0, "asic", 10)
-    recorder.stand(DAY, "asic", -4)
+    recorder.count_machines(0, "asic", 10)
+    recorder.count_machines(DAY, "asic", -4)
     recorder.failed(HOUR, "asic", 0, 1)
     recorder.repaired(3 * HOUR, "asic", 0, 1)
     recorder.failed(20 * HOUR, "asic", 0, 9)

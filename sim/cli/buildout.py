@@ -7,19 +7,27 @@ from typing import Annotated
 import typer
 
 from sim.cli.app import app, examples
-from sim.cli.inputs import AllowCode, AllowPath, Force, Json, experiment_file, no_experiment, told
-from sim.cli.progress import Progress, Quiet
-from sim.cli.studies import Workers, _cores
-from sim.cli.words import (
+from sim.cli.console import (
     WRONG_INPUT,
+    echo,
     fail,
-    put,
     said,
     say,
     say_json,
     say_warnings,
     undrawn,
 )
+from sim.cli.inputs import (
+    AllowCode,
+    AllowPath,
+    Force,
+    Json,
+    experiment_file,
+    no_experiment,
+    report_errors,
+)
+from sim.cli.progress import Progress, Quiet
+from sim.cli.studies import Workers, _cores
 
 
 @app.command(
@@ -44,13 +52,13 @@ def buildout(
     began = time.perf_counter()
     shown = Progress(quiet)
     shown.stage(f"loading {experiment}")
-    with told():
+    with report_errors():
         from sim.report.buildout import draw_buildout
         from sim.results.folder import claim, free_name
         from sim.results.provenance import sha256_of
-        from sim.studies.buildout import buildout as study
-        from sim.studies.buildout import document, lines, save
-        from sim.studies.buildout_question import read_buildout
+        from sim.studies.buildout.question import read_buildout
+        from sim.studies.buildout.result import buildout as study
+        from sim.studies.buildout.result import document, lines, save
 
         asked = read_buildout(file, allow_code=allow_code, allow_path=allow_path)
         cell = sha256_of(
@@ -70,6 +78,6 @@ def buildout(
         say_json({"out": str(folder), **document(found), "warnings": said(missing)})
     else:
         for line in lines(found):
-            put(line)
+            echo(line)
     runs = len(found.comparison.cells)
     say(f"{runs} held-out runs, {time.perf_counter() - began:.1f} s in all: {folder}")

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from sim.cli.app import app, examples
-from sim.cli.inputs import Json, load_scenario, told
-from sim.cli.words import WRONG_INPUT, fail, say_json, say_table
+from sim.cli.console import WRONG_INPUT, fail, say_json, say_table
+from sim.cli.inputs import Json, load_scenario, report_errors
 from sim.scenario.problems import suggest
 from sim.scenario.shipped import CONFIGS, scenarios
 
@@ -43,7 +43,7 @@ def list_(
         fail(WRONG_INPUT, f"list {what!r}: {suggest(what, KINDS)}")
     if scenario is not None and what not in MACHINES:
         fail(WRONG_INPUT, f"list {what} {scenario}: of a scenario there are {', '.join(MACHINES)}")
-    with told():
+    with report_errors():
         own = load_scenario(scenario, None, None).own if scenario is not None else None
     rows = MACHINES[what](own) if what in MACHINES else _built_in(what)
     if as_json:

@@ -1,7 +1,6 @@
 """A serving engine from a server's own record: calibrate-engine."""
 
 import json
-from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -9,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from sim.cli.app import app, examples
-from sim.cli.inputs import AllowPath, Json, load_scenario, told
+from sim.cli.console import FAILED, WRONG_INPUT, echo, fail, say, say_json
+from sim.cli.inputs import AllowPath, Json, load_scenario, report_errors
 from sim.cli.progress import Progress, Quiet
 from sim.cli.serving import (
     BlockTokens,
@@ -22,7 +22,7 @@ from sim.cli.serving import (
     SpreadExperts,
     Stages,
 )
-from sim.cli.words import FAILED, WRONG_INPUT, fail, put, say, say_json
+from sim.types import OnProgress
 
 if TYPE_CHECKING:  # what it leads to takes a second to load
     from sim.scenario.catalogue.serving import ServedModel
@@ -92,7 +92,7 @@ def calibrate_engine(
     }
     shown = Progress(quiet)
     shown.stage(f"reading {log}")
-    with told():
+    with report_errors():
         own = NONE_OWN
         if scenario is not None:
             own = load_scenario(scenario, None, None, allow_path).own
@@ -149,7 +149,7 @@ def _calibrated(
     settings: dict[str, Any],
     train: float,
     replicas: int,
-    tell: Callable[[int, int], None] | None,
+    tell: OnProgress | None,
 ) -> "tuple[Calibration, list[str]]":
     """The fit, and what it had to assume. Unknown KV blocks are ample, or what the weights leave
     where that fits the log better.
@@ -210,16 +210,16 @@ def _document(
 def _table(found: "Calibration", start: "ServedModel", notes: list[str]) -> None:
     from sim.serving.calibration import LEVEL, METHOD
 
-    put(f"{start.model} on {start.tp * start.pp} × {start.gpu}; start: {start.source}")
-    put(f"{'':22s}{'value':>14s}{'low':>14s}{'high':>14s}   {LEVEL:.0%}, {METHOD}")
+    echo(f"{start.model} on {start.tp * start.pp} × {start.gpu}; start: {start.source}")
+    echo(f"{'':22s}{'value':>14s}{'low':>14s}{'high':>14s}   {LEVEL:.0%}, {METHOD}")
     for name, factor in found.factors.items():
-        put(f"  {name:20s}" + "".join(f"{value:14.5g}" for value in factor))
-    put(f"{'':26s}{'fitted':>10s}{'held out':>10s}")
+        echo(f"  {name:20s}" + "".join(f"{value:14.5g}" for value in factor))
+    echo(f"{'':26s}{'fitted':>10s}{'held out':>10s}")
     for name, value in found.train.items():
         cells = (value, found.test[name])
-        put(f"  {name:24s}" + "".join(f"{'-' if v is None else f'{v:.4g}':>10s}" for v in cells))
+        echo(f"  {name:24s}" + "".join(f"{'-' if v is None else f'{v:.4g}':>10s}" for v in cells))
     for note in notes:
-        put(note)
+        echo(note)
 
 
 def _toml(found: "Calibration", start: "ServedModel", log: str, requests: "RequestLog") -> str:

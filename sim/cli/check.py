@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sim.cli.app import app, examples
+from sim.cli.console import WRONG_INPUT, echo, fail, put_assumed, said, say_json, say_warnings
 from sim.cli.inputs import (
     AllowCode,
     AllowPath,
@@ -14,9 +15,8 @@ from sim.cli.inputs import (
     Sets,
     experiment_file,
     load_scenario,
-    told,
+    report_errors,
 )
-from sim.cli.words import WRONG_INPUT, fail, put, put_assumed, said, say_json, say_warnings
 
 if TYPE_CHECKING:  # what it leads to takes a second to load
     from sim.scenario.problems import Problem
@@ -46,12 +46,12 @@ def check(
     if experiment is not None:
         if set_:
             fail(WRONG_INPUT, "--set: an experiment says its changes itself, in [changes]")
-        from sim.studies.buildout_question import is_buildout
+        from sim.studies.buildout.question import is_buildout
 
         one = check_buildout if is_buildout(experiment) else check_experiment
         one(experiment, allow_code, allow_path, as_json)
         return
-    with told():
+    with report_errors():
         from sim.scenario import ScenarioError
 
         try:
@@ -86,7 +86,7 @@ def check(
         say_warnings(unseen)  # those of the scenario were said when it was loaded
         count = len(loaded.warnings) + len(unseen)
         heed = f", {count} warning{'s' if count > 1 else ''}" if count else ""
-        put(f"{loaded.name}: no problem{heed}; {sites} sites, {groups} groups of machines, "
+        echo(f"{loaded.name}: no problem{heed}; {sites} sites, {groups} groups of machines, "
               f"{loaded.horizon.days:g} days in steps of {loaded.horizon.step_s} s")  # fmt: skip
         put_assumed(assumed)
 
@@ -103,8 +103,8 @@ def unseen_code(file: str, where: str, policies: Iterable[str]) -> "list[Problem
 
 def check_experiment(file: Path, allow_code: bool, allow_path: bool, as_json: bool) -> None:
     """Load every scenario that an experiment leads to, and the built-in policies."""
-    with told():
-        from sim.studies.plan import plan
+    with report_errors():
+        from sim.studies.checked import plan
 
         planned = plan(file, allow_code=allow_code, allow_path=allow_path, run_code=False)
     counts = {"scenarios": len(planned.resolved), "cells": planned.cells}
@@ -113,14 +113,14 @@ def check_experiment(file: Path, allow_code: bool, allow_path: bool, as_json: bo
         say_json({"experiment": planned.name, "problems": [], "warnings": said(unseen), **counts})
     else:
         say_warnings(unseen)
-        put(f"{planned.name}: no problem; {counts['scenarios']} scenarios, "
+        echo(f"{planned.name}: no problem; {counts['scenarios']} scenarios, "
               f"{counts['cells']} cells")  # fmt: skip
 
 
 def check_buildout(file: Path, allow_code: bool, allow_path: bool, as_json: bool) -> None:
     """Load what a build-out asks and its scenario."""
-    with told():
-        from sim.studies.buildout_question import read_buildout
+    with report_errors():
+        from sim.studies.buildout.question import read_buildout
 
         asked = read_buildout(file, allow_code=allow_code, allow_path=allow_path, run_code=False)
     question = asked.question
@@ -131,7 +131,7 @@ def check_buildout(file: Path, allow_code: bool, allow_path: bool, as_json: bool
                   "budget_usd": question.budget_usd, **seeds})  # fmt: skip
     else:
         say_warnings(warnings)
-        put(
+        echo(
             f"{asked.name}: no problem; {question.budget_usd:,.0f} USD, "
             f"{question.search.seeds} seeds to search, {question.held_out_seeds} held out"
         )
@@ -161,7 +161,7 @@ def schema(
     from sim.scenario.reference import markdown as of_scenario
     from sim.scenario.reference import of_file
     from sim.scenario.scenario import ScenarioFile
-    from sim.studies.buildout_question import BuildoutQuestion
+    from sim.studies.buildout.question import BuildoutQuestion
     from sim.studies.experiment import Experiment
 
     files: dict[str, tuple[str, type[BaseModel]]] = {
@@ -173,6 +173,6 @@ def schema(
     if not markdown:
         say_json(model.model_json_schema())
     elif what == "scenario":
-        put(of_scenario(), end="")
+        echo(of_scenario(), end="")
     else:
-        put(of_file(title, f"hashwatt schema {what} --markdown", model), end="")
+        echo(of_file(title, f"hashwatt schema {what} --markdown", model), end="")

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from sim.cli.app import app, examples
+from sim.cli.console import echo, said, say, say_json
 from sim.cli.inputs import (
     AllowPath,
     Json,
@@ -13,11 +14,10 @@ from sim.cli.inputs import (
     ScenarioArgument,
     Sets,
     load_scenario,
-    told,
+    report_errors,
 )
 from sim.cli.progress import Progress, Quiet
 from sim.cli.studies import Workers, _cores
-from sim.cli.words import put, said, say, say_json
 
 
 @app.command(
@@ -70,14 +70,14 @@ def convert(
     began = time.perf_counter()
     shown = Progress(quiet)
     shown.stage(f"loading {scenario}")
-    with told():
-        from sim.studies.conversion import Asked
-        from sim.studies.convert import convert as study
-        from sim.studies.convert import document, lines
+    with report_errors():
+        from sim.studies.conversion.study import convert as study
+        from sim.studies.conversion.study import document, lines
+        from sim.studies.conversion.swap import ConversionRequest
 
         loaded = load_scenario(scenario, set_, days, allow_path)
         gpu, _, state = to.partition(":")
-        asked = Asked(
+        asked = ConversionRequest(
             site, mw, gpu, state or "contracted", price, usd_per_gpu, fade_per_year=fade,
             occupancy=occupancy, contract=contract, opex_usd_per_gpu_h=opex,
             opex_usd_per_node_month=opex_month,
@@ -89,6 +89,6 @@ def convert(
         say_json({**document(found), "warnings": said(loaded.warnings)})
     else:
         for line in lines(found):
-            put(line)
+            echo(line)
     fleets = 2 + found.turning.runs
     say(f"{fleets} fleets with {seeds} seeds in {time.perf_counter() - began:.1f} s")

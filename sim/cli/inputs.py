@@ -8,7 +8,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from sim.cli.words import FAILED, WRONG_INPUT, fail, say_warnings
+from sim.cli.console import FAILED, WRONG_INPUT, fail, say_warnings
 from sim.scenario.problems import suggest
 from sim.scenario.shipped import EXPERIMENTS, experiments
 
@@ -120,7 +120,7 @@ def share_of(text: str, option: str) -> float:
 
 
 @contextmanager
-def told() -> Iterator[None]:
+def report_errors() -> Iterator[None]:
     """Wrong input and failures of a run become one message and an exit code."""
     from sim.arithmetic import RunError
     from sim.policy import PolicyError

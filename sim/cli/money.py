@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from sim.cli.app import app, examples
+from sim.cli.console import WRONG_INPUT, echo, fail, said, say, say_json, say_warnings, undrawn
 from sim.cli.inputs import (
     AllowCode,
     AllowPath,
@@ -16,10 +17,9 @@ from sim.cli.inputs import (
     Sets,
     decider,
     load_scenario,
-    told,
+    report_errors,
 )
 from sim.cli.progress import Progress, Quiet
-from sim.cli.words import WRONG_INPUT, fail, put, said, say, say_json, say_warnings, undrawn
 
 SIDES = ("from", "to")
 
@@ -55,7 +55,7 @@ def tornado(
     """How far a KPI moves with each factor of [what_if]: a table and tornado.png."""
     shown = Progress(quiet)
     shown.stage(f"loading {scenario}")
-    with told():
+    with report_errors():
         loaded = load_scenario(scenario, set_, days, allow_path)
         import pyarrow.parquet as pq
 
@@ -107,16 +107,16 @@ def tornado(
                   "rows": rows,
                   "warnings": said([*loaded.warnings, *missing])})  # fmt: skip
         return
-    put(f"{kpi}, each factor {change:.0%} lower and higher")
-    put(f"  {'factor':22s}{'lower':>14s}{'as written':>14s}{'higher':>14s}{'span':>14s}")
+    echo(f"{kpi}, each factor {change:.0%} lower and higher")
+    echo(f"  {'factor':22s}{'lower':>14s}{'as written':>14s}{'higher':>14s}{'span':>14s}")
     for row in rows:
         values = (row[name] for name in ("kpi_low", "kpi_base", "kpi_high", "span"))
-        put(f"  {row['factor']:22s}" + "".join(f"{number(value):>14s}" for value in values))
+        echo(f"  {row['factor']:22s}" + "".join(f"{number(value):>14s}" for value in values))
         if row["told"] is not None:
             ends = [number(row[f"{end}_{side}"]) for end in ("low", "high") for side in SIDES]
             unsure = "" if row["told"] else "; not told from zero"
-            put(f"    from the base: {ends[0]} to {ends[1]}, and {ends[2]} to {ends[3]}{unsure}")
+            echo(f"    from the base: {ends[0]} to {ends[1]}, and {ends[2]} to {ends[3]}{unsure}")
     if seeds > 1:
         few = ", ".join(filter(None, (f"means of {seeds} seeds", may_miss(seeds))))
-        put(f"{few}; differences from the base: 95 % paired t, each for itself")
+        echo(f"{few}; differences from the base: 95 % paired t, each for itself")
     say(f"written: {folder}")

@@ -6,8 +6,8 @@ from typing import Annotated, Final
 import typer
 
 from sim.cli.app import app, examples
-from sim.cli.inputs import Json, told
-from sim.cli.words import WRONG_INPUT, fail, put, put_assumed, said, say_json, say_warnings
+from sim.cli.console import WRONG_INPUT, echo, fail, put_assumed, said, say_json, say_warnings
+from sim.cli.inputs import Json, report_errors
 
 MOST_FILLED: Final = 40
 
@@ -49,7 +49,7 @@ def new(
         if not from_.exists():
             what = suggest(str(from_), scenarios())
             fail(WRONG_INPUT, f"--from {str(from_)!r}: no such file, and no such scenario; {what}")
-    with told():
+    with report_errors():
         made = start(Path(name), from_, template or "two-sites", force=force)
     if as_json:
         assumed = said([*made.filled, *made.assumed])
@@ -57,10 +57,10 @@ def new(
                   "assumed": assumed, "warnings": said(made.warnings)})  # fmt: skip
         return
     say_warnings(made.warnings)
-    put(f"{made.folder}: {', '.join(made.files)}")
+    echo(f"{made.folder}: {', '.join(made.files)}")
     for found in made.filled[:MOST_FILLED]:
-        put(f"  {found}")
+        echo(f"  {found}")
     if len(made.filled) > MOST_FILLED:
-        put(f"  … and {len(made.filled) - MOST_FILLED} more; --json lists all")
+        echo(f"  … and {len(made.filled) - MOST_FILLED} more; --json lists all")
     put_assumed(made.assumed)
-    put(f"next: hashwatt check {name}; hashwatt run {name} --days 7")
+    echo(f"next: hashwatt check {name}; hashwatt run {name} --days 7")

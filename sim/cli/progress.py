@@ -10,6 +10,7 @@ from typing import Annotated, Any, Final, NamedTuple
 import typer
 
 from sim.text import visible
+from sim.types import OnProgress
 
 COMPILING: Final = "compiling"
 MEASURING: Final = "measuring serving engines"
@@ -18,14 +19,13 @@ EVERY_S: Final = 10.0  # between two lines of a log that say how far a thing is
 Quiet = Annotated[
     bool, typer.Option("--quiet", help="No progress; results, warnings and errors remain.")
 ]
-Told = Callable[[int, int], None]  # how many are done, of how many
 
 
 class Days(NamedTuple):
     """Whom a run tells how far it is; None with --quiet."""
 
-    compiling: Told
-    measuring: Told
+    compiling: OnProgress
+    measuring: OnProgress
     day: Callable[[int], None] | None
 
 
@@ -84,7 +84,7 @@ class Progress:
                 yield Days(partial(once, COMPILING), partial(once, MEASURING), day)
 
     @contextmanager
-    def cells(self, text: str, of: str = "cells") -> Iterator[Told | None]:
+    def cells(self, text: str, of: str = "cells") -> Iterator[OnProgress | None]:
         """Many runs, with the time that is left; `of` is what they are called."""
         if self.quiet:
             yield None

@@ -6,8 +6,8 @@ from typing import Annotated
 import typer
 
 from sim.cli.app import app, examples
+from sim.cli.console import FAILED, WRONG_INPUT, fail, say, say_json, say_table
 from sim.cli.inputs import Force, Json
-from sim.cli.words import FAILED, WRONG_INPUT, fail, say, say_json, say_table
 
 
 def refuse_twins(columns: list[str]) -> None:

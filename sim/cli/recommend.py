@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from sim.cli.app import app, examples
-from sim.cli.inputs import AllowPath, Json, load_scenario, told
+from sim.cli.console import FAILED, WRONG_INPUT, echo, fail, say, say_json
+from sim.cli.inputs import AllowPath, Json, load_scenario, report_errors
 from sim.cli.progress import Progress, Quiet
 from sim.cli.serving import OwnModels
-from sim.cli.words import FAILED, WRONG_INPUT, fail, put, say, say_json
 
 if TYPE_CHECKING:  # what it leads to takes a second to load
     from sim.scenario.catalogue.specs import Own
@@ -84,7 +84,7 @@ def recommend(
             fail(WRONG_INPUT, f"{name} {value:g}: must be above 0")
     if rate is not None and rate > MOST_PER_S:
         fail(WRONG_INPUT, f"--rate {rate:g}: at most {MOST_PER_S:g} requests a second")
-    with told():
+    with report_errors():
         own = None
         if scenario is not None:
             own = load_scenario(scenario, None, None, allow_path).own
@@ -124,16 +124,16 @@ def recommend(
                   "tried": len(tried), "assumed": assumed, "choices": rows})  # fmt: skip
         return
     if not found:
-        put(
+        echo(
             f"none of {len(tried)} settings keeps {slo}"
             + (" within the power cap" * bool(power_cap_kw))
         )
         return
-    put(f"{len(found)} of {len(tried)} settings keep {slo}; those that no other beats:")
-    put(HEADER)
+    echo(f"{len(found)} of {len(tried)} settings keep {slo}; those that no other beats:")
+    echo(HEADER)
     for choice in found:
         if choice.pareto or show_all:
-            put(_line(choice))
+            echo(_line(choice))
     for text in assumed:
         say(f"assumed: {text}")
 

@@ -8,6 +8,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from sim.cli.app import app, examples
+from sim.cli.console import (
+    FAILED,
+    WRONG_INPUT,
+    echo,
+    fail,
+    kpi_table,
+    said,
+    say,
+    say_json,
+    say_table,
+    say_warnings,
+    undrawn,
+)
 from sim.cli.inputs import (
     AllowCode,
     AllowPath,
@@ -18,22 +31,9 @@ from sim.cli.inputs import (
     Sets,
     decider,
     load_scenario,
-    told,
+    report_errors,
 )
 from sim.cli.progress import Progress, Quiet
-from sim.cli.words import (
-    FAILED,
-    WRONG_INPUT,
-    fail,
-    kpi_table,
-    put,
-    said,
-    say,
-    say_json,
-    say_table,
-    say_warnings,
-    undrawn,
-)
 
 if TYPE_CHECKING:
     from sim.scenario.problems import Problem
@@ -69,7 +69,7 @@ def run(
     began = time.perf_counter()
     shown = Progress(quiet)
     shown.stage(f"loading {scenario}")
-    with told():
+    with report_errors():
         loaded = load_scenario(scenario, set_, days, allow_path)
         if requests == "all" and loaded.demand.fidelity == "fluid":
             what = "a fluid has no single requests; add --set demand.fidelity=exact"
@@ -162,12 +162,12 @@ def bound(
     """The most gross margin that any policy could have earned, and what limits were worth."""
     shown = Progress(quiet)
     shown.stage(f"loading {scenario}")
-    with told():
+    with report_errors():
         loaded = load_scenario(scenario, set_, days, allow_path)
         from sim.results.folder import claim
         from sim.results.provenance import sha256_of
-        from sim.studies.bound import BoundError, left_out
-        from sim.studies.bound import bound as bound_of
+        from sim.studies.bound.clairvoyant import BoundError, left_out
+        from sim.studies.bound.clairvoyant import bound as bound_of
 
         cell = sha256_of(scenario=loaded.sha256(), seed=seed)
         with claim(out, "bound", cell, force=force) if out else nullcontext() as claimed:
@@ -183,9 +183,9 @@ def bound(
     if as_json:
         say_json(document)
         return
-    put(f"{loaded.name} · clairvoyant · seed {seed}: {found.usd:,.2f} USD of gross margin")
+    echo(f"{loaded.name} · clairvoyant · seed {seed}: {found.usd:,.2f} USD of gross margin")
     if free := left_out(loaded):
-        put(f"taken to cost nothing: {', '.join(free)}")
+        echo(f"taken to cost nothing: {', '.join(free)}")
     for title, rows in found.dearest().items():
-        put(title)
+        echo(title)
         say_table("", rows)

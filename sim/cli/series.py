@@ -7,8 +7,8 @@ import typer
 from pydantic import ValidationError
 
 from sim.cli.app import app, examples
+from sim.cli.console import WRONG_INPUT, echo, fail, say_json
 from sim.cli.inputs import Json
-from sim.cli.words import WRONG_INPUT, fail, put, say_json
 
 
 @app.command(
@@ -73,5 +73,5 @@ def import_series(
     for key, found in about.items():
         if key != "toml" and found not in (None, [], {}, ""):
             pairs = found.items() if isinstance(found, dict) else ()
-            put(f"{key:16s} {', '.join(f'{k}: {v}' for k, v in pairs) or found}")
-    put(f"\nin scenario.toml, with the file beside it:\n\n{about['toml']}")
+            echo(f"{key:16s} {', '.join(f'{k}: {v}' for k, v in pairs) or found}")
+    echo(f"\nin scenario.toml, with the file beside it:\n\n{about['toml']}")

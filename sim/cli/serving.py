@@ -7,9 +7,9 @@ from typing import Annotated
 import typer
 
 from sim.cli.app import app, examples
-from sim.cli.inputs import AllowPath, Json, load_scenario, told
+from sim.cli.console import WRONG_INPUT, echo, fail, say, say_json
+from sim.cli.inputs import AllowPath, Json, load_scenario, report_errors
 from sim.cli.progress import Progress, Quiet
-from sim.cli.words import WRONG_INPUT, fail, put, say, say_json
 
 MaxBatchedTokens = Annotated[int | None, typer.Option(help="Budget of an iteration.")]
 MaxSeqs = Annotated[int | None, typer.Option(help="Running sequences at most.")]
@@ -94,7 +94,7 @@ def serve_trace(
         "chunked_prefill": chunked_prefill,
         "reserve_full_prompt": reserve_full_prompt,
     }
-    with told():
+    with report_errors():
         own = NONE_OWN
         if scenario is not None:
             own = load_scenario(scenario, None, None, allow_path).own
@@ -132,7 +132,7 @@ def serve_trace(
         say_json({"trace": trace.name, "format": requests.format, "engine": engine,
                "engines": engines, "about": about, **figures})  # fmt: skip
     else:
-        put(f"{trace.name} ({requests.format}) on {engines} × {engine}: {about}")
+        echo(f"{trace.name} ({requests.format}) on {engines} × {engine}: {about}")
         for name, value in figures.items():
-            put(f"  {name:22s}{'-' if value is None else f'{value:,.6g}':>14s}")
+            echo(f"  {name:22s}{'-' if value is None else f'{value:,.6g}':>14s}")
     say(f"read in {read_s:.3f} s, served in {served_s:.3f} s")

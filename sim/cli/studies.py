@@ -7,6 +7,17 @@ from typing import Annotated, Any
 import typer
 
 from sim.cli.app import app, examples
+from sim.cli.console import (
+    FAILED,
+    WRONG_INPUT,
+    echo,
+    fail,
+    said,
+    say,
+    say_json,
+    say_warnings,
+    undrawn,
+)
 from sim.cli.inputs import (
     AllowCode,
     AllowPath,
@@ -18,21 +29,10 @@ from sim.cli.inputs import (
     experiment_file,
     load_scenario,
     no_experiment,
+    report_errors,
     share_of,
-    told,
 )
 from sim.cli.progress import Progress, Quiet
-from sim.cli.words import (
-    FAILED,
-    WRONG_INPUT,
-    fail,
-    put,
-    said,
-    say,
-    say_json,
-    say_warnings,
-    undrawn,
-)
 
 Workers = Annotated[
     int | None, typer.Option(min=1, help="Local processes, one thread each; default: all cores.")
@@ -69,10 +69,10 @@ def sweep(
     began = time.perf_counter()
     shown = Progress(quiet)
     shown.stage(f"loading {experiment}")
-    with told():
+    with report_errors():
         from sim.results import worth_spread
         from sim.studies import money_spread
-        from sim.studies.plan import plan
+        from sim.studies.checked import plan
         from sim.studies.summary import document, lines, summarise
         from sim.studies.sweep import sweep as run_sweep
 
@@ -114,11 +114,11 @@ def sweep(
                   "warnings": said(missing)})  # fmt: skip
     else:
         for line in lines(summary, planned.name, asked.description):
-            put(line)
+            echo(line)
         for line in worth_spread.lines(worth_spread.read(result.folder)):
-            put(line)
+            echo(line)
         for line in money_spread.lines(result.folder):
-            put(line)
+            echo(line)
     wall_s = time.perf_counter() - began
     say(
         f"{planned.cells - result.reused} cells run, {result.reused} there already, in "
@@ -163,7 +163,7 @@ def compare(
     began = time.perf_counter()
     shown = Progress(quiet)
     shown.stage(f"loading {scenario}")
-    with told():
+    with report_errors():
         loaded = load_scenario(scenario, set_, None, allow_path)
         from sim.report.comparison import draw_comparison
         from sim.report.study_money import draw_money
@@ -173,7 +173,7 @@ def compare(
         from sim.studies import money_spread
         from sim.studies.compare import CLAIRVOYANT, bound_exists, question_of
         from sim.studies.compare import compare as run_comparison
-        from sim.studies.verdicts import document, lines, save
+        from sim.studies.compare_text import document, lines, save
 
         most = seeds or (256 if until else 32)
         question: dict[str, Any] = {
@@ -221,11 +221,11 @@ def compare(
         )
     else:
         for line in lines(result):
-            put(line)
+            echo(line)
         for line in worth_spread.lines(worth_spread.read(folder)):
-            put(line)
+            echo(line)
         for line in money_spread.lines(folder):
-            put(line)
+            echo(line)
     say(f"{len(result.cells)} cells in {time.perf_counter() - began:.1f} s: {folder}")
 
 

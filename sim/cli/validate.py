@@ -7,17 +7,17 @@ from typing import Annotated, Final
 import typer
 
 from sim.cli.app import app, examples
-from sim.cli.inputs import Json, told
-from sim.cli.progress import Progress, Quiet
-from sim.cli.words import (
+from sim.cli.console import (
     MISSED,
     WRONG_INPUT,
+    echo,
     fail,
-    put,
     say,
     say_json,
     validation_table,
 )
+from sim.cli.inputs import Json, report_errors
+from sim.cli.progress import Progress, Quiet
 
 TOPICS_OF_DATA: Final = (
     "bitcoin_network", "miner_reports", "grid", "asic_specs", "weather", "serving",
@@ -46,7 +46,7 @@ def validate(
     shown.stage("validating")
     from sim.validation import validate as all_checks
 
-    with told():
+    with report_errors():
         made, left_out = all_checks(data, lambda check: shown.now(check.check))
     shown.end()
     missed = [c for c in made if not c.ok]
@@ -55,8 +55,8 @@ def validate(
     else:
         validation_table(made)
     for what, why in left_out:  # beside a JSON document, which lists checks, it is a message
-        (say if as_json else put)(f"left out: {what}: {why}")
+        (say if as_json else echo)(f"left out: {what}: {why}")
     if not as_json:
-        put(f"{len(made) - len(missed)} of {len(made)} checks hold")
+        echo(f"{len(made) - len(missed)} of {len(made)} checks hold")
     if missed:
         raise typer.Exit(MISSED)

@@ -9,7 +9,7 @@ still owes what has not fallen due. Nothing of it is income, expense or cash of 
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from sim.engine.incidents import host_arrives, leave, put
+from sim.engine.incidents import host_arrives, leave, set_deployed
 from sim.engine.projects import Times, deliver
 from sim.units import SECONDS_PER_DAY
 
@@ -24,7 +24,7 @@ def play_back(engine: "Engine") -> None:
         times = Times.of(engine, name) if spec.enabled else None
         if times is not None and times.live_s < 0 and not times.called_off:
             past.append((times.live_s, name, _live(engine, name, times)))
-    for what in engine.world.misfortunes:
+    for what in engine.world.incidents:
         if what.start_s < 0 and what.spec.kind == "fire":
             for site in what.names:
                 share = what.spec.destroyed_fraction or 0.0
@@ -52,7 +52,7 @@ def ends_before(engine: "Engine") -> dict[str, int]:
         notice_s = round(host.notice_days * SECONDS_PER_DAY)
         found += [
             what.start_s + notice_s
-            for what in engine.world.misfortunes
+            for what in engine.world.incidents
             if what.spec.kind == "termination" and name in what.names
         ]
         if found and min(found) < 0:
@@ -71,11 +71,11 @@ def _live(engine: "Engine", name: str, times: Times) -> Callable[[], None]:
 
 def _burnt(engine: "Engine", site: str, t_s: int, share: float) -> Callable[[], None]:
     def happen() -> None:
-        presence = engine.plant.presence
+        inventory = engine.plant.inventory
         changes = []
-        for kind, group in presence.at(engine.plant.site_names.index(site)):
-            there = presence.deployed(kind, group)
-            changes.append(put(engine, kind, group, there - round(there * share)))
+        for kind, group in inventory.at(engine.plant.site_names.index(site)):
+            there = inventory.deployed(kind, group)
+            changes.append(set_deployed(engine, kind, group, there - round(there * share)))
         lost = sum(c.before - c.now for c in changes)
         engine.firm.had_destroyed(t_s, "fire", site, changes)
         day = f"{engine.firm.calendar.at(t_s):%Y-%m-%d}"

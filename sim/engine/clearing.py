@@ -5,10 +5,13 @@ from typing import Final
 import numpy as np
 
 from sim.finance.contracts import EnergyTerms
-from sim.kernels.arrays import POWERED, Floats
+from sim.kernels.arrays import (
+    POWERED,
+)
 from sim.plant import Plant
 from sim.policy import Bidder, Bids, Observation, Policy, PolicyError, bid_problems
 from sim.scenario.scenario import Scenario
+from sim.types import Floats
 from sim.world.market import Offers, PowerMarket
 
 BELOW: Final = 1e-9  # of a price: what was bought at it is worth it, whatever is rounded

@@ -11,24 +11,25 @@ from sim.engine.before import ends_before, play_back
 from sim.engine.clearing import Clearing
 from sim.engine.failures import Workshop
 from sim.engine.grid_events import call, link_changes
-from sim.engine.incidents import host_ends, incident, on_the_way, put
+from sim.engine.incidents import host_ends, incident, on_the_way, set_deployed
 from sim.engine.projects import project
 from sim.engine.restarts import Restarts
 from sim.finance.contracts import EnergyTerms
 from sim.finance.firm import Firm
 from sim.finance.pools import build_pool
-from sim.inference import build_inference
-from sim.kernels.ahead import Task, Told, compile_ahead
+from sim.kernels.ahead import Task, compile_ahead
 from sim.kernels.jit import Entry, entry
 from sim.kernels.site import look
 from sim.plant import Plant
+from sim.plant.inventory import ASIC
 from sim.plant.lettings import Lettings
-from sim.plant.presence import ASIC
 from sim.policy import Decision, Market, Observation, Policy
 from sim.results.recorder import Recorder
 from sim.results.serving import ServingRecord
 from sim.scenario.scenario import Scenario
+from sim.serving_fleet import build_serving_fleet
 from sim.streams import Streams
+from sim.types import OnProgress
 from sim.units import J_PER_MWH, SECONDS_PER_DAY, SECONDS_PER_HOUR, TH_PER_EH, TH_PER_PH
 from sim.world.difficulty import btc_per_th
 from sim.world.market import build_market
@@ -61,8 +62,8 @@ class Engine:
         seed: int = 1,
         keep_requests: bool = False,
         live: bool = False,
-        compiling: Told | None = None,
-        measuring: Told | None = None,
+        compiling: OnProgress | None = None,
+        measuring: OnProgress | None = None,
         rehearsal: Task | None = None,
     ) -> None:
         self.scenario = scenario
@@ -72,23 +73,23 @@ class Engine:
         self.world: World = build_world(scenario, streams)
         self.terms = EnergyTerms(scenario, self.world)
         self.outlook = Outlook(scenario, self.world.day_ahead_usd_per_mwh)
-        self.inference = build_inference(scenario, self.world, keep_requests)
+        self.serving_fleet = build_serving_fleet(scenario, self.world, keep_requests)
 
         def ahead(fleet: Any, entries: list[Entry]) -> None:
-            serving = self.inference.entries() if self.inference is not None else []
-            looks = entry(look, fleet, self.terms.course, ints=1)
+            serving = self.serving_fleet.entries() if self.serving_fleet is not None else []
+            looks = entry(look, fleet, self.terms.step_inputs, ints=1)
             others = [rehearsal] if rehearsal is not None else []
-            others += self.inference.rehearsals() if self.inference is not None else []
+            others += self.serving_fleet.rehearsals() if self.serving_fleet is not None else []
             if compiling is not None:
                 compile_ahead([*serving, *entries, looks], compiling, others)
 
-        self.plant = Plant.build(scenario, self.inference, ahead if compiling else None)
-        if self.inference is not None:
-            self.inference.measure(measuring)
-        self.look_at_course = self.plant.follow(self.terms.course)
+        self.plant = Plant.build(scenario, self.serving_fleet, ahead if compiling else None)
+        if self.serving_fleet is not None:
+            self.serving_fleet.measure(measuring)
+        self.look_at_step = self.plant.follow(self.terms.step_inputs)
         self.pool = build_pool(scenario.pool, self.world.chain)
         self.recorder = Recorder(
-            scenario, ServingRecord(self.inference) if self.inference is not None else None
+            scenario, ServingRecord(self.serving_fleet) if self.serving_fleet is not None else None
         )
         self.recorder.limit_names = self.plant.limit_names
         self.lettings = Lettings(scenario, self.world.gpu_market, streams, self.recorder.event)
@@ -98,8 +99,8 @@ class Engine:
         )
         self.pools_down = 0  # outages of the pool in force
         self.struck: dict[int, list[tuple[int, int]]] = {}  # nodes that incidents in force broke
-        for kind, state in self.plant.presence.states.items():
-            self.recorder.stand(0, kind, int(state.deployed.sum()))
+        for kind, state in self.plant.inventory.states.items():
+            self.recorder.count_machines(0, kind, int(state.deployed.sum()))
         market = build_market(scenario, self.plant.topology)
         self.clearing = (
             Clearing(scenario, market, policy, self.plant, self.terms, self.moves_prices)
@@ -241,15 +242,15 @@ class Engine:
         """Prices, temperatures and the bitcoin price of now."""
         if self.clearing is not None:
             self.clearing.look(self.now_s, self.step)
-        self._follow_course()
-        self.plant.desk.commit(self.now_s)
+        self._take_step_inputs()
+        self.plant.demand_response.commit(self.now_s)
         self._let_nodes()
         self._look_at_btc_price()
         if self.now_s % SECONDS_PER_DAY == 0:
             self.look_at_chain()  # fees change by the day
 
-    def _follow_course(self) -> None:
-        self.look_at_course(self.step)
+    def _take_step_inputs(self) -> None:
+        self.look_at_step(self.step)
         for site, usd_per_mwh in self.firm.bills.tiers.prices(self.step):
             self.plant.site.price[site] = usd_per_mwh
 
@@ -279,10 +280,10 @@ class Engine:
     def decide(self) -> None:
         """The policy's wish."""
         self.decision = self.policy.decide(self.observation)
-        while self.now_s >= self.plant.desk.market.due_s:  # gates that close in this step
-            self.plant.sell_reserves(
-                self.policy, self.decision, self.observation, self.terms.course.reserve_usd_per_mw_h
-            )
+        prices = self.terms.step_inputs.reserve_usd_per_mw_h
+        market = self.plant.demand_response.market
+        while self.now_s >= market.due_s:  # gates that close in this step
+            self.plant.sell_reserves(self.policy, self.decision, self.observation, prices)
 
     def grant(self) -> None:
         """The wish cut to what the limits allow; both are recorded.
@@ -292,7 +293,7 @@ class Engine:
         self.plant.apply(self.decision, self.observation)
         market = self.clearing if self.now_s % self.step_s == 0 else None
         if market is not None and market.close(self.now_s, self.step):
-            self._follow_course()
+            self._take_step_inputs()
         self.restarts.look()
         self.recorder.bound(self.observation.t_s // self.step_s, self.plant.site.binding)
 
@@ -327,7 +328,7 @@ class Engine:
     def _start_firm(self) -> None:
         """What befalls the firm: incidents, ends of contracts, projects, lenders' looks."""
         env, scenario = self.env, self.scenario
-        for what in self.world.misfortunes:
+        for what in self.world.incidents:
             env.process(incident(self, what))
         for name, host in scenario.hosts.items():
             if host.ends_utc is not None:
@@ -358,7 +359,7 @@ class Engine:
         if not sold:
             return
         for group, machines in sold:
-            put(self, ASIC, group, self.plant.presence.deployed(ASIC, group) - machines)
+            set_deployed(self, ASIC, group, self.plant.inventory.deployed(ASIC, group) - machines)
         sold.clear()
         self.plant.change()
         if self.step < self.steps:
@@ -370,9 +371,9 @@ class Engine:
         """The firm is insolvent: every site is shut for good, and it sells no more reserves."""
         if self.step == self.steps:
             return
-        self.plant.desk.market.gates.clear()
+        self.plant.demand_response.market.gates.clear()
         for site in range(len(self.plant.site_names)):
-            self.plant.presence.close(site, dark=True)
+            self.plant.inventory.close(site, dark=True)
         self.plant.change()
         self.observe()
         self.decide()
@@ -433,8 +434,8 @@ class Engine:
             self.plant.let(rates)
         if rates is not None or not self.now_s:
             self.recorder.lets.keep(self.now_s, self.lettings.let)
-        if self.inference is not None:
-            self.inference.price_day(self.now_s // SECONDS_PER_DAY)
+        if self.serving_fleet is not None:
+            self.serving_fleet.price_day(self.now_s // SECONDS_PER_DAY)
 
     def _look_at_btc_price(self) -> None:
         self.usd_per_btc = self.usd_per_btc_now

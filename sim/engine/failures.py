@@ -61,8 +61,8 @@ class _Repair:
 
     def part_is_here(self, _: Any) -> None:
         """Ask for a technician; a site without any repairs nothing."""
-        presence = self.shop.engine.plant.presence
-        technicians = self.shop.technicians[presence.places[self.kind][self.group]]
+        inventory = self.shop.engine.plant.inventory
+        technicians = self.shop.technicians[inventory.places[self.kind][self.group]]
         if technicians is not None:
             self.turn = technicians.request()
             self.turn.callbacks.append(self.begin)
@@ -75,5 +75,5 @@ class _Repair:
         """The machine is healthy, if it is still there, and runs from the next control step on."""
         self.turn.resource.release(self.turn)
         engine = self.shop.engine
-        if engine.plant.presence.repair(self.kind, self.group, self.machine):
+        if engine.plant.inventory.repair(self.kind, self.group, self.machine):
             engine.recorder.repaired(engine.now_s, self.kind, self.group, self.machine)

@@ -36,22 +36,25 @@ def _set_links(engine: "Engine", left: dict[int, float]) -> None:
 
 def call(engine: "Engine", due: ProgrammeCall) -> "Process":
     """A programme calls: notice, response, end; each asks for a new decision."""
-    desk, name = engine.plant.desk, engine.plant.desk.names[due.programme]
+    demand_response, name = (
+        engine.plant.demand_response,
+        engine.plant.demand_response.names[due.programme],
+    )
     env, event = engine.env, engine.recorder.event
     yield env.timeout(due.notice_s)
     engine.advance()
     engine.settle()
-    owed_mw = desk.announce(due.programme)
+    owed_mw = demand_response.announce(due.programme)
     minutes = (due.start_s - due.notice_s) / SECONDS_PER_MINUTE
     event(engine.now_s, "call", "", name, f"{owed_mw:.3f} MW owed in {minutes:g} minutes")
     engine.decide_anew()
     yield env.timeout(due.start_s - engine.now_s)
-    engine.between(lambda: desk.begin(due.programme))
+    engine.between(lambda: demand_response.begin(due.programme))
     event(engine.now_s, "response due", "", name, f"{owed_mw:.3f} MW")
     yield env.timeout(min(due.end_s, engine.scenario.horizon.seconds) - engine.now_s)
     engine.advance()
     engine.settle()
-    outcome = desk.end(due.programme)
+    outcome = demand_response.end(due.programme)
     detail = (
         f"{outcome.delivered_mwh:.3f} of {outcome.owed_mwh:.3f} MWh delivered, "
         f"penalty {outcome.penalty_usd:,.2f} USD"

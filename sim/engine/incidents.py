@@ -4,10 +4,10 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from sim.plant.presence import ASIC, GPU, Change
+from sim.plant.inventory import ASIC, GPU, Change
 from sim.scenario.rows import MovedGroup
 from sim.units import SECONDS_PER_DAY, SECONDS_PER_HOUR
-from sim.world.incidents import Misfortune
+from sim.world.incidents import IncidentOccurrence
 
 if TYPE_CHECKING:
     from sim.engine.engine import Engine, Process
@@ -16,7 +16,7 @@ ALERT, SHED = 1, 2  # levels of an emergency
 SHUTS: Final = {"outage": True, "network-cut": False, "fire": True}  # whether power goes, too
 
 
-def incident(engine: "Engine", what: Misfortune) -> "Process":
+def incident(engine: "Engine", what: IncidentOccurrence) -> "Process":
     """Let something go wrong, and let it pass.
 
     What began before the run is played back by then (`engine.before`): here its rest passes.
@@ -42,21 +42,21 @@ def incident(engine: "Engine", what: Misfortune) -> "Process":
     engine.recorder.event(engine.now_s, f"{what.spec.kind} over", names, "incident", "")
 
 
-def _emergency(engine: "Engine", what: Misfortune) -> "Process":
+def _emergency(engine: "Engine", what: IncidentOccurrence) -> "Process":
     """An alert, then load is shed, then it is over: policies see the level at each."""
     shed_s = what.start_s + round(what.spec.before_h * SECONDS_PER_HOUR)
     names, event = ", ".join(what.names), engine.recorder.event
 
     def level(now: int, before: int) -> None:
         for site in _sites(engine, what):
-            levels = engine.plant.presence.emergencies[site]
+            levels = engine.plant.inventory.emergencies[site]
             if before:
                 levels.remove(before)
             if now:
                 levels.append(now)
         if SHED in (now, before):
             (_curtail if now == SHED else _restore)(engine, what)
-        engine.plant.presence.alert()
+        engine.plant.inventory.alert()
 
     stages = [(what.start_s, ALERT, 0, "emergency alert"), (shed_s, SHED, ALERT, "load shed"),
               (what.end_s, 0, SHED, "emergency over")]  # fmt: skip
@@ -80,7 +80,7 @@ def until(engine: "Engine", t_s: int) -> "Process":
         yield engine.env.timeout(t_s - engine.now_s)
 
 
-def _words(what: Misfortune) -> str:
+def _words(what: IncidentOccurrence) -> str:
     spec = what.spec
     parts = [f"{(what.end_s - max(what.start_s, 0)) / SECONDS_PER_HOUR:.1f} h"] * (
         what.end_s > max(what.start_s, 0)
@@ -98,31 +98,31 @@ def _words(what: Misfortune) -> str:
     return ", ".join(parts)
 
 
-def _sites(engine: "Engine", what: Misfortune) -> list[int]:
+def _sites(engine: "Engine", what: IncidentOccurrence) -> list[int]:
     return [engine.plant.site_names.index(name) for name in what.names]
 
 
-def _close(engine: "Engine", what: Misfortune) -> None:
+def _close(engine: "Engine", what: IncidentOccurrence) -> None:
     for site in _sites(engine, what):
-        engine.plant.presence.close(site, SHUTS[what.spec.kind])
+        engine.plant.inventory.close(site, SHUTS[what.spec.kind])
     engine.plant.change()
 
 
-def _reopen(engine: "Engine", what: Misfortune) -> None:
+def _reopen(engine: "Engine", what: IncidentOccurrence) -> None:
     for site in _sites(engine, what):
-        engine.plant.presence.reopen(site, SHUTS[what.spec.kind])
+        engine.plant.inventory.reopen(site, SHUTS[what.spec.kind])
     engine.plant.change()
 
 
-def _burn(engine: "Engine", what: Misfortune) -> None:
+def _burn(engine: "Engine", what: IncidentOccurrence) -> None:
     """A share of all machines is destroyed, whole machines, and the site shut while it lasts."""
     share = what.spec.destroyed_fraction or 0.0
-    presence = engine.plant.presence
+    inventory = engine.plant.inventory
     for site in _sites(engine, what):
         changes = []
-        for kind, group in presence.at(site):
-            there = presence.deployed(kind, group)
-            changes.append(put(engine, kind, group, there - round(there * share)))
+        for kind, group in inventory.at(site):
+            there = inventory.deployed(kind, group)
+            changes.append(set_deployed(engine, kind, group, there - round(there * share)))
         lost = sum(c.before - c.now for c in changes)
         name = engine.plant.site_names[site]
         engine.recorder.event(engine.now_s, "machines destroyed", name, "fire", f"{lost}")
@@ -133,74 +133,74 @@ def _burn(engine: "Engine", what: Misfortune) -> None:
         engine.plant.change()
 
 
-def put(engine: "Engine", kind: str, group: int, machines: int) -> Change:
+def set_deployed(engine: "Engine", kind: str, group: int, machines: int) -> Change:
     """Let so many machines of a group stand there; the recorder hears of it."""
-    change = engine.plant.presence.put(kind, group, machines)
-    engine.recorder.stand(engine.now_s, kind, change.now - change.before)
+    change = engine.plant.inventory.set_deployed(kind, group, machines)
+    engine.recorder.count_machines(engine.now_s, kind, change.now - change.before)
     for _ in change.given_up:
         engine.recorder.gone(engine.now_s, kind)
     return change
 
 
-def _break(engine: "Engine", what: Misfortune) -> None:
+def _break(engine: "Engine", what: IncidentOccurrence) -> None:
     """GPU nodes fail, the first that run, until a share of what stands there is left."""
     struck = engine.struck[id(what)] = []
-    presence = engine.plant.presence
+    inventory = engine.plant.inventory
     for site in _sites(engine, what):
-        for group in presence.groups(GPU, site):
-            there = presence.deployed(GPU, group)
+        for group in inventory.groups(GPU, site):
+            there = inventory.deployed(GPU, group)
             wanted = round(there * (1.0 - what.spec.left_fraction))
-            able = [n for n in range(there) if n not in presence.down[GPU][group]]
+            able = [n for n in range(there) if n not in inventory.down[GPU][group]]
             for node in able[: max(wanted - (there - len(able)), 0)]:
                 engine.plant.fail(GPU, group, node, engine.now_s)
                 engine.recorder.failed(engine.now_s, GPU, group, node)
                 struck.append((group, node))
 
 
-def _mend(engine: "Engine", what: Misfortune) -> None:
+def _mend(engine: "Engine", what: IncidentOccurrence) -> None:
     for group, node in engine.struck.pop(id(what)):
-        if engine.plant.presence.repair(GPU, group, node):
+        if engine.plant.inventory.repair(GPU, group, node):
             engine.recorder.repaired(engine.now_s, GPU, group, node)
     engine.plant.change()
 
 
-def _heat(engine: "Engine", what: Misfortune) -> None:
+def _heat(engine: "Engine", what: IncidentOccurrence) -> None:
     for site in _sites(engine, what):
-        engine.plant.presence.cool(site, what.spec.left_fraction, ends=False)
+        engine.plant.inventory.cool(site, what.spec.left_fraction, ends=False)
     engine.plant.change()
 
 
-def _cool(engine: "Engine", what: Misfortune) -> None:
+def _cool(engine: "Engine", what: IncidentOccurrence) -> None:
     for site in _sites(engine, what):
-        engine.plant.presence.cool(site, what.spec.left_fraction, ends=True)
+        engine.plant.inventory.cool(site, what.spec.left_fraction, ends=True)
     engine.plant.change()
 
 
-def _curtail(engine: "Engine", what: Misfortune) -> None:
+def _curtail(engine: "Engine", what: IncidentOccurrence) -> None:
     for site in _sites(engine, what):
-        engine.plant.presence.curtailed[site].append(what.spec.left_fraction)
+        engine.plant.inventory.curtailed[site].append(what.spec.left_fraction)
     engine.plant.change()
 
 
-def _restore(engine: "Engine", what: Misfortune) -> None:
+def _restore(engine: "Engine", what: IncidentOccurrence) -> None:
     for site in _sites(engine, what):
-        engine.plant.presence.curtailed[site].remove(what.spec.left_fraction)
+        engine.plant.inventory.curtailed[site].remove(what.spec.left_fraction)
     engine.plant.change()
 
 
-def _pool_down(engine: "Engine", what: Misfortune) -> None:
+def _pool_down(engine: "Engine", what: IncidentOccurrence) -> None:
     engine.pools_down += 1
 
 
-def _pool_up(engine: "Engine", what: Misfortune) -> None:
+def _pool_up(engine: "Engine", what: IncidentOccurrence) -> None:
     engine.pools_down -= 1
 
 
-def _nothing(engine: "Engine", what: Misfortune) -> None:
+def _nothing(engine: "Engine", what: IncidentOccurrence) -> None:
     """The world has it already: prices of a spike, a project's delivery."""
 
 
-def _terminate(engine: "Engine", what: Misfortune) -> None:
+def _terminate(engine: "Engine", what: IncidentOccurrence) -> None:
     """Hosts give notice; one of before the run has run for a while."""
     for name in what.names:
         days = engine.scenario.hosts[name].notice_days
@@ -237,13 +237,13 @@ def on_the_way(engine: "Engine", name: str, left: dict[int, int], end_s: int) ->
 
 def leave(engine: "Engine", names: Iterable[str]) -> dict[int, int]:
     """All ASICs leave these sites, which stay shut; how many of each group."""
-    presence = engine.plant.presence
+    inventory = engine.plant.inventory
     left = {}
     for site in (engine.plant.site_names.index(name) for name in names):
-        for group in presence.groups(ASIC, site):
-            change = put(engine, ASIC, group, 0)
+        for group in inventory.groups(ASIC, site):
+            change = set_deployed(engine, ASIC, group, 0)
             left[group] = change.before
-        presence.close(site, dark=True)
+        inventory.close(site, dark=True)
     engine.plant.change()
     return left
 
@@ -252,12 +252,12 @@ def host_arrives(engine: "Engine", name: str, left: dict[int, int]) -> None:
     """ASICs of a host stand where they moved, all of them repaired."""
     for group, row in enumerate(engine.scenario.asics):
         if isinstance(row, MovedGroup) and row.host == name and left.get(row.origin):
-            put(engine, ASIC, group, left[row.origin])
+            set_deployed(engine, ASIC, group, left[row.origin])
             engine.firm.assets.move(row.origin, group, int(engine.plant.asics.site[group]))
     engine.plant.change()
 
 
-Handler = Callable[["Engine", Misfortune], None]
+Handler = Callable[["Engine", IncidentOccurrence], None]
 HANDLERS: Final[dict[str, tuple[Handler, Handler]]] = {
     "outage": (_close, _reopen),
     "network-cut": (_close, _reopen),

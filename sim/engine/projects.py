@@ -3,8 +3,8 @@
 from collections.abc import Generator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from sim.engine.incidents import put, until
-from sim.plant.presence import ASIC, GPU
+from sim.engine.incidents import set_deployed, until
+from sim.plant.inventory import ASIC, GPU
 from sim.scenario.deals import Project
 from sim.units import SECONDS_PER_DAY
 
@@ -111,7 +111,7 @@ def _paid(
 def delivered_s(engine: "Engine", name: str, order_s: int) -> int:
     """When a project is delivered: delays count while it has not been."""
     at_s = order_s + engine.world.lead_times_s[name]
-    for what in engine.world.misfortunes:
+    for what in engine.world.incidents:
         if what.spec.kind == "delivery-delay" and name in what.names and what.start_s < at_s:
             at_s += round((what.spec.days or 0.0) * SECONDS_PER_DAY)
     return at_s
@@ -127,7 +127,9 @@ def deliver(engine: "Engine", name: str, since: str = "") -> None:
     ):
         for group, (owner, count) in enumerate(rows):
             if owner == name:
-                change = put(engine, kind, group, round(count * (1.0 - spec.failed_fraction)))
+                change = set_deployed(
+                    engine, kind, group, round(count * (1.0 - spec.failed_fraction))
+                )
                 machines += change.now
     for site, mw in spec.substations_mw.items():
         plant.built_mw[plant.site_names.index(site)] += mw

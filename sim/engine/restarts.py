@@ -4,9 +4,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sim.kernels.arrays import GRANTED, Bools, Ints
-from sim.plant.presence import ASIC
+from sim.kernels.arrays import (
+    GRANTED,
+)
+from sim.plant.inventory import ASIC
 from sim.results.recorder import RESTARTED
+from sim.types import Bools, Ints
 from sim.units import J_PER_MWH
 from sim.world.outages import RestartLuck
 
@@ -41,7 +44,7 @@ class Restarts:
             own = engine.scenario.asics[g].restart_failure_fraction
             fraction = fleet if own is None else own
             if fraction > 0.0:
-                deployed = engine.plant.presence.deployed(ASIC, g)
+                deployed = engine.plant.inventory.deployed(ASIC, g)
                 self.groups.append(_Group(g, RestartLuck(fraction, of), deployed))
 
     def look(self) -> None:
@@ -60,8 +63,8 @@ class Restarts:
         plant, g = self.engine.plant, at.group
         share = float(plant.asic.shares[GRANTED, g].sum())
         count = round(share * float(plant.asic.running[g]))
-        well = np.arange(len(at.well)) < plant.presence.deployed(ASIC, g)
-        well[list(plant.presence.down[ASIC][g])] = False
+        well = np.arange(len(at.well)) < plant.inventory.deployed(ASIC, g)
+        well[list(plant.inventory.down[ASIC][g])] = False
         on = at.on & well
         more = count - int(on.sum())
         if more > 0:
@@ -94,7 +97,7 @@ class Restarts:
             mined = 0.0 if engine.pools_down else float(shares @ plant.asics.mode_ths[g]) * net
             spent = float(shares @ plant.asics.mode_w[g]) * usd_per_j
             self._lost_usd += len(at.waiting) * seconds * plant.asic.heat[g] * (mined - spent)
-            at.waiting &= plant.presence.down[ASIC][g]  # the repaired run from the next step on
+            at.waiting &= plant.inventory.down[ASIC][g]  # the repaired run from the next step on
 
     def take_usd(self) -> float:
         """What was missed since the last call [USD]."""

@@ -7,12 +7,12 @@ import numpy as np
 
 from sim.finance.chart import IMPAIRMENT, PROJECT_INTEREST, UNRECOVERABLE
 from sim.finance.ledger import Entry, Ledger
-from sim.kernels.arrays import Floats
+from sim.plant.inventory import ASIC, GPU, Change
 from sim.plant.machines import awaited
-from sim.plant.presence import ASIC, GPU, Change
 from sim.scenario import catalogue
 from sim.scenario.rows import MovedGroup
 from sim.scenario.scenario import Scenario
+from sim.types import Floats
 from sim.units import SECONDS_PER_YEAR
 
 CENT: Final = 0.005

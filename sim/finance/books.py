@@ -23,10 +23,9 @@ from sim.kernels.arrays import (
     PROGRAMME_USD,
     TOKEN_USD,
     WEAR_USD,
-    Bools,
-    Floats,
 )
 from sim.scenario.scenario import Scenario
+from sim.types import Bools, Floats
 
 # Debit, credit, row of SiteState.flow, memo.
 ENERGY_POSTINGS: Final = (

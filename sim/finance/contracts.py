@@ -9,12 +9,12 @@ from sim.kernels.arrays import (
     BLOCK_W,
     POSITION_USD_PER_S,
     POSITION_W,
-    Course,
-    Floats,
+    StepInputs,
 )
 from sim.scenario.model import FixedPrice
 from sim.scenario.rows import PowerContract
 from sim.scenario.scenario import Scenario
+from sim.types import Floats
 from sim.units import J_PER_MWH, W_PER_MW
 from sim.world.signals import fixed_price
 from sim.world.world import World
@@ -34,7 +34,7 @@ class EnergyTerms:
         self.adder = np.array([s.adder_usd_per_mwh for s in scenario.sites])
         self.market = np.array([s.contract == "market" for s in scenario.sites])
         sites = len(scenario.sites)
-        self.course = Course(
+        self.step_inputs = StepInputs(
             self.price,
             world.zone_usd_per_mwh,
             world.ambient_c,

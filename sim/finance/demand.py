@@ -6,10 +6,16 @@ from typing import Final, NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from sim.kernels.arrays import DEMAND_USD, LAST_W, STEP_J, Ints, SiteState
+from sim.kernels.arrays import (
+    DEMAND_USD,
+    LAST_W,
+    STEP_J,
+    SiteState,
+)
 from sim.policy import NO_DEMAND, DemandView
 from sim.scenario.scenario import Scenario
 from sim.scenario.tariffs import DemandCharge
+from sim.types import Ints
 from sim.units import SECONDS_PER_HOUR, W_PER_MW
 from sim.world.tariffs import clock_s, in_hours, length_s, month_of
 

@@ -5,12 +5,12 @@ from typing import NamedTuple
 
 import numpy as np
 
+from sim.finance.agreements import NEVER, Hosting, Leases, Offtakes, Payments
 from sim.finance.assets import FixedAssets
 from sim.finance.books import Books
 from sim.finance.borrowing_costs import BorrowingCosts
 from sim.finance.calendar import Calendar, Month
 from sim.finance.chart import PAYABLES
-from sim.finance.duties import NEVER, Hosting, Leases, Offtakes, Payments
 from sim.finance.funding import Funding
 from sim.finance.impairment import Impairment
 from sim.finance.insurance import Insurers
@@ -23,11 +23,14 @@ from sim.finance.projects import Projects
 from sim.finance.solvency import Claim, wind_up
 from sim.finance.tax import TAXES, TaxBooks
 from sim.finance.treasury import CASH, Treasury, cents
-from sim.kernels.arrays import SITE_FLOWS, Floats
+from sim.kernels.arrays import (
+    SITE_FLOWS,
+)
 from sim.plant import Plant
-from sim.plant.presence import Change
+from sim.plant.inventory import Change
 from sim.scenario.deals import Lease
 from sim.scenario.scenario import Scenario
+from sim.types import Floats
 from sim.units import CENTS_PER_USD
 from sim.world.world import World
 
@@ -73,8 +76,8 @@ class Firm:
         self.payments = Payments(ledger)
         self.bills = MonthlyBills(scenario, world.peaks)
         self.assets = FixedAssets(scenario, ledger)
-        self.hosting = Hosting(scenario, ledger, plant.presence, plant.asics)
-        self.leases = Leases(scenario, ledger, plant.presence, self.calendar)
+        self.hosting = Hosting(scenario, ledger, plant.inventory, plant.asics)
+        self.leases = Leases(scenario, ledger, plant.inventory, self.calendar)
         rate_per_year = scenario.firm.borrowing_rate_per_year
         self.lease_books = LeaseBooks(self.leases, ledger, self.calendar, rate_per_year)
         self.offtakes = Offtakes(scenario, ledger, self.payments)
@@ -92,7 +95,7 @@ class Firm:
             self.lending,
             self.assets,
             self.projects,
-            plant.presence,
+            plant.inventory,
             lambda price: self.position(price).equity_usd,
             fleet_event,
         )

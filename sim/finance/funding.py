@@ -14,7 +14,7 @@ from sim.finance.release import free_up
 from sim.finance.residual import Residuals
 from sim.finance.revolver import Revolver
 from sim.finance.treasury import CASH, Treasury, cents
-from sim.plant.presence import ASIC, Presence
+from sim.plant.inventory import ASIC, Inventory
 from sim.scenario.catalogue import asics
 from sim.scenario.scenario import Scenario
 from sim.units import CENTS_PER_USD, SECONDS_PER_YEAR
@@ -44,13 +44,13 @@ class Funding:
         lending: Lending,
         assets: FixedAssets,
         projects: Projects,
-        presence: Presence,
+        inventory: Inventory,
         equity_usd: Callable[[float], float],
         event: Event,
     ) -> None:
         self.spec = scenario.funding
         self.treasury, self.lending = treasury, lending
-        self.assets, self.projects, self.presence = assets, projects, presence
+        self.assets, self.projects, self.inventory = assets, projects, inventory
         self.equity_usd = equity_usd
         self.event = event
         line, factor = self.spec.revolver, scenario.what_if.interest_factor
@@ -168,7 +168,7 @@ class Funding:
                 return
             each_usd = self.machine_usd(t_s, group)
             gone = sum(s.machines for s in self.sold if s.group == group)
-            there = min(self.presence.deployed(ASIC, group) - gone, int(self.assets.owned[group]))
+            there = min(self.inventory.deployed(ASIC, group) - gone, int(self.assets.owned[group]))
             if each_usd <= CENT or there <= 0:
                 continue
             machines = min(math.ceil((left_usd - CENT) / each_usd), there)

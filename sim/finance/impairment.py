@@ -10,10 +10,10 @@ from sim.finance.meters import Meters
 from sim.finance.residual import Residuals, annuity
 from sim.finance.site_flows import SiteFlows
 from sim.finance.terminal import market_usd, yearly_usd
-from sim.kernels.arrays import Floats
-from sim.plant.presence import ASIC, GPU
+from sim.plant.inventory import ASIC, GPU
 from sim.scenario import catalogue
 from sim.scenario.scenario import Scenario
+from sim.types import Floats
 from sim.units import SECONDS_PER_DAY, SECONDS_PER_YEAR
 
 CENT = 0.005

@@ -2,11 +2,11 @@
 
 import numpy as np
 
+from sim.finance.agreements import Event, Payments
 from sim.finance.assets import FixedAssets
 from sim.finance.calendar import Month
-from sim.finance.duties import Event, Payments
 from sim.finance.ledger import Ledger
-from sim.plant.presence import ASIC, Change
+from sim.plant.inventory import ASIC, Change
 from sim.scenario import catalogue
 from sim.scenario.money import Insurance as Spec
 from sim.scenario.scenario import Scenario

@@ -6,9 +6,9 @@ from typing import Final
 import numpy as np
 from scipy.optimize import brentq
 
+from sim.finance.agreements import NEVER, Leases
 from sim.finance.calendar import Calendar
 from sim.finance.chart import FINANCED, LEASES, RIGHT_OF_USE
-from sim.finance.duties import NEVER, Leases
 from sim.finance.ledger import Ledger
 from sim.scenario.deals import Lease
 from sim.units import SECONDS_PER_YEAR

@@ -28,7 +28,7 @@ from typing import Final, NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from sim.kernels.arrays import Floats, Ints
+from sim.types import Floats, Ints
 from sim.units import CENTS_PER_USD, SATOSHI_PER_BTC
 
 FLEET: Final = ""  # the site of a transaction that belongs to no site

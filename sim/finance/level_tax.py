@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from sim.finance.tax import TaxBooks, taxed
-from sim.kernels.arrays import Floats
 from sim.scenario.scenario import Scenario
+from sim.types import Floats
 from sim.units import SECONDS_PER_DAY
 
 

@@ -19,9 +19,9 @@ from sim.finance.residual import BUILDING
 from sim.finance.site_flows import Flows, SiteFlows
 from sim.finance.tax import TaxBooks
 from sim.finance.terminal import NOTHING, Ends, Rest
-from sim.kernels.arrays import Floats
-from sim.plant.presence import ASIC, GPU
+from sim.plant.inventory import ASIC, GPU
 from sim.scenario.scenario import Scenario
+from sim.types import Floats
 from sim.units import SECONDS_PER_DAY
 
 Group = tuple[str, int]  # kind, row of its sheet

@@ -32,10 +32,9 @@ from sim.kernels.arrays import (
     USED_TH,
     USED_THERE_S,
     WEAR_USD,
-    Floats,
-    Ints,
 )
 from sim.scenario.scenario import Scenario
+from sim.types import Floats, Ints
 
 AT_ONCE: Final = [ENERGY_USD, FUEL_USD]  # bills of the interval
 BY_MONTH: Final = [CONTRACT_USD, DEMAND_USD, PEAK_USD, WEAR_USD, PENALTY_USD]

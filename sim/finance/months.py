@@ -14,10 +14,10 @@ from sim.kernels.arrays import (
     MONTH_OFFER_J,
     MONTH_PEAK_W,
     PEAK_USD,
-    Floats,
     SiteState,
 )
 from sim.scenario.scenario import Scenario
+from sim.types import Floats
 from sim.units import SECONDS_PER_DAY, W_PER_MW
 from sim.world.peaks import Peaks
 

@@ -4,8 +4,8 @@ from typing import Protocol
 
 import numpy as np
 
-from sim.kernels.arrays import Floats
 from sim.scenario.bitcoin import Pool as PoolSpec
+from sim.types import Floats
 from sim.units import HASHES_PER_TH, SECONDS_PER_DAY, TH_PER_EH
 from sim.world.bitcoin import Chain
 from sim.world.difficulty import HASHES_PER_DIFFICULTY, subsidy_btc

@@ -4,17 +4,21 @@ from collections.abc import Callable
 
 import numpy as np
 
+from sim.finance.agreements import Event
 from sim.finance.assets import FixedAssets, Lot
 from sim.finance.chart import IMPAIRMENT, PAYABLES, PROJECT_INTEREST
-from sim.finance.duties import Event
 from sim.finance.ledger import Ledger
 from sim.finance.levels import Plan
 from sim.finance.loans import Lending
 from sim.finance.treasury import Treasury
-from sim.kernels.arrays import AsicGroups, Floats, NodeGroups
+from sim.kernels.arrays import (
+    AsicGroups,
+    NodeGroups,
+)
+from sim.plant.inventory import ASIC, GPU
 from sim.plant.machines import mean_node_w
-from sim.plant.presence import ASIC, GPU
 from sim.scenario.scenario import Scenario
+from sim.types import Floats
 from sim.units import W_PER_MW
 
 

@@ -14,10 +14,10 @@ from typing import Final
 
 import numpy as np
 
-from sim.kernels.arrays import Floats
-from sim.plant.presence import ASIC, GPU
+from sim.plant.inventory import ASIC, GPU
 from sim.scenario import catalogue
 from sim.scenario.scenario import Scenario
+from sim.types import Floats
 
 BATTERY: Final = "battery"
 BUILDING: Final = "building"

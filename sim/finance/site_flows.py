@@ -7,8 +7,8 @@ import numpy as np
 from sim.finance.chart import CASH, FINANCING, OPENING, OPERATING, USD_CHART
 from sim.finance.ledger import UNITS, Ledger
 from sim.finance.statements import MACHINES, Postings, months_of, start_of
-from sim.kernels.arrays import Bools, Floats, Ints
 from sim.scenario.scenario import Scenario
+from sim.types import Bools, Floats, Ints
 from sim.units import SECONDS_PER_DAY
 
 PROJECTS: Final = "assets:projects"

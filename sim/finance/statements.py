@@ -44,7 +44,7 @@ from sim.finance.chart import (
     place,
 )
 from sim.finance.ledger import DECIMAL, PLACES, UNITS, Entries, Ledger
-from sim.kernels.arrays import Bools, Floats, Ints
+from sim.types import Bools, Floats, Ints
 
 INCOME_STATEMENT, BALANCE, CASH_FLOW, BITCOIN = "income", "balance", "cash flow", "bitcoin"
 ASSETS, LIABILITIES, ENTIRE = "total assets", "total liabilities", "total liabilities and equity"

@@ -20,16 +20,16 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
+from sim.finance.agreements import Payments
 from sim.finance.assets import ACCOUNTS, FixedAssets, Lot
 from sim.finance.calendar import Calendar
 from sim.finance.chart import PROJECT_INTEREST
-from sim.finance.duties import Payments
 from sim.finance.ledger import Ledger
-from sim.kernels.arrays import Floats
-from sim.plant.presence import ASIC, GPU
+from sim.plant.inventory import ASIC, GPU
 from sim.scenario import catalogue
 from sim.scenario.scenario import Scenario
 from sim.scenario.tax import Tax
+from sim.types import Floats
 from sim.units import CENTS_PER_USD, SATOSHI_PER_BTC, SECONDS_PER_DAY
 
 CURRENT: Final = "expenses:tax"

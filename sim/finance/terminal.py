@@ -14,9 +14,9 @@ import numpy as np
 
 from sim.finance.assets import FixedAssets, Lot
 from sim.finance.residual import BUILDING, Residuals, annuity, terminal_usd
-from sim.kernels.arrays import Floats
-from sim.plant.presence import ASIC
+from sim.plant.inventory import ASIC
 from sim.scenario.scenario import Scenario
+from sim.types import Floats
 from sim.units import DAYS_PER_YEAR, SECONDS_PER_DAY, SECONDS_PER_YEAR
 
 LEAST_DAYS: Final = 1.0  # of earning, from which a year is concluded

@@ -4,8 +4,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sim.kernels.arrays import ENERGY_USD, LAST_W, Floats, SiteState
+from sim.kernels.arrays import (
+    ENERGY_USD,
+    LAST_W,
+    SiteState,
+)
 from sim.scenario.scenario import Scenario
+from sim.types import Floats
 from sim.units import J_PER_MWH, SECONDS_PER_HOUR
 from sim.world.tariffs import TariffPath, length_s, month_of
 

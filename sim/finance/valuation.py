@@ -29,9 +29,9 @@ from sim.kernels.arrays import (
     SITE_GPU_J,
     TOKEN_J,
     WEAR_USD,
-    Floats,
 )
 from sim.scenario.scenario import Scenario
+from sim.types import Floats
 from sim.units import SECONDS_PER_DAY, SECONDS_PER_HOUR, TH_PER_PH
 
 DAY_COUNT: Final = 365.0  # actual days over 365, as loans count

@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from sim.kernels.arrays import Bools, Floats
+from sim.types import Bools, Floats
 
 PIECEWISE: Final = 1  # cost models
 POLYNOMIAL: Final = 2

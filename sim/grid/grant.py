@@ -12,8 +12,8 @@ import numpy as np
 
 from sim.grid.island import Island, Optimum
 from sim.grid.mesh import Mesh, ptdf
-from sim.kernels.arrays import Bools, Floats, Ints
 from sim.kernels.mesh import balance, line_flows, worst_overload
+from sim.types import Bools, Floats, Ints
 
 # Why a site was cut, in place of a line: `Granted.binding`.
 UNCUT: Final = -1

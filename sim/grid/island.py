@@ -5,9 +5,9 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from sim.grid.lp import Coordinates, Programme
-from sim.kernels.arrays import Floats, Ints
+from sim.grid.lp import Coordinates, LinearProgram
 from sim.kernels.mesh import OVERLOAD_MW, line_flows
+from sim.types import Floats, Ints
 
 MAX_ROUNDS: Final = 200
 FELT: Final = 1e-6  # of the greatest weight: a line with a smaller price does not cut
@@ -58,7 +58,7 @@ class Island:
         balance.add(np.array(0), self._all, sign)
         low = np.concatenate([np.zeros(items), self.least_mw])
         high = np.concatenate([np.zeros(items), self.most_mw])
-        self._programme = Programme(
+        self._programme = LinearProgram(
             np.zeros(items + sources), (low, high), (np.zeros(1), np.zeros(1)), balance
         )
 

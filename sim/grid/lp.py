@@ -3,8 +3,8 @@
 import highspy
 import numpy as np
 
-from sim.kernels.arrays import Floats, Ints
 from sim.solver import solver
+from sim.types import Floats, Ints
 
 
 class Coordinates:
@@ -29,7 +29,7 @@ class Coordinates:
         return starts.astype(np.int64), column[kept], value[kept]
 
 
-class Programme:
+class LinearProgram:
     """Minimise cost x under bounds of columns and rows; a solve starts where the last ended."""
 
     def __init__(

@@ -14,7 +14,7 @@ import numpy as np
 
 from sim.grid.columns import IDX
 from sim.grid.matlab_expressions import Expressions
-from sim.grid.matlab_values import Index, Value, holds, put, scalar, size_of
+from sim.grid.matlab_values import Index, Value, assign, holds, scalar, size_of
 from sim.grid.tokens import MatlabError, Token, tokens
 
 _REFUSED: Final = frozenset(
@@ -283,7 +283,7 @@ class _Run(Expressions):
             place, name = inner, field
         if index is not None:
             old = place.get(name, np.zeros((0, 0)))
-            value = put(old, index, value, deletes, self.budget)
+            value = assign(old, index, value, deletes, self.budget)
         before = size_of(place[name]) if name in place else 0
         self.budget.hold(size_of(value) - before)
         place[name] = value

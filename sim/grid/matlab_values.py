@@ -187,7 +187,7 @@ def _linear(held: Matrix, index: Matrix, budget: Budget) -> Matrix:
     return np.asarray(found.reshape(shape[1], shape[0]).T)
 
 
-def put(old: Value, index: Index, value: Value, deletes: bool, budget: Budget) -> Value:
+def assign(old: Value, index: Index, value: Value, deletes: bool, budget: Budget) -> Value:
     """What becomes of `old` when a part of it is assigned; it grows where MATLAB's would."""
     if isinstance(old, Cells):
         return _put_cell(old, index, value)

@@ -18,7 +18,7 @@ from sim.grid.costs import read_costs
 from sim.grid.matlab import Evaluated, evaluate
 from sim.grid.matlab_values import Cells, Value
 from sim.grid.tokens import MatlabError
-from sim.kernels.arrays import Bools, Floats, Ints
+from sim.types import Bools, Floats, Ints
 
 # Columns that a row must have at least; longer rows hold results and are cut.
 COLUMNS: Final = {"bus": 13, "gen": 10, "branch": 11, "gencost": 5}

@@ -12,8 +12,8 @@ import networkx as nx
 import numpy as np
 
 from sim.grid.matpower import Case
-from sim.kernels.arrays import Bools, Floats, Ints
 from sim.kernels.mesh import invert
+from sim.types import Bools, Floats, Ints
 
 SusceptanceForm = Literal["x/(r²+x²)", "1/(x·tap)"]
 PLAIN: Final[SusceptanceForm] = "x/(r²+x²)"

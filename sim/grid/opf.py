@@ -12,11 +12,11 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from sim.grid.lp import Coordinates, Programme
+from sim.grid.lp import Coordinates, LinearProgram
 from sim.grid.matpower import Case
 from sim.grid.mesh import PLAIN, SusceptanceForm, mesh_of
 from sim.grid.security import OVER_MW, Security
-from sim.kernels.arrays import Floats, Ints
+from sim.types import Floats, Ints
 
 VOLL_USD_PER_MWH: Final = 5000.0  # ERCOT's high offer cap, 16 TAC 25.509(b)(6)(B)
 FIRST_TANGENTS: Final = 9
@@ -118,7 +118,7 @@ class DcOpf:
         for branch in np.flatnonzero(~case.branch_in_service):
             self.set_branch(int(branch), False)
 
-    def _compile(self, least_mw: Floats, most_mw: Floats, law_mw: Floats) -> Programme:
+    def _compile(self, least_mw: Floats, most_mw: Floats, law_mw: Floats) -> LinearProgram:
         """Rows: balance of each bus, law of each line, pieces of piecewise-linear costs."""
         case, buses, lines = self.case, len(self._load), len(law_mw)
         law = np.arange(buses, buses + lines)
@@ -161,7 +161,7 @@ class DcOpf:
         lower[self._bid] = upper[self._bid] = 0.0
         lower[self._angle[0]] = upper[self._angle[0]] = 0.0
         bounds = (np.concatenate(low), np.concatenate(high))
-        return Programme(cost, (lower, upper), bounds, entries)
+        return LinearProgram(cost, (lower, upper), bounds, entries)
 
     def set_branch(self, index: int, in_service: bool) -> None:
         """Take a branch out of service (no flow, its law and its limits forgotten) or put it back.

@@ -10,7 +10,7 @@ from typing import Final
 import numpy as np
 
 from sim.grid.mesh import Mesh, ptdf
-from sim.kernels.arrays import Bools, Floats, Ints
+from sim.types import Bools, Floats, Ints
 
 ALONE: Final = 1e-6  # a line that carries all but this of its own transfer is the only way
 OVER_MW: Final = 1e-5  # beyond the solver's tolerance

@@ -3,8 +3,8 @@
 import numpy as np
 import numpy.typing as npt
 
-from sim.kernels.arrays import Floats, Ints
 from sim.kernels.jit import pure_kernel
+from sim.types import Floats, Ints
 
 Numbers = npt.NDArray[np.float32]
 

@@ -10,7 +10,7 @@ import pickle
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from hashlib import sha256
 from importlib import import_module
@@ -22,10 +22,10 @@ import numba
 from numba.core.codegen import get_host_cpu_features
 
 from sim.kernels.jit import Entry, source_digest
+from sim.types import OnProgress
 
 MOST_HELPERS: Final = 4  # each takes some 250 MB while it compiles
 HELPER: Final = "from sim.kernels.ahead import help_out; help_out()"
-Told = Callable[[int, int], None]  # how many are done, of how many
 
 
 class Task(NamedTuple):
@@ -60,23 +60,26 @@ def compile_one(module: str, name: str, types: tuple[Any, ...]) -> None:
 
 
 def compile_ahead(
-    entries: Sequence[Entry], told: Told, others: Sequence[Task] = (), cores: int | None = None
+    entries: Sequence[Entry],
+    progress: OnProgress,
+    others: Sequence[Task] = (),
+    cores: int | None = None,
 ) -> None:
     """Compile what was never compiled on this machine; what takes longest should stand first.
 
     Args:
         entries: kernels and types.
-        told: called with (done, of how many), first with 0; never where nothing is missing.
+        progress: called with (done, of how many), first with 0; never where nothing is missing.
         others: tasks that compile what they call; left to the run where there is no help.
         cores: helpers to use at most; default: as many as this process may use, up to four.
     """
     if entries and hasattr(entries[0].function, "compile"):  # plain Python compiles nothing
         folder = Path(cast(Any, entries[0].function)._cache.cache_path)
-        do_missing([*map(compiling, entries)], folder, told, others, cores or usable_cores())
+        do_missing([*map(compiling, entries)], folder, progress, others, cores or usable_cores())
 
 
 def do_missing(
-    tasks: Sequence[Task], folder: Path, told: Told, others: Sequence[Task], cores: int
+    tasks: Sequence[Task], folder: Path, progress: OnProgress, others: Sequence[Task], cores: int
 ) -> None:
     """Do what has no mark in the folder yet. For the arguments see `compile_ahead`."""
     helpers = min(cores, MOST_HELPERS)
@@ -85,20 +88,21 @@ def do_missing(
     missing = {mark: task for mark, task in missing.items() if not mark.exists()}
     if not missing:
         return
-    for mark in side_by_side(missing, told, helpers):
+    for mark in side_by_side(missing, progress, helpers):
         with suppress(OSError):  # where nothing can be kept, it is compiled again next time
             mark.parent.mkdir(parents=True, exist_ok=True)
             mark.touch()
 
 
-def side_by_side(tasks: dict[Path, Task], told: Told, helpers: int) -> Iterable[Path]:
+def side_by_side(tasks: dict[Path, Task], progress: OnProgress, helpers: int) -> Iterable[Path]:
     """Do tasks by as many helpers, or here by one; the path of each that is done, as it is.
 
-    `told` is called with (done, of how many), first with 0. What a helper fails to do is left out.
+    `progress` is called with (done, of how many), first with 0. What a helper fails to do is left
+    out.
     """
-    told(0, len(tasks))
+    progress(0, len(tasks))
     for done, path in enumerate(_done(tasks, min(helpers, len(tasks))), 1):
-        told(done, len(tasks))
+        progress(done, len(tasks))
         yield path
 
 

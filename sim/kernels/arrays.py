@@ -7,12 +7,7 @@ power), `site`, `limit` nested limits, `depth` the longest way from a site to th
 
 from typing import Final, NamedTuple
 
-import numpy as np
-import numpy.typing as npt
-
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
-Bools = npt.NDArray[np.bool_]
+from sim.types import Floats, Ints
 
 # Rows of `AsicState.shares`: what the policy asked for, what may start, what was granted.
 WISH: Final = 0
@@ -287,7 +282,7 @@ class SiteState(NamedTuple):
     flow: Floats  # (SITE_FLOWS, site) since the last record
 
 
-class Course(NamedTuple):
+class StepInputs(NamedTuple):
     """What the world and the contracts say, control step by control step; no rows: unchanged."""
 
     price: Floats  # (step, site) of another MWh, with delivery [USD/MWh]

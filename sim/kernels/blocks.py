@@ -18,7 +18,6 @@ stands there.
 
 from typing import Final
 
-from sim.kernels.arrays import Ints
 from sim.kernels.jit import part, pure_kernel
 from sim.kernels.requests import (
     AHEAD,
@@ -55,6 +54,7 @@ from sim.kernels.requests import (
     UNUSED,
     USERS,
 )
+from sim.types import Ints
 
 MAGIC_BITS: Final = 37  # exact for blocks of up to 2^12 and requests of up to 2^24 tokens
 MAGIC: Final = 1 << MAGIC_BITS

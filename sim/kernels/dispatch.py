@@ -2,9 +2,12 @@
 
 import numpy as np
 
-from sim.kernels.arrays import Floats, Ints, Limits
+from sim.kernels.arrays import (
+    Limits,
+)
 from sim.kernels.jit import kernel
 from sim.kernels.power import allot, descending
+from sim.types import Floats, Ints
 
 
 @kernel

@@ -44,7 +44,6 @@ from sim.kernels.arrays import (
     AsicState,
     Assets,
     AssetState,
-    Floats,
     Programmes,
     ProgrammeState,
     Sites,
@@ -52,6 +51,7 @@ from sim.kernels.arrays import (
 )
 from sim.kernels.fleet import Fleet
 from sim.kernels.jit import kernel, pure_kernel
+from sim.types import Floats
 
 J_PER_MWH = 3.6e9
 

@@ -16,7 +16,6 @@ from sim.kernels.arrays import (
     AsicState,
     Assets,
     AssetState,
-    Floats,
     Items,
     Limits,
     NodeGroups,
@@ -27,6 +26,7 @@ from sim.kernels.arrays import (
     SiteState,
 )
 from sim.kernels.jit import kernel
+from sim.types import Floats
 
 DISABLED: Final = "DISABLE_JIT"  # a setting that numba fills when it is loaded
 PLAIN: Final = bool(getattr(config, DISABLED))

@@ -4,7 +4,6 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from sim.kernels.arrays import Floats, Ints
 from sim.kernels.jit import pure_kernel
 from sim.kernels.routing import (
     ARRIVED,
@@ -16,9 +15,10 @@ from sim.kernels.routing import (
     REJECTED,
     RETRIED,
     SERVED,
-    Book,
     Router,
+    ServingTally,
 )
+from sim.types import Floats, Ints
 
 # Rows of `Surfaces.lane`: what becomes of a lane's requests. The first three are multiplied by the
 # load: what is lost beyond saturation is straight in it.
@@ -74,7 +74,7 @@ def flow(
     router: Router,
     surfaces: Surfaces,
     fluid: Fluid,
-    book: Book,
+    tally: ServingTally,
     arrived: Ints,
     new: Ints,
     open_s: Floats,
@@ -86,7 +86,7 @@ def flow(
     """
     tenants, pools = router.lane.shape
     for t in range(tenants):
-        book.tenants[ARRIVED, t] += arrived[t]
+        tally.tenants[ARRIVED, t] += arrived[t]
         total = 0.0
         for p in range(pools):
             if router.lane[t, p] >= 0:
@@ -95,7 +95,7 @@ def flow(
         if total > 0.0:
             fluid.held[t] = 0
         else:  # what engines gave back is kept, what is new is refused
-            book.tenants[REJECTED, t] += arrived[t]
+            tally.tenants[REJECTED, t] += arrived[t]
             asking = 0
         upto = 0.0
         sent = 0
@@ -107,12 +107,12 @@ def flow(
             until = int(np.rint(upto / total * asking)) if total > 0.0 else 0
             new[lane] = until - sent
             sent = until
-            book.lanes[LANE_SENT, lane] += new[lane]
+            tally.lanes[LANE_SENT, lane] += new[lane]
     for p in range(pools):
         for row in range(NOW_ROWS):
             fluid.now[row, p] = np.nan
         if open_s[p] > 0.0:
-            _serve(router, surfaces, fluid, book, new, p, open_s[p], seconds)
+            _serve(router, surfaces, fluid, tally, new, p, open_s[p], seconds)
 
 
 @pure_kernel
@@ -120,7 +120,7 @@ def _serve(
     router: Router,
     surfaces: Surfaces,
     fluid: Fluid,
-    book: Book,
+    tally: ServingTally,
     new: Ints,
     p: int,
     open_s: float,
@@ -201,14 +201,14 @@ def _serve(
         again *= left * new[lane]
         tries = _whole(fluid.parts, RETRIES, lane, again)
         served = ended - refused - given_up
-        book.lanes[LANE_SENT, lane] += tries
-        book.lanes[LANE_EXPIRED, lane] += given_up + int(tries * up)
-        book.lanes[LANE_REJECTED, lane] += refused + tries - int(tries * up)
-        book.lanes[LANE_SERVED, lane] += served
-        book.tenants[RETRIED, t] += tries
-        book.tenants[REJECTED, t] += refused
-        book.tenants[EXPIRED, t] += given_up
-        book.tenants[SERVED, t] += served
+        tally.lanes[LANE_SENT, lane] += tries
+        tally.lanes[LANE_EXPIRED, lane] += given_up + int(tries * up)
+        tally.lanes[LANE_REJECTED, lane] += refused + tries - int(tries * up)
+        tally.lanes[LANE_SERVED, lane] += served
+        tally.tenants[RETRIED, t] += tries
+        tally.tenants[REJECTED, t] += refused
+        tally.tenants[EXPIRED, t] += given_up
+        tally.tenants[SERVED, t] += served
         fluid.backlog[lane] = int(np.rint(stay * min(waits, 1.0)))
         fluid.inside[lane] = stay - fluid.backlog[lane]
         upper = min(_whole(fluid.parts, UPPER, lane, served * weight), served)

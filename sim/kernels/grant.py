@@ -16,7 +16,6 @@ from sim.kernels.arrays import (
     AsicState,
     Assets,
     AssetState,
-    Floats,
     Items,
     Limits,
     NodeGroups,
@@ -28,6 +27,7 @@ from sim.kernels.energy import stand_by
 from sim.kernels.fleet import Fleet
 from sim.kernels.jit import kernel, pure_kernel
 from sim.kernels.power import allot
+from sim.types import Floats
 
 TOLERANCE = 1e-9
 
@@ -58,7 +58,7 @@ def grant_nested(fleet: Fleet, t_s: float, step_s: float, usd_per_th: float) -> 
     MWh at the meter, charging batteries; the least valuable is shed first, by turning machines off.
     `usd_per_th` [USD/TH] values a hash.
     """
-    weigh(fleet, t_s, step_s, usd_per_th)
+    value_wishes(fleet, t_s, step_s, usd_per_th)
     items, limits = fleet.items, fleet.limits
     room_w = limits.room_w.copy()
     allot(items.value, items.wish_w, items.site, limits, room_w, items.granted_w)
@@ -67,7 +67,7 @@ def grant_nested(fleet: Fleet, t_s: float, step_s: float, usd_per_th: float) -> 
 
 
 @kernel
-def weigh(fleet: Fleet, t_s: float, step_s: float, usd_per_th: float) -> None:
+def value_wishes(fleet: Fleet, t_s: float, step_s: float, usd_per_th: float) -> None:
     """Fill `items` with what wants power and what it is worth, `limits.local_w` with own supply."""
     sites, site, items, limits = fleet.sites, fleet.site, fleet.items, fleet.limits
     _fix(sites, site, site.wish_w)

@@ -3,8 +3,8 @@
 import math
 from typing import Final
 
-from sim.kernels.arrays import Floats, Ints
 from sim.kernels.jit import pure_kernel
+from sim.types import Floats, Ints
 
 OVERLOAD_MW: Final = 1e-6  # a solver's tolerance is not an overload
 BALANCE: Final = 1e-9  # of the demand

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from sim.kernels.arrays import Floats
 from sim.kernels.jit import kernel
+from sim.types import Floats
 
 
 @kernel

@@ -2,8 +2,11 @@
 
 import numpy as np
 
-from sim.kernels.arrays import Floats, Ints, Limits
+from sim.kernels.arrays import (
+    Limits,
+)
 from sim.kernels.jit import kernel
+from sim.types import Floats, Ints
 
 
 @kernel

@@ -6,7 +6,7 @@ requests in memory, `engine` replicas, `kind` settings that engines share.
 
 from typing import Final, NamedTuple
 
-from sim.kernels.arrays import Floats, Ints
+from sim.types import Floats, Ints
 
 # Columns of `Requests.counts`.
 PROMPT: Final = 0  # tokens

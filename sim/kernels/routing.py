@@ -9,7 +9,6 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from sim.kernels.arrays import Floats, Ints
 from sim.kernels.blocks import MAGIC, forget, look
 from sim.kernels.jit import kernel, part, pure_kernel, wrapping
 from sim.kernels.requests import (
@@ -52,6 +51,7 @@ from sim.kernels.requests import (
     Requests,
 )
 from sim.kernels.serving import advance_engine, advance_engines, enqueue, fill_slot
+from sim.types import Floats, Ints
 
 # What a client waits for (`Clients.counts[:, PHASE]`).
 NOBODY: Final = 0
@@ -65,7 +65,7 @@ PHASE: Final = 1
 POOL: Final = 2
 ENGINE: Final = 3
 TRIES: Final = 4
-KEPT: Final = 5  # 1: an engine that was switched off sent it back: not refused again
+READMIT: Final = 5  # 1: an engine that was switched off sent it back: not refused again
 NUMBER: Final = 6  # of the request, in order of sending, from the start of the run
 CLIENT_COUNTS: Final = 7
 
@@ -216,7 +216,7 @@ class RouterState(NamedTuple):
     marks: Ints  # (5,)
 
 
-class Book(NamedTuple):
+class ServingTally(NamedTuple):
     """What came of it."""
 
     lanes: Ints  # (LANE_ROWS, lane)
@@ -297,7 +297,7 @@ def route(
     clients: Clients,
     router: Router,
     state: RouterState,
-    book: Book,
+    tally: ServingTally,
     day: Day,
     until_s: float,
 ) -> int:
@@ -335,11 +335,11 @@ def route(
     timer = state.timer
     idle = state.idle
     marks = state.marks
-    lanes = book.lanes
-    tenants = book.tenants
+    lanes = tally.lanes
+    tenants = tally.tenants
     sent_s = day.sent_s
     pools = sums.shape[1]
-    ripe = dones[0] + RIPE if book.log_counts.shape[0] == 0 else 1 << 60  # a log is for a step
+    ripe = dones[0] + RIPE if tally.log_counts.shape[0] == 0 else 1 << 60  # a log is for a step
 
     while True:
         i = marks[NEXT_REQUEST]
@@ -349,7 +349,7 @@ def route(
         if now_s >= until_s:
             break
         if dones[0] >= ripe:  # so that the same slots come back, and stay in the cache
-            collect(engine_state, requests, clients, router, state, book, now_s)
+            collect(engine_state, requests, clients, router, state, tally, now_s)
             ripe = dones[0] + RIPE
         if marks[TIMERS] + 2 > timer_s.shape[0]:
             return MORE_TIMERS
@@ -369,7 +369,7 @@ def route(
             tenant = day.tenant[i]
             client[slot, TENANT] = tenant
             client[slot, TRIES] = 0
-            client[slot, KEPT] = 0
+            client[slot, READMIT] = 0
             client[slot, NUMBER] = marks[NUMBERS]
             marks[NUMBERS] += 1
             client_s[slot, SENT] = stream_s
@@ -448,7 +448,7 @@ def route(
                 lanes[LANE_SENT, lane_of[tenant, low]] += 1
                 _push_timer(timer_s, timer, marks, now_s + away_s, slot)
                 continue
-            if client[slot, KEPT] == 1:  # the router keeps what came back
+            if client[slot, READMIT] == 1:  # the router keeps what came back
                 client[slot, PHASE] = HELD
                 client_s[slot, DUE] = now_s + terms[tenant, HOLD_S]
                 _push_timer(timer_s, timer, marks, client_s[slot, DUE], slot)
@@ -528,7 +528,7 @@ def route(
                 load = counts[e, OUTSTANDING]
             if times[e, CLOCK] > now_s:
                 load += counts[e, LATE]
-            full = load >= queue_limit and client[slot, KEPT] == 0
+            full = load >= queue_limit and client[slot, READMIT] == 0
             if never or full:
                 lanes[LANE_REJECTED, lane] += 1
                 refused = True
@@ -573,7 +573,7 @@ def collect(
     clients: Clients,
     router: Router,
     router_state: RouterState,
-    book: Book,
+    tally: ServingTally,
     t_s: float,
 ) -> None:
     """Answer the clients whose requests have finished by `t_s` [s]; others finish after it."""
@@ -583,7 +583,7 @@ def collect(
     when = requests.times
     client = clients.counts
     client_s = clients.times
-    lanes = book.lanes
+    lanes = tally.lanes
     marks = router_state.marks
     for k in range(state.dones[0]):
         slot = done[k]
@@ -600,11 +600,11 @@ def collect(
         ttft_s = when[slot, FIRST_TOKEN] + away_s - client_s[slot, SENT]
         e2e_s = finish_s + away_s - client_s[slot, SENT]
         tpot_s = 0.0
-        book.bins[lane, TTFT, _bin(ttft_s)] += 1
-        book.bins[lane, E2E, _bin(e2e_s)] += 1
+        tally.bins[lane, TTFT, _bin(ttft_s)] += 1
+        tally.bins[lane, E2E, _bin(e2e_s)] += 1
         if output > 1:
             tpot_s = (finish_s - when[slot, FIRST_TOKEN]) / (output - 1)
-            book.bins[lane, TPOT, _bin(tpot_s)] += 1
+            tally.bins[lane, TPOT, _bin(tpot_s)] += 1
         lanes[LANE_SERVED, lane] += 1
         lanes[LANE_TOKENS_IN, lane] += prompt
         lanes[LANE_TOKENS_OUT, lane] += output
@@ -617,20 +617,20 @@ def collect(
         ):
             lanes[LANE_GOOD, lane] += 1
             lanes[LANE_GOOD_TOKENS, lane] += output
-        book.tenants[SERVED, tenant] += 1
-        if book.log_counts.shape[0] > 0:
+        tally.tenants[SERVED, tenant] += 1
+        if tally.log_counts.shape[0] > 0:
             row = marks[LOGGED]
             marks[LOGGED] += 1
-            book.log_counts[row, 0] = client[slot, NUMBER]
-            book.log_counts[row, 1] = tenant
-            book.log_counts[row, 2] = client[slot, POOL]
-            book.log_counts[row, 3] = prompt
-            book.log_counts[row, 4] = output
-            book.log_counts[row, 5] = request[slot, PREEMPTIONS]
-            book.log_times[row, 0] = client_s[slot, SENT]
-            book.log_times[row, 1] = when[slot, FIRST_TOKEN] + away_s
-            book.log_times[row, 2] = finish_s + away_s
-            book.log_times[row, 3] = away_s
+            tally.log_counts[row, 0] = client[slot, NUMBER]
+            tally.log_counts[row, 1] = tenant
+            tally.log_counts[row, 2] = client[slot, POOL]
+            tally.log_counts[row, 3] = prompt
+            tally.log_counts[row, 4] = output
+            tally.log_counts[row, 5] = request[slot, PREEMPTIONS]
+            tally.log_times[row, 0] = client_s[slot, SENT]
+            tally.log_times[row, 1] = when[slot, FIRST_TOKEN] + away_s
+            tally.log_times[row, 2] = finish_s + away_s
+            tally.log_times[row, 3] = away_s
         client[slot, PHASE] = NOBODY
         router_state.idle[marks[EMPTY]] = slot
         marks[EMPTY] += 1
@@ -680,7 +680,7 @@ def send_back(
     clients: Clients,
     router: Router,
     state: RouterState,
-    book: Book,
+    tally: ServingTally,
     e: int,
     t_s: float,
     kv_s_per_token: float,
@@ -724,9 +724,9 @@ def send_back(
                 request[slot, HIT] = has
                 due_s += has * kv_s_per_token
             else:
-                book.lanes[LANE_LOST_TOKENS, lane] += has
-            book.lanes[LANE_RETURNED, lane] += 1
-            clients.counts[slot, KEPT] = 1
+                tally.lanes[LANE_LOST_TOKENS, lane] += has
+            tally.lanes[LANE_RETURNED, lane] += 1
+            clients.counts[slot, READMIT] = 1
             clients.counts[slot, PHASE] = HELD
             clients.times[slot, DUE] = due_s
             _push_timer(state.timer_s, state.timer, state.marks, due_s, slot)

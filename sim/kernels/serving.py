@@ -12,7 +12,6 @@ import math
 
 import numpy as np
 
-from sim.kernels.arrays import Bools, Floats, Ints
 from sim.kernels.blocks import MAGIC, MAGIC_BITS, complete, look, release, take
 from sim.kernels.jit import part, pure_kernel
 from sim.kernels.requests import (
@@ -81,6 +80,7 @@ from sim.kernels.requests import (
     EngineState,
     Requests,
 )
+from sim.types import Bools, Floats, Ints
 
 SLOT_MASK = (1 << SLOT_BITS) - 1
 MAX_TOKENS = 1 << 24

@@ -81,20 +81,20 @@ from sim.kernels.arrays import (
     AsicState,
     Assets,
     AssetState,
-    Course,
-    Floats,
     NodeGroups,
     NodeState,
     ProgrammeState,
     Sites,
     SiteState,
+    StepInputs,
 )
 from sim.kernels.energy import measure
 from sim.kernels.fleet import Fleet
-from sim.kernels.inference import advance_nodes
 from sim.kernels.jit import kernel, pure_kernel
 from sim.kernels.mining import advance_groups
+from sim.kernels.nodes import advance_nodes
 from sim.kernels.thermal import cooling_share, derating
+from sim.types import Floats
 
 J_PER_MWH = 3.6e9
 
@@ -284,36 +284,40 @@ def _gather_nodes(nodes: NodeGroups, node: NodeState, site: SiteState, at_site_j
 
 
 @kernel
-def look(fleet: Fleet, course: Course, step: int) -> None:
+def look(fleet: Fleet, step_inputs: StepInputs, step: int) -> None:
     """Put a control step's prices, weather, contracts, generation and reserve prices in force."""
-    _look(course, fleet.site, fleet.asset, fleet.programme, step)
+    _look(step_inputs, fleet.site, fleet.asset, fleet.programme, step)
     condition(fleet)
 
 
 @pure_kernel
 def _look(
-    course: Course, site: SiteState, asset: AssetState, programme: ProgrammeState, step: int
+    step_inputs: StepInputs,
+    site: SiteState,
+    asset: AssetState,
+    programme: ProgrammeState,
+    step: int,
 ) -> None:
     terms = site.terms
     for s in range(site.price.shape[0]):
-        site.price[s] = course.price[step, s]
-        site.ambient_c[s] = course.ambient_c[step, s]
-        site.wet_bulb_c[s] = course.wet_bulb_c[step, s]
-        terms[ZONE_PRICE, s] = course.zone_price[step, s]
-        if course.day_ahead_price.shape[0] > 0:
-            terms[DAY_AHEAD_PRICE, s] = course.day_ahead_price[step, s]
-        if course.carbon_kg_per_mwh.shape[0] > 0:
-            terms[CARBON_KG_PER_J, s] = course.carbon_kg_per_mwh[step, s] / J_PER_MWH
-    for row in range(course.contracts.shape[1] if course.contracts.shape[0] > 0 else 0):
+        site.price[s] = step_inputs.price[step, s]
+        site.ambient_c[s] = step_inputs.ambient_c[step, s]
+        site.wet_bulb_c[s] = step_inputs.wet_bulb_c[step, s]
+        terms[ZONE_PRICE, s] = step_inputs.zone_price[step, s]
+        if step_inputs.day_ahead_price.shape[0] > 0:
+            terms[DAY_AHEAD_PRICE, s] = step_inputs.day_ahead_price[step, s]
+        if step_inputs.carbon_kg_per_mwh.shape[0] > 0:
+            terms[CARBON_KG_PER_J, s] = step_inputs.carbon_kg_per_mwh[step, s] / J_PER_MWH
+    for row in range(step_inputs.contracts.shape[1] if step_inputs.contracts.shape[0] > 0 else 0):
         for s in range(site.price.shape[0]):
-            terms[BLOCK_W + row, s] = course.contracts[step, row, s]
-    if course.available_w.shape[0] > 0:
-        for k in range(course.available_w.shape[1]):
-            asset.generator_w[AVAILABLE, k] = course.available_w[step, k]
-    if course.reserve_usd_per_mw_h.shape[0] > 0:
-        for p in range(course.reserve_usd_per_mw_h.shape[1]):
-            programme.price[p] = course.reserve_usd_per_mw_h[step, p]
-            programme.real_time[p] = course.real_time_reserve[step, p]
+            terms[BLOCK_W + row, s] = step_inputs.contracts[step, row, s]
+    if step_inputs.available_w.shape[0] > 0:
+        for k in range(step_inputs.available_w.shape[1]):
+            asset.generator_w[AVAILABLE, k] = step_inputs.available_w[step, k]
+    if step_inputs.reserve_usd_per_mw_h.shape[0] > 0:
+        for p in range(step_inputs.reserve_usd_per_mw_h.shape[1]):
+            programme.price[p] = step_inputs.reserve_usd_per_mw_h[step, p]
+            programme.real_time[p] = step_inputs.real_time_reserve[step, p]
 
 
 @kernel

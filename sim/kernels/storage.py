@@ -11,8 +11,8 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from sim.kernels.arrays import Floats
 from sim.kernels.jit import kernel
+from sim.types import Floats
 
 EVEN: Final = 1e-9  # USD/MWh: what earns no more than this is left
 SOONER: Final = 1e-4  # USD/MWh an hour: of hours that are equal the first, nothing is put off

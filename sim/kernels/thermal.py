@@ -14,8 +14,8 @@ from typing import Final
 
 import numpy as np
 
-from sim.kernels.arrays import Floats
 from sim.kernels.jit import kernel, pure_kernel
+from sim.types import Floats
 
 # Columns of a row of cooling figures; shares are W of cooling per W of machines.
 BASE_SHARE: Final = 0  # runs whatever the weather: pumps, controls, fans of a closed room

@@ -11,10 +11,10 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 
-from sim.kernels.arrays import Floats, Ints
 from sim.policy import ReserveOffers
 from sim.scenario.energy import EmergencyProgramme, ReserveProgramme
 from sim.scenario.scenario import Scenario
+from sim.types import Floats, Ints
 from sim.units import SECONDS_PER_DAY, SECONDS_PER_HOUR, W_PER_MW
 
 # From gate closure, 10:00, to the results, 13:30: ERCOT Nodal Protocols 4.5.3, as in `Outlook`.

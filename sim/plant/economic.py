@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sim.kernels.arrays import Floats
 from sim.scenario.energy import EconomicProgramme
+from sim.types import Floats
 from sim.units import J_PER_MWH, SECONDS_PER_DAY
 
 

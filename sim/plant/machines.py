@@ -12,8 +12,6 @@ from sim.kernels.arrays import (
     USED_ROWS,
     AsicGroups,
     AsicState,
-    Bools,
-    Floats,
     NodeGroups,
     NodeState,
 )
@@ -22,6 +20,7 @@ from sim.scenario import catalogue
 from sim.scenario.gpu_market import USD_PER_GPU_H
 from sim.scenario.rows import AsicGroup, GpuGroup, MovedGroup
 from sim.scenario.scenario import Scenario
+from sim.types import Bools, Floats
 from sim.units import HOURS_PER_YEAR, SECONDS_PER_MINUTE
 
 NEVER_S: Final = -1e18

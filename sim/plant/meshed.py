@@ -7,9 +7,16 @@ import numpy as np
 
 from sim.grid.grant import CUT_MW, Granted, MeshGrant
 from sim.grid.mesh import Mesh
-from sim.kernels.arrays import POWERED, Bools, Floats, Items, Limits, Sites, SiteState
+from sim.kernels.arrays import (
+    POWERED,
+    Items,
+    Limits,
+    Sites,
+    SiteState,
+)
 from sim.kernels.grant import find_binding
 from sim.kernels.power import allot, descending
+from sim.types import Bools, Floats
 from sim.units import W_PER_MW
 from sim.world.topology import SiteMesh
 

@@ -7,8 +7,6 @@ from sim.kernels.arrays import (
     AsicGroups,
     AsicState,
     Assets,
-    Floats,
-    Ints,
     NodeGroups,
     NodeState,
 )
@@ -21,6 +19,7 @@ from sim.policy import (
     ReserveOffers,
     offer_problems,
 )
+from sim.types import Floats, Ints
 from sim.units import SECONDS_PER_HOUR, W_PER_MW
 
 Machines = tuple[AsicGroups, AsicState, NodeGroups, NodeState]

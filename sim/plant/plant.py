@@ -7,7 +7,6 @@ from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
-from sim.inference import Inference
 from sim.kernels.arrays import (
     CREDIT_USD,
     GRANTED,
@@ -21,28 +20,27 @@ from sim.kernels.arrays import (
     AsicState,
     Assets,
     AssetState,
-    Course,
-    Floats,
     Items,
     Limits,
     NodeGroups,
     NodeState,
     Sites,
     SiteState,
+    StepInputs,
 )
 from sim.kernels.border import NUMBERS
 from sim.kernels.energy import bill
 from sim.kernels.fleet import box, fleet_type
-from sim.kernels.grant import grant_nested, settle_grant, weigh, wrong_share
-from sim.kernels.inference import advance_nodes
+from sim.kernels.grant import grant_nested, settle_grant, value_wishes, wrong_share
 from sim.kernels.jit import Entry, bind, entry, guarded_entry, specialise
 from sim.kernels.mining import advance_groups
+from sim.kernels.nodes import advance_nodes
 from sim.kernels.site import advance, condition, earn, gross_margin_usd, look, settle
+from sim.plant.demand_response import DemandResponse, build_programmes
+from sim.plant.inventory import ASIC, GPU, Inventory
 from sim.plant.machines import NodeRates, build_asics, build_nodes
 from sim.plant.meshed import Meshed
 from sim.plant.offering import able_w, drawn_w, offers_of
-from sim.plant.presence import ASIC, GPU, Presence
-from sim.plant.programmes import Desk, build_programmes
 from sim.plant.ramps import Meters, Ramps
 from sim.plant.sites import (
     build_assets,
@@ -61,6 +59,8 @@ from sim.policy import (
     option_problems,
 )
 from sim.scenario.scenario import Scenario
+from sim.serving_fleet import ServingFleet
+from sim.types import Floats
 from sim.world.market import Cleared
 from sim.world.topology import Topology, compile_topology, own_link, planned_mw
 
@@ -75,7 +75,7 @@ class _Calls(NamedTuple):
     condition: Callable[[], None]
     wrong_share: Callable[[], bool]
     grant: Callable[[float, float, float], None]
-    weigh: Callable[[float, float, float], None]
+    value_wishes: Callable[[float, float, float], None]
     settle_grant: Callable[[float, float, float], None]
     advance_groups: Callable[[int, int, float], None]
     advance_nodes: Callable[[int, int, float], None]
@@ -101,14 +101,14 @@ class Plant:
     topology: Topology
     limits: Limits
     items: Items
-    desk: Desk
+    demand_response: DemandResponse
     views: Views
     lane_usd: Floats  # (2, lane) earned by tokens, credits; since the last record
     wishes: tuple[Floats, Floats]  # the WISH rows of ASICs and nodes
     site_names: tuple[str, ...]
-    inference: Inference | None
+    serving_fleet: ServingFleet | None
     meshed: Meshed | None
-    presence: Presence
+    inventory: Inventory
     links_left: dict[int, float]  # links that are out or derated: share of their capacity
     built_mw: Floats  # (site,) connection of each site without what is only planned
     planned_mw: Floats  # (site,) with it
@@ -117,11 +117,14 @@ class Plant:
 
     @classmethod
     def build(
-        cls, scenario: Scenario, inference: Inference | None = None, ahead: Ahead | None = None
+        cls,
+        scenario: Scenario,
+        serving_fleet: ServingFleet | None = None,
+        ahead: Ahead | None = None,
     ) -> "Plant":
         """Arrays of a scenario; the fleet begins as it was set up, all machines on.
 
-        `inference` runs the engines of serving nodes. `ahead` is called before any kernel.
+        `serving_fleet` runs the engines of serving nodes. `ahead` is called before any kernel.
         """
         names = [s.name for s in scenario.sites]
         topology = compile_topology(scenario)
@@ -149,13 +152,13 @@ class Plant:
             bills = entry(bill, kind, floats=1)
             ahead(kind, [*to_come.values(), entry(box, *fields), bills, earns])
         fleet = box(*fields)
-        desk = Desk(scenario, site, programmes, called_w, fleet)
-        presence = Presence(
+        demand_response = DemandResponse(scenario, site, programmes, called_w, fleet)
+        inventory = Inventory(
             scenario,
             {ASIC: asics.site, GPU: nodes.site},
             {ASIC: asic, GPU: node},
             site,
-            inference,
+            serving_fleet,
         )
         mesh = topology.mesh
         meshed = Meshed(mesh) if mesh is not None else None
@@ -174,31 +177,31 @@ class Plant:
             topology=topology,
             limits=limits,
             items=items,
-            desk=desk,
-            lane_usd=np.zeros((2, len(inference.lanes) if inference is not None else 0)),
+            demand_response=demand_response,
+            lane_usd=np.zeros((2, len(serving_fleet.lanes) if serving_fleet is not None else 0)),
             views=Views(
                 (asics, asic, nodes, node),
                 (sites, site),
                 (assets, asset),
                 limits,
-                desk,
-                inference,
+                demand_response,
+                serving_fleet,
                 ramps,
-                presence,
+                inventory,
             ),
             wishes=(asic.shares[WISH], node.shares[WISH]),
             site_names=tuple(names),
-            inference=inference,
+            serving_fleet=serving_fleet,
             meshed=meshed,
             ramps=ramps,
-            presence=presence,
+            inventory=inventory,
             links_left={},
             built_mw=np.array([s.power_limit_mw for s in scenario.sites]),
             planned_mw=np.array([planned_mw(scenario, s) for s in scenario.sites]),
             _calls=_Calls(
                 **_bound(bind, fleet, asics, asic, nodes, node, site),
                 earn=specialise(earn, fleet, site.hashed_th, 0.0, 0.0, own=1),
-                weigh=partial(weigh, fleet),
+                value_wishes=partial(value_wishes, fleet),
                 settle_grant=partial(settle_grant, fleet),
             ),
         )
@@ -208,15 +211,15 @@ class Plant:
     def advance(self, t_s: int) -> None:
         """Run all machines to `t_s` under the controls in force."""
         self._calls.advance(t_s)
-        if self.inference is not None:
+        if self.serving_fleet is not None:
             self._serve(t_s)
 
     def settle(self, t_s: int) -> Floats:
         """Gather the interval that ends at `t_s`; the hashes of each site (site,) [TH]."""
-        if self.inference is not None:
-            self._to_sites(TOKEN_USD, 0, self.inference.revenue_usd())
-        if self.desk.economic:
-            self.desk.note(t_s)
+        if self.serving_fleet is not None:
+            self._to_sites(TOKEN_USD, 0, self.serving_fleet.revenue_usd())
+        if self.demand_response.economic:
+            self.demand_response.note(t_s)
         self._calls.settle(t_s)
         return self.site.hashed_th
 
@@ -244,24 +247,24 @@ class Plant:
 
     def close_day(self) -> None:
         """At the end of a day: credits where the SLO was missed."""
-        if self.inference is not None:
-            self._to_sites(CREDIT_USD, 1, self.inference.credits_usd())
+        if self.serving_fleet is not None:
+            self._to_sites(CREDIT_USD, 1, self.serving_fleet.credits_usd())
 
     def _serve(self, t_s: int) -> None:
-        if self.inference is not None:
-            spent_j = self.inference.advance(t_s)
+        if self.serving_fleet is not None:
+            spent_j = self.serving_fleet.advance(t_s)
             self.node.flow[NODE_J] += spent_j
             np.add.at(self.site.flow[TOKEN_J], self.nodes.site, spent_j)
 
     def _to_sites(self, row: int, kind: int, lane_usd: Floats) -> None:
-        if self.inference is not None:
+        if self.serving_fleet is not None:
             self.lane_usd[kind] += lane_usd
             sites = len(self.site_names)
-            self.site.flow[row] += np.bincount(self.inference.lane_site, lane_usd, sites)
+            self.site.flow[row] += np.bincount(self.serving_fleet.lane_site, lane_usd, sites)
 
-    def follow(self, course: Course) -> Callable[[int], None]:
+    def follow(self, step_inputs: StepInputs) -> Callable[[int], None]:
         """What lets a control step of a course come into force; repaired machines rejoin."""
-        return bind(look, self.desk.box, course, ints=1)
+        return bind(look, self.demand_response.box, step_inputs, ints=1)
 
     def observe(self, t_s: int, step_s: int, market: Market, live: bool = False) -> Observation:
         """What a policy may see: copies it may keep, or with `live` views of the present."""
@@ -295,25 +298,25 @@ class Plant:
                 f"decision at t = {observation.t_s} s: {what or 'shares of a wrong shape'}"
             )
         self._wish_assets(decision)
-        self.desk.offer(decision.offer_w)
+        self.demand_response.offer(decision.offer_w)
         t_s, step_s, usd_per_th = observation.t_s, observation.step_s, observation.usd_per_th
         if self.ramps.active:
             self.ramps.grant(
                 t_s,
                 step_s,
-                lambda: self._calls.weigh(t_s, step_s, usd_per_th),
+                lambda: self._calls.value_wishes(t_s, step_s, usd_per_th),
                 lambda: self._calls.settle_grant(t_s, step_s, usd_per_th),
             )
         elif self.meshed is None:
             self._calls.grant(t_s, step_s, usd_per_th)
         else:
-            self._calls.weigh(t_s, step_s, usd_per_th)
+            self._calls.value_wishes(t_s, step_s, usd_per_th)
             self.meshed.share_out(self.items, self.limits, self.sites, self.site)
             self._calls.settle_grant(t_s, step_s, usd_per_th)
-        if self.inference is not None:
-            self.node.shares[GRANTED] = self.inference.switch(self.node.shares[GRANTED])
+        if self.serving_fleet is not None:
+            self.node.shares[GRANTED] = self.serving_fleet.switch(self.node.shares[GRANTED])
             if decision.route is not None:
-                self.inference.weigh(decision.route)
+                self.serving_fleet.set_route_weights(decision.route)
 
     def sell_reserves(
         self, policy: Policy, decision: Decision, observation: Observation, usd_per_mw_h: Floats
@@ -325,11 +328,13 @@ class Plant:
         Raises:
             PolicyError: if the offers make no sense.
         """
-        gate, enrolled = self.desk.market.gates[0], self.desk.fixed.enrolled
+        gate, enrolled = self.demand_response.market.gates[0], self.demand_response.fixed.enrolled
         offers = offers_of(policy, decision, observation, gate.begins_s, enrolled.shape)
         machines = self.asics, self.asic, self.nodes, self.node
-        most_w = able_w(machines, self.assets, self.sites.loss, self.built_mw, self.desk.duration_h)
-        self.desk.sell(
+        most_w = able_w(
+            machines, self.assets, self.sites.loss, self.built_mw, self.demand_response.duration_h
+        )
+        self.demand_response.sell(
             offers, usd_per_mw_h, most_w, drawn_w(self.asics, self.asic, enrolled.shape[1])
         )
 
@@ -340,7 +345,7 @@ class Plant:
 
     def bill(self, t_s: int, step_s: int) -> None:
         """Settle the control step that ends at `t_s` at the prices that were in force."""
-        self.desk.bill(t_s, step_s)
+        self.demand_response.bill(t_s, step_s)
 
     def set_links(self, left: dict[int, float]) -> list[str]:
         """Links that are out or derated (share left); the sites that are now without supply."""
@@ -353,7 +358,7 @@ class Plant:
         """Limits anew by links, built connections and incidents; the sites without supply."""
         left = dict(self.links_left)
         for s, (built, planned) in enumerate(zip(self.built_mw, self.planned_mw, strict=True)):
-            share = built / planned * self.presence.connection(s) if planned > 0.0 else 0.0
+            share = built / planned * self.inventory.connection(s) if planned > 0.0 else 0.0
             if share != 1.0:
                 left[own_link(s)] = share
         capacity_w = self.topology.capacity(left)
@@ -362,7 +367,7 @@ class Plant:
             self.meshed.powerless = capacity_w <= 0.0
         make_room(self.limits, self.sites, self.site, capacity_w)
         least_w = [capacity_w[path[path >= 0]].min(initial=np.inf) for path in self.topology.path]
-        self.desk.wire(np.array(least_w))
+        self.demand_response.wire(np.array(least_w))
         return [name for name, w in zip(self.site_names, least_w, strict=True) if w <= 0.0]
 
     def _wish_assets(self, decision: Decision) -> None:
@@ -385,7 +390,7 @@ class Plant:
         else:
             self._calls.advance_nodes(group, group + 1, t_s)
             self._serve(t_s)
-        return self.presence.fail(kind, group, machine)
+        return self.inventory.fail(kind, group, machine)
 
     def change(self) -> None:
         """Let what changed in `presence` act."""

@@ -23,7 +23,6 @@ from sim.kernels.arrays import (
     AsicState,
     Assets,
     AssetState,
-    Floats,
     Items,
     Limits,
     NodeGroups,
@@ -35,6 +34,7 @@ from sim.kernels.grant import find_binding
 from sim.kernels.power import allot
 from sim.plant.meshed import Meshed
 from sim.scenario.scenario import Scenario
+from sim.types import Floats
 from sim.units import SECONDS_PER_MINUTE, W_PER_MW
 
 RAMP: Final = -3  # of `site.binding`: a ramp held the meter
@@ -99,7 +99,7 @@ class Ramps:
         self,
         t_s: float,
         step_s: float,
-        weigh: Callable[[], None],
+        value_wishes: Callable[[], None],
         settle: Callable[[], None],
     ) -> None:
         """The grant of a wish, as without ramps but for what they hold."""
@@ -110,7 +110,7 @@ class Ramps:
             self._from_s, self._from_w = self._last_s, site.granted_w.copy()
             self._last_s = round(t_s)
         before = self._in_force(step_s)
-        weigh()
+        value_wishes()
         wish_w, cap_w = site.wish_w.copy(), limits.cap_w.copy()
         fixed_w = plant.sites.overhead_w * site.terms[POWERED] / (1.0 - plant.sites.loss)
         limits.cap_w[:] = np.minimum(cap_w, np.maximum(high_w - fixed_w, 0.0))
@@ -119,7 +119,7 @@ class Ramps:
         kept = self._kept(t_s, before, now, low_w, high_w)
         if kept.any():
             self._blend(before, now, kept)
-            weigh()
+            value_wishes()
             self._share_out()
         held = (kept > 0.0) | (self._net_w(now) >= high_w - SAME_W)
         by_call = np.isfinite(cap_w)

@@ -12,7 +12,6 @@ from sim.kernels.arrays import (
     SOON_W,
     Assets,
     AssetState,
-    Floats,
     Limits,
     Sites,
     SiteState,
@@ -20,6 +19,7 @@ from sim.kernels.arrays import (
 from sim.kernels.power import allot
 from sim.scenario.rows import Site
 from sim.scenario.scenario import Scenario
+from sim.types import Floats
 from sim.units import J_PER_MWH, W_PER_MW
 from sim.world.topology import Topology
 

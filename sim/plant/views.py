@@ -5,7 +5,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sim.inference import Inference
 from sim.kernels.arrays import (
     AVAILABLE,
     BLOCK_PRICE,
@@ -20,17 +19,18 @@ from sim.kernels.arrays import (
     AsicState,
     Assets,
     AssetState,
-    Floats,
     Limits,
     NodeGroups,
     NodeState,
     Sites,
     SiteState,
 )
-from sim.plant.presence import Presence
-from sim.plant.programmes import Desk
+from sim.plant.demand_response import DemandResponse
+from sim.plant.inventory import Inventory
 from sim.plant.ramps import Ramps
 from sim.policy import NO_SERVING, AsicView, EnergyView, GpuView, Market, Observation
+from sim.serving_fleet import ServingFleet
+from sim.types import Floats
 from sim.units import J_PER_MWH
 
 
@@ -62,27 +62,35 @@ class Views:
         sites: tuple[Sites, SiteState],
         assets: tuple[Assets, AssetState],
         limits: Limits,
-        desk: Desk,
-        inference: Inference | None,
+        demand_response: DemandResponse,
+        serving_fleet: ServingFleet | None,
         ramps: Ramps,
-        presence: Presence,
+        inventory: Inventory,
     ) -> None:
         self.asics, self.asic, self.nodes, self.node = machines
         self.sites, self.site = sites
         self.assets, self.asset = assets
-        self.limits, self.desk, self.inference, self.ramps = limits, desk, inference, ramps
-        self.presence = presence
+        self.limits, self.demand_response, self.serving_fleet, self.ramps = (
+            limits,
+            demand_response,
+            serving_fleet,
+            ramps,
+        )
+        self.inventory = inventory
         endless = np.full(len(self.sites.loss), np.inf)
         self._any_w = _view(np.stack([-endless, endless]))
         self._no_supply_w = _view(np.zeros(len(self.sites.loss)))
         self._fuel_usd_per_mwh = _view(self.assets.generator[:, 1] * J_PER_MWH)
         self._export_w, self._loss = _view(self.sites.export_w), _view(self.sites.loss)
         self._overhead_w = _view(self.sites.overhead_w / (1.0 - self.sites.loss))
-        self._duration_h, self._sells = _view(desk.duration_h), bool(desk.by_day.any())
-        self._no_award = _view(np.zeros(desk.fixed.enrolled.shape))
+        self._duration_h, self._sells = (
+            _view(demand_response.duration_h),
+            bool(demand_response.by_day.any()),
+        )
+        self._no_award = _view(np.zeros(demand_response.fixed.enrolled.shape))
         self._no_awards = (
-            _view(np.zeros((0, *desk.fixed.enrolled.shape))),
-            _view(np.zeros((0, len(desk.names)))),
+            _view(np.zeros((0, *demand_response.fixed.enrolled.shape))),
+            _view(np.zeros((0, len(demand_response.names)))),
         )
         self.relet()
 
@@ -124,7 +132,7 @@ class Views:
             look.gpu,
             limits,
             self._energy(t_s, look, market, ramp_w),
-            self.inference.view(step_s) if self.inference is not None else NO_SERVING,
+            self.serving_fleet.view(step_s) if self.serving_fleet is not None else NO_SERVING,
         )
 
     def cheap_w(self) -> Floats:
@@ -151,8 +159,8 @@ class Views:
         return np.asarray(own_w / (1.0 - self.sites.loss), dtype=np.float64)
 
     def _energy(self, t_s: int, look: _Look, market: Market, ramp_w: Floats) -> EnergyView:
-        desk, assets = self.desk, self.assets
-        enrolled = desk.fixed.enrolled
+        demand_response, assets = self.demand_response, self.assets
+        enrolled = demand_response.fixed.enrolled
         return EnergyView(
             look.day_ahead,
             look.block_w,
@@ -161,7 +169,7 @@ class Views:
             market.peak_risk,
             market.peak_usd_per_mw,
             look.month_peak_w,
-            desk.state.price[:, None] * enrolled if desk.names else enrolled,
+            demand_response.state.price[:, None] * enrolled if demand_response.names else enrolled,
             look.called_w,
             assets.battery_site,
             assets.battery,
@@ -175,12 +183,12 @@ class Views:
             self._export_w,
             self._overhead_w,
             self._loss,
-            self.presence.level,
+            self.inventory.level,
             ramp_w,
             self._duration_h,
-            desk.hold_w() if self._sells else self._no_award,
-            desk.shortfall_usd_per_mw_h() if self._sells else self._no_award,
-            *(desk.market.published(t_s) if self._sells else self._no_awards),
+            demand_response.hold_w() if self._sells else self._no_award,
+            demand_response.shortfall_usd_per_mw_h() if self._sells else self._no_award,
+            *(demand_response.market.published(t_s) if self._sells else self._no_awards),
         )
 
     def _look(self, take: Callable[[Floats], Floats]) -> _Look:
@@ -217,7 +225,7 @@ class Views:
             terms[BLOCK_PRICE],
             terms[CARBON_KG_PER_J],
             terms[MONTH_PEAK_W],
-            take(self.desk.called_w),
+            take(self.demand_response.called_w),
             take(self.asset.stored_j),
             take(self.asset.generator_w[AVAILABLE]),
             terms[ZONE_PRICE],

@@ -6,7 +6,11 @@ from typing import Any, Final
 import numpy as np
 
 from sim.policies.slo_guard import SloGuard
-from sim.policy import Decision, Floats, Observation
+from sim.policy import (
+    Decision,
+    Observation,
+)
+from sim.types import Floats
 
 LEAST_FREE: Final = 0.02  # assumed: share of its seats for which a full site counts
 

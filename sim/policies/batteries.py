@@ -7,7 +7,6 @@ recursion over what is stored (`kernels.storage`).
 from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
 
 from sim.kernels.arrays import Limits
 from sim.kernels.storage import Store, battery_now
@@ -16,10 +15,8 @@ from sim.policies.forecast import PriceForecast
 from sim.policies.storage import Site, StoragePlan
 from sim.policies.uses import Uses
 from sim.policy import EnergyView, Observation
+from sim.types import Bools, Floats
 from sim.units import J_PER_MWH, SECONDS_PER_HOUR, W_PER_MW
-
-Floats = npt.NDArray[np.float64]
-Bools = npt.NDArray[np.bool_]
 
 
 class Batteries:

@@ -4,17 +4,14 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from sim.kernels.arrays import Limits
 from sim.kernels.border import LayoutError, as_numbers
 from sim.kernels.dispatch import frontier, merit_order, offer_load
 from sim.kernels.jit import specialise
 from sim.policy import Bids, Observation
+from sim.types import Floats, Ints
 from sim.units import J_PER_MWH, SECONDS_PER_HOUR
-
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
 
 
 class Dispatch:

@@ -3,13 +3,11 @@
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
 from sim.policy import Observation
+from sim.types import Floats, Ints
 from sim.units import SECONDS_PER_HOUR
 
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
 DAYS: Final = 7
 DAY_H: Final = 24
 

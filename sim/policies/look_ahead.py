@@ -4,7 +4,6 @@ import itertools
 from typing import Any, Final
 
 import numpy as np
-import numpy.typing as npt
 
 from sim.kernels.arrays import Limits
 from sim.policies.batteries import Batteries, idle_w, stands_by_w
@@ -13,11 +12,9 @@ from sim.policies.forecast import PriceForecast
 from sim.policies.reserves import Seller
 from sim.policies.uses import Uses
 from sim.policy import Bids, Decision, Observation, ReserveOffers
+from sim.types import Bools, Floats, Ints
 from sim.units import J_PER_MWH, SECONDS_PER_DAY, SECONDS_PER_HOUR
 
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
-Bools = npt.NDArray[np.bool_]
 DAY_H: Final = 24
 
 

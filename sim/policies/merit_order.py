@@ -2,9 +2,6 @@
 
 from typing import Final
 
-import numpy as np
-import numpy.typing as npt
-
 from sim.kernels.arrays import Limits
 from sim.policies.batteries import Batteries, idle_w, stands_by_w
 from sim.policies.dispatch import Dispatch, obedient, offers, prices
@@ -12,9 +9,8 @@ from sim.policies.forecast import PriceForecast
 from sim.policies.reserves import Seller
 from sim.policies.uses import Uses
 from sim.policy import Bids, Decision, Observation, ReserveOffers
+from sim.types import Floats, Ints
 
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
 PERSISTENCE: Final = 0.6  # assumed, as in look-ahead
 
 

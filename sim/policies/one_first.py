@@ -2,8 +2,13 @@
 
 import numpy as np
 
-from sim.policies.dispatch import Dispatch, Floats, obedient, prices
+from sim.policies.dispatch import (
+    Dispatch,
+    obedient,
+    prices,
+)
 from sim.policy import Decision, Observation
+from sim.types import Floats
 from sim.units import J_PER_MWH, SECONDS_PER_HOUR
 
 

@@ -3,15 +3,13 @@
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
 from sim.policies.dispatch import Dispatch
 from sim.policies.uses import Uses
 from sim.policy import Observation, ReserveOffers
+from sim.types import Floats, Ints
 from sim.units import J_PER_MWH, SECONDS_PER_HOUR
 
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
 DAY_H: Final = 24
 WEEK: Final = 7
 DAYS: Final = 28  # that holding in real time is judged by: assumed

@@ -2,9 +2,15 @@
 
 import numpy as np
 
-from sim.policies.dispatch import Dispatch, Floats, Ints, obedient, offers, prices
+from sim.policies.dispatch import (
+    Dispatch,
+    obedient,
+    offers,
+    prices,
+)
 from sim.policies.reserves import Seller
 from sim.policy import Bids, Decision, Observation, ReserveOffers
+from sim.types import Floats, Ints
 
 ALWAYS_USD_PER_S = 1e6  # what a node under a promise is said to earn: more than any other use
 

@@ -10,9 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from sim.solver import solver
+from sim.types import Floats
 
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
 BOTH_MW: Final = 1e-7  # the solver's tolerance
 SOONER: Final = 1e-4  # USD/MWh an hour: of hours that are equal the first, nothing is put off
 

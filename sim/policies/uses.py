@@ -1,14 +1,11 @@
 """Uses of power at the meters, best and worst: what plans weigh against each other."""
 
 import numpy as np
-import numpy.typing as npt
 
 from sim.policies.dispatch import Dispatch
 from sim.policy import Observation
+from sim.types import Floats, Ints
 from sim.units import J_PER_MWH
-
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
 
 
 class Uses:

@@ -9,7 +9,7 @@ from matplotlib.ticker import MaxNLocator
 
 from sim.report.canvas import save
 from sim.report.summary import BLUE, GREEN, GREY, ORANGE, PURPLE, SKY
-from sim.studies.buildout import Buildout
+from sim.studies.buildout.result import Buildout
 
 COLOURS = (ORANGE, BLUE, GREEN, PURPLE, SKY, GREY)
 MILLION = 1e6

@@ -11,8 +11,8 @@ from matplotlib.figure import Figure
 from sim.report.canvas import save
 from sim.report.summary import BLUE, GREY, ORANGE, RED
 from sim.studies.compare import Comparison
+from sim.studies.compare_text import verdict
 from sim.studies.kpis import titled
-from sim.studies.verdicts import verdict
 
 
 def draw_comparison(comparison: Comparison, folder: Path) -> None:

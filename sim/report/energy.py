@@ -14,11 +14,11 @@ from matplotlib.figure import Figure
 from matplotlib.gridspec import SubplotSpec
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-from sim.kernels.arrays import Floats
 from sim.report.canvas import save
 from sim.report.hours import SiteHours
 from sim.report.summary import BLUE, GREEN, GREY, ORANGE, RED, SKY, YELLOW
 from sim.results.result import RunResult
+from sim.types import Floats
 from sim.units import KWH_PER_MWH, SECONDS_PER_HOUR
 
 HOURS: Final = 24

@@ -4,8 +4,8 @@ from typing import Any, Final
 
 import numpy as np
 
-from sim.kernels.arrays import Floats, Ints
 from sim.results.result import RunResult
+from sim.types import Floats, Ints
 from sim.units import SECONDS_PER_DAY, SECONDS_PER_HOUR
 
 WEEK_S: Final = 7 * SECONDS_PER_DAY

@@ -14,11 +14,11 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from sim.finance.chart import CASH, COLLATERAL_BTC, FREE_BTC
-from sim.kernels.arrays import Floats
 from sim.report.canvas import save
 from sim.report.money_data import GROUPS, Money, has_money, money_of
 from sim.report.summary import BLUE, GREEN, GREY, ORANGE, PURPLE, RED, SKY, YELLOW
 from sim.results.result import RunResult
+from sim.types import Floats
 
 COLOURS: Final = dict(
     zip(

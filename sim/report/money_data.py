@@ -10,10 +10,10 @@ import pyarrow as pa
 from sim.finance.chart import COLLATERAL_BTC, LOAN
 from sim.finance.ledger import UNITS, Entries
 from sim.finance.statements import sheet_of, statements_of
-from sim.kernels.arrays import Floats, Ints
 from sim.results.result import RunResult
 from sim.scenario.money import Loan
 from sim.scenario.scenario import Scenario
+from sim.types import Floats, Ints
 
 INTEREST: Final = "liabilities:interest"
 # Lines of the income statement, in groups that an eye can take in.

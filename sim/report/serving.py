@@ -8,11 +8,11 @@ from matplotlib.axes import Axes
 from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.figure import Figure
 
-from sim.inference.histograms import percentile_s
-from sim.kernels.arrays import Floats
 from sim.report.canvas import save
 from sim.report.summary import BLUE, GREEN, GREY, ORANGE, RED, SKY
 from sim.results.result import RunResult
+from sim.serving_fleet.histograms import percentile_s
+from sim.types import Floats
 
 SHADES: Final = {50: SKY, 95: BLUE, 99: RED}
 

@@ -8,9 +8,9 @@ from matplotlib.axes import Axes
 from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.figure import Figure
 
-from sim.kernels.arrays import Floats
 from sim.report.canvas import save
 from sim.results.result import RunResult
+from sim.types import Floats
 from sim.units import SECONDS_PER_DAY, TH_PER_PH
 
 MOST_POINTS: Final = 400

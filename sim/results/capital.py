@@ -15,7 +15,7 @@ import pyarrow as pa
 from sim.finance.firm import Firm
 from sim.finance.residual import BUILDING, Residuals
 from sim.kernels.arrays import NODE_WAYS
-from sim.plant.presence import ASIC, GPU
+from sim.plant.inventory import ASIC, GPU
 from sim.results.uses import UseRecord
 from sim.scenario import catalogue
 from sim.scenario.rows import AsicGroup, MovedGroup

@@ -41,9 +41,9 @@ from sim.kernels.arrays import (
     SITE_GPU_J,
     TOKEN_USD,
     WEAR_USD,
-    Floats,
 )
 from sim.results.recorder import RESTARTED, Recorder
+from sim.types import Floats
 from sim.units import J_PER_MWH, TH_PER_EH
 
 POWER_ROWS: Final = [ENERGY_USD, CONTRACT_USD, DEMAND_USD, PEAK_USD, FUEL_USD, WEAR_USD]

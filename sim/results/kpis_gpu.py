@@ -2,10 +2,10 @@
 
 import math
 
-from sim.inference.work import BUSY_S, POWERED_S, REQUEST_S, SEAT_S
 from sim.kernels.arrays import BY_THE_HOUR, GPU_OPEX_USD, LET_S, RESERVED, UNMET_S, UNSOLD_S
 from sim.results import uses
 from sim.results.kpis import Totals, kpi, ratio
+from sim.serving_fleet.work import BUSY_S, POWERED_S, REQUEST_S, SEAT_S
 from sim.units import J_PER_MWH, SECONDS_PER_HOUR
 
 ALL = tuple(uses.WAYS)

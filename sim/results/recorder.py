@@ -65,13 +65,12 @@ from sim.kernels.arrays import (
     WEAR_USD,
     WET_BULB_S,
     WISH_J,
-    Floats,
-    Ints,
 )
 from sim.results.lettings import LetRecord
 from sim.results.serving import ServingRecord
 from sim.results.uses import UseRecord
 from sim.scenario.scenario import Scenario
+from sim.types import Floats, Ints
 from sim.units import TH_PER_PH, W_PER_MW
 
 # Column of sites.parquet → row of SiteState.flow and divisor. "mean": the divisor times the
@@ -151,7 +150,7 @@ class Recorder:
         self.horizon_s = horizon.seconds
         intervals = horizon.seconds // horizon.record_s
         self.flow = np.zeros((intervals, SITE_FLOWS, len(self.sites)))
-        lanes = serving.inference.lanes if serving is not None else []
+        lanes = serving.serving_fleet.lanes if serving is not None else []
         places = [(x.site, x.model) for x in lanes]
         self.uses = UseRecord(scenario, places, intervals)
         self.lets = LetRecord(scenario)
@@ -180,7 +179,7 @@ class Recorder:
         self._done = end_s // self.record_s
         self.flow[self._done - 1] = flow
         self.meters.interval(end_s, flow, used)
-        worked = self.serving.inference.worked() if self.serving is not None else None
+        worked = self.serving.serving_fleet.worked() if self.serving is not None else None
         self.uses.interval(self._done - 1, used, worked)
         if self.serving is not None:
             self.serving.interval(end_s - self.record_s)
@@ -201,7 +200,7 @@ class Recorder:
         """Something that is not a machine's failure or repair."""
         self._events.append((t_s, kind, site, subject, detail))
 
-    def stand(self, t_s: int, kind: str, machines: int) -> None:
+    def count_machines(self, t_s: int, kind: str, machines: int) -> None:
         """So many machines more (or fewer) stand there from now on."""
         self._there[kind].append((t_s, machines))
 

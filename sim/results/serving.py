@@ -5,16 +5,11 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from sim.inference import Inference
-from sim.inference.histograms import BIN_MIDDLE_S, percentile_s
 from sim.kernels.arrays import (
     ENERGY_USD,
     SITE_ASIC_J,
     SITE_GPU_J,
     TOKEN_J,
-    Bools,
-    Floats,
-    Ints,
 )
 from sim.kernels.routing import (
     ARRIVED,
@@ -40,6 +35,9 @@ from sim.kernels.routing import (
     TPOT,
     TTFT,
 )
+from sim.serving_fleet import ServingFleet
+from sim.serving_fleet.histograms import BIN_MIDDLE_S, percentile_s
+from sim.types import Bools, Floats, Ints
 
 METRICS: Final = {"ttft_s": TTFT, "tpot_s": TPOT, "e2e_s": E2E}
 LANE_COLUMNS: Final = {
@@ -76,35 +74,35 @@ class _Interval(NamedTuple):
 class ServingRecord:
     """Filled by the engine at the end of each recording interval."""
 
-    def __init__(self, inference: Inference) -> None:
-        self.inference = inference
-        scenario = inference.scenario
+    def __init__(self, serving_fleet: ServingFleet) -> None:
+        self.serving_fleet = serving_fleet
+        scenario = serving_fleet.scenario
         self.tenants = [t.name for t in scenario.tenants]
-        self.sites = inference.site_names
-        self.lanes = np.zeros((LANE_ROWS, len(inference.lanes)), dtype=np.int64)
+        self.sites = serving_fleet.site_names
+        self.lanes = np.zeros((LANE_ROWS, len(serving_fleet.lanes)), dtype=np.int64)
         self.totals = np.zeros((TENANT_ROWS, len(self.tenants)), dtype=np.int64)
-        self.bins = np.zeros((len(inference.lanes), len(METRICS), BINS), dtype=np.int64)
+        self.bins = np.zeros((len(serving_fleet.lanes), len(METRICS), BINS), dtype=np.int64)
         self.intervals: list[_Interval] = []
 
     def interval(self, start_s: int) -> None:
         """Keep what happened since the last call; histograms begin anew."""
-        fresh = self.inference.flush()
-        book, now = self.inference.book, self.inference.present()
-        filled = np.nonzero(book.bins) if fresh else (np.zeros(0, dtype=np.int64),) * 3
+        fresh = self.serving_fleet.flush()
+        tally, now = self.serving_fleet.tally, self.serving_fleet.present()
+        filled = np.nonzero(tally.bins) if fresh else (np.zeros(0, dtype=np.int64),) * 3
         lane, metric, place = (x.astype(np.int64) for x in filled)
         self.intervals.append(
             _Interval(
                 start_s,
-                book.lanes - self.lanes,
-                book.tenants - self.totals,
+                tally.lanes - self.lanes,
+                tally.tenants - self.totals,
                 (now.waiting, now.running, now.held),
-                (lane, metric, place, book.bins[lane, metric, place]),
+                (lane, metric, place, tally.bins[lane, metric, place]),
             )
         )
         if fresh:
-            self.bins += book.bins
-            self.inference.begin_histograms()
-        self.lanes, self.totals = book.lanes.copy(), book.tenants.copy()
+            self.bins += tally.bins
+            self.serving_fleet.begin_histograms()
+        self.lanes, self.totals = tally.lanes.copy(), tally.tenants.copy()
 
     def percentile_s(self, metric: str, q: float, lanes: Bools | None = None) -> float:
         """Percentile `q` of a latency over the run [s], within 1 %; NaN where nobody was served."""
@@ -113,7 +111,7 @@ class ServingRecord:
 
     def site_columns(self) -> dict[str, Ints]:
         """Columns of the sites table, (interval x site,): the lanes of each site together."""
-        x, sites = self.inference, len(self.sites)
+        x, sites = self.serving_fleet, len(self.sites)
         found = {}
         for name, row in LANE_COLUMNS.items():
             by_site = np.zeros((len(self.intervals), sites), dtype=np.int64)
@@ -135,7 +133,7 @@ class ServingRecord:
 
         Energy and its bill are shared out to the tenants of a site by output tokens.
         """
-        x = self.inference
+        x = self.serving_fleet
         tokens = self.lanes[LANE_TOKENS_OUT].astype(np.float64)
         of_site = np.bincount(x.lane_site, tokens, len(self.sites)).clip(min=1.0)
         share = tokens / of_site[x.lane_site]
@@ -177,11 +175,11 @@ class ServingRecord:
     def lane_usd(self) -> Floats:
         """What tokens of the lanes (lane,) came to at the prices of the start [USD]."""
         tokens = self.lanes[[LANE_TOKENS_IN, LANE_TOKENS_OUT]]
-        return np.asarray((tokens.T * self.inference.lane_usd).sum(axis=1))
+        return np.asarray((tokens.T * self.serving_fleet.lane_usd).sum(axis=1))
 
     def _tenants_table(self) -> pa.Table:
         """A row per interval, tenant and site; site "" is the router and the clients."""
-        x = self.inference
+        x = self.serving_fleet
         lanes, tenants, n = len(x.lanes), len(self.tenants), len(self.intervals)
         start_s = np.array([i.start_s for i in self.intervals], dtype=np.int64)
         columns: dict[str, Any] = {
@@ -213,7 +211,7 @@ class ServingRecord:
 
     def _requests_table(self) -> pa.Table:
         """A row per request that was kept, else histograms whose percentiles are within 1 %."""
-        x = self.inference
+        x = self.serving_fleet
         if x.keep_all:
             counts = np.concatenate([c for c, _ in x.log] or [np.zeros((0, 6), np.int64)])
             times = np.concatenate([t for _, t in x.log] or [np.zeros((0, 4))])

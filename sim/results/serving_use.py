@@ -12,12 +12,12 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from sim.inference.work import BUSY_S, POWERED_S, REQUEST_S, SEAT_S
-from sim.kernels.arrays import Bools, Floats
 from sim.kernels.routing import LANE_TOKENS_IN, LANE_TOKENS_OUT
 from sim.results import uses
 from sim.results.recorder import Recorder
 from sim.results.worth import ENERGY, OTHER, REVENUE, Worth
+from sim.serving_fleet.work import BUSY_S, POWERED_S, REQUEST_S, SEAT_S
+from sim.types import Bools, Floats
 from sim.units import J_PER_MWH, SECONDS_PER_HOUR
 
 TOKENS_PER_MTOK: Final = 1e6
@@ -88,7 +88,7 @@ def _parts(recorder: Recorder, worth: Worth) -> _Parts:
     assert serving is not None
     total = record.flow.sum(axis=0)
     of_use = _of_uses(total, worth)
-    lanes = serving.inference.lanes
+    lanes = serving.serving_fleet.lanes
     lane_tokens = serving.lanes[[LANE_TOKENS_IN, LANE_TOKENS_OUT]] / TOKENS_PER_MTOK
     out = lane_tokens[1]
     of_pool = np.bincount(record.of_lane, out, len(record.uses))

@@ -10,7 +10,6 @@ from typing import Final, NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from sim.inference.work import BUSY_S, POWERED_S, REQUEST_S, SEAT_S, WORKED
 from sim.kernels.arrays import (
     BY_THE_HOUR,
     BY_THE_TOKEN,
@@ -29,11 +28,11 @@ from sim.kernels.arrays import (
     USED_J,
     USED_TH,
     USED_THERE_S,
-    Floats,
-    Ints,
 )
 from sim.scenario import catalogue
 from sim.scenario.scenario import Scenario
+from sim.serving_fleet.work import BUSY_S, POWERED_S, REQUEST_S, SEAT_S, WORKED
+from sim.types import Floats, Ints
 from sim.units import J_PER_MWH, SECONDS_PER_DAY, SECONDS_PER_HOUR, TH_PER_PH
 
 MINING, RENTED, TOKENS = "mining", "GPU hours", "tokens"
@@ -42,7 +41,7 @@ WAYS: Final = {RESERVED: "reserved", BY_THE_HOUR: "by the hour"}
 # Rows of `UseRecord.flow`.
 MACHINE_J, COOLING_J, HASHES_TH, THERE_S, ON_S, GPU_S, LET_S, UNSOLD_S = range(8)
 USD, CREDIT_USD, OPEX_USD = range(8, 11)
-WORK = 11  # four rows in the order of `sim.inference.work`
+WORK = 11  # four rows in the order of `sim.serving_fleet.work`
 ROWS: Final = WORK + WORKED
 # Column of the table: row and divisor.
 COLUMNS: Final = {

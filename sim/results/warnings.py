@@ -66,7 +66,7 @@ def _promises(scenario: Scenario, recorder: Recorder) -> list[Problem]:
 def _fluid(recorder: Recorder) -> list[Problem]:
     """Where serving as a fluid is off by more than 10 %."""
     serving = recorder.serving
-    doubts = serving.inference.doubts() if serving is not None else []
+    doubts = serving.serving_fleet.doubts() if serving is not None else []
     return [Problem("run", *doubt) for doubt in doubts]
 
 

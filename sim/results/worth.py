@@ -38,8 +38,6 @@ from sim.kernels.arrays import (
     SITE_ASIC_J,
     SITE_GPU_J,
     WEAR_USD,
-    Floats,
-    Ints,
 )
 from sim.kernels.routing import LANE_TOKENS_OUT
 from sim.results.capital import Charge
@@ -59,6 +57,7 @@ from sim.results.uses import (
 )
 from sim.scenario import catalogue
 from sim.scenario.scenario import Scenario
+from sim.types import Floats, Ints
 from sim.units import (
     HOURS_PER_YEAR,
     J_PER_MWH,

@@ -17,12 +17,12 @@ import numpy as np
 import pyarrow as pa
 
 from sim.finance.demand import charges_of
-from sim.kernels.arrays import Floats
 from sim.results.capital import ASSUMED, UNKNOWN, Charge
 from sim.results.uses import MINING, RENTED, TOKENS
 from sim.results.worth import ENERGY, OTHER, REST, REVENUE, SOLD_BACK, WAITING, Worth
 from sim.scenario.checks_gpu_market import let_assumed
 from sim.scenario.scenario import Scenario
+from sim.types import Floats
 
 PRICES: Final = {
     MINING: "hashprice_usd_per_ph_day",

@@ -6,7 +6,6 @@ KV. The requests that finished first tell these; the rest of the record says how
 """
 
 import math
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Final, NamedTuple
 
@@ -14,13 +13,13 @@ import numpy as np
 from scipy.optimize import least_squares
 from scipy.stats import qmc, t
 
-from sim.kernels.arrays import Floats, Ints
 from sim.kernels.requests import CONTENT_COLUMNS, PARENT
 from sim.serving.content import Content
 from sim.serving.engine import Engine, IterationTime, Served
 from sim.serving.metrics import serve_on
 from sim.serving.request_log import RequestLog
 from sim.serving.traces import Trace
+from sim.types import Floats, Ints, OnProgress
 
 FACTORS: Final = ("host_s", "compute_factor", "kv_factor")
 LEVEL: Final = 0.95
@@ -101,7 +100,7 @@ def calibrate(
     train: float = 0.4,
     measured: bool = True,
     replicas: int = 1,
-    told: Callable[[int, int], None] = lambda done, total: None,
+    progress: OnProgress = lambda done, total: None,
 ) -> Calibration:
     """Fit host, compute and KV factors on the first `train` of the completions.
 
@@ -136,7 +135,7 @@ def calibrate(
         )
     scale_s = start.iteration.of(1, 1, 1)
     problem = _Problem(log, start, replicas, order[:count], scale_s)
-    x, lines, errors = _fit(problem, measured, told)
+    x, lines, errors = _fit(problem, measured, progress)
     engine = problem.engine(x)
     out = served(log, engine, replicas)
     return Calibration(
@@ -162,9 +161,7 @@ def served(log: RequestLog, engine: Engine, replicas: int) -> Served:
     return serve_on(trace._replace(content=own), engine, replicas)
 
 
-def _fit(
-    problem: _Problem, measured: bool, told: Callable[[int, int], None]
-) -> tuple[Floats, Floats, Floats]:
+def _fit(problem: _Problem, measured: bool, progress: OnProgress) -> tuple[Floats, Floats, Floats]:
     """Best point, lines (2 train, factor) about it and errors (2 train,) there."""
     middle, half = MIDDLE.copy(), np.full(3, BOX[measured])
     unit = qmc.Sobol(3, scramble=False).random(RUNS).reshape(ROUNDS, POINTS, 3)
@@ -175,7 +172,7 @@ def _fit(
             point[0] = max(point[0], 0.0)
             points.append(point)
             errors.append(problem.residuals(point))
-            told(len(points), RUNS)
+            progress(len(points), RUNS)
         x, found = np.array(points), np.array(errors)
         near = (np.abs(x - middle) <= 1.2 * half + 1e-12).all(axis=1)
         terms = np.column_stack([np.ones(near.sum()), x[near] - middle])

@@ -5,8 +5,8 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from sim.kernels.arrays import Ints
 from sim.kernels.requests import CONTENT_COLUMNS, PARENT, START
+from sim.types import Ints
 
 
 class Content(NamedTuple):

@@ -8,7 +8,6 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from sim.kernels.arrays import Bools, Floats, Ints
 from sim.kernels.blocks import forget
 from sim.kernels.requests import (
     BLOCK_TOKENS,
@@ -43,6 +42,7 @@ from sim.kernels.requests import (
 )
 from sim.kernels.serving import MAX_TOKENS, serve_trace
 from sim.serving.content import NOTHING_TOLD, Content, content_of
+from sim.types import Bools, Floats, Ints
 
 SIZES: Final = (
     "max_batched_tokens",

@@ -8,9 +8,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from sim.kernels.arrays import Bools, Floats, Ints
 from sim.serving.engine import Engine, Served, serve
 from sim.serving.traces import Trace
+from sim.types import Bools, Floats, Ints
 
 QUANTILES: Final = (50, 90, 95, 99)
 

@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from sim.kernels.arrays import Floats, Ints
+from sim.types import Floats, Ints
 
 SHORT_TOKENS: Final = 4096  # up to here the mean of rounded lengths is summed, beyond integrated
 

@@ -6,7 +6,6 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from sim.kernels.arrays import Floats, Ints
 from sim.kernels.requests import BUSY, CLOCK, ENERGY, OUTSTANDING, RUNNING
 from sim.kernels.routing import (
     BINS,
@@ -19,17 +18,18 @@ from sim.kernels.routing import (
     LOG_TIMES,
     LOGGED,
     TENANT_ROWS,
-    Book,
     Clients,
     Day,
     Router,
     RouterState,
+    ServingTally,
     collect,
     route,
     sum_weights,
 )
 from sim.serving.engine import Engine, compile_engines, fresh_requests, fresh_state
 from sim.serving.mix import Sent, Stream
+from sim.types import Floats, Ints
 
 LOOKS: Final = 64  # in a window, at how many requests the engines hold
 
@@ -93,7 +93,7 @@ def serve_pool(
         idle=np.arange(count),
         marks=marks,
     )
-    book = Book(
+    tally = ServingTally(
         lanes=np.zeros((LANE_ROWS, tenants), dtype=np.int64, order="F"),
         tenants=np.zeros((TENANT_ROWS, tenants), dtype=np.int64, order="F"),
         bins=np.zeros((tenants, 3, BINS), dtype=np.int64),
@@ -107,31 +107,31 @@ def serve_pool(
 
     def serve_until(t_s: float) -> None:
         nonlocal traffic
-        while route(made, state, requests, clients, router, traffic, book, day, t_s) != DONE:
+        while route(made, state, requests, clients, router, traffic, tally, day, t_s) != DONE:
             traffic = traffic._replace(
                 timer_s=np.concatenate([traffic.timer_s, np.zeros(len(traffic.timer))]),
                 timer=np.concatenate([traffic.timer, np.zeros(len(traffic.timer), np.int64)]),
             )
-        collect(state, requests, clients, router, traffic, book, t_s)
+        collect(state, requests, clients, router, traffic, tally, t_s)
 
     def spent() -> tuple[float, float]:
         return float(state.times[:, BUSY].sum()), float(state.times[:, ENERGY].sum())
 
     serve_until(window_s[0])
-    before, (busy_s, energy_j) = book.tenants.copy(), spent()
+    before, (busy_s, energy_j) = tally.tenants.copy(), spent()
     held = np.zeros(2)
     for t_s in np.linspace(*window_s, LOOKS + 1)[1:]:
         serve_until(float(t_s))
         outstanding, running = (state.counts[:, row].sum() for row in (OUTSTANDING, RUNNING))
         held += (outstanding, outstanding - running)
-    of_window = (book.tenants - before)[:, : len(streams)]
+    of_window = (tally.tenants - before)[:, : len(streams)]
     busy_s, energy_j = (now - then for now, then in zip(spent(), (busy_s, energy_j), strict=True))
     open_s = engines * (window_s[1] - window_s[0])
     serve_until(np.inf)
     rows = int(traffic.marks[LOGGED])
     first_s, finish_s = np.full(count, np.nan), np.full(count, np.nan)
-    which = book.log_counts[:rows, 0]
-    first_s[which], finish_s[which] = book.log_times[:rows, 1], book.log_times[:rows, 2]
+    which = tally.log_counts[:rows, 0]
+    first_s[which], finish_s[which] = tally.log_times[:rows, 1], tally.log_times[:rows, 2]
     power_w = engine.power.idle_w + (energy_j - engine.power.idle_w * busy_s) / open_s
     each = held / (LOOKS * engines)
     return Watched(

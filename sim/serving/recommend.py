@@ -5,7 +5,7 @@ serving every request of the load.
 """
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -14,6 +14,7 @@ from sim.serving.engine import Engine, Served
 from sim.serving.metrics import latencies, serve_on, within
 from sim.serving.mix import lognormal
 from sim.serving.traces import Trace
+from sim.types import OnProgress
 
 BUDGETS: Final = (2048, 8192, 16_384)  # max_batched_tokens that are tried
 SEQUENCES: Final = (32, 128, 512)  # max_seqs that are tried
@@ -153,7 +154,7 @@ def recommend(
     candidates: Sequence[Candidate],
     slo: Slo,
     prices: Prices,
-    told: Callable[[int, int], None] = lambda done, total: None,
+    progress: OnProgress = lambda done, total: None,
 ) -> list[Choice]:
     """All candidates that keep the promise within the power cap, the cheapest million tokens first.
 
@@ -162,7 +163,7 @@ def recommend(
     found: list[Choice] = []
     seen: set[Choice] = set()
     for number, candidate in enumerate(candidates):
-        told(number, len(candidates))
+        progress(number, len(candidates))
         replicas = fewest(trace, candidate.engine, slo, candidate.pp)
         if replicas is None:
             continue
@@ -171,7 +172,7 @@ def recommend(
         if choice.limit_kw * 1e3 <= prices.power_cap_w and outcome not in seen:
             seen.add(outcome)  # larger settings that change nothing are no choice of their own
             found.append(choice)
-    told(len(candidates), len(candidates))
+    progress(len(candidates), len(candidates))
     marked = [c._replace(pareto=not any(_beats(other, c) for other in found)) for c in found]
     return sorted(marked, key=lambda c: (_cost(c), -c.tokens_per_mwh, c.gpus))
 

@@ -8,9 +8,9 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from sim.kernels.arrays import Bools, Floats, Ints
 from sim.serving.trace_files import Column, Columns, TraceError, plain, read_columns
 from sim.serving.traces import MAX_TOKENS, NO_SECONDS, numbers
+from sim.types import Bools, Floats, Ints
 
 # Titles of each column, compared as `plain` has them; of several the first there is. vLLM's stats
 # (queued_ts, …) as LLMServingSim's recorder writes them, and what `serve-trace --out` writes.

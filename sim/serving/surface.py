@@ -15,13 +15,13 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from sim.kernels.ahead import MOST_HELPERS, Task, Told, side_by_side, usable_cores
-from sim.kernels.arrays import Floats, Ints
+from sim.kernels.ahead import MOST_HELPERS, Task, side_by_side, usable_cores
 from sim.kernels.jit import source_digest
 from sim.kernels.routing import ARRIVED, EXPIRED, REJECTED, RETRIED
 from sim.serving.engine import Engine, IterationTime
 from sim.serving.mix import Sent, Stream, draw_sent
 from sim.serving.pool import Watched, serve_pool
+from sim.types import Floats, Ints, OnProgress
 
 # Shares of saturation; beyond 1 what cannot be served is refused, or given up.
 LOADS: Final = np.array(
@@ -103,18 +103,18 @@ def measured(
     return Measured(engine, mix, *limits)
 
 
-def surfaces(wanted: Sequence[Measured], told: Told | None = None) -> list[Surface]:
+def surfaces(wanted: Sequence[Measured], progress: OnProgress | None = None) -> list[Surface]:
     """Surfaces out of the cache; what is not there is measured, and kept.
 
-    With `told`, which gets (done, of how many), several that are missing are measured by processes
-    side by side where cores allow: the same bytes.
+    With `progress`, which gets (done, of how many), several that are missing are measured by
+    processes side by side where cores allow: the same bytes.
     """
     files = {one.file(): one for one in wanted}
     missing = {file: one for file, one in files.items() if not file.is_file()}
     helpers = min(usable_cores(), MOST_HELPERS)
-    if told is not None and len(missing) > 1 and helpers > 1:
+    if progress is not None and len(missing) > 1 and helpers > 1:
         tasks = {file: Task(__name__, "surface", tuple(one)) for file, one in missing.items()}
-        for _ in side_by_side(tasks, told, helpers):
+        for _ in side_by_side(tasks, progress, helpers):
             pass
     return [surface(*one) for one in wanted]
 

@@ -9,10 +9,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from sim.kernels.arrays import Bools, Floats, Ints
 from sim.serving.content import Content, content_of
 from sim.serving.layouts import LACKING, LAYOUTS, Layout, layouts
 from sim.serving.trace_files import Column, Columns, TraceError, read_columns
+from sim.types import Bools, Floats, Ints
 
 __all__ = ["MAX_TOKENS", "Trace", "TraceError", "read_trace"]
 

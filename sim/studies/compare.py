@@ -19,10 +19,10 @@ from sim.results.provenance import sha256_of
 from sim.scenario import Scenario, load
 from sim.scenario.problems import suggest
 from sim.studies.cells import Cell, Frozen, Source, pickled, scenario_of
+from sim.studies.checked import Row, chosen
 from sim.studies.executors import execute
 from sim.studies.experiment import DEFAULT_KPI, Keep, PolicyChoice
 from sim.studies.kpis import is_indicator, known
-from sim.studies.plan import Row, chosen
 from sim.studies.problems import StudyError
 from sim.studies.sequential import (
     RAREST,
@@ -36,7 +36,6 @@ from sim.studies.sequential import (
 from sim.studies.statistics import (
     RESAMPLES,
     Estimate,
-    Floats,
     Interval,
     bootstrap_t_bounds,
     discordant_p,
@@ -46,7 +45,8 @@ from sim.studies.statistics import (
     variance_reduction,
     wilson_interval,
 )
-from sim.studies.sweep import Progress, Record, cells_table, run_cells
+from sim.studies.sweep import Record, cells_table, run_cells
+from sim.types import Floats, OnProgress
 
 CLAIRVOYANT: Final = "clairvoyant"
 BOUND_MODULE: Final = "sim.studies.bound"
@@ -125,7 +125,7 @@ def compare(
     scheduler: str | None = None,
     out: str | Path | Folder | None = None,
     keep: Keep = "small",
-    progress: Progress | None = None,
+    progress: OnProgress | None = None,
 ) -> Comparison:
     """Compare policies under common random numbers: the same seeds for all.
 
@@ -167,7 +167,7 @@ def compare(
     plan = (most,) if target is None else looks(first, most)
     each = spent_level(level, len(plan))
     if isinstance(out, str | Path):
-        from sim.studies.verdicts import save  # which imports this module
+        from sim.studies.compare_text import save  # which imports this module
 
         more: dict[str, Any] = {"kpis": kpis, "level": level, "until": target, "bound": bound}
         more["rarest"] = rarest

@@ -15,12 +15,12 @@ from sim.studies.kpis import is_indicator
 from sim.studies.sequential import RAREST, doubt
 from sim.studies.statistics import (
     Estimate,
-    Floats,
     discordant_p,
     estimate,
     holm,
     variance_reduction,
 )
+from sim.types import Floats
 
 SEED: Final = "seed"
 MOST_LEVELS: Final = 12  # of a factor whose pairs are all compared; of more, each with the first

@@ -7,7 +7,11 @@ import numpy as np
 import numpy.typing as npt
 from scipy import optimize, stats
 
-from sim.studies.statistics import CONSTANT, Floats, Interval, Ints
+from sim.studies.statistics import (
+    CONSTANT,
+    Interval,
+)
+from sim.types import Floats, Ints
 
 METHOD: Final = "noncentral F"
 ESTIMATOR: Final = "epsilon squared"

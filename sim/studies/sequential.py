@@ -4,7 +4,10 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
-from sim.studies.statistics import Floats, tail_seeds
+from sim.studies.statistics import (
+    tail_seeds,
+)
+from sim.types import Floats
 
 RAREST: Final = 0.02  # share of seeds: fires, spikes and liquidations strike one in fifty; assumed
 RULE_OF_THREE: Final = 3.0

@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
+from sim.types import Floats
+
 RESAMPLES: Final = 9_999
 BOOTSTRAP_SEED: Final = 20_260_101
 DRAWN_AT_ONCE: Final = 2_000_000  # numbers, to bound memory

@@ -18,7 +18,13 @@ from sim.studies.sensitivity import (
     regression,
 )
 from sim.studies.sequential import may_miss
-from sim.studies.statistics import Floats, Interval, pareto_front, t_interval, wilson_interval
+from sim.studies.statistics import (
+    Interval,
+    pareto_front,
+    t_interval,
+    wilson_interval,
+)
+from sim.types import Floats
 
 QUANTILES: Final = (0.05, 0.25, 0.5, 0.75, 0.95)
 LINEAR: Final = 0.9  # R squared from which squares of regression coefficients are shares
@@ -282,7 +288,7 @@ def lines(summary: Summary, name: str, description: str) -> Iterator[str]:
 
 def document(summary: Summary) -> dict[str, Any]:
     """The summary as plain JSON values."""
-    from sim.studies.verdicts import plain
+    from sim.studies.compare_text import plain
 
     return {
         "groups": [plain(g) for g in summary.groups],

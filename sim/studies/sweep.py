@@ -23,14 +23,14 @@ from sim.results.store import consolidate
 from sim.results.worth_spread import spread
 from sim.studies import money_spread
 from sim.studies.cells import Cell, Outcome, run_cell
+from sim.studies.checked import Plan, Row, plan
 from sim.studies.executors import execute
 from sim.studies.experiment import Keep
-from sim.studies.plan import Plan, Row, plan
+from sim.types import OnProgress
 
 DONE: Final = "done"
 FAILED: Final = "failed"
 CELL_FILES: Final = ("manifest.json", "kpis.json", "timing.json")
-Progress = Callable[[int, int], None]
 Draw = Callable[[pa.Table, Path], None]
 
 
@@ -64,7 +64,7 @@ def sweep(
     workers: int = 1,
     scheduler: str | None = None,
     resume: bool = False,
-    progress: Progress | None = None,
+    progress: OnProgress | None = None,
     *,
     force: bool = False,
     allow_code: bool = False,
@@ -74,7 +74,7 @@ def sweep(
     """Run all cells of an experiment file.
 
     Args:
-        experiment: the file, or what `sim.studies.plan.plan` made of it.
+        experiment: the file, or what `sim.studies.checked.plan` made of it.
         out: result folder; default: runs/NAME.
         workers: local processes, one thread each; 1: this process.
         scheduler: address of a running Dask scheduler instead.
@@ -189,7 +189,7 @@ def run_cells(
     workers: int = 1,
     scheduler: str | None = None,
     resume: bool = False,
-    progress: Progress | None = None,
+    progress: OnProgress | None = None,
     drafts: Path | None = None,
 ) -> tuple[dict[str, Record], int]:
     """Run cells into `folder/cells/KEY`; how each ended by key, and how many were there already.

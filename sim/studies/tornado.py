@@ -16,7 +16,10 @@ from sim.results.kpis import KPIS
 from sim.runner import run
 from sim.scenario.model import WhatIf
 from sim.scenario.scenario import Scenario
-from sim.studies.statistics import Floats, t_interval
+from sim.studies.statistics import (
+    t_interval,
+)
+from sim.types import Floats
 
 FACTORS: Final = tuple(WhatIf.model_fields)
 Cell = tuple[str, float] | None  # a factor and its value; None: the base

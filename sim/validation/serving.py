@@ -18,8 +18,8 @@ from typing import Final, NamedTuple
 import numpy as np
 from scipy.optimize import nnls
 
-from sim.kernels.arrays import Floats, Ints
 from sim.serving import Engine, IterationTime, Served, serve
+from sim.types import Floats, Ints
 from sim.validation.check import Check, Found, guarded
 
 VLLM: Final = "serving/vllm019_rtx4090_llama31_8b_requests.jsonl.gz"

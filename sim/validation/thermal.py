@@ -14,10 +14,10 @@ from typing import Final
 import numpy as np
 import pyarrow.csv
 
-from sim.kernels.arrays import Floats, Ints
 from sim.kernels.thermal import cooling_share, derating, wet_bulb_c, wet_bulbs_c
 from sim.scenario import catalogue
 from sim.streams import Streams
+from sim.types import Floats, Ints
 from sim.units import SECONDS_PER_HOUR
 from sim.validation.check import Check, Found, guarded
 from sim.validation.recordings import recorded

@@ -2,7 +2,6 @@
 
 import numpy as np
 
-from sim.kernels.arrays import Floats, Ints
 from sim.scenario.bitcoin import (
     BootstrapNetwork,
     GrowthNetwork,
@@ -13,6 +12,7 @@ from sim.scenario.bitcoin import (
 from sim.scenario.scenario import Scenario
 from sim.scenario.series import Series
 from sim.streams import Streams
+from sim.types import Floats, Ints
 from sim.units import (
     DAYS_PER_YEAR,
     HASHES_PER_TH,

@@ -9,10 +9,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sim.kernels.arrays import Floats, Ints
 from sim.scenario.bitcoin import BootstrapNetwork, RecordedDays
 from sim.scenario.series import Series
 from sim.streams import Streams
+from sim.types import Floats, Ints
 
 
 class DrawnHashrate(NamedTuple):

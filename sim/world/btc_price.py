@@ -8,7 +8,6 @@ from typing import Final
 
 import numpy as np
 
-from sim.kernels.arrays import Floats, Ints
 from sim.scenario.bitcoin import (
     BootstrapBtcPrice,
     BtcPrice,
@@ -21,6 +20,7 @@ from sim.scenario.bitcoin import (
 from sim.scenario.scenario import Scenario
 from sim.scenario.series import Series
 from sim.streams import Streams
+from sim.types import Floats, Ints
 from sim.units import DAYS_PER_YEAR, SECONDS_PER_DAY, SECONDS_PER_HOUR
 from sim.world.bootstrap import drawn_days, growth_path
 from sim.world.luck import LUCK_BLOCK_DAYS

@@ -4,10 +4,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sim.kernels.arrays import Floats
 from sim.scenario.energy import EconomicProgramme, ReserveProgramme
 from sim.scenario.scenario import Scenario
 from sim.streams import Streams
+from sim.types import Floats
 from sim.units import SECONDS_PER_HOUR, SECONDS_PER_YEAR
 
 

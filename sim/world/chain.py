@@ -8,10 +8,10 @@ from typing import Final
 
 import numpy as np
 
-from sim.kernels.arrays import Floats, Ints
 from sim.scenario.bitcoin import MinedNetwork
 from sim.scenario.model import Horizon
 from sim.streams import Streams
+from sim.types import Floats, Ints
 from sim.units import HASHES_PER_TH, SECONDS_PER_DAY
 from sim.world.difficulty import (
     EPOCH_BLOCKS,

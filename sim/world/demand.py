@@ -6,13 +6,13 @@ from typing import Final
 
 import numpy as np
 
-from sim.kernels.arrays import Floats, Ints
 from sim.kernels.routing import Day
 from sim.scenario.demand import Tenant
 from sim.scenario.scenario import Scenario
 from sim.serving.mix import lognormal
 from sim.serving.traces import Trace
 from sim.streams import Streams
+from sim.types import Floats, Ints
 from sim.units import SECONDS_PER_DAY, SECONDS_PER_HOUR, SECONDS_PER_YEAR
 from sim.world.talks import talks
 

@@ -9,7 +9,6 @@ from typing import Final
 
 import numpy as np
 
-from sim.kernels.arrays import Floats, Ints
 from sim.scenario import catalogue
 from sim.scenario.energy import (
     EconomicProgramme,
@@ -20,6 +19,7 @@ from sim.scenario.energy import (
 from sim.scenario.model import FixedPrice, RegionalPrice, ReplayPrice
 from sim.scenario.rows import Site
 from sim.scenario.scenario import Scenario
+from sim.types import Floats, Ints
 from sim.units import SECONDS_PER_DAY, SECONDS_PER_HOUR, W_PER_MW
 from sim.world.peaks import Peaks, find_peaks
 from sim.world.prices import HourlyPrice

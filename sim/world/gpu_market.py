@@ -4,7 +4,6 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from sim.kernels.arrays import Floats
 from sim.scenario.gpu_market import (
     DecayGpuPrice,
     DecayTokenPrice,
@@ -17,6 +16,7 @@ from sim.scenario.gpu_market import (
 )
 from sim.scenario.scenario import Scenario
 from sim.streams import Streams
+from sim.types import Floats
 from sim.units import DAYS_PER_YEAR, SECONDS_PER_DAY
 from sim.world.luck import daily_normals
 from sim.world.signals import Replay

@@ -5,17 +5,17 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from sim.kernels.arrays import Floats
 from sim.scenario.incidents import Incident
 from sim.scenario.scenario import Scenario
 from sim.streams import Streams
+from sim.types import Floats
 from sim.units import SECONDS_PER_DAY, SECONDS_PER_HOUR, SECONDS_PER_YEAR
 
 # What they do outlasts them: machines are gone, a notice runs, a delivery comes later.
 LASTING: Final = ("fire", "termination", "delivery-delay")
 
 
-class Misfortune(NamedTuple):
+class IncidentOccurrence(NamedTuple):
     """One thing that goes wrong: from `start_s` on, until `end_s` where it passes."""
 
     start_s: int  # below 0: before the run, into which it reaches
@@ -24,13 +24,13 @@ class Misfortune(NamedTuple):
     names: tuple[str, ...]  # sites, zones, hosts or projects that it strikes; none: the pool
 
 
-def misfortunes(scenario: Scenario, streams: Streams) -> tuple[Misfortune, ...]:
+def draw_incidents(scenario: Scenario, streams: Streams) -> tuple[IncidentOccurrence, ...]:
     """All incidents of a run in order of time.
 
     One by date strikes all its targets at once. At random each target has its own Poisson process
     with exponential lengths, and its own luck: whatever other targets or incidents there are.
     """
-    found: list[Misfortune] = []
+    found: list[IncidentOccurrence] = []
     seen: dict[str, int] = {}
     for spec in scenario.faults.incidents:
         names = _targets(scenario, spec)
@@ -38,7 +38,7 @@ def misfortunes(scenario: Scenario, streams: Streams) -> tuple[Misfortune, ...]:
             start_s = round((spec.start_utc - scenario.horizon.start_utc).total_seconds())
             length_s = round(((spec.hours or 0.0) + spec.before_h) * SECONDS_PER_HOUR)
             if spec.kind in LASTING or start_s + max(length_s, 1) > 0:
-                found.append(Misfortune(start_s, start_s + length_s, spec, names))
+                found.append(IncidentOccurrence(start_s, start_s + length_s, spec, names))
             continue
         for name in names or ("",):
             rank = seen[spec.kind + name] = seen.get(spec.kind + name, -1) + 1
@@ -55,7 +55,7 @@ def _targets(scenario: Scenario, spec: Incident) -> tuple[str, ...]:
 
 def _strikes(
     scenario: Scenario, spec: Incident, name: str, draw: np.random.Generator
-) -> list[Misfortune]:
+) -> list[IncidentOccurrence]:
     """Incidents of one target: gaps from the end of one to the next are exponential."""
     assert spec.per_year is not None
     mean_s = SECONDS_PER_YEAR / spec.per_year
@@ -64,13 +64,13 @@ def _strikes(
     while at_s < scenario.horizon.seconds:
         length_s = draw.exponential(spec.hours * SECONDS_PER_HOUR) if spec.hours else 0.0
         end_s = round(at_s + length_s + spec.before_h * SECONDS_PER_HOUR)
-        found.append(Misfortune(round(at_s), end_s, spec, (name,) if name else ()))
+        found.append(IncidentOccurrence(round(at_s), end_s, spec, (name,) if name else ()))
         at_s = end_s + draw.exponential(mean_s)
     return found
 
 
 def spiked(
-    scenario: Scenario, happened: tuple[Misfortune, ...], usd_per_mwh: Floats, step_s: int
+    scenario: Scenario, happened: tuple[IncidentOccurrence, ...], usd_per_mwh: Floats, step_s: int
 ) -> None:
     """Lift zone prices (step, site) to those of spikes, for as long as they last.
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from sim.kernels.arrays import Floats
+from sim.types import Floats
 
 
 def between(levels: Floats, nodes: Floats, deviates: Floats) -> Floats:

@@ -4,8 +4,8 @@ from typing import Final
 
 import numpy as np
 
-from sim.kernels.arrays import Floats
 from sim.streams import Streams
+from sim.types import Floats
 
 LUCK_BLOCK_DAYS: Final = 30  # randomness by day is drawn for so many days at once
 

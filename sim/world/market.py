@@ -7,9 +7,9 @@ import numpy as np
 
 from sim.grid.matpower import Case
 from sim.grid.opf import NO_BIDS, DcOpf
-from sim.kernels.arrays import Floats, Ints
 from sim.scenario.model import DcOpfPrice
 from sim.scenario.scenario import Scenario
+from sim.types import Floats, Ints
 from sim.units import W_PER_MW
 from sim.world.energy import case_load
 from sim.world.topology import FORMS, Topology

@@ -5,10 +5,10 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from sim.kernels.arrays import Floats, Ints
 from sim.scenario.model import Faults
 from sim.scenario.scenario import Scenario
 from sim.streams import Streams
+from sim.types import Floats, Ints
 from sim.units import HOURS_PER_YEAR, SECONDS_PER_DAY, SECONDS_PER_HOUR
 
 BLOCK_DAYS: Final = 30

@@ -5,8 +5,8 @@ from typing import Final
 
 import numpy as np
 
-from sim.kernels.arrays import Floats
 from sim.scenario.scenario import Scenario
+from sim.types import Floats
 from sim.units import SECONDS_PER_DAY, SECONDS_PER_HOUR
 
 PUBLISHED_S: Final = 48_600  # 13:30 local standard time: ERCOT Nodal Protocols 4.5.3, DAM results

@@ -15,8 +15,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from sim.kernels.arrays import Floats, Ints
 from sim.scenario.energy import CoincidentPeak
+from sim.types import Floats, Ints
 from sim.units import SECONDS_PER_DAY
 
 Hours = npt.NDArray[np.datetime64]

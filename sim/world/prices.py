@@ -13,10 +13,10 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from sim.kernels.arrays import Floats, Ints
 from sim.kernels.paths import decayed
 from sim.scenario import catalogue
 from sim.streams import Streams
+from sim.types import Floats, Ints
 from sim.units import SECONDS_PER_DAY, SECONDS_PER_HOUR
 
 BLOCK_DAYS: Final = 30

@@ -18,10 +18,10 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from sim.kernels.arrays import Floats
 from sim.scenario import catalogue
 from sim.scenario.series import Series
 from sim.streams import Streams
+from sim.types import Floats
 from sim.units import DAYS_PER_YEAR
 from sim.world.levels import between
 from sim.world.prices import (

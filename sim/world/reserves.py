@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from sim.kernels.arrays import Floats, Ints
 from sim.scenario.energy import EconomicProgramme, ReserveProgramme
 from sim.scenario.scenario import Scenario
+from sim.types import Floats, Ints
 
 
 def real_time_reserves(

@@ -8,7 +8,6 @@ from typing import Protocol
 
 import numpy as np
 
-from sim.kernels.arrays import Floats, Ints
 from sim.kernels.thermal import wet_bulbs_of
 from sim.scenario import catalogue
 from sim.scenario.model import (
@@ -22,6 +21,7 @@ from sim.scenario.rows import Site
 from sim.scenario.scenario import Scenario
 from sim.scenario.series import Series
 from sim.streams import Streams
+from sim.types import Floats, Ints
 from sim.world.prices import SeasonalJumpPrice, load_price_profiles
 from sim.world.region import Regions
 from sim.world.tariffs import TariffPath

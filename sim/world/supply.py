@@ -12,11 +12,11 @@ from typing import Final
 
 import numpy as np
 
-from sim.kernels.arrays import Floats
 from sim.scenario.bitcoin import Storm, SupplyCurveNetwork
 from sim.scenario.model import Horizon
 from sim.scenario.problems import Problem, ScenarioError
 from sim.streams import Streams
+from sim.types import Floats
 from sim.units import (
     DAYS_PER_YEAR,
     J_PER_MWH,

@@ -5,8 +5,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sim.kernels.arrays import Floats, Ints
 from sim.scenario.demand import Tenant
+from sim.types import Floats, Ints
 
 
 class Talks(NamedTuple):

@@ -7,8 +7,8 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 
-from sim.kernels.arrays import Bools, Floats, Ints
 from sim.scenario.tariffs import PIECE_S, Tariff, Window
+from sim.types import Bools, Floats, Ints
 from sim.units import SECONDS_PER_DAY, SECONDS_PER_HOUR
 
 MONDAY_SHIFT: Final = 3  # 1970-01-01 was a Thursday

@@ -7,9 +7,9 @@ import networkx as nx
 import numpy as np
 
 from sim.grid.mesh import Mesh, SusceptanceForm, mesh_of
-from sim.kernels.arrays import Floats, Ints
 from sim.scenario.rows import Site
 from sim.scenario.scenario import Scenario
+from sim.types import Floats, Ints
 from sim.units import W_PER_MW
 
 Node = tuple[str, str]  # kind (zone, node, site) and name

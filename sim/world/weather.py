@@ -19,11 +19,11 @@ from typing import Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from sim.kernels.arrays import Floats, Ints
 from sim.kernels.thermal import relative_humidities_pct, wet_bulbs_c
 from sim.scenario import catalogue
 from sim.scenario.series import Series
 from sim.streams import Streams
+from sim.types import Floats, Ints
 from sim.units import DAYS_PER_YEAR, SECONDS_PER_DAY, SECONDS_PER_HOUR
 from sim.world.levels import between
 from sim.world.prices import BLOCK_DAYS, BLOCK_HOURS, ar1

@@ -5,9 +5,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sim.kernels.arrays import Floats
 from sim.scenario.scenario import Scenario
 from sim.streams import Streams
+from sim.types import Floats
 from sim.world.bitcoin import Chain, build_chain
 from sim.world.btc_price import btc_signal
 from sim.world.calls import ProgrammeCall, programme_calls
@@ -20,7 +20,7 @@ from sim.world.energy import (
     reserve_prices,
 )
 from sim.world.gpu_market import GpuPaths, gpu_paths
-from sim.world.incidents import Misfortune, lead_times_s, misfortunes, spiked
+from sim.world.incidents import IncidentOccurrence, draw_incidents, lead_times_s, spiked
 from sim.world.outages import LinkChange, MachineFailures, link_changes
 from sim.world.peaks import Peaks
 from sim.world.region import Regions
@@ -45,7 +45,7 @@ class World(NamedTuple):
     calls: tuple[ProgrammeCall, ...]
     peaks: Peaks | None
     link_changes: tuple[LinkChange, ...]
-    misfortunes: tuple[Misfortune, ...]
+    incidents: tuple[IncidentOccurrence, ...]
     lead_times_s: dict[str, int]  # by project
     asic_failures: tuple[MachineFailures, ...]  # one for each ASIC group, none when disabled
     gpu_failures: tuple[MachineFailures, ...]
@@ -76,7 +76,7 @@ def build_world(scenario: Scenario, streams: Streams) -> World:
     what_if = scenario.what_if
     zone_usd_per_mwh = np.stack([zones[s.price_zone] for s in scenario.sites], axis=1)
     zone_usd_per_mwh *= what_if.energy_price_factor
-    happened = misfortunes(scenario, streams)
+    happened = draw_incidents(scenario, streams)
     spiked(scenario, happened, zone_usd_per_mwh, horizon.step_s)
     ahead_usd_per_mwh = day_ahead(scenario, t_s, regions)
     if ahead_usd_per_mwh is not None:
@@ -100,7 +100,7 @@ def build_world(scenario: Scenario, streams: Streams) -> World:
         calls=programme_calls(scenario, streams, real_time_reserve),
         peaks=coincident_peaks(scenario, t_s[:-1], horizon.step_s, regions),
         link_changes=link_changes(scenario, streams),
-        misfortunes=happened,
+        incidents=happened,
         lead_times_s=lead_times_s(scenario, streams),
         asic_failures=_failures(scenario, "asic", streams),
         gpu_failures=_failures(scenario, "gpu", streams),

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from sim.finance.assets import ACCOUNTS, FixedAssets
 from sim.finance.ledger import Ledger
-from sim.plant.presence import ASIC, GPU, Change
+from sim.plant.inventory import ASIC, GPU, Change
 from sim.units import SECONDS_PER_YEAR
 from tests.conftest import build_scenario
 

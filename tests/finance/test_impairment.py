@@ -12,7 +12,7 @@ from sim.finance.impairment import Impairment, Loss
 from sim.finance.ledger import Ledger
 from sim.finance.meters import Meters
 from sim.finance.statements import tie_out
-from sim.plant.presence import ASIC, GPU
+from sim.plant.inventory import ASIC, GPU
 from tests.conftest import build_scenario
 
 DAY = 86_400

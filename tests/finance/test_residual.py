@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sim.finance.residual import BATTERY, BUILDING, KINDS, Residuals, annuity, terminal_usd
-from sim.plant.presence import ASIC, GPU
+from sim.plant.inventory import ASIC, GPU
 from sim.scenario import ScenarioError, catalogue
 from tests.conftest import build_scenario
 

@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sim.finance.agreements import Payments
 from sim.finance.assets import FixedAssets
 from sim.finance.calendar import Calendar
-from sim.finance.duties import Payments
 from sim.finance.ledger import Ledger
 from sim.finance.tax import BitcoinBasis, TaxBooks, basis_share, macrs, taxed
-from sim.plant.presence import GPU
+from sim.plant.inventory import GPU
 from tests.conftest import build_scenario
 
 DAY = 86_400
@@ -202,7 +202,7 @@ def test_losses_of_before_the_run_count() -> None:
 
 def test_machines_that_burn_are_deducted_with_what_tax_had_left_of_them() -> None:
     """Half of the nodes in June: their basis then, not their book value."""
-    from sim.plant.presence import Change
+    from sim.plant.inventory import Change
 
     books = office(tax={"depreciation": "macrs"})
     books.tax.open(80_000.0)

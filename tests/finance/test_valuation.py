@@ -9,9 +9,9 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from sim.finance.agreements import Payments
 from sim.finance.assets import FixedAssets, Lot
 from sim.finance.calendar import Calendar
-from sim.finance.duties import Payments
 from sim.finance.ledger import Ledger
 from sim.finance.levels import Books, Levels, Plan
 from sim.finance.meters import Meters
@@ -34,10 +34,10 @@ from sim.kernels.arrays import (
     SITE_FLOWS,
     SITE_GPU_J,
     TOKEN_J,
-    Floats,
 )
-from sim.plant.presence import GPU
+from sim.plant.inventory import GPU
 from sim.scenario import Scenario
+from sim.types import Floats
 from tests.conftest import build_scenario
 
 DAY = 86_400

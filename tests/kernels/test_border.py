@@ -9,13 +9,13 @@ import pytest
 import sim
 from sim.example_fleets import example
 from sim.gym import Codec, FleetEnv
-from sim.kernels.arrays import Floats, Ints
 from sim.kernels.border import LayoutError
 from sim.kernels.dispatch import offer_load
 from sim.kernels.jit import specialise
 from sim.policies.merit_order import MeritOrder
 from sim.policy import Decision, Observation, PolicyError
 from sim.scenario import Scenario
+from sim.types import Floats, Ints
 
 
 def double(x: Floats, places: Ints, out: Floats) -> None:

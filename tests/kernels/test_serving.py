@@ -13,7 +13,7 @@ from sim.kernels.serving import advance_engines
 from sim.serving import Engine, IterationTime, NodePower, serve
 from tests.kernels.serving_twin import serve_slowly
 
-SLOPES = st.floats(0.0, 1e-4)
+SLOPES = st.just(0.0) | st.floats(1e-15, 1e-4)
 ITERATION = st.builds(
     IterationTime,
     base_s=st.floats(0.001, 0.05),
@@ -21,8 +21,8 @@ ITERATION = st.builds(
     compute_base_s=st.floats(-0.01, 0.02),
     compute_token_s=SLOPES,
     decode_seq_s=SLOPES,
-    kv_token_s=st.floats(0.0, 1e-5),
-    prefill_context_s=st.floats(0.0, 1e-7),
+    kv_token_s=st.just(0.0) | st.floats(1e-15, 1e-5),
+    prefill_context_s=st.just(0.0) | st.floats(1e-15, 1e-7),
     host_s=st.sampled_from([0.0, 0.0024]),
 )
 POWER = st.builds(

@@ -8,7 +8,6 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from sim.kernels import thermal
-from sim.kernels.arrays import Floats
 from sim.kernels.thermal import (
     CARNOT_FRACTION,
     COOLING_COLUMNS,
@@ -29,6 +28,7 @@ from sim.kernels.thermal import (
 )
 from sim.scenario import catalogue
 from sim.scenario.catalogue import Cooling
+from sim.types import Floats
 from sim.validation.thermal import WET_BULBS, checks
 
 WAYS = catalogue.cooling()

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 import sim
 from sim.policies import BUILTIN
 from sim.scenario import Scenario
-from sim.studies.bound import bound
+from sim.studies.bound.clairvoyant import bound
 from tests.conftest import build_scenario
 from tests.laws import test_energy_laws, test_firm_law, test_laws
 from tests.laws.test_energy_laws import Reckless

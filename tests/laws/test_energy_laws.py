@@ -201,7 +201,9 @@ def test_law_4_no_limit_is_broken_whatever_fails_and_whoever_calls(
                 room_mw = scenario.grid_links[row].capacity_mw * p.links_left.get(row, 1.0)
                 assert drawn_w[below].sum() <= room_mw * W_PER_MW * (1 + 1e-9) + 1.0
         if values["response"] == "automatic":
-            assert (meter_w <= p.desk.called_w[0] + p.sites.overhead_w * 1.03 + 1.0).all()
+            assert (
+                meter_w <= p.demand_response.called_w[0] + p.sites.overhead_w * 1.03 + 1.0
+            ).all()
         seen.append(float(meter_w.sum()))
 
     engine = Looking(scenario, values["seed"], look).run()

@@ -11,8 +11,14 @@ import sim
 from sim.engine import Engine
 from sim.grid.matpower import read_case
 from sim.grid.mesh import Mesh
-from sim.kernels.arrays import GRANTED, METER_J, SITE_ASIC_J, SITE_GPU_J, Floats
+from sim.kernels.arrays import (
+    GRANTED,
+    METER_J,
+    SITE_ASIC_J,
+    SITE_GPU_J,
+)
 from sim.policies.static import Static
+from sim.types import Floats
 from sim.units import W_PER_MW
 from tests.conftest import build_scenario
 from tests.grid.meshes import THREE

@@ -58,12 +58,12 @@ def test_nothing_stands_by_that_could_not_be_let_go_or_discharged(values: dict[s
     sold = []
 
     def look(engine: Engine) -> None:
-        plant, state = engine.plant, engine.plant.desk.state
+        plant, state = engine.plant, engine.plant.demand_response.state
         sold.append(state.sold_w.sum())
         owed_w = np.where((state.phase > 0)[:, None], state.owed_w, 0.0)
         fresh_w = state.award_w - np.minimum(owed_w, state.award_w)
         assert (fresh_w >= -1e-6).all()
-        by_day = plant.desk.by_day
+        by_day = plant.demand_response.by_day
         assert (state.award_w[by_day] <= state.sold_w[by_day] + 1.0).all()
         fixed_w = plant.sites.overhead_w * plant.site.terms[8] / (1.0 - plant.sites.loss)
         load_w = np.maximum(plant.site.load_w - fixed_w, 0.0)
@@ -98,7 +98,7 @@ def test_no_hour_is_sold_beyond_the_market_the_offer_or_the_site(values: dict[st
             return offers
 
     engine = Engine(scenario, Keeps(values["seed"]), values["seed"])
-    market, found = engine.plant.desk.market, []
+    market, found = engine.plant.demand_response.market, []
     commit = market.commit
 
     def look(t_s: int, *arrays: Any) -> bool:

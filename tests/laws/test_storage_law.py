@@ -39,7 +39,7 @@ def margin(scenario: Scenario, policy: Any, price: np.ndarray[Any, Any], deliver
     policy._zones = Known(price - delivery, policy.hours)
     engine = Engine(scenario, policy, 3)
     engine.terms.price[: len(price)] = price[:, None]
-    engine.terms.course.zone_price[: len(price)] = price[:, None] - delivery
+    engine.terms.step_inputs.zone_price[: len(price)] = price[:, None] - delivery
     recorder = engine.run()
     flow = recorder.flow.sum(axis=(0, 2))
     return gross_margin_usd(Totals(flow, 0.0, scenario.horizon.seconds, recorder, engine.firm))

@@ -290,7 +290,7 @@ def test_a_fixed_price_is_stored_for_the_dear_hours_of_the_zone(
     if not machines:
         scenario = scenario.model_copy(update={"asics": ()})
     engine = Engine(scenario, policy(), 1)
-    zone = engine.terms.course.zone_price
+    zone = engine.terms.step_inputs.zone_price
     hour = np.arange(len(zone)) * scenario.horizon.step_s // 3600 % 24
     zone[:] = np.where((hour >= 18) & (hour < 21), 300.0, 20.0)[:, None]
     paid = engine.run().flow[:, ENERGY_USD, 0].reshape(4, 24).sum(axis=1)

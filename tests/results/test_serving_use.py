@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from sim.inference.work import Work
+from sim.serving_fleet.work import Work
 from tests.results.test_kpi_twin import Stored
 
 pytestmark = pytest.mark.xdist_group("kpi_twin")  # the runs are made once

@@ -6,7 +6,7 @@ import pytest
 
 import sim
 from sim.finance.residual import Residuals
-from sim.plant.presence import ASIC, GPU
+from sim.plant.inventory import ASIC, GPU
 from sim.results.worth_text import lines
 from tests.conftest import build_scenario
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from sim.scenario import ScenarioError, load
-from sim.studies.plan import plan
+from sim.studies.checked import plan
 
 FOLDER = {
     "scenario.toml": """

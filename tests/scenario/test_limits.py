@@ -19,7 +19,7 @@ TINY = "configs/tiny"
 MODULES = [
     *(f"sim.scenario.{m.name}" for m in pkgutil.iter_modules(sim.scenario.__path__)),
     "sim.studies.experiment",
-    "sim.studies.buildout_question",
+    "sim.studies.buildout.question",
 ]
 
 

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 import sim
-from sim.kernels.arrays import Floats
 from sim.results.result import RunResult
 from sim.scenario import Scenario
+from sim.types import Floats
 from sim.world.topology import compile_topology
 from tests.conftest import ROOT
 

@@ -13,7 +13,7 @@ from sim.scenario import catalogue
 from sim.scenario.load import SHEETS
 from sim.scenario.reference import _models, markdown
 from sim.scenario.scenario import ScenarioFile
-from sim.studies.buildout_question import BuildoutQuestion
+from sim.studies.buildout.question import BuildoutQuestion
 from sim.studies.experiment import Experiment
 from tests.conftest import ROOT
 

@@ -190,12 +190,12 @@ def test_names_stay_text_in_terminals_tables_and_pictures(
 ) -> None:
     from matplotlib.figure import Figure
 
-    from sim.cli.words import put, say, say_table
+    from sim.cli.console import echo, say, say_table
     from sim.report.canvas import save
 
     evil = "\x1b[31mred\x1b[0m [bold]b[/bold] <b>x</b> \x07\u202e $a_{1$"
     seen = r"\x1b[31mred\x1b[0m [bold]b[/bold] <b>x</b> \x07\u202e $a_{1$"
-    put(evil)
+    echo(evil)
     say(evil)
     say_table("", [{evil: evil, "[red]n[/red]": 1}])
     out, err = capsys.readouterr()

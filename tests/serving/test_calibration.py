@@ -11,7 +11,6 @@ from typer.testing import CliRunner
 
 import sim
 from sim.cli import app
-from sim.inference import Inference
 from sim.scenario import ScenarioError, load
 from sim.scenario.catalogue.serving import served
 from sim.scenario.engines import engine_of
@@ -20,6 +19,7 @@ from sim.serving.calibration import accuracy, calibrate, scaled
 from sim.serving.calibration import served as served_again
 from sim.serving.request_log import RequestLog, read_log, read_settings
 from sim.serving.trace_files import TraceError
+from sim.serving_fleet import ServingFleet
 from tests.conftest import build_scenario
 from tests.serving.test_fleet import Given, requests
 
@@ -79,7 +79,7 @@ def test_a_deployment_may_have_a_slower_host() -> None:
     assert made[1].iteration == replace(made[0].iteration, host_s=0.0024)
     assert made[1].power == made[0].power
     no_requests = Given(requests(0))
-    assert Inference(scenario, {("r", "alpha"): 0.0}, no_requests).kinds == made
+    assert ServingFleet(scenario, {("r", "alpha"): 0.0}, no_requests).kinds == made
 
 
 def test_factors_of_a_known_engine_are_found() -> None:

@@ -7,10 +7,10 @@ import pytest
 
 import sim
 from sim.engine import Engine as Run
-from sim.inference import Inference
 from sim.kernels.routing import LANE_CACHED_TOKENS, LANE_TOKENS_IN
 from sim.scenario.demand import Tenant
 from sim.scenario.problems import ScenarioError
+from sim.serving_fleet import ServingFleet
 from sim.world.talks import talks
 from tests.serving.test_fleet import (
     SITES,
@@ -51,15 +51,15 @@ def test_a_conversation_ends_before_it_is_too_long() -> None:
     assert len(np.unique(found.talk)) > 100
 
 
-def chatting(count: int = 1500, **demand: Any) -> tuple[Inference, float]:
+def chatting(count: int = 1500, **demand: Any) -> tuple[ServingFleet, float]:
     day = requests(count, rate=6.0)
     draw = np.random.default_rng(3)
     made = talks(TENANT, day.sent_s, 1 + day.prompt // 10, day.output, draw)
     day = day._replace(prompt=made.prompt, leaf=made.talk, told=made.prompt + day.output)
     scenario = scenario_with(sites=SITES[:1], demand=demand)
-    fleet = Inference(scenario, {("east", "alpha"): 0.0}, Given(day), keep_all=True)
+    fleet = ServingFleet(scenario, {("east", "alpha"): 0.0}, Given(day), keep_all=True)
     fleet.advance(5000.0)
-    rows = fleet.book.lanes
+    rows = fleet.tally.lanes
     return fleet, float(rows[LANE_CACHED_TOKENS].sum() / rows[LANE_TOKENS_IN].sum())
 
 
@@ -118,13 +118,13 @@ def test_with_caches_too_no_request_is_lost_whatever_is_switched_off(curtailment
         faults={"gpu": {"mtbf_h": 5.0}},
     )
     run = Run(scenario, Storm(), seed=3)
-    assert run.inference is not None
+    assert run.serving_fleet is not None
 
     def record() -> None:
         Run.record(run)
-        assert run.inference is not None
-        assert_nobody_is_lost(run.inference)
+        assert run.serving_fleet is not None
+        assert_nobody_is_lost(run.serving_fleet)
 
     run.phases = (*run.phases[:-1], record)
     run.run()
-    assert run.inference.forgotten_tokens.sum() > 0
+    assert run.serving_fleet.forgotten_tokens.sum() > 0

@@ -7,8 +7,6 @@ import pytest
 
 import sim
 from sim.engine import Engine as Run
-from sim.inference import Inference
-from sim.inference.histograms import percentile_s
 from sim.kernels.requests import OUTSTANDING
 from sim.kernels.routing import (
     ARRIVED,
@@ -34,6 +32,8 @@ from sim.kernels.routing import (
 from sim.policies.static import Static
 from sim.scenario.scenario import Scenario
 from sim.serving import Engine, IterationTime, serve
+from sim.serving_fleet import ServingFleet
+from sim.serving_fleet.histograms import percentile_s
 from tests.conftest import build_scenario
 
 MODEL = "llama-3.1-8b"
@@ -76,15 +76,15 @@ class Storm:
         return sim.Decision(observation.asic.default_share, on[observation.gpu.site])
 
 
-def assert_nobody_is_lost(x: Inference) -> None:
+def assert_nobody_is_lost(x: ServingFleet) -> None:
     """Law 1, for each tenant and for each tenant at each site."""
-    present, book = x.present(), x.book
+    present, tally = x.present(), x.tally
     tenants = len(x.scenario.tenants)
     here = np.bincount(x.lane_tenant, present.waiting + present.running, tenants).astype(np.int64)
-    ended = book.tenants[[SERVED, REJECTED, EXPIRED]].sum(axis=0)
-    assert np.array_equal(book.tenants[ARRIVED], ended + here + present.held)
-    gone = book.lanes[[LANE_SERVED, LANE_REJECTED, LANE_EXPIRED, LANE_RETURNED]].sum(axis=0)
-    assert np.array_equal(book.lanes[LANE_SENT], gone + present.waiting + present.running)
+    ended = tally.tenants[[SERVED, REJECTED, EXPIRED]].sum(axis=0)
+    assert np.array_equal(tally.tenants[ARRIVED], ended + here + present.held)
+    gone = tally.lanes[[LANE_SERVED, LANE_REJECTED, LANE_EXPIRED, LANE_RETURNED]].sum(axis=0)
+    assert np.array_equal(tally.lanes[LANE_SENT], gone + present.waiting + present.running)
 
 
 @pytest.mark.parametrize("curtailment", ["preempt", "drain", "migrate"])
@@ -103,25 +103,25 @@ def test_no_request_is_lost_whatever_is_switched_off(curtailment: str, balancing
         faults={"gpu": {"mtbf_h": 5.0}},
     )
     run = Run(scenario, Storm(), seed=3)
-    assert run.inference is not None
+    assert run.serving_fleet is not None
     checked = []
 
     def record() -> None:
         Run.record(run)
-        assert run.inference is not None
-        assert_nobody_is_lost(run.inference)
+        assert run.serving_fleet is not None
+        assert_nobody_is_lost(run.serving_fleet)
         checked.append(run.now_s)
 
     run.phases = (*run.phases[:-1], record)
     run.run()
     assert len(checked) == scenario.horizon.steps
-    book = run.inference.book
+    tally = run.serving_fleet.tally
     for row in (SERVED, REJECTED, EXPIRED, RETRIED):
-        assert book.tenants[row].sum() > 0, row
-    returned = book.lanes[LANE_RETURNED].sum()
+        assert tally.tenants[row].sum() > 0, row
+    returned = tally.lanes[LANE_RETURNED].sum()
     assert returned > 0
     assert (
-        book.lanes[LANE_LOST_TOKENS].sum() > 0
+        tally.lanes[LANE_LOST_TOKENS].sum() > 0
     )  # failures lose KV even where curtailment does not
 
 
@@ -190,10 +190,10 @@ def requests(count: int, seed: int = 1, rate: float = 3.0, tenants: int = 1) -> 
     )
 
 
-def inference_with(day: Day, engine: Engine | None = None, **demand: Any) -> Inference:
+def inference_with(day: Day, engine: Engine | None = None, **demand: Any) -> ServingFleet:
     """One site with two nodes of two engines, next door to the clients."""
     scenario = scenario_with(sites=SITES[:1], demand=demand)
-    made = Inference(scenario, {("east", "alpha"): 0.0}, Given(day), keep_all=True)
+    made = ServingFleet(scenario, {("east", "alpha"): 0.0}, Given(day), keep_all=True)
     if engine is not None:
         from sim.serving.engine import compile_engines, fresh_state
 
@@ -203,7 +203,7 @@ def inference_with(day: Day, engine: Engine | None = None, **demand: Any) -> Inf
     return made
 
 
-def log_of(x: Inference) -> tuple[Any, Any]:
+def log_of(x: ServingFleet) -> tuple[Any, Any]:
     counts = np.concatenate([c for c, _ in x.log])
     times = np.concatenate([t for _, t in x.log])
     order = np.argsort(counts[:, 0])
@@ -226,7 +226,7 @@ def test_round_robin_is_four_engines_with_a_quarter_each() -> None:
         np.testing.assert_array_equal(times[mine, 2], alone.finish_s)
 
 
-def _engine_of(x: Inference) -> Engine:
+def _engine_of(x: ServingFleet) -> Engine:
     from sim.scenario.catalogue.serving import served
 
     return served(MODEL, "h100-sxm", 1).engine
@@ -279,12 +279,12 @@ def test_outcomes_do_not_depend_on_the_control_step(balancing: str) -> None:
             demand={"balancing": balancing, "queue_limit": 25},
         )
         day = requests(6000, seed=8, rate=60.0)
-        x = Inference(scenario, {("east", "alpha"): 0.01}, Given(day), keep_all=True)
+        x = ServingFleet(scenario, {("east", "alpha"): 0.01}, Given(day), keep_all=True)
         for until_s in np.arange(step_s, 3600.0 + step_s, step_s):
             x.advance(float(until_s))
         counts, times = log_of(x)
-        outcomes.append((counts.tobytes(), times.tobytes(), x.book.tenants.tolist()))
-        assert x.book.tenants[RETRIED].sum() > 100
+        outcomes.append((counts.tobytes(), times.tobytes(), x.tally.tenants.tolist()))
+        assert x.tally.tenants[RETRIED].sum() > 100
     assert outcomes[0] == outcomes[1] == outcomes[2]
 
 
@@ -297,10 +297,10 @@ def test_an_engine_that_has_room_refuses_nobody(nodes: int) -> None:
     scenario = scenario_with(
         sites=SITES[:1], nodes=nodes, demand={"queue_limit": 12, "balancing": "round-robin"}
     )
-    x = Inference(scenario, {("east", "alpha"): 0.0}, Given(day), keep_all=True)
+    x = ServingFleet(scenario, {("east", "alpha"): 0.0}, Given(day), keep_all=True)
     x.advance(21_600.0)
-    assert x.book.tenants[REJECTED].sum() == 0
-    assert x.book.tenants[SERVED].sum() == 3000
+    assert x.tally.tenants[REJECTED].sum() == 0
+    assert x.tally.tenants[SERVED].sum() == 3000
 
 
 def test_the_next_try_has_luck_of_its_own() -> None:
@@ -313,13 +313,13 @@ def test_the_next_try_has_luck_of_its_own() -> None:
         prompt=np.full(count, 10), output=np.full(count, 2)
     )
     away_s = {("east", "alpha"): 0.0, ("east", "bravo"): 0.0}
-    x = Inference(scenario, away_s, Given(short))
+    x = ServingFleet(scenario, away_s, Given(short))
     alpha = x.site_names.index("alpha")
     full = [site == alpha for site, _ in x.pools]
     x.state.counts[np.array(full)[x.pool_of], OUTSTANDING] = 1  # of what never ends
     x.advance(86_400.0)
-    assert x.book.tenants[RETRIED].sum() == pytest.approx(count / 2, abs=4 * np.sqrt(count / 4))
-    refused = x.book.tenants[REJECTED].sum()
+    assert x.tally.tenants[RETRIED].sum() == pytest.approx(count / 2, abs=4 * np.sqrt(count / 4))
+    refused = x.tally.tenants[REJECTED].sum()
     assert refused == pytest.approx(count / 4, abs=4 * np.sqrt(count * 3 / 16))
 
 
@@ -338,15 +338,15 @@ def test_a_node_that_comes_back_loads_its_weights_first() -> None:
     x = inference_with(requests(4000, rate=4.0))
     x.switch(np.array([0.0]))
     x.advance(100.0)
-    assert (x.present().held > 0).all() or x.book.tenants[REJECTED].sum() > 0
-    refused = x.book.tenants[REJECTED].sum()
+    assert (x.present().held > 0).all() or x.tally.tenants[REJECTED].sum() > 0
+    refused = x.tally.tenants[REJECTED].sum()
     x.switch(np.array([1.0]))
     load_s = float(x.load_s[0])
     x.advance(100.0 + load_s)
-    assert x.book.lanes[LANE_SENT].sum() == 0
-    assert x.book.tenants[REJECTED].sum() > refused
+    assert x.tally.lanes[LANE_SENT].sum() == 0
+    assert x.tally.tenants[REJECTED].sum() > refused
     x.advance(100.0 + load_s + 60.0)
-    assert x.book.lanes[LANE_SENT].sum() > 0
+    assert x.tally.lanes[LANE_SENT].sum() > 0
 
 
 def test_a_client_waits_twice_as_long_each_time_it_comes_back() -> None:
@@ -354,12 +354,12 @@ def test_a_client_waits_twice_as_long_each_time_it_comes_back() -> None:
     patient = {"name": "acme", "retries": 3, "backoff_s": 10.0}
     scenario = scenario_with([patient], sites=SITES[:1])
     one = requests(1)._replace(sent_s=np.array([5.0]))
-    x = Inference(scenario, {("east", "alpha"): 0.0}, Given(one), keep_all=True)
+    x = ServingFleet(scenario, {("east", "alpha"): 0.0}, Given(one), keep_all=True)
     x.switch(np.array([0.0]))
     seen = []
     for t_s in (4.9, 5.1, 14.9, 15.1, 34.9, 35.1, 74.9, 75.1):
         x.advance(t_s)
-        seen.append((int(x.book.tenants[RETRIED].sum()), int(x.book.tenants[REJECTED].sum())))
+        seen.append((int(x.tally.tenants[RETRIED].sum()), int(x.tally.tenants[REJECTED].sum())))
     assert seen == [(0, 0), (1, 0), (1, 0), (2, 0), (2, 0), (3, 0), (3, 0), (3, 1)]
 
 
@@ -371,8 +371,8 @@ def test_migration_keeps_the_kv_and_preemption_computes_it_again() -> None:
         x.switch(np.array([0.5]))
         x.advance(2000.0)
         prefilled = int(x.state.counts[:, 14].sum())
-        outcome[how] = (prefilled, int(x.book.lanes[LANE_LOST_TOKENS].sum()))
-        assert x.book.tenants[SERVED].sum() == 40
+        outcome[how] = (prefilled, int(x.tally.lanes[LANE_LOST_TOKENS].sum()))
+        assert x.tally.tenants[SERVED].sum() == 40
         assert_nobody_is_lost(x)
     assert outcome["migrate"][0] < outcome["preempt"][0]
     assert outcome["migrate"][1] == 0 < outcome["preempt"][1]
@@ -444,12 +444,13 @@ def test_who_is_answered_within_a_step_is_answered_alike_at_its_end() -> None:
     )
     day = requests(6000, seed=8, rate=60.0, tenants=2)
     runs = [
-        Inference(scenario, {("east", "alpha"): 0.01}, Given(day), keep) for keep in (False, True)
+        ServingFleet(scenario, {("east", "alpha"): 0.01}, Given(day), keep)
+        for keep in (False, True)
     ]
     for x in runs:
         for step in range(1, 5):
             x.advance(900.0 * step)
-    within, late = (x.book for x in runs)
+    within, late = (x.tally for x in runs)
     assert within.tenants[RETRIED].sum() > 100
     for name in ("lanes", "tenants", "bins"):
         np.testing.assert_array_equal(getattr(within, name), getattr(late, name))

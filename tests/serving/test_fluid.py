@@ -10,14 +10,14 @@ import pytest
 
 import sim
 from sim.engine import Engine as Run
-from sim.inference import FluidInference
-from sim.kernels.ahead import Task, Told
+from sim.kernels.ahead import OnProgress, Task
 from sim.kernels.fluid import OUTSTANDING, REFUSED, STAY_S, flow
 from sim.kernels.routing import LANE_RETURNED, POWER_OF_TWO
 from sim.policies.static import Static
 from sim.scenario.catalogue.serving import served
 from sim.serving.mix import Recorded, Stream, draw_lengths, draw_sent, lognormal, mean_tokens
 from sim.serving.surface import LOADS, MOST_ENGINES, measure, measured, surface, surfaces
+from sim.serving_fleet import FluidServingFleet
 from tests.serving.test_fleet import Storm, assert_nobody_is_lost, scenario_with
 
 
@@ -56,16 +56,16 @@ def test_nobody_is_lost_in_a_fluid(rate: float) -> None:
     hurried = {"name": "acme", "rate_rps": rate, "patience_s": 20.0}
     demand = {"fidelity": "fluid", "queue_limit": 200}
     run = Run(scenario_with([hurried, TENANTS[1]], demand, days=0.5), Storm(), seed=3)
-    assert isinstance(run.inference, FluidInference)
+    assert isinstance(run.serving_fleet, FluidServingFleet)
 
     def record() -> None:
         Run.record(run)
-        assert run.inference is not None
-        assert_nobody_is_lost(run.inference)
+        assert run.serving_fleet is not None
+        assert_nobody_is_lost(run.serving_fleet)
 
     run.phases = (*run.phases[:-1], record)
     recorder = run.run()
-    assert run.inference.book.lanes[LANE_RETURNED].sum() > 0
+    assert run.serving_fleet.tally.lanes[LANE_RETURNED].sum() > 0
     assert recorder.serving is not None
     served_ = recorder.serving_tables()["serving"].to_pylist()[0]["requests_served"]
     assert recorder.serving.bins[:, 2].sum() == served_
@@ -75,8 +75,8 @@ def test_a_node_that_loads_its_weights_idles_until_it_serves() -> None:
     """Far above saturation, so that what an open engine draws is always the same."""
     crowd = {"name": "acme", "rate_rps": 200.0, "patience_s": 20.0}
     scenario = scenario_with([crowd, TENANTS[1]], {"fidelity": "fluid"}, days=0.5)
-    x = Run(scenario, Static(), seed=1).inference
-    assert isinstance(x, FluidInference)
+    x = Run(scenario, Static(), seed=1).serving_fleet
+    assert isinstance(x, FluidServingFleet)
     x.switch(np.zeros(2))
     assert x.advance(900.0).sum() == 0.0  # dark
     x.switch(np.ones(2))
@@ -129,7 +129,7 @@ def test_missing_surfaces_are_measured_side_by_side_and_told(
         monkeypatch.setattr(f"sim.serving.surface.{name}", 4_000)
     asked: list[tuple[int, int]] = []
 
-    def helped(tasks: dict[Path, Task], told: Told, helpers: int) -> Iterator[Path]:
+    def helped(tasks: dict[Path, Task], told: OnProgress, helpers: int) -> Iterator[Path]:
         asked.append((len(tasks), helpers))
         for path, task in tasks.items():
             pickle.loads(pickle.dumps(task)).do()
@@ -276,8 +276,8 @@ def test_a_queue_that_takes_an_hour_to_fill_takes_an_hour_in_a_fluid() -> None:
         Static(),
         seed=1,
     )
-    x = run.inference
-    assert isinstance(x, FluidInference)
+    x = run.serving_fleet
+    assert isinstance(x, FluidServingFleet)
     curves = x._stacked()
     loads, n = curves.loads, len(curves.loads)
     curves.saturation_rps[:], curves.peak_rps[:] = 1.0, 1.0
@@ -290,9 +290,18 @@ def test_a_queue_that_takes_an_hour_to_fill_takes_an_hour_in_a_fluid() -> None:
     steps = []
     for arrived in (2160, 2160, 2160, 0, 1080):  # 900 s of two engines: 1,800 can be finished
         flow(
-            x.router, curves, x.fluid, x.book, np.array([arrived]), asked, np.full(2, 1800.0), 900.0
+            x.router,
+            curves,
+            x.fluid,
+            x.tally,
+            np.array([arrived]),
+            asked,
+            np.full(2, 1800.0),
+            900.0,
         )
-        steps.append((int(x.fluid.inside.sum() + x.fluid.backlog.sum()), int(x.book.tenants[2, 0])))
+        steps.append(
+            (int(x.fluid.inside.sum() + x.fluid.backlog.sum()), int(x.tally.tenants[2, 0]))
+        )
     held = 19  # at 0.95, which engines hold at once; then 360 more in each step
     assert n == len(LOADS)
     assert [inside for inside, _ in steps] == [held + 360, held + 720, held + 1080, 0, 12]

@@ -5,7 +5,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from sim.kernels.arrays import Floats, Ints
 from sim.scenario.catalogue import gpus
 from sim.scenario.catalogue.serving import (
     LINK_SHARE,
@@ -22,6 +21,7 @@ from sim.scenario.catalogue.specs import Own, ServingSpec
 from sim.scenario.engines import engine_of
 from sim.scenario.warnings import warnings_of
 from sim.serving import Engine, IterationTime, serve
+from sim.types import Floats, Ints
 from tests.conftest import build_scenario
 
 PLAIN = IterationTime(0.011, 1e-5, 0.006, 3e-5, 1e-5, 1e-7, 1e-9, host_s=0.001)

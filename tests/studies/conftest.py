@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from sim.studies.plan import Plan, plan
+from sim.studies.checked import Plan, plan
 from tests.conftest import ROOT
 
 QUICK = "horizon.days = 1\nhorizon.step_s = 3600\n"

@@ -12,10 +12,10 @@ from sim.cli import app
 from sim.runner import run
 from sim.scenario import ScenarioError
 from sim.scenario.gpu_market import GpuMarket
-from sim.studies.buildout import Buildout, buildout, document, lines, sentences
-from sim.studies.buildout_question import Asked, BuildoutQuestion, asked, read_buildout
-from sim.studies.buildout_search import Trials, halving, neighbours, survey
-from sim.studies.buildout_yard import Plan, Yard, usual_usd_per_gpu_h
+from sim.studies.buildout.question import BuildoutQuestion, BuildoutRequest, asked, read_buildout
+from sim.studies.buildout.result import Buildout, buildout, document, lines, sentences
+from sim.studies.buildout.search import Trials, halving, neighbours, survey
+from sim.studies.buildout.yard import Plan, Yard, usual_usd_per_gpu_h
 from tests.conftest import ROOT, Build
 
 runner = CliRunner()
@@ -42,7 +42,7 @@ def question(**changes: Any) -> BuildoutQuestion:
 def ask(build: Build) -> Any:
     """A question about three empty sites: power at 30, 200 and 100 USD/MWh."""
 
-    def made(feeder_mw: float | None = None, asics: Any = (), **changes: Any) -> Asked:
+    def made(feeder_mw: float | None = None, asics: Any = (), **changes: Any) -> BuildoutRequest:
         sites = [
             {"name": name, "contract": "fixed", "energy_usd_per_mwh": usd}
             for name, usd in (("cheap", 30), ("dear", 200), ("middle", 100))

@@ -13,11 +13,11 @@ from sim.cli import app
 from sim.policy import Decision, Observation, PolicyError
 from sim.scenario import Scenario
 from sim.studies.compare import Comparison, Difference, compare
+from sim.studies.compare_text import document, lines, verdict
 from sim.studies.experiment import PolicyChoice
 from sim.studies.problems import StudyError
 from sim.studies.sequential import Target
 from sim.studies.statistics import estimate
-from sim.studies.verdicts import document, lines, verdict
 from tests.conftest import ROOT
 
 runner = CliRunner()

@@ -9,10 +9,18 @@ from typer.testing import CliRunner
 import sim
 from sim.cli import app
 from sim.finance.residual import Residuals
-from sim.plant.presence import ASIC, GPU
+from sim.plant.inventory import ASIC, GPU
 from sim.scenario import Scenario, ScenarioError
-from sim.studies.conversion import CLOSED, NONE, SECANT, Asked, swap_of, terms_of, turn
-from sim.studies.convert import convert
+from sim.studies.conversion.study import convert
+from sim.studies.conversion.swap import (
+    CLOSED,
+    NONE,
+    SECANT,
+    ConversionRequest,
+    swap_of,
+    terms_of,
+    turn,
+)
 from tests.conftest import build_scenario
 
 HOURS = 8766.0
@@ -46,8 +54,8 @@ def plain(gpus: list[dict[str, Any]] | None = None, **more: Any) -> Scenario:
     )  # fmt: skip
 
 
-def asked(price: float = 2.0, **more: Any) -> Asked:
-    return Asked("alpha", 1.0, "h100-sxm", "contracted", price, GPU_USD, **more)
+def asked(price: float = 2.0, **more: Any) -> ConversionRequest:
+    return ConversionRequest("alpha", 1.0, "h100-sxm", "contracted", price, GPU_USD, **more)
 
 
 def by_hand(scenario: Scenario, price: float) -> float:

@@ -11,9 +11,9 @@ from typer.testing import CliRunner
 
 import sim
 from sim.cli import app
+from sim.studies.checked import Plan, plan
 from sim.studies.design import points_of, sampled
 from sim.studies.experiment import Design, Experiment, Range, read_experiment
-from sim.studies.plan import Plan, plan
 from tests.conftest import ROOT
 from tests.studies.conftest import Write
 

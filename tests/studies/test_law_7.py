@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from sim.studies.plan import Plan
+from sim.studies.checked import Plan
 from sim.studies.sweep import sweep
 from tests.conftest import ROOT
 from tests.studies.conftest import AXES, Write, digests

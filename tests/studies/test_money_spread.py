@@ -9,7 +9,7 @@ from scipy import stats
 
 from sim.results.store import open_results
 from sim.studies import money_spread
-from sim.studies.plan import Plan
+from sim.studies.checked import Plan
 from sim.studies.sweep import sweep
 
 # By level and seed: mining and power of two months each, and what was put in.

@@ -14,8 +14,8 @@ import sim
 from sim.cli import app
 from sim.policy import Decision, Observation
 from sim.studies.cells import Outcome
+from sim.studies.checked import Plan, plan
 from sim.studies.executors import execute
-from sim.studies.plan import Plan, plan
 from sim.studies.problems import ExecutorError
 from sim.studies.statistics import wilson_interval
 from sim.studies.summary import lines, summarise

@@ -7,7 +7,7 @@ import pytest
 
 from sim.results import worth_spread
 from sim.results.store import open_results
-from sim.studies.plan import Plan
+from sim.studies.checked import Plan
 from sim.studies.sweep import sweep
 
 

@@ -20,8 +20,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from sim.kernels.arrays import Floats, Ints
 from sim.serving import Engine, IterationTime, serve
+from sim.types import Floats, Ints
 
 TOKENS = 1000  # mean output
 STEP_S = 1.0 / TOKENS

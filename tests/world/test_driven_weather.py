@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 import sim
-from sim.kernels.arrays import Floats
 from sim.scenario import ScenarioError
 from sim.scenario.model import SeriesSpec
 from sim.scenario.series import Series, read_series
 from sim.streams import Streams
+from sim.types import Floats
 from sim.world.weather import REGIONAL, recorded_warmth
 from sim.world.world import build_world
 

@@ -10,8 +10,8 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 import sim
-from sim.kernels.arrays import Floats
 from sim.scenario.energy import CoincidentPeak
+from sim.types import Floats
 from sim.world.energy import coincident_peaks
 from sim.world.peaks import Peaks, find_peaks
 from tests.conftest import ROOT, build_scenario

@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sim.kernels.arrays import Floats
 from sim.scenario.model import SeriesSpec
 from sim.scenario.series import read_series
 from sim.streams import Streams
+from sim.types import Floats
 from sim.world.prices import PriceProfile, SeasonalJumpPrice, load_price_profiles, local_calendar
 from sim.world.prices import path as price_path
 

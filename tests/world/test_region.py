@@ -9,9 +9,9 @@ import pytest
 
 import sim
 from experiments.calibrate_region import describe, recorded
-from sim.kernels.arrays import Floats
 from sim.scenario import Scenario
 from sim.streams import Streams
+from sim.types import Floats
 from sim.world.region import (
     DEVIATES,
     LEVELS_PCT,

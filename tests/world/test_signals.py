@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sim.kernels.arrays import Floats
 from sim.scenario.model import SeriesSpec
 from sim.scenario.series import Series, SeriesError, read_series
 from sim.streams import Streams
+from sim.types import Floats
 from sim.world.prices import SeasonalJumpPrice, ar1, load_price_profiles, local_calendar
 from sim.world.weather import SeasonalTemperature, expected_c, load_climates
 

@@ -7,8 +7,8 @@ import numpy as np
 import pyarrow.csv
 import pytest
 
-from sim.kernels.arrays import Floats
 from sim.streams import Streams
+from sim.types import Floats
 from sim.validation.thermal import checks
 from sim.world.weather import (
     DEVIATES,

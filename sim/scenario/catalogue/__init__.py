@@ -8,11 +8,11 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 from pydantic import ValidationError
 
-from sim.kernels.arrays import Floats
 from sim.scenario.catalogue.specs import AsicSpec, GpuSpec
 from sim.scenario.problems import ScenarioError, from_validation
 from sim.scenario.quantity import Table
 from sim.scenario.value import ResidualSpec
+from sim.types import Floats
 
 RowT = TypeVar("RowT", bound=Table)
 

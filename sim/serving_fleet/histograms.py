@@ -4,8 +4,8 @@ from typing import Final
 
 import numpy as np
 
-from sim.kernels.arrays import Ints
 from sim.kernels.routing import BIN_LOG, BINS, FIRST_BIN_S
+from sim.types import Ints
 
 BIN_MIDDLE_S: Final = FIRST_BIN_S * np.exp((np.arange(BINS) + 0.5) * BIN_LOG)
 

@@ -23,7 +23,7 @@ def say(text: str) -> None:
     print("\r\033[K" if sys.stderr.isatty() else "", visible(text), sep="", file=sys.stderr)
 
 
-def put(text: str, end: str = "\n") -> None:
+def echo(text: str, end: str = "\n") -> None:
     """A line on stdout. Names come from files: what a terminal would obey is shown instead."""
     print(visible(text), end=end)
 
@@ -44,9 +44,9 @@ def put_assumed(assumed: "Sequence[Problem]") -> None:
         named = [f"{rows} row{'s' if rows > 1 else ''} by their source"] if rows else []
         named += [f"{f.where} = {f.value}" for f in of_file if not f.where.startswith("row ")]
         more = f"; and {len(named) - MOST_ASSUMED} more" if len(named) > MOST_ASSUMED else ""
-        put(f"assumed in {file}: {'; '.join(named[:MOST_ASSUMED])}{more}")
+        echo(f"assumed in {file}: {'; '.join(named[:MOST_ASSUMED])}{more}")
     if assumed:
-        put("(--json says why for each, and lists all)")
+        echo("(--json says why for each, and lists all)")
 
 
 def said(problems: "Iterable[Problem]") -> list[dict[str, str]]:
@@ -81,11 +81,11 @@ def kpi_table(result: Any) -> None:
     """The KPIs of a run, and the causes of missing hashrate."""
     from sim.results.kpis_text import causes, rows
 
-    put(f"{result.scenario.name} · {result.policy} · seed {result.seed}")
+    echo(f"{result.scenario.name} · {result.policy} · seed {result.seed}")
     for name, value, unit, meaning in rows(result.kpis):
-        put(f"  {name:30s}{value:>16s} {unit:11s} {meaning}"[: _width()].rstrip())
+        echo(f"  {name:30s}{value:>16s} {unit:11s} {meaning}"[: _width()].rstrip())
     for line in causes(result.kpis):
-        put(line)
+        echo(line)
     if result.recorder.serving is not None:
         _serving_table(result)
         _use_table(result)
@@ -97,7 +97,7 @@ def worth_table(rows: list[dict[str, Any]]) -> None:
     from sim.results.worth_text import lines
 
     for line in lines(rows, _width()):
-        put(line)
+        echo(line)
 
 
 def _serving_table(result: Any) -> None:
@@ -107,12 +107,12 @@ def _serving_table(result: Any) -> None:
              "USD/Mtoken": "energy_cost_usd_per_mtok"}  # fmt: skip
     counts = {"served": "requests_served", "sent back": "requests_returned",
               "refused": "requests_refused", "gave up": "requests_given_up"}  # fmt: skip
-    put(f"{'':30s}" + "".join(f"{name:>12s}" for name in (*counts, *names)))
+    echo(f"{'':30s}" + "".join(f"{name:>12s}" for name in (*counts, *names)))
     for row in result.table("serving").to_pylist():
         cells = [f"{row[key]:,}" for key in counts.values()]
         cells += ["-" if row[k] is None else f"{row[k]:.4g}" for k in names.values()]
         name = f"{row['scope']} {row['name']}"
-        put(f"  {name:28.28s}" + "".join(f"{cell:>12s}" for cell in cells))
+        echo(f"  {name:28.28s}" + "".join(f"{cell:>12s}" for cell in cells))
 
 
 def _use_table(result: Any) -> None:
@@ -121,11 +121,11 @@ def _use_table(result: Any) -> None:
              "tokens USD": "revenue_usd", "USD/GPU-h": "token_revenue_usd_per_gpu_h",
              "USD/MWh": "token_revenue_usd_per_mwh", "margin USD": "margin_usd",
              "less capital": "margin_after_capital_usd", "J/token": "joules_per_token"}  # fmt: skip
-    put(f"{'':30s}" + "".join(f"{name:>13s}" for name in names))
+    echo(f"{'':30s}" + "".join(f"{name:>13s}" for name in names))
     for row in result.table("serving_use").to_pylist():
         cells = ["-" if row[k] is None else _short(row[k]) for k in names.values()]
         title = " ".join(t for t in (row["scope"], row["model"], row["tenant"], row["site"]) if t)
-        put(f"  {title:28.28s}" + "".join(f"{cell:>13s}" for cell in cells))
+        echo(f"  {title:28.28s}" + "".join(f"{cell:>13s}" for cell in cells))
 
 
 def _short(value: float) -> str:
@@ -146,21 +146,23 @@ def validation_table(checks: list[Any]) -> None:
     groups: dict[str, list[Any]] = {}
     for check_ in checks:
         groups.setdefault(check_.check, []).append(check_)
-    put(f"{'':44s}{'expected':>12s}{'simulated':>12s}")
+    echo(f"{'':44s}{'expected':>12s}{'simulated':>12s}")
     for name, group in groups.items():
         held = sum(c.ok for c in group)
         within = {c: c.tolerance.split(";")[0] for c in group}
         common = len(set(within.values())) == 1
-        put(f"{name}: {held} of {len(group)} hold; {within[group[0]] if common else 'each within'}")
+        echo(
+            f"{name}: {held} of {len(group)} hold; {within[group[0]] if common else 'each within'}"
+        )
         for c in group if len(group) <= 60 else [c for c in group if not c.ok]:
             values = "".join(
                 f"{f'{v:,.6g}' if isinstance(v, float) else v:>12s}"
                 for v in (c.expected, c.simulated)
             )
             own = "" if common else f" ({within[c]})"
-            put(f"  {c.item:42.42s}{values} {c.unit}{own}{'' if c.ok else '   MISSED'}")
+            echo(f"  {c.item:42.42s}{values} {c.unit}{own}{'' if c.ok else '   MISSED'}")
             if "explained" in c.tolerance or not c.ok:
-                put(f"      {c.tolerance} ({c.source})")
+                echo(f"      {c.tolerance} ({c.source})")
 
 
 def say_table(title: str, rows: list[dict[str, Any]]) -> None:
@@ -170,7 +172,7 @@ def say_table(title: str, rows: list[dict[str, Any]]) -> None:
     from rich.text import Text
 
     if not rows:
-        put("nothing")
+        echo("nothing")
         return
     table = Table(title=Text(visible(title)) if title else None, box=None, pad_edge=False)
     for name, value in rows[0].items():

@@ -4,7 +4,7 @@ from typing import Final
 
 import numpy as np
 
-from sim.kernels.arrays import Bools, Floats, Ints
+from sim.types import Bools, Floats, Ints
 
 # Rows of `Work.since`.
 POWERED_S: Final = 0  # GPU-seconds with power, those that load weights or finish included

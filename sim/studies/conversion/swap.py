@@ -14,13 +14,13 @@ from collections.abc import Callable, Mapping
 from typing import Final, NamedTuple, NoReturn
 
 from sim.finance.residual import Residuals, annuity
-from sim.kernels.arrays import Floats
-from sim.plant.presence import ASIC, GPU
+from sim.plant.inventory import ASIC, GPU
 from sim.results.capital import ASSUMED, asic_worth
 from sim.scenario import Scenario, catalogue
 from sim.scenario.gpu_market import USD_PER_GPU_H, DecayGpuPrice, RevertingGpuPrice
 from sim.scenario.problems import Problem, ScenarioError, suggest
 from sim.scenario.rows import AsicGroup, GpuGroup, MovedGroup, Site
+from sim.types import Floats
 from sim.units import W_PER_MW
 
 STATES: Final = ("contracted", "batch")
@@ -33,7 +33,7 @@ NONE: Final = "no price above zero turns the answer"
 REVENUE, ENERGY, OTHER, RENTED_USD = "revenue", "energy", "other", "of which GPU hours"
 
 
-class Asked(NamedTuple):
+class ConversionRequest(NamedTuple):
     """What is asked. None: as the scenario lets and operates such nodes already (`terms_of`).
 
     `usd_per_gpu` None: the catalogue's price of a node. `fade_per_year` None: what the trend of the
@@ -89,7 +89,7 @@ class Turning(NamedTuple):
     left_usd: float  # a year, at that price
 
 
-def terms_of(scenario: Scenario, asked: Asked) -> Terms:
+def terms_of(scenario: Scenario, asked: ConversionRequest) -> Terms:
     """What is asked for; the rest as the first row of gpus.csv of such nodes says, at best there.
 
     Such nodes are of the same GPU and state. Without a row: the market, and no cost of operation.
@@ -116,7 +116,7 @@ def terms_of(scenario: Scenario, asked: Asked) -> Terms:
     )
 
 
-def swap_of(scenario: Scenario, asked: Asked) -> Swap:
+def swap_of(scenario: Scenario, asked: ConversionRequest) -> Swap:
     """Machines that fill the megawatts. Raises ScenarioError where they cannot."""
     site = _site(scenario, asked)
     gpus = catalogue.gpus(scenario.gpu_models)
@@ -160,7 +160,7 @@ def swap_of(scenario: Scenario, asked: Asked) -> Swap:
     )
 
 
-def _let(scenario: Scenario, asked: Asked) -> None:
+def _let(scenario: Scenario, asked: ConversionRequest) -> None:
     """How the nodes are let makes sense."""
     if asked.fade_per_year is not None and not 0.0 <= asked.fade_per_year < 1.0:
         _refuse("--fade", f"{asked.fade_per_year:g}", "must be >= 0 and < 1")
@@ -181,7 +181,7 @@ def _let(scenario: Scenario, asked: Asked) -> None:
         _refuse("--contract", asked.contract, what)
 
 
-def fade_of(scenario: Scenario, asked: Asked) -> float:
+def fade_of(scenario: Scenario, asked: ConversionRequest) -> float:
     """Share of the revenue of GPU hours that is gone after each year of the useful life."""
     if asked.fade_per_year is not None:
         return asked.fade_per_year
@@ -193,7 +193,7 @@ def fade_of(scenario: Scenario, asked: Asked) -> float:
     return 0.0
 
 
-def _site(scenario: Scenario, asked: Asked) -> Site:
+def _site(scenario: Scenario, asked: ConversionRequest) -> Site:
     sites = {s.name: s for s in scenario.sites}
     if asked.site not in sites:
         _refuse("--site", asked.site, suggest(asked.site, sites))
@@ -201,7 +201,7 @@ def _site(scenario: Scenario, asked: Asked) -> Site:
 
 
 def _removed(
-    scenario: Scenario, asked: Asked, site: Site
+    scenario: Scenario, asked: ConversionRequest, site: Site
 ) -> tuple[tuple[tuple[int, int], ...], float, tuple[float, float, float]]:
     """Machines by row, their power [W] at the meter; worth, yearly charge and depreciation."""
     asics, residuals = catalogue.asics(scenario.asic_models), Residuals(scenario)
@@ -250,7 +250,7 @@ def _refuse(where: str, value: str, what: str) -> NoReturn:
     raise ScenarioError("convert", [Problem("convert", where, value, what)])
 
 
-def converted(scenario: Scenario, asked: Asked, swap: Swap) -> Scenario:
+def converted(scenario: Scenario, asked: ConversionRequest, swap: Swap) -> Scenario:
     """The fleet after the change."""
     gone = dict(swap.removed)
     asics = [
@@ -270,7 +270,7 @@ def converted(scenario: Scenario, asked: Asked, swap: Swap) -> Scenario:
 
 def left(
     scenario: Scenario,
-    asked: Asked,
+    asked: ConversionRequest,
     swap: Swap,
     without: Mapping[str, Floats],
     after: Mapping[str, Floats],
@@ -292,7 +292,7 @@ def left(
     return found
 
 
-def faded(scenario: Scenario, asked: Asked) -> float:
+def faded(scenario: Scenario, asked: ConversionRequest) -> float:
     """What an annuity keeps of revenue that fades over the useful life, 1 without fade."""
     firm = scenario.firm
     rate, life = firm.discount_rate_per_year, firm.gpu_life_years
@@ -329,7 +329,7 @@ def turn(
     return Turning(None, NOT_FOUND, len(known) - 1, known[-1][1])
 
 
-def notes(scenario: Scenario, asked: Asked, swap: Swap) -> tuple[str, ...]:
+def notes(scenario: Scenario, asked: ConversionRequest, swap: Swap) -> tuple[str, ...]:
     """What is assumed or approximate in the answer."""
     firm, days, fade = scenario.firm, scenario.horizon.days, fade_of(scenario, asked)
     told = asked.fade_per_year is not None
@@ -358,7 +358,7 @@ def notes(scenario: Scenario, asked: Asked, swap: Swap) -> tuple[str, ...]:
     return tuple(said)
 
 
-def _letting(scenario: Scenario, asked: Asked) -> list[str]:
+def _letting(scenario: Scenario, asked: ConversionRequest) -> list[str]:
     """At what price, for how many hours and at what cost the nodes are let, and who says so."""
     terms, market = terms_of(scenario, asked), asked.gpu in scenario.gpu_market.gpus
     path = f"[gpu_market.gpus.{asked.gpu}], day by day"

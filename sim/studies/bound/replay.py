@@ -10,7 +10,6 @@ import numpy as np
 
 from sim.engine import Engine
 from sim.finance.pools import Solo
-from sim.inference import FluidInference, Inference, build_inference
 from sim.kernels.arrays import (
     AVAILABLE,
     BLOCK_PRICE,
@@ -24,9 +23,6 @@ from sim.kernels.arrays import (
     POSITION_W,
     POWERED,
     ZONE_PRICE,
-    Bools,
-    Floats,
-    Ints,
     NodeGroups,
 )
 from sim.kernels.dispatch import frontier
@@ -36,7 +32,9 @@ from sim.policy import Decision, Observation
 from sim.scenario.model import DcOpfPrice
 from sim.scenario.money import Treasury
 from sim.scenario.scenario import Scenario
+from sim.serving_fleet import FluidServingFleet, ServingFleet, build_serving_fleet
 from sim.streams import Streams
+from sim.types import Bools, Floats, Ints
 from sim.units import HOURS_PER_YEAR, J_PER_MWH, SECONDS_PER_DAY, TH_PER_EH
 from sim.world.demand import Requests
 from sim.world.world import World
@@ -99,7 +97,7 @@ class Replay(Engine):
         self.powered = np.zeros((steps, sites))  # mean
         self.price = np.zeros((steps, sites))
         self.terms_of = np.zeros((steps, len(TERMS), sites))
-        self.reserve = np.zeros((steps, len(self.plant.desk.names)))
+        self.reserve = np.zeros((steps, len(self.plant.demand_response.names)))
         self.available_w = np.zeros((steps, len(plant.assets.generator_site)))
         self.usd_per_th = np.zeros(steps)  # net of the fee, the most in the step
         self.cut = np.zeros(steps, dtype=np.bool_)  # somebody may decide within the step
@@ -118,7 +116,7 @@ class Replay(Engine):
         self.credit_usd[k] = self.rates.credit_usd_per_h
         self.price[k] = plant.site.price
         self.terms_of[k] = plant.site.terms[list(TERMS)]
-        self.reserve[k] = plant.desk.state.price
+        self.reserve[k] = plant.demand_response.state.price
         self.available_w[k] = plant.asset.generator_w[AVAILABLE]
 
     def _let_nodes(self) -> None:
@@ -149,7 +147,7 @@ class Replay(Engine):
             self.cut[self.now_s // self.scenario.horizon.step_s] = True
 
 
-class Known(NamedTuple):
+class RealisedWorld(NamedTuple):
     """The realised world. Shapes: `step`, `site`, `group`, `node` …; powers at the meter [MW]."""
 
     replay: Replay
@@ -178,7 +176,7 @@ class Known(NamedTuple):
         return self.replay.cut
 
 
-def realised(scenario: Scenario, seed: int) -> Known:
+def realised(scenario: Scenario, seed: int) -> RealisedWorld:
     """The world of a scenario and seed.
 
     Raises:
@@ -214,7 +212,7 @@ def realised(scenario: Scenario, seed: int) -> Known:
     asic_mw = replay.begin * most_w * replay.asic_factor / 1e6
     less_mw = (replay.begin - replay.able) * most_w * replay.asic_factor / 1e6
     usd_per_th, lump_usd = _luck(scenario, replay)
-    return Known(
+    return RealisedWorld(
         replay=replay,
         nodes=nodes,
         hours=scenario.horizon.step_s / 3600.0,
@@ -266,19 +264,19 @@ def _tokens_usd(scenario: Scenario, quiet: World, seed: int) -> Floats:
     horizon = scenario.horizon
     world = quiet._replace(requests=Requests(scenario, Streams(seed)))
     usd = np.zeros(horizon.steps)
-    inference = build_inference(scenario, world)
-    if inference is None or not inference.lanes:
+    serving_fleet = build_serving_fleet(scenario, world)
+    if serving_fleet is None or not serving_fleet.lanes:
         return usd
-    served = np.unique(inference.lane_tenant)
+    served = np.unique(serving_fleet.lane_tenant)
     days = -(-horizon.seconds // SECONDS_PER_DAY)
-    course = inference.course if inference.course is not None else np.ones((days, 1))
+    course = serving_fleet.course if serving_fleet.course is not None else np.ones((days, 1))
     most = np.maximum.accumulate(course[::-1])[::-1]  # who waits may be served at a later price
     most = np.broadcast_to(most, (days, len(scenario.tenants)))
     price = np.zeros((len(scenario.tenants), 2))
-    price[inference.lane_tenant] = inference.lane_usd
-    if isinstance(inference, FluidInference):
-        inference.measure()
-        per_request = _dearest(inference, len(scenario.tenants))
+    price[serving_fleet.lane_tenant] = serving_fleet.lane_usd
+    if isinstance(serving_fleet, FluidServingFleet):
+        serving_fleet.measure()
+        per_request = _dearest(serving_fleet, len(scenario.tenants))
         for k in range(horizon.steps):
             from_s = k * horizon.step_s
             sent = world.requests.counts(from_s, from_s + horizon.step_s)
@@ -294,16 +292,16 @@ def _tokens_usd(scenario: Scenario, quiet: World, seed: int) -> Floats:
     return usd
 
 
-def _dearest(inference: Inference, tenants: int) -> Floats:
+def _dearest(serving_fleet: ServingFleet, tenants: int) -> Floats:
     """What a request (tenant,) pays on average at most, at whatever load of whatever pool [USD]."""
-    assert isinstance(inference, FluidInference)
-    usd = np.einsum("lpr,lr->lp", inference.means[:, :, :2], inference.lane_usd).max(axis=1)
+    assert isinstance(serving_fleet, FluidServingFleet)
+    usd = np.einsum("lpr,lr->lp", serving_fleet.means[:, :, :2], serving_fleet.lane_usd).max(axis=1)
     most = np.zeros(tenants)
-    np.maximum.at(most, inference.lane_tenant, usd)
+    np.maximum.at(most, serving_fleet.lane_tenant, usd)
     return most
 
 
-def contract_usd(known: Known) -> Floats:
+def contract_usd(known: RealisedWorld) -> Floats:
     """Positions against the zone's price (step, site) [USD]: nobody's decision."""
     zone, _, _, position_w, usd_per_s = np.moveaxis(known.replay.terms_of, 1, 0)
     seconds = known.hours * 3600.0

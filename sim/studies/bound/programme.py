@@ -4,9 +4,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sim.grid.lp import Coordinates, Programme
-from sim.kernels.arrays import Floats, Ints
-from sim.studies.bound_terms import Month, Terms
+from sim.grid.lp import Coordinates, LinearProgram
+from sim.studies.bound.coefficients import Month, Terms
+from sim.types import Floats, Ints
 from sim.units import J_PER_MWH, W_PER_MW
 
 
@@ -61,7 +61,7 @@ class Sheet:
         first, self.rows = self.rows, self.rows + high.size
         return np.arange(first, self.rows).reshape(high.shape)
 
-    def put(self, rows: Ints, columns: Ints, value: Floats | float) -> None:
+    def add(self, rows: Ints, columns: Ints, value: Floats | float) -> None:
         """Entries of the matrix; shapes as numpy broadcasts them."""
         row, column, values = np.broadcast_arrays(rows, columns, value)
         self.matrix.add(row.ravel(), column.ravel(), values.ravel())
@@ -71,7 +71,7 @@ class Sheet:
         high = np.concatenate(self.high)
         rows = np.concatenate(self.row_low), np.concatenate(self.row_high)
         cost = -np.concatenate(self.gain)
-        programme = Programme(cost, (np.zeros(len(high)), high), rows, self.matrix)
+        programme = LinearProgram(cost, (np.zeros(len(high)), high), rows, self.matrix)
         if not programme.solve():
             raise RuntimeError("the clairvoyant's programme has no solution")
         values, row_dual, column_dual = programme.solution()
@@ -101,12 +101,12 @@ def solve(terms: Terms, piece: Piece) -> Solved:
     items = np.flatnonzero(np.isin(terms.item_site, piece.sites))
     meters = _meters(sheet, terms, piece, steps)
     balance = sheet.row(0.0, np.zeros(meters.net.shape))
-    sheet.put(balance, meters.net, -1.0)
-    sheet.put(balance, meters.spare, 1.0)
-    sheet.put(balance, meters.export, 1.0)
+    sheet.add(balance, meters.net, -1.0)
+    sheet.add(balance, meters.spare, 1.0)
+    sheet.add(balance, meters.export, 1.0)
     gain = terms.item_usd_per_mwh[np.ix_(steps, items)] * terms.known.hours
     uses = sheet.column(gain, terms.item_mw[np.ix_(steps, items)], steps)
-    sheet.put(balance[:, _place(piece, terms.item_site[items])], uses, 1.0)
+    sheet.add(balance[:, _place(piece, terms.item_site[items])], uses, 1.0)
     stores = _batteries(sheet, terms, piece, steps, balance)
     _generators(sheet, terms, piece, steps, balance)
     limits, rows = _limits(sheet, terms, piece, steps, meters)
@@ -176,15 +176,15 @@ def _batteries(sheet: Sheet, terms: Terms, piece: Piece, steps: Ints, balance: I
     site = assets.battery_site[battery]
     at_meter = 1.0 / (1.0 - replay.plant.sites.loss[site])
     here = balance[:, _place(piece, site)]
-    sheet.put(here, charge, at_meter)
-    sheet.put(here, discharge, -at_meter)
+    sheet.add(here, charge, at_meter)
+    sheet.add(here, discharge, -at_meter)
     before_mwh = np.zeros(shape)
     before_mwh[:1] = terms.known.stored_mwh[battery]
     kept = sheet.row(before_mwh, before_mwh)
-    sheet.put(kept, stored, 1.0)
-    sheet.put(kept[1:], stored[:-1], -1.0)
-    sheet.put(kept, charge, -one_way * hours)
-    sheet.put(kept, discharge, hours / one_way)
+    sheet.add(kept, stored, 1.0)
+    sheet.add(kept[1:], stored[:-1], -1.0)
+    sheet.add(kept, charge, -one_way * hours)
+    sheet.add(kept, discharge, hours / one_way)
     return Batteries(battery, np.stack([charge, discharge], axis=2), stored)
 
 
@@ -196,7 +196,7 @@ def _generators(sheet: Sheet, terms: Terms, piece: Piece, steps: Ints, balance: 
     gain = -assets.generator[unit, 1] * J_PER_MWH * terms.known.hours
     made = sheet.column(gain, replay.available_w[np.ix_(steps, unit)] / W_PER_MW, steps)
     at_meter = 1.0 / (1.0 - replay.plant.sites.loss[site])
-    sheet.put(balance[:, _place(piece, site)], made, -at_meter)
+    sheet.add(balance[:, _place(piece, site)], made, -at_meter)
 
 
 def _limits(
@@ -207,7 +207,7 @@ def _limits(
     shared = np.setdiff1d(path[path >= 0], terms.own_limit)
     rows = sheet.row(-np.inf, terms.known.room_mw[np.ix_(steps, shared)])
     site, depth = np.nonzero(np.isin(path, shared))
-    sheet.put(rows[:, np.searchsorted(shared, path[site, depth])], meters.net[:, site], 1.0)
+    sheet.add(rows[:, np.searchsorted(shared, path[site, depth])], meters.net[:, site], 1.0)
     return shared, rows
 
 
@@ -218,9 +218,9 @@ def _blocks(sheet: Sheet, terms: Terms, piece: Piece, steps: Ints, meters: Meter
     gain = terms.block_saves_usd_per_mwh[here] * terms.known.hours
     used = sheet.column(gain, terms.block_mw[here], steps)
     rows = sheet.row(-np.inf, terms.known.fixed_mw[here])
-    sheet.put(rows, used, 1.0)
-    sheet.put(rows, meters.net[:, site], -1.0)
-    sheet.put(rows, meters.spare[:, site], 1.0)
+    sheet.add(rows, used, 1.0)
+    sheet.add(rows, meters.net[:, site], -1.0)
+    sheet.add(rows, meters.spare[:, site], 1.0)
 
 
 def _reserves(sheet: Sheet, terms: Terms, piece: Piece, steps: Ints, meters: Meters) -> None:
@@ -231,8 +231,8 @@ def _reserves(sheet: Sheet, terms: Terms, piece: Piece, steps: Ints, meters: Met
     awarded = sheet.column(gain, most_mw[:, programme, site], steps)
     rows = sheet.row(-np.inf, terms.held_room_mw[np.ix_(steps, piece.sites)])
     tied = ~terms.reserve_free[np.ix_(steps, programme)]
-    sheet.put(rows[:, site], awarded, tied.astype(np.float64))
-    sheet.put(rows, meters.net, -1.0)
+    sheet.add(rows[:, site], awarded, tied.astype(np.float64))
+    sheet.add(rows, meters.net, -1.0)
 
 
 def _answers(sheet: Sheet, terms: Terms, piece: Piece, meters: Meters) -> None:
@@ -245,10 +245,10 @@ def _answers(sheet: Sheet, terms: Terms, piece: Piece, meters: Meters) -> None:
         less = sheet.column(gain, np.full((1, 1), answer.most_mw), np.array([answer.step]))
         top_mw = terms.top_mw[answer.site] - terms.known.fixed_mw[answer.step, answer.site]
         row = sheet.row(-np.inf, np.full((1, 1), top_mw))
-        sheet.put(row, less, 1.0)
-        sheet.put(row, meters.net[step, site], 1.0)
-        sheet.put(row, meters.spare[step, site], -1.0)
-        sheet.put(row, meters.export[step, site], -1.0)
+        sheet.add(row, less, 1.0)
+        sheet.add(row, meters.net[step, site], 1.0)
+        sheet.add(row, meters.spare[step, site], -1.0)
+        sheet.add(row, meters.export[step, site], -1.0)
 
 
 def _months(sheet: Sheet, terms: Terms, piece: Piece, meters: Meters) -> None:
@@ -265,12 +265,12 @@ def _months(sheet: Sheet, terms: Terms, piece: Piece, meters: Meters) -> None:
             taken = sheet.column(np.zeros_like(block_mw), block_mw, end)
             loose_mw = terms.known.loose_mw[month.first : month.last, [month.site]]
             rows = sheet.row(-np.inf, fixed_mw + loose_mw)
-            sheet.put(rows, taken, 1.0)
-            sheet.put(rows, net, -1.0)
-            sheet.put(rows, spare, 1.0)
+            sheet.add(rows, taken, 1.0)
+            sheet.add(rows, net, -1.0)
+            sheet.add(rows, spare, 1.0)
             enough = sheet.row(month.owed_mwh, np.full((1, 1), np.inf))
-            sheet.put(enough, short, 1.0)
-            sheet.put(enough, taken, terms.known.hours * month.part[:, None])
+            sheet.add(enough, short, 1.0)
+            sheet.add(enough, taken, terms.known.hours * month.part[:, None])
 
 
 def _demand(sheet: Sheet, terms: Terms, piece: Piece, meters: Meters) -> None:
@@ -290,14 +290,14 @@ def _demand(sheet: Sheet, terms: Terms, piece: Piece, meters: Meters) -> None:
         rows = sheet.row(-np.inf, -fixed_mw)
         at = bill.steps - piece.first
         for flow, sign in ((meters.net, 1.0), (meters.spare, -1.0), (meters.export, -1.0)):
-            sheet.put(rows[bill.interval], flow[at, site], sign * share)
-        sheet.put(rows, peaks[k].ravel(), -1.0)
+            sheet.add(rows[bill.interval], flow[at, site], sign * share)
+        sheet.add(rows, peaks[k].ravel(), -1.0)
         least = sheet.row(bill.floor_mw, np.inf * one)
-        sheet.put(least, billed, 1.0)
+        sheet.add(least, billed, 1.0)
         for peak, part in [(peaks[k], 1.0), *((peaks[b], bill.fraction) for b in bill.before)]:
             above = sheet.row(-np.inf, 0.0 * one)
-            sheet.put(above, peak, part)
-            sheet.put(above, billed, -1.0)
+            sheet.add(above, peak, part)
+            sheet.add(above, billed, -1.0)
 
 
 def _tiers(sheet: Sheet, terms: Terms, piece: Piece, meters: Meters) -> None:
@@ -311,11 +311,11 @@ def _tiers(sheet: Sheet, terms: Terms, piece: Piece, meters: Meters) -> None:
         used = sheet.column(gain, np.full(gain.shape, np.inf), steps)
         fixed_mw = terms.known.fixed_mw[month.first : month.last, [month.site]]
         rows = sheet.row(fixed_mw, fixed_mw)
-        sheet.put(rows, used, 1.0)
-        sheet.put(rows, meters.net[np.ix_(at, site)], -1.0)
-        sheet.put(rows, meters.spare[np.ix_(at, site)], 1.0)
+        sheet.add(rows, used, 1.0)
+        sheet.add(rows, meters.net[np.ix_(at, site)], -1.0)
+        sheet.add(rows, meters.spare[np.ix_(at, site)], 1.0)
         room = sheet.row(-np.inf, month.width_mwh)
-        sheet.put(room[None, :], used, terms.known.hours)
+        sheet.add(room[None, :], used, terms.known.hours)
 
 
 def _within(terms: Terms, piece: Piece) -> list[Month]:

@@ -47,14 +47,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from sim.kernels.arrays import Floats, Ints
 from sim.results.disk import write_json
 from sim.results.folder import Folder
 from sim.results.provenance import provenance
 from sim.scenario.scenario import Scenario
-from sim.studies.bound_lp import Piece, Worth, nothing, solve
-from sim.studies.bound_terms import Demand, Month, Terms, Tier, terms_of
-from sim.studies.bound_world import BoundError, realised
+from sim.studies.bound.coefficients import Demand, Month, Terms, Tier, terms_of
+from sim.studies.bound.programme import Piece, Worth, nothing, solve
+from sim.studies.bound.replay import BoundError, realised
+from sim.types import Floats, Ints
 from sim.units import SECONDS_PER_DAY, SECONDS_PER_YEAR, W_PER_MW
 
 __all__ = ["Bound", "BoundError", "bound", "left_out"]

@@ -20,8 +20,8 @@ from sim.scenario.problems import (
 from sim.scenario.quantity import REQUIRED, Instant, Number, Table, quantity
 from sim.scenario.shipped import not_found, scenario_folder
 from sim.scenario.toml import TomlError, read_toml
+from sim.studies.checked import chosen
 from sim.studies.experiment import BUILDOUT_KEYS, Changes, PolicyChoice
-from sim.studies.plan import chosen
 
 MOST_CONTAINERS: Final = 10_000
 
@@ -166,7 +166,7 @@ class BuildoutQuestion(Table):
         return self.container.capex_usd + self.works_usd.get(site, 0.0)
 
 
-class Asked(NamedTuple):
+class BuildoutRequest(NamedTuple):
     """A checked question."""
 
     name: str
@@ -191,7 +191,7 @@ def read_buildout(
     allow_code: bool = False,
     allow_path: bool = False,
     run_code: bool = True,
-) -> Asked:
+) -> BuildoutRequest:
     """A build-out file and its scenario.
 
     Without `run_code` code that it names as its policy is not imported.
@@ -227,7 +227,7 @@ def asked(
     *,
     allow_code: bool = False,
     run_code: bool = True,
-) -> Asked:
+) -> BuildoutRequest:
     """A question about a scenario that is at hand; its own `scenario` and `changes` are not read.
 
     Raises:
@@ -244,7 +244,7 @@ def asked(
         problems.append(Problem(f"{name}.toml", "policy", "", str(error)))
     if problems:
         raise ScenarioError(name, problems)
-    return Asked(name, question, scenario, policy, parameters)
+    return BuildoutRequest(name, question, scenario, policy, parameters)
 
 
 def _problems(question: BuildoutQuestion, scenario: Scenario, file: str) -> list[Problem]:

@@ -12,14 +12,13 @@ import numpy as np
 
 from sim.finance.valuation import Parts, firm_parts
 from sim.runner import run
-from sim.studies.bound import bound
-from sim.studies.buildout_question import Asked
-from sim.studies.buildout_yard import Plan, Yard, moved, usual_usd_per_gpu_h
+from sim.studies.bound.clairvoyant import bound
+from sim.studies.buildout.question import BuildoutRequest
+from sim.studies.buildout.yard import Plan, Yard, moved, usual_usd_per_gpu_h
 from sim.studies.cells import Cell, Frozen, Source, scenario_of
 from sim.studies.executors import execute
 from sim.studies.problems import StudyError
-from sim.studies.statistics import Floats
-from sim.studies.sweep import Progress
+from sim.types import Floats, OnProgress
 from sim.units import HOURS_PER_YEAR
 
 Score = Callable[[Sequence[Plan], Sequence[int]], Floats]  # gains over nothing (plan, seed) [USD]
@@ -46,7 +45,7 @@ def worth(cell: Cell) -> Worth:
 class Trials:
     """Runs of plans, each once. Keys: plan, price of a GPU's hour (None: as asked), seed."""
 
-    def __init__(self, yard: Yard, workers: int = 1, progress: Progress | None = None) -> None:
+    def __init__(self, yard: Yard, workers: int = 1, progress: OnProgress | None = None) -> None:
         self.yard = yard
         self.workers = workers
         self.progress = progress
@@ -128,7 +127,7 @@ class _Look:
     containers: int
 
 
-def survey(asked: Asked, yard: Yard, workers: int = 1) -> Survey:
+def survey(asked: BuildoutRequest, yard: Yard, workers: int = 1) -> Survey:
     """Look at all candidate sites at once, each with one container whatever the budget.
 
     The dual of a node is what one more would have earned a clairvoyant: its hire less its energy

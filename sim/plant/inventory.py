@@ -4,10 +4,17 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from sim.inference import Inference
-from sim.kernels.arrays import COOLED, OPEN, AsicState, Ints, NodeState, SiteState
+from sim.kernels.arrays import (
+    COOLED,
+    OPEN,
+    AsicState,
+    NodeState,
+    SiteState,
+)
 from sim.plant.machines import awaited
 from sim.scenario.scenario import Scenario
+from sim.serving_fleet import ServingFleet
+from sim.types import Ints
 
 ASIC: Final = "asic"
 GPU: Final = "gpu"
@@ -23,7 +30,7 @@ class Change(NamedTuple):
     given_up: tuple[int, ...]  # machines that were in repair when they went
 
 
-class Presence:
+class Inventory:
     """Machines of a group are numbered; those that go have the highest numbers.
 
     A site is open while nothing keeps it shut. What changes here acts on `running` when the weather
@@ -36,12 +43,12 @@ class Presence:
         places: dict[str, Ints],
         states: dict[str, AsicState | NodeState],
         site: SiteState,
-        inference: Inference | None,
+        serving_fleet: ServingFleet | None,
     ) -> None:
         self.places = places
         self.states = states
         self.site = site
-        self.inference = inference
+        self.serving_fleet = serving_fleet
         self.full = {ASIC: [g.count for g in scenario.asics], GPU: [g.nodes for g in scenario.gpus]}
         self.down: dict[str, list[set[int]]] = {
             kind: [set() for _ in full] for kind, full in self.full.items()
@@ -89,7 +96,7 @@ class Presence:
             self._free(group, machine, machine + 1)
         return True
 
-    def put(self, kind: str, group: int, machines: int) -> Change:
+    def set_deployed(self, kind: str, group: int, machines: int) -> Change:
         """Let so many machines of a group stand there: new ones come healthy, the last ones go."""
         state = self.states[kind]
         before = self.deployed(kind, group)
@@ -153,13 +160,13 @@ class Presence:
         held = self._held[group]
         for node in range(first, last):
             held[node] += 1
-            if held[node] == 1 and self.inference is not None:
-                self.inference.fail(group, node)
+            if held[node] == 1 and self.serving_fleet is not None:
+                self.serving_fleet.fail(group, node)
 
     def _free(self, group: int, first: int, last: int) -> None:
         """One reason less."""
         held = self._held[group]
         for node in range(first, last):
             held[node] -= 1
-            if held[node] == 0 and self.inference is not None:
-                self.inference.repair(group, node)
+            if held[node] == 0 and self.serving_fleet is not None:
+                self.serving_fleet.repair(group, node)

@@ -12,17 +12,17 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from sim.finance.residual import annuity
-from sim.kernels.arrays import Floats
 from sim.results.uses import RENTED
 from sim.runner import policy_of
 from sim.scenario import Scenario, catalogue
 from sim.studies.cells import Cell, Frozen
-from sim.studies.conversion import (
+from sim.studies.compare_text import plain
+from sim.studies.conversion.swap import (
     ENERGY,
     OTHER,
     RENTED_USD,
     REVENUE,
-    Asked,
+    ConversionRequest,
     Swap,
     Terms,
     Turning,
@@ -37,8 +37,8 @@ from sim.studies.conversion import (
 )
 from sim.studies.problems import StudyError
 from sim.studies.statistics import Estimate, estimate
-from sim.studies.sweep import Progress, run_cells
-from sim.studies.verdicts import plain
+from sim.studies.sweep import run_cells
+from sim.types import Floats, OnProgress
 from sim.units import SECONDS_PER_YEAR
 
 QUANTILES: Final = (5, 50, 95)
@@ -63,7 +63,7 @@ class Conversion:
 
     scenario: str
     policy: str
-    asked: Asked
+    asked: ConversionRequest
     terms: Terms
     swap: Swap
     removed: str
@@ -99,7 +99,7 @@ class _Runs:
 
     def __init__(
         self, scenario: Scenario, seeds: Sequence[int], policy: str | None, workers: int,
-        progress: Progress | None,
+        progress: OnProgress | None,
     ) -> None:  # fmt: skip
         self.name, self.parameters = policy_of(scenario, policy)
         self.years = scenario.horizon.seconds / SECONDS_PER_YEAR
@@ -137,11 +137,11 @@ class _Runs:
 
 def convert(
     scenario: Scenario,
-    asked: Asked,
+    asked: ConversionRequest,
     seeds: int | Sequence[int] = 8,
     policy: str | None = None,
     workers: int = 1,
-    progress: Progress | None = None,
+    progress: OnProgress | None = None,
     level: float = 0.95,
 ) -> Conversion:
     """Run the fleet with and without the change, and at the price at which the answer turns.

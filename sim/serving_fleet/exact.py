@@ -7,10 +7,7 @@ from typing import Final, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 
-from sim.inference.histograms import percentile_s
-from sim.inference.work import Work
-from sim.kernels.ahead import Task, Told
-from sim.kernels.arrays import Bools, Floats, Ints
+from sim.kernels.ahead import Task
 from sim.kernels.jit import Entry, bind, entry
 from sim.kernels.requests import (
     BUSY,
@@ -51,11 +48,11 @@ from sim.kernels.routing import (
     TENANT_ROWS,
     TIMERS,
     TTFT,
-    Book,
     Clients,
     Day,
     Router,
     RouterState,
+    ServingTally,
     close_engine,
     collect,
     forget_engine,
@@ -69,6 +66,9 @@ from sim.policy import ServingView
 from sim.scenario.catalogue.serving import served
 from sim.scenario.scenario import Scenario
 from sim.serving.engine import compile_engines, fresh_requests, fresh_state, longer
+from sim.serving_fleet.histograms import percentile_s
+from sim.serving_fleet.work import Work
+from sim.types import Bools, Floats, Ints, OnProgress
 from sim.units import SECONDS_PER_DAY
 
 FIRST_SLOTS: Final = 4096
@@ -116,7 +116,7 @@ class _Calls(NamedTuple):
     collect: Callable[[float], None]
 
 
-class Inference:
+class ServingFleet:
     """All serving nodes of the fleet. Shapes: `group` row of gpus.csv, `engine`, `lane`, `pool`."""
 
     def __init__(
@@ -264,7 +264,7 @@ class Inference:
             marks=marks,
         )
         rows = slots if self.keep_all else 0
-        self.book = Book(
+        self.tally = ServingTally(
             # by columns: what is touched together lies together
             lanes=np.zeros((LANE_ROWS, len(self.lanes)), dtype=np.int64, order="F"),
             tenants=np.zeros((TENANT_ROWS, len(tenants)), dtype=np.int64, order="F"),
@@ -336,7 +336,7 @@ class Inference:
         """What else is to be compiled: nothing, where each request is served."""
         return []
 
-    def measure(self, told: Told | None = None) -> None:
+    def measure(self, told: OnProgress | None = None) -> None:
         """Measure what serving goes by: nothing, where each request is served."""
 
     def _bind(self) -> _Calls:
@@ -345,7 +345,7 @@ class Inference:
 
     def _bound(self, make: Callable[..., Made]) -> dict[str, Made]:
         """What `make` (`bind` or `entry`) makes of each kernel and the arrays of now."""
-        clients = (self.requests, self.clients, self.router, self.traffic, self.book)
+        clients = (self.requests, self.clients, self.router, self.traffic, self.tally)
         return {
             "route": make(
                 route, self.engines, self.state, *clients, self.requests_of_day, floats=1
@@ -435,7 +435,7 @@ class Inference:
 
     def _empty(self, engines: Ints, how: str) -> None:
         """Close engines of one node; what they have goes where the scenario says."""
-        clients = (self.requests, self.clients, self.router, self.traffic, self.book)
+        clients = (self.requests, self.clients, self.router, self.traffic, self.tally)
         gbit = self.scenario.demand.migration_gbit_per_s
         for e in engines:
             kv_bytes = self.kv_bytes[self.group_of[e]]
@@ -451,7 +451,7 @@ class Inference:
                 self.traffic.timer
             ):
                 self._grow(MORE_SLOTS + 1)
-                clients = (self.requests, self.clients, self.router, self.traffic, self.book)
+                clients = (self.requests, self.clients, self.router, self.traffic, self.tally)
             self.sent_back += send_back(
                 self.engines, self.state, *clients, int(e), self.now_s, float(kv_s)
             )
@@ -470,7 +470,7 @@ class Inference:
                 self._grow(MORE_SLOTS + 1)
             set_timer(self.traffic, self.now_s + load_s, -1 - int(e))
 
-    def weigh(self, weight: Floats) -> None:
+    def set_route_weights(self, weight: Floats) -> None:
         """Weights (tenant, site) of an open engine, as the policy wants them."""
         sites = np.array([site for site, _ in self.pools], dtype=np.int64)
         self.traffic.weight[:] = np.asarray(weight)[:, sites]
@@ -492,7 +492,7 @@ class Inference:
             done = np.concatenate([self.state.done, np.zeros(more, np.int64)])
             self.state = self.state._replace(done=done)
             if self.keep_all:
-                self.book = self.book._replace(
+                self.tally = self.tally._replace(
                     log_counts=np.zeros((2 * more, LOG_COUNTS), np.int64),
                     log_times=np.zeros((2 * more, LOG_TIMES)),
                 )
@@ -506,8 +506,8 @@ class Inference:
     def _keep_log(self) -> None:
         rows = int(self.traffic.marks[LOGGED])
         if rows:
-            book = self.book
-            self.log.append((book.log_counts[:rows].copy(), book.log_times[:rows].copy()))
+            tally = self.tally
+            self.log.append((tally.log_counts[:rows].copy(), tally.log_times[:rows].copy()))
             self.traffic.marks[LOGGED] = 0
 
     # What came of it.
@@ -520,8 +520,8 @@ class Inference:
     def revenue_usd(self) -> Floats:
         """What the lanes (lane,) earned since the last call, at the prices in force [USD]."""
         rows = [LANE_TOKENS_IN, LANE_TOKENS_OUT]
-        fresh = self.book.lanes[rows] - self.settled[rows]
-        self.settled = self.book.lanes.copy()
+        fresh = self.tally.lanes[rows] - self.settled[rows]
+        self.settled = self.tally.lanes.copy()
         usd = (fresh.T * self.lane_usd).sum(axis=1) * self.index
         self.day_usd += usd
         return np.asarray(usd)
@@ -532,7 +532,7 @@ class Inference:
 
     def begin_histograms(self) -> None:
         """Begin them anew: somebody has taken what they held."""
-        self.book.bins[:] = 0
+        self.tally.bins[:] = 0
         self._seen_bins[:] = 0
 
     def doubts(self) -> list[tuple[str, str, str]]:
@@ -553,8 +553,8 @@ class Inference:
         served within TTFT and TPOT; refused and given-up ones count as missed.
         """
         tenants = self.scenario.tenants
-        lanes, ended = self.book.lanes - self.billed, self.book.tenants - self.billed_tenants
-        self.billed, self.billed_tenants = self.book.lanes.copy(), self.book.tenants.copy()
+        lanes, ended = self.tally.lanes - self.billed, self.tally.tenants - self.billed_tenants
+        self.billed, self.billed_tenants = self.tally.lanes.copy(), self.tally.tenants.copy()
         good = np.bincount(self.lane_tenant, lanes[LANE_GOOD], len(tenants))
         all_ = ended[[SERVED, REJECTED, EXPIRED]].sum(axis=0)
         promised = np.array([x.slo_percentile for x in tenants]) / 100.0
@@ -564,7 +564,7 @@ class Inference:
 
     def view(self, step_s: float) -> ServingView:
         """What a policy may see of the tenants, `step_s` [s] after the last look."""
-        arrived = self.book.tenants[ARRIVED].astype(np.float64)
+        arrived = self.tally.tenants[ARRIVED].astype(np.float64)
         seen, self._seen = self._seen, arrived
         outstanding, waiting = self._inside()
         return ServingView(
@@ -585,7 +585,7 @@ class Inference:
 
     def _recent_ttft_s(self) -> Floats:
         """P95 (tenant,) since the last call; NaN where nothing was served."""
-        bins = self.book.bins[:, TTFT]
+        bins = self.tally.bins[:, TTFT]
         fresh, self._seen_bins = bins - self._seen_bins, bins.copy()
         found = np.full(len(self.scenario.tenants), np.nan)
         for tenant in range(len(found)):

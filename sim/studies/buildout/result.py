@@ -22,8 +22,8 @@ from sim.finance.valuation import Parts
 from sim.results.disk import write_json
 from sim.results.folder import Folder
 from sim.results.provenance import provenance
-from sim.studies.buildout_question import Asked, read_buildout
-from sim.studies.buildout_search import (
+from sim.studies.buildout.question import BuildoutRequest, read_buildout
+from sim.studies.buildout.search import (
     Round,
     Survey,
     Trials,
@@ -32,12 +32,19 @@ from sim.studies.buildout_search import (
     simple_plans,
     survey,
 )
-from sim.studies.buildout_yard import Plan, Yard, usual_usd_per_gpu_h
+from sim.studies.buildout.yard import Plan, Yard, usual_usd_per_gpu_h
 from sim.studies.compare import Comparison, Difference, Mean, percent_more
+from sim.studies.compare_text import plain, verdict
 from sim.studies.sequential import RAREST, doubt
-from sim.studies.statistics import Floats, Interval, estimate, holm, t_interval, variance_reduction
-from sim.studies.sweep import Progress, write_table
-from sim.studies.verdicts import plain, verdict
+from sim.studies.statistics import (
+    Interval,
+    estimate,
+    holm,
+    t_interval,
+    variance_reduction,
+)
+from sim.studies.sweep import write_table
+from sim.types import Floats, OnProgress
 
 KPI: Final = "npv_gain_usd"  # the firm's NPV after tax less that without a build-out, same seed
 NOTHING: Final = "nothing"
@@ -59,7 +66,7 @@ class Breakeven(NamedTuple):
 class Buildout:
     """What a build-out study found. Shapes: `site` (candidates), `plan`, `seed` (held out)."""
 
-    asked: Asked
+    asked: BuildoutRequest
     yard: Yard = field(repr=False)
     survey: Survey = field(repr=False)
     plans: dict[str, Plan]  # by name, each once; the winner is first
@@ -83,7 +90,7 @@ class Buildout:
 
 
 def buildout(
-    asked: Asked | str | Path, workers: int = 1, progress: Progress | None = None
+    asked: BuildoutRequest | str | Path, workers: int = 1, progress: OnProgress | None = None
 ) -> Buildout:
     """Look for a plan and judge it.
 
@@ -96,7 +103,7 @@ def buildout(
         ScenarioError: if the question is wrong.
         StudyError: if a run fails, or the scenario has no bound.
     """
-    given = asked if isinstance(asked, Asked) else read_buildout(asked)
+    given = asked if isinstance(asked, BuildoutRequest) else read_buildout(asked)
     question = given.question
     yard = Yard(given)
     found = survey(given, yard, workers)
@@ -149,7 +156,7 @@ def _named(
     return plans, merged
 
 
-def _compared(asked: Asked, plans: dict[str, Plan], trials: Trials) -> Comparison:
+def _compared(asked: BuildoutRequest, plans: dict[str, Plan], trials: Trials) -> Comparison:
     """The winner with each other plan on held-out seeds; p-values are Holm's over these pairs."""
     level, seeds, names = asked.question.level, asked.question.judges, tuple(plans)
     npv = trials.npv_usd(list(plans.values()), seeds)

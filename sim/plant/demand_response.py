@@ -20,7 +20,6 @@ from sim.kernels.arrays import (
     PROGRAMME_USD,
     STANDING,
     ZONE_PRICE,
-    Floats,
     Programmes,
     ProgrammeState,
     SiteState,
@@ -33,6 +32,7 @@ from sim.plant.economic import Economic
 from sim.policy import ReserveOffers
 from sim.scenario.energy import EconomicProgramme, EmergencyProgramme, ReserveProgramme
 from sim.scenario.scenario import Scenario
+from sim.types import Floats
 from sim.units import J_PER_MWH, SECONDS_PER_HOUR, W_PER_MW
 
 
@@ -91,7 +91,7 @@ def build_programmes(scenario: Scenario) -> tuple[Programmes, ProgrammeState]:
     return fixed, state
 
 
-class Desk:
+class DemandResponse:
     """The firm's dealings with the grid's programmes. Shapes: `programme`, `site`.
 
     `called_w` (2, site): caps on machines by calls in force, and by calls announced; inf: none.

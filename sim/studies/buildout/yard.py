@@ -11,14 +11,14 @@ from typing import Final
 
 import numpy as np
 
-from sim.kernels.arrays import Bools, Floats, Ints
 from sim.scenario import Scenario, catalogue
 from sim.scenario.deals import Project
 from sim.scenario.gpu_market import USD_PER_GPU_H
 from sim.scenario.problems import Problem, ScenarioError
 from sim.scenario.rows import GpuGroup, MovedGroup
 from sim.streams import Streams
-from sim.studies.buildout_question import Asked
+from sim.studies.buildout.question import BuildoutRequest
+from sim.types import Bools, Floats, Ints
 from sim.units import W_PER_MW
 from sim.world.gpu_market import gpu_paths
 from sim.world.topology import compile_topology
@@ -34,7 +34,7 @@ class Yard:
         ScenarioError: if no site has room, or a project's name is taken.
     """
 
-    def __init__(self, asked: Asked) -> None:
+    def __init__(self, asked: BuildoutRequest) -> None:
         self.asked = asked
         scenario, question = asked.scenario, asked.question
         topology = compile_topology(scenario)
@@ -157,7 +157,7 @@ class Yard:
         )
 
 
-def usual_usd_per_gpu_h(asked: Asked) -> float:
+def usual_usd_per_gpu_h(asked: BuildoutRequest) -> float:
     """The price of a GPU's hour that a question is about: its own, or the market's mean.
 
     The mean is over the run and the seeds that the search may use.
@@ -183,7 +183,7 @@ def moved(plan: Plan, source: int | None, target: int | None) -> Plan:
     return tuple(count)
 
 
-def _taken_mw(asked: Asked, with_asics: bool) -> Floats:
+def _taken_mw(asked: BuildoutRequest, with_asics: bool) -> Floats:
     """Power at the meter that stands at each site of the scenario already (all sites,) [MW]."""
     scenario, peak_pue = asked.scenario, asked.question.container.peak_pue
     taken = {site.name: site.overhead_mw for site in scenario.sites}

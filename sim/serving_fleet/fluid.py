@@ -16,9 +16,7 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from sim.inference.operations import Inference, Present
-from sim.kernels.ahead import Task, Told
-from sim.kernels.arrays import Floats, Ints
+from sim.kernels.ahead import Task
 from sim.kernels.fluid import (
     LANE_CURVES,
     NOW_BUSY,
@@ -60,6 +58,8 @@ from sim.serving.surface import (
     measured,
     surfaces,
 )
+from sim.serving_fleet.exact import Present, ServingFleet
+from sim.types import Floats, Ints, OnProgress
 from sim.units import SECONDS_PER_DAY
 
 MEAN_ROWS: Final = (LANE_TOKENS_IN, LANE_TOKENS_OUT, LANE_GOOD, LANE_GOOD_TOKENS)
@@ -85,7 +85,7 @@ class _Seen(NamedTuple):
     means: Floats  # (4,) of a request, in the order of MEAN_ROWS
 
 
-class FluidInference(Inference):
+class FluidServingFleet(ServingFleet):
     """The operations of `Inference`, with counts in place of requests.
 
     `measure` comes before anything is served.
@@ -121,9 +121,9 @@ class FluidInference(Inference):
         self._wanted = [*map(self._measured, range(pools))]
         self._flow: Callable[[float], None] | None = None  # bound when serving begins
 
-    def measure(self, told: Told | None = None) -> None:
+    def measure(self, progress: OnProgress | None = None) -> None:
         """Measure the pools' engines, or read what was: for `told` see `serving.surfaces`."""
-        self.surfaces = surfaces(self._wanted, told)
+        self.surfaces = surfaces(self._wanted, progress)
         shape = (len(self.lanes), len(LOADS), len(MEAN_ROWS))
         found = [self._seen_by(x, k).means for x in range(shape[0]) for k in range(shape[1])]
         self.means = np.array(found).reshape(shape)
@@ -138,7 +138,7 @@ class FluidInference(Inference):
 
     def _arrays(self, curves: Surfaces) -> tuple[Any, ...]:
         """What the kernel works on."""
-        tables = (self.router, curves, self.fluid, self.book)
+        tables = (self.router, curves, self.fluid, self.tally)
         return (*tables, self.arrived, self._scratch, self.open_s)
 
     def _measured(self, pool: int) -> Measured:
@@ -238,7 +238,7 @@ class FluidInference(Inference):
         """Tokens and promises kept of what was served; histograms follow in `flush`."""
         served = self.fluid.served
         self.sums += np.einsum("lp,lpr->rl", served, self.means)
-        self.book.lanes[list(MEAN_ROWS)] = np.rint(self.sums).astype(np.int64)
+        self.tally.lanes[list(MEAN_ROWS)] = np.rint(self.sums).astype(np.int64)
         self.histograms += served
         self.by_load += served
         served[:] = 0
@@ -281,7 +281,7 @@ class FluidInference(Inference):
             return False
         for lane, point in np.argwhere(self.histograms).tolist():
             count = int(self.histograms[lane, point])
-            self.book.bins[lane] += _whole(self._seen_by(lane, point).until, count)
+            self.tally.bins[lane] += _whole(self._seen_by(lane, point).until, count)
         self.histograms[:] = 0
         return True
 
@@ -301,12 +301,12 @@ class FluidInference(Inference):
             for store in (self.fluid.inside, self.fluid.backlog):
                 back = int(store[lane] * (was - now) // was)
                 store[lane] -= back
-                self.book.lanes[LANE_RETURNED, lane] += back
+                self.tally.lanes[LANE_RETURNED, lane] += back
                 self.fluid.held[self.lane_tenant[lane]] += back
                 self.sent_back += back
                 if store is self.fluid.inside and how == "preempt":
                     tokens = self.means[lane, 0, :2].sum()
-                    self.book.lanes[LANE_LOST_TOKENS, lane] += round(back * tokens)
+                    self.tally.lanes[LANE_LOST_TOKENS, lane] += round(back * tokens)
 
     def _beyond_idle_j(self, t_s: float) -> Floats:
         return self.beyond_j
@@ -344,13 +344,13 @@ class FluidInference(Inference):
             share = float(served[inside].sum() / max(served.sum(), 1))
             if share < WORTH_A_WORD:
                 continue
-            told = f"{share:.0%} of its requests at {least:.0%} to {DOUBTFUL_TO:.0%} of saturation"
+            where = f"{share:.0%} of its requests at {least:.0%} to {DOUBTFUL_TO:.0%} of saturation"
             what = (
                 f"with gaps of coefficient {cv:.2g} there the 95th and 99th percentiles of a fluid "
                 "are off by more than 10 %, the SLO by points, the median near 100 %; counts, "
                 "tokens and energy are not: README, or demand.fidelity=exact"
             )
-            found.append((f"pool {model} at {self.site_names[site]}", told, what))
+            found.append((f"pool {model} at {self.site_names[site]}", where, what))
         limit = int(self.router.rules[QUEUE_LIMIT])
         if limit > MOST_QUEUE and self.pools:
             what = f"an engine of a fluid refuses beyond {MOST_QUEUE} requests"

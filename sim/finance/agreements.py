@@ -19,12 +19,12 @@ from sim.kernels.arrays import (
     POOL_FEE_USD,
     UNMET_S,
     AsicGroups,
-    Floats,
 )
-from sim.plant.presence import ASIC, Presence
+from sim.plant.inventory import ASIC, Inventory
 from sim.scenario.deals import Lease, Offtake
 from sim.scenario.rows import MovedGroup
 from sim.scenario.scenario import Scenario
+from sim.types import Floats
 from sim.units import J_PER_MWH, SECONDS_PER_DAY, SECONDS_PER_YEAR
 
 NEVER: Final = float("inf")
@@ -71,10 +71,10 @@ class Hosting:
     """Fees, profit shares and uptime credits of hosts; energy is billed with the sites."""
 
     def __init__(
-        self, scenario: Scenario, ledger: Ledger, presence: Presence, asics: AsicGroups
+        self, scenario: Scenario, ledger: Ledger, inventory: Inventory, asics: AsicGroups
     ) -> None:
         self.ledger = ledger
-        self.presence = presence
+        self.inventory = inventory
         self.hosts = scenario.hosts
         names = [s.name for s in scenario.sites]
         self.sites = {n: [names.index(s) for s in h.sites] for n, h in scenario.hosts.items()}
@@ -94,7 +94,7 @@ class Hosting:
         found = np.zeros(len(self.ledger.sites))
         for g, site in enumerate(self.site_of):
             if site in self.sites[name]:
-                found[site] += self.presence.deployed(ASIC, g)
+                found[site] += self.inventory.deployed(ASIC, g)
         return found
 
     def leave(self, t_s: int, name: str) -> None:
@@ -147,10 +147,10 @@ class Leases:
     """Rents of machines that were sold and rented back."""
 
     def __init__(
-        self, scenario: Scenario, ledger: Ledger, presence: Presence, calendar: Calendar
+        self, scenario: Scenario, ledger: Ledger, inventory: Inventory, calendar: Calendar
     ) -> None:
         self.ledger = ledger
-        self.presence = presence
+        self.inventory = inventory
         self.rows = scenario.asics
         names = [s.name for s in scenario.sites]
         self.terms = []
@@ -162,8 +162,8 @@ class Leases:
 
     def standing(self, groups: list[int]) -> float:
         """Share of the machines of groups that may run, where they are or where they moved."""
-        full = sum(self.presence.full[ASIC][g] for g in groups)
-        asic = self.presence.states[ASIC]
+        full = sum(self.inventory.full[ASIC][g] for g in groups)
+        asic = self.inventory.states[ASIC]
         return sum(float(asic.running[g]) for g in self.now(groups)) / full if full else 0.0
 
     def now(self, groups: list[int]) -> list[int]:

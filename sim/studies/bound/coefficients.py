@@ -4,10 +4,14 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from sim.kernels.arrays import ENERGY_USD_PER_J, MOST_W, Bools, Floats, Ints
+from sim.kernels.arrays import (
+    ENERGY_USD_PER_J,
+    MOST_W,
+)
 from sim.plant.day_ahead import ReserveMarket
 from sim.scenario.energy import EconomicProgramme
-from sim.studies.bound_world import Known, contract_usd
+from sim.studies.bound.replay import RealisedWorld, contract_usd
+from sim.types import Bools, Floats, Ints
 from sim.units import J_PER_MWH, SECONDS_PER_DAY, W_PER_MW
 
 ANY: Final = np.inf
@@ -60,7 +64,7 @@ class Answer(NamedTuple):
 class Terms(NamedTuple):
     """Shapes: `step`, `site`, `item`, `programme`. MW are means of a step, at the meter."""
 
-    known: Known
+    known: RealisedWorld
     item_site: Ints  # (item,) firmware modes on top of each other, then groups of nodes
     item_owner: Ints  # (item,) ASIC group; of nodes: the number of ASIC groups plus theirs
     item_mw: Floats  # (step, item) the most it can draw
@@ -87,7 +91,7 @@ class Terms(NamedTuple):
     constant_usd: Floats  # (step,) earned or spent whatever is decided
 
 
-def terms_of(known: Known) -> Terms:
+def terms_of(known: RealisedWorld) -> Terms:
     """All coefficients of a realised world."""
     replay, hours = known.replay, known.hours
     plant = replay.plant
@@ -126,7 +130,7 @@ def terms_of(known: Known) -> Terms:
     own = _own_limits(path, len(plant.limits.room_w))
     spare = np.zeros_like(price) if plant.meshed is not None else import_usd
     site, owner, item_mw, item_usd = _items(known)
-    programmes = plant.desk.fixed
+    programmes = plant.demand_response.fixed
     given_mw = charge_mw + _own_mw(known)  # batteries can turn from charging to discharging
     highest_mw = np.maximum(top_mw, known.machines_mw.max(axis=0) + charge_mw) + charge_mw
     most = np.minimum(programmes.terms[:, [MOST_W]] / W_PER_MW, highest_mw) * programmes.enrolled
@@ -161,7 +165,7 @@ def terms_of(known: Known) -> Terms:
     )
 
 
-def _items(known: Known) -> tuple[Ints, Ints, Floats, Floats]:
+def _items(known: RealisedWorld) -> tuple[Ints, Ints, Floats, Floats]:
     """Firmware modes by group and rank, then nodes that do not serve tokens."""
     replay, plant, nodes = known.replay, known.replay.plant, known.nodes
     group, rank = np.nonzero(known.hull_w)
@@ -180,7 +184,7 @@ def _items(known: Known) -> tuple[Ints, Ints, Floats, Floats]:
     )
 
 
-def _own_mw(known: Known) -> Floats:
+def _own_mw(known: RealisedWorld) -> Floats:
     """What generators could give (step, site), at the meter: load that they feed stands by too."""
     replay = known.replay
     at, loss = replay.plant.assets.generator_site, replay.plant.sites.loss
@@ -189,16 +193,20 @@ def _own_mw(known: Known) -> Floats:
     return own_mw
 
 
-def _paid(known: Known) -> Floats:
+def _paid(known: RealisedWorld) -> Floats:
     """What standing by is paid at most (step, programme): of reserves for hours that can be sold.
 
     An award that is not held costs no less than it is paid, so only what is held earns.
     """
-    replay, desk = known.replay, known.replay.plant.desk
+    replay, demand_response = known.replay, known.replay.plant.demand_response
     paid = replay.reserve.copy()
-    if desk.by_day.any():
-        market = ReserveMarket(replay.scenario, desk.specs, desk.fixed.enrolled)
-        paid[:, desk.by_day] = market.most_paid(replay.reserve)[:, desk.by_day]
+    if demand_response.by_day.any():
+        market = ReserveMarket(
+            replay.scenario, demand_response.specs, demand_response.fixed.enrolled
+        )
+        paid[:, demand_response.by_day] = market.most_paid(replay.reserve)[
+            :, demand_response.by_day
+        ]
     return paid
 
 
@@ -212,7 +220,7 @@ def _with_dear_blocks(price: Floats, block: Floats, block_mw: Floats, most_mw: F
     return np.where((block_mw > 0.0) & (block > price), mean, price)
 
 
-def _peaks(known: Known) -> Floats:
+def _peaks(known: RealisedWorld) -> Floats:
     """What the realised coincident peaks add (step, site) [USD/MWh]."""
     months = known.replay.firm.bills
     added = np.zeros_like(known.fixed_mw)
@@ -222,12 +230,12 @@ def _peaks(known: Known) -> Floats:
     return added
 
 
-def _curtailment(known: Known, most_mw: Floats) -> tuple[Floats, Floats]:
+def _curtailment(known: RealisedWorld, most_mw: Floats) -> tuple[Floats, Floats]:
     """Economic programmes: pay for less load (step, site) [USD/MWh], and the highest baseline."""
     zone = known.replay.terms_of[:, 0]
     paid, baseline_mw = np.zeros_like(zone), np.zeros_like(zone)
     per_day = round(SECONDS_PER_DAY / (known.hours * 3600.0))
-    for programme in known.replay.plant.desk.economic:
+    for programme in known.replay.plant.demand_response.economic:
         spec: EconomicProgramme = programme.spec
         past = np.zeros((spec.baseline_days, per_day, zone.shape[1]))
         days = 0
@@ -253,19 +261,19 @@ def _own_limits(path: Ints, limits: int) -> Ints:
     return np.where(own.any(axis=1), path[np.arange(len(path)), own.argmax(axis=1)], -1)
 
 
-def _uncoupled(known: Known) -> Bools:
+def _uncoupled(known: RealisedWorld) -> Bools:
     """Steps in which a programme's award (step, programme) may differ from the load of the step."""
     step_s = round(known.hours * 3600.0)
-    free = np.repeat(known.cut[:, None], len(known.replay.plant.desk.names), axis=1)
+    free = np.repeat(known.cut[:, None], len(known.replay.plant.demand_response.names), axis=1)
     for call in known.world.calls:
         free[call.notice_s // step_s : -(-call.end_s // step_s), call.programme] = True
     return free
 
 
-def _answers(known: Known, most_mw: Floats) -> tuple[Answer, ...]:
+def _answers(known: RealisedWorld, most_mw: Floats) -> tuple[Answer, ...]:
     """What each call may pay for, by step and site."""
     step_s, steps = round(known.hours * 3600.0), len(known.cut)
-    usd_per_mwh = known.replay.plant.desk.fixed.terms[:, ENERGY_USD_PER_J] * J_PER_MWH
+    usd_per_mwh = known.replay.plant.demand_response.fixed.terms[:, ENERGY_USD_PER_J] * J_PER_MWH
     found = []
     for call in known.world.calls:
         if usd_per_mwh[call.programme] <= 0.0:
@@ -278,7 +286,7 @@ def _answers(known: Known, most_mw: Floats) -> tuple[Answer, ...]:
     return tuple(found)
 
 
-def _months(known: Known) -> tuple[Month, ...]:
+def _months(known: RealisedWorld) -> tuple[Month, ...]:
     """Billing months of the contracts that have take-or-pay."""
     bills = known.replay.firm.bills
     take = bills.take
@@ -294,7 +302,7 @@ def _months(known: Known) -> tuple[Month, ...]:
     return tuple(found)
 
 
-def _demand(known: Known) -> tuple[Demand, ...]:
+def _demand(known: RealisedWorld) -> tuple[Demand, ...]:
     """Billing months of all demand charges."""
     charges = known.replay.firm.bills.demand
     at = {bill: k for k, bill in enumerate(charges.bills)}
@@ -319,7 +327,7 @@ def _demand(known: Known) -> tuple[Demand, ...]:
     return tuple(found)
 
 
-def _tiers(known: Known) -> tuple[Tier, ...]:
+def _tiers(known: RealisedWorld) -> tuple[Tier, ...]:
     """Billing months of the sites whose tariffs have tiers."""
     found = []
     for tiered in known.replay.firm.bills.tiers.sites:

@@ -1,0 +1,1 @@
+"""ASICs or GPU nodes on the same megawatts: the swap, and the study of it."""

@@ -1,0 +1,11 @@
+"""Names of types that many rooms share."""
+
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+Bools = npt.NDArray[np.bool_]
+OnProgress = Callable[[int, int], None]  # called with how many are done, of how many
