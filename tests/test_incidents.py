@@ -7,10 +7,12 @@ import numpy as np
 import pytest
 
 import sim
+from sim.engine.incidents import EFFECTS, Effect, complete
 from sim.policies.merit_order import MeritOrder
 from sim.policy import Decision, Observation
 from sim.results.result import RunResult
 from sim.scenario import Scenario
+from sim.scenario.incidents import KINDS, PHRASES, Incident
 
 HOUR = 3600
 Build = Callable[..., Scenario]
@@ -313,3 +315,32 @@ def test_an_emergency_that_began_before_the_run_goes_on(
 def test_an_alert_belongs_to_an_emergency(build: Build) -> None:
     with pytest.raises(sim.ScenarioError, match="alert_h does not belong to it, but to emergency"):
         build({"faults": {"incidents": [EMERGENCY | {"kind": "curtailment"}]}})
+
+
+def test_every_kind_has_keys_and_an_effect() -> None:
+    assert EFFECTS.keys() == KINDS.keys()
+    for kind, of in KINDS.items():
+        keys = {*of.needs, *of.may} | ({of.strikes} - {""})
+        assert keys <= Incident.model_fields.keys(), kind
+
+
+def test_a_kind_without_an_effect_stops_the_import_not_a_run() -> None:
+    with pytest.raises(TypeError, match="incidents: flood: in one of"):
+        complete(EFFECTS, {**KINDS, "flood": KINDS["outage"]})
+    with pytest.raises(TypeError, match="incidents: flood: in one of"):
+        complete({**EFFECTS, "flood": Effect})
+    assert complete(EFFECTS) is EFFECTS
+
+
+def test_an_incident_says_what_its_keys_say() -> None:
+    def words(**keys: Any) -> str:
+        return ", ".join(Incident(start_utc="2026-01-01T00:00:00Z", **keys).words())
+
+    assert words(kind="cooling", sites=("a",), hours=2, left_fraction=0.4) == "40% left"
+    assert words(kind="outage", sites=("a",), hours=2) == ""
+    fire = {"kind": "fire", "sites": ("a",), "destroyed_fraction": 0.25}
+    assert words(**fire) == "25% of the machines destroyed"
+    spike = {"kind": "price-spike", "zones": ("z",), "hours": 1, "usd_per_mwh": 5000}
+    assert words(**spike) == "5000 USD/MWh"
+    assert words(kind="delivery-delay", projects=("p",), days=30) == "30 days later"
+    assert PHRASES.keys() <= Incident.model_fields.keys()

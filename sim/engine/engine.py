@@ -1,19 +1,18 @@
 """The clock: simpy decides when, kernels compute what flowed in between."""
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from typing import Any, ClassVar, Final
 
 import numpy as np
 import simpy
 from simpy.events import URGENT
 
-from sim.engine.before import ends_before, play_back
+from sim.engine.before import play_back
 from sim.engine.clearing import Clearing
 from sim.engine.failures import Workshop
-from sim.engine.grid_events import call, link_changes
-from sim.engine.incidents import host_ends, incident, on_the_way, set_deployed
-from sim.engine.projects import project
+from sim.engine.processes import processes
 from sim.engine.restarts import Restarts
+from sim.engine.running import set_deployed
 from sim.finance.contracts import EnergyTerms
 from sim.finance.firm import Firm
 from sim.finance.pools import build_pool
@@ -30,17 +29,14 @@ from sim.scenario.scenario import Scenario
 from sim.serving_fleet import build_serving_fleet
 from sim.streams import Streams
 from sim.types import OnProgress
-from sim.units import J_PER_MWH, SECONDS_PER_DAY, SECONDS_PER_HOUR, TH_PER_EH, TH_PER_PH
+from sim.units import J_PER_MWH, SECONDS_PER_DAY, TH_PER_EH, TH_PER_PH
 from sim.world.difficulty import btc_per_th
 from sim.world.market import build_market
 from sim.world.outlook import Outlook
 from sim.world.world import World, build_world
 
-AFTER_EVENTS: Final[Any] = (
-    2  # simpy priority of the control step: whatever else happens at t goes first
-)
+AFTER_EVENTS: Final[Any] = 2  # priority of a control step: whatever else happens goes first
 DECIDE: Final = 4  # the phase in which a policy is asked
-Process = Generator[Any, Any, None]
 
 
 class Engine:
@@ -98,7 +94,6 @@ class Engine:
             scenario, self.world, self.plant, self.recorder.event, self.recorder.meters
         )
         self.pools_down = 0  # outages of the pool in force
-        self.struck: dict[int, list[tuple[int, int]]] = {}  # nodes that incidents in force broke
         for kind, state in self.plant.inventory.states.items():
             self.recorder.count_machines(0, kind, int(state.deployed.sum()))
         market = build_market(scenario, self.plant.topology)
@@ -108,11 +103,10 @@ class Engine:
             else None
         )
         self.env = simpy.Environment()
-        self.left_before: dict[str, dict[int, int]] = {}  # by host: on their way at the start
-        play_back(self)
+        self.on_their_way = play_back(self)
         self.firm.begin()
         self.workshop = Workshop(self)
-        self.restarts = Restarts(self)
+        self.restarts = Restarts(self, self.workshop)
         self.phases: tuple[Callable[[], None], ...] = (
             self.advance,
             self.settle,
@@ -168,19 +162,8 @@ class Engine:
 
     def start(self) -> None:
         """Set going what happens by itself; the first control step is due at once."""
-        env = self.env
-        env.process(self._chain_changes())
-        if self.firm.bills.demand.tick_s < self.step_s:
-            env.process(self._read_meters())
-        env.process(link_changes(self))
-        for due in self.world.calls:
-            env.process(call(self, due))
-        self._start_firm()
-        for kind, failures in (
-            ("asic", self.world.asic_failures),
-            ("gpu", self.world.gpu_failures),
-        ):
-            env.process(self.workshop.failures(kind, list(failures)))
+        for process in processes(self, self.workshop, self.on_their_way):
+            self.env.process(process)
         self._schedule(URGENT, 0)
 
     def until_decision(self) -> bool:
@@ -189,8 +172,7 @@ class Engine:
         while tick.callbacks is not None:
             step()
         if self.step == self.steps:
-            self.advance()
-            self.settle()
+            self.settle_now()
             self._look_at_btc_price()  # books are closed at the price of this instant
             self.look_at_chain()
             self.record()
@@ -325,33 +307,7 @@ class Engine:
             **self.firm.position(self.usd_per_btc)._asdict(),
         )
 
-    def _start_firm(self) -> None:
-        """What befalls the firm: incidents, ends of contracts, projects, lenders' looks."""
-        env, scenario = self.env, self.scenario
-        for what in self.world.incidents:
-            env.process(incident(self, what))
-        for name, host in scenario.hosts.items():
-            if host.ends_utc is not None:
-                end_s = self.firm.calendar.t_s(host.ends_utc, 0.0)
-                env.process(host_ends(self, name, round(end_s)))
-        before = ends_before(self)
-        for name, left in self.left_before.items():
-            if scenario.hosts[name].move_to is not None:
-                env.process(on_the_way(self, name, left, before[name]))
-        for name, spec in scenario.projects.items():
-            if spec.enabled:
-                env.process(project(self, name))
-        if scenario.loans:
-            env.process(self._lenders())
-
-    # Processes.
-
-    def _lenders(self) -> Process:
-        """Every hour, or every control step where that is longer, lenders look at the price."""
-        step_s = self.scenario.horizon.step_s
-        while self.now_s < self.scenario.horizon.seconds:
-            self.firm.check_loans(self.now_s, self.usd_per_btc_now)
-            yield self.env.timeout(max(SECONDS_PER_HOUR, step_s))
+    # What the firm does when its books close.
 
     def _let_go(self) -> None:
         """ASICs that the firm has sold leave."""
@@ -361,11 +317,9 @@ class Engine:
         for group, machines in sold:
             set_deployed(self, ASIC, group, self.plant.inventory.deployed(ASIC, group) - machines)
         sold.clear()
-        self.plant.change()
+        self.plant.inventory_changed()
         if self.step < self.steps:
-            self.observe()
-            self.decide()
-            self.grant()
+            self._ask()
 
     def _stop(self) -> None:
         """The firm is insolvent: every site is shut for good, and it sells no more reserves."""
@@ -374,55 +328,31 @@ class Engine:
         self.plant.demand_response.market.gates.clear()
         for site in range(len(self.plant.site_names)):
             self.plant.inventory.close(site, dark=True)
-        self.plant.change()
-        self.observe()
-        self.decide()
-        self.grant()
+        self.plant.inventory_changed()
+        self._ask()
 
-    def _read_meters(self) -> Process:
-        """Demand that is measured over less than a control step."""
-        demand = self.firm.bills.demand
-        while self.now_s < self.scenario.horizon.seconds:
-            yield self.env.timeout(demand.tick_s)
-            if self.now_s % self.step_s:
-                self.advance()
-                self.settle()
-                demand.read(self.now_s, self.plant.site)
+    # What processes do to the run.
 
-    def _chain_changes(self) -> Process:
-        """Retargets and halvings cut the interval: each part is paid at its own difficulty."""
-        chain = self.world.chain
-        for t_s, kind in chain.changes_s():
-            if t_s >= self.scenario.horizon.seconds:
-                return
-            yield self.env.timeout(t_s - self.now_s)
-            self.advance()
-            self.settle()
-            before = self.difficulty
-            self.look_at_chain()
-            height = chain.height_at(self.now_s) + 1
-            if kind == "retarget":
-                change = self.difficulty / before - 1.0
-                detail = f"height {height}: difficulty {self.difficulty:.6g} ({change:+.2%})"
-            else:
-                detail = (
-                    f"height {height}: subsidy {chain.known_reward_btc(self.now_s):.6g} BTC "
-                    "with fees of the day before"
-                )
-            self.recorder.event(self.now_s, kind, "", "network", detail)
-
-    def between(self, change: Callable[[], None]) -> None:
-        """Settle what was, change the world, and decide anew if no control step does so anyway."""
+    def settle_now(self) -> None:
+        """Bring machines, meters and bills to this instant under the controls in force."""
         self.advance()
         self.settle()
-        change()
+
+    def between(self, act: Callable[[], None]) -> None:
+        """Settle what was, change the world, and decide anew if no control step does so anyway."""
+        self.settle_now()
+        act()
         self.decide_anew()
 
     def decide_anew(self) -> None:
+        """Ask the policy again, if no control step does so at this instant."""
         if self.now_s % self.step_s:
-            self.observe()
-            self.decide()
-            self.grant()
+            self._ask()
+
+    def _ask(self) -> None:
+        self.observe()
+        self.decide()
+        self.grant()
 
     # Helpers of the phases.
 

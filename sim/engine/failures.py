@@ -1,44 +1,42 @@
 """Machines that fail, wait for a part and a technician, and are repaired."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import simpy
 
+from sim.engine.running import Process, Run
 from sim.world.outages import MachineFailures, in_order
-
-if TYPE_CHECKING:
-    from sim.engine.engine import Engine, Process
 
 
 class Workshop:
     """Failures of all machines of a fleet, and the technicians of its sites."""
 
-    def __init__(self, engine: "Engine") -> None:
-        self.engine = engine
+    def __init__(self, run: Run) -> None:
+        self.run = run
         self.technicians = [
-            simpy.Resource(engine.env, capacity=s.technicians) if s.technicians else None
-            for s in engine.scenario.sites
+            simpy.Resource(run.env, capacity=s.technicians) if s.technicians else None
+            for s in run.scenario.sites
         ]
 
-    def failures(self, kind: str, groups: list[MachineFailures]) -> "Process":
+    def failures(self, kind: str, groups: list[MachineFailures]) -> Process:
         """Strike the machines of a kind; one that does not run is passed over."""
-        engine = self.engine
-        env, plant = engine.env, engine.plant
+        run = self.run
+        env, plant = run.env, run.plant
         for t_s, group, machine, spare_s, repair_s in in_order(
-            groups, engine.scenario.horizon.seconds
+            groups, run.scenario.horizon.seconds
         ):
             if t_s > env.now:
                 yield env.timeout(t_s - env.now)
             if not plant.fail(kind, group, machine, t_s):
                 continue
-            engine.recorder.failed(t_s, kind, group, machine)
+            run.recorder.failed(t_s, kind, group, machine)
             self.take_in(kind, group, machine, spare_s, repair_s)
 
     def take_in(self, kind: str, group: int, machine: int, spare_s: int, repair_s: int) -> None:
         """A machine has failed: it waits for its part, then for a technician."""
         job = _Repair(self, kind, group, machine, repair_s)
         if spare_s:
-            self.engine.env.timeout(spare_s).callbacks.append(job.part_is_here)
+            self.run.env.timeout(spare_s).callbacks.append(job.part_is_here)
         else:
             job.part_is_here(None)
 
@@ -61,7 +59,7 @@ class _Repair:
 
     def part_is_here(self, _: Any) -> None:
         """Ask for a technician; a site without any repairs nothing."""
-        inventory = self.shop.engine.plant.inventory
+        inventory = self.shop.run.plant.inventory
         technicians = self.shop.technicians[inventory.places[self.kind][self.group]]
         if technicians is not None:
             self.turn = technicians.request()
@@ -69,11 +67,11 @@ class _Repair:
 
     def begin(self, _: Any) -> None:
         """A technician is here."""
-        self.shop.engine.env.timeout(self.repair_s).callbacks.append(self.done)
+        self.shop.run.env.timeout(self.repair_s).callbacks.append(self.done)
 
     def done(self, _: Any) -> None:
         """The machine is healthy, if it is still there, and runs from the next control step on."""
         self.turn.resource.release(self.turn)
-        engine = self.shop.engine
-        if engine.plant.inventory.repair(self.kind, self.group, self.machine):
-            engine.recorder.repaired(engine.now_s, self.kind, self.group, self.machine)
+        run = self.shop.run
+        if run.plant.inventory.repair(self.kind, self.group, self.machine):
+            run.recorder.repaired(run.now_s, self.kind, self.group, self.machine)

@@ -1,272 +1,247 @@
-"""What incidents do to the plant and the firm: one handler for each kind."""
+"""What incidents do to the plant and the firm: one class for each kind."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import ClassVar, Final
 
-from sim.plant.inventory import ASIC, GPU, Change
-from sim.scenario.rows import MovedGroup
+from sim.engine.hosts import host_ends
+from sim.engine.running import Process, Run, destroy, until
+from sim.plant.inventory import GPU
+from sim.scenario.incidents import KINDS, IncidentKind
 from sim.units import SECONDS_PER_DAY, SECONDS_PER_HOUR
 from sim.world.incidents import IncidentOccurrence
 
-if TYPE_CHECKING:
-    from sim.engine.engine import Engine, Process
-
 ALERT, SHED = 1, 2  # levels of an emergency
-SHUTS: Final = {"outage": True, "network-cut": False, "fire": True}  # whether power goes, too
 
 
-def incident(engine: "Engine", what: IncidentOccurrence) -> "Process":
-    """Let something go wrong, and let it pass.
+class Effect:
+    """What one incident does when it begins and when it passes.
 
-    What began before the run is played back by then (`engine.before`): here its rest passes.
+    This one does nothing: the world has it already, as prices of a spike or a project's delivery.
     """
-    if what.spec.kind == "emergency":
-        yield from _emergency(engine, what)
-        return
-    begin, end = HANDLERS[what.spec.kind]
-    horizon_s = engine.scenario.horizon.seconds
-    if what.start_s < 0 and what.spec.kind == "fire":  # nothing burns again
-        begin = _close
-        if what.end_s <= 0:
+
+    def __init__(self, run: Run, what: IncidentOccurrence) -> None:
+        self.run, self.what, self.spec = run, what, what.spec
+        self.names = ", ".join(what.names)
+
+    @property
+    def sites(self) -> list[int]:
+        """Numbers of the sites that it strikes."""
+        return [self.run.plant.site_names.index(name) for name in self.what.names]
+
+    def begin(self) -> None:
+        """What happens at its start, or at that of the run if it began before."""
+
+    def end(self) -> None:
+        """What happens when it has passed; not called of what has no length."""
+
+    def process(self) -> Process:
+        """Let it begin, and let it pass.
+
+        What happened before the run is played back by then (`engine.before`): here its rest passes.
+        """
+        run, what = self.run, self.what
+        yield from until(run, what.start_s)
+        run.recorder.event(run.now_s, self.spec.kind, self.names, "incident", _words(what))
+        run.between(self.begin)
+        if what.end_s <= what.start_s or what.end_s >= run.scenario.horizon.seconds:
             return
-    yield from until(engine, what.start_s)
-    names = ", ".join(what.names)
-    now_s = max(what.start_s, 0)
-    engine.recorder.event(now_s, what.spec.kind, names, "incident", _words(what))
-    engine.between(lambda: begin(engine, what))
-    if what.end_s <= what.start_s or what.end_s >= horizon_s:
-        return
-    yield engine.env.timeout(what.end_s - engine.now_s)
-    engine.between(lambda: end(engine, what))
-    engine.recorder.event(engine.now_s, f"{what.spec.kind} over", names, "incident", "")
+        yield run.env.timeout(what.end_s - run.now_s)
+        run.between(self.end)
+        run.recorder.event(run.now_s, f"{self.spec.kind} over", self.names, "incident", "")
 
 
-def _emergency(engine: "Engine", what: IncidentOccurrence) -> "Process":
+class NetworkCut(Effect):
+    """Sites are shut; whether power goes, too, is said by `dark`."""
+
+    dark: ClassVar[bool] = False
+
+    def begin(self) -> None:
+        for site in self.sites:
+            self.run.plant.inventory.close(site, self.dark)
+        self.run.plant.inventory_changed()
+
+    def end(self) -> None:
+        for site in self.sites:
+            self.run.plant.inventory.reopen(site, self.dark)
+        self.run.plant.inventory_changed()
+
+
+class Outage(NetworkCut):
+    """Sites are shut and without power."""
+
+    dark = True
+
+
+class Fire(Outage):
+    """A share of all machines is destroyed, and the site shut while it lasts."""
+
+    def process(self) -> Process:
+        if self.what.start_s >= 0 or self.what.end_s > 0:  # else nothing is left of it
+            yield from super().process()
+
+    def begin(self) -> None:
+        run, what = self.run, self.what
+        for site in self.sites if what.start_s >= 0 else ():  # nothing burns again
+            changes = destroy(run, site, self.spec.destroyed_fraction or 0.0)
+            lost = sum(c.before - c.now for c in changes)
+            name = run.plant.site_names[site]
+            run.recorder.event(run.now_s, "machines destroyed", name, "fire", f"{lost}")
+            run.firm.destroyed(run.now_s, "fire", name, changes)
+        if what.end_s > what.start_s:
+            super().begin()
+        else:
+            run.plant.inventory_changed()
+
+
+class NodeFailure(Effect):
+    """GPU nodes fail, the first that run, until a share of those deployed is left."""
+
+    def begin(self) -> None:
+        run, inventory = self.run, self.run.plant.inventory
+        self.struck: list[tuple[int, int]] = []
+        for site in self.sites:
+            for group in inventory.groups(GPU, site):
+                there = inventory.deployed(GPU, group)
+                wanted = round(there * (1.0 - self.spec.left_fraction))
+                able = [n for n in range(there) if n not in inventory.down[GPU][group]]
+                for node in able[: max(wanted - (there - len(able)), 0)]:
+                    run.plant.fail(GPU, group, node, run.now_s)
+                    run.recorder.failed(run.now_s, GPU, group, node)
+                    self.struck.append((group, node))
+
+    def end(self) -> None:
+        run = self.run
+        for group, node in self.struck:
+            if run.plant.inventory.repair(GPU, group, node):
+                run.recorder.repaired(run.now_s, GPU, group, node)
+        run.plant.inventory_changed()
+
+
+class CoolingLoss(Effect):
+    """Machines keep a share of their power."""
+
+    def begin(self) -> None:
+        self._cool(ends=False)
+
+    def end(self) -> None:
+        self._cool(ends=True)
+
+    def _cool(self, ends: bool) -> None:
+        for site in self.sites:
+            self.run.plant.inventory.cool(site, self.spec.left_fraction, ends=ends)
+        self.run.plant.inventory_changed()
+
+
+class Curtailment(Effect):
+    """The grid leaves a share of the connection."""
+
+    def begin(self) -> None:
+        for site in self.sites:
+            self.run.plant.inventory.curtailed[site].append(self.spec.left_fraction)
+        self.run.plant.inventory_changed()
+
+    def end(self) -> None:
+        for site in self.sites:
+            self.run.plant.inventory.curtailed[site].remove(self.spec.left_fraction)
+        self.run.plant.inventory_changed()
+
+
+class Emergency(Curtailment):
     """An alert, then load is shed, then it is over: policies see the level at each."""
-    shed_s = what.start_s + round(what.spec.before_h * SECONDS_PER_HOUR)
-    names, event = ", ".join(what.names), engine.recorder.event
 
-    def level(now: int, before: int) -> None:
-        for site in _sites(engine, what):
-            levels = engine.plant.inventory.emergencies[site]
+    def process(self) -> Process:
+        run, what = self.run, self.what
+        shed_s = what.start_s + round(self.spec.before_h * SECONDS_PER_HOUR)
+        stages = [(what.start_s, ALERT, 0, "emergency alert"), (shed_s, SHED, ALERT, "load shed"),
+                  (what.end_s, 0, SHED, "emergency over")]  # fmt: skip
+        begun = 0
+        for k, (t_s, now, before, kind) in enumerate(stages):
+            over_s = stages[k + 1][0] if k + 1 < len(stages) else t_s + 1
+            if over_s <= max(t_s, 0):  # before the run, or of no length
+                continue
+            if t_s >= run.scenario.horizon.seconds:
+                return
+            yield from until(run, t_s)
+            detail = ", ".join(self.spec.words()) if now == SHED else ""
+            run.recorder.event(run.now_s, kind, self.names, "incident", detail)
+            run.between(partial(self._set_level, now, before if begun else 0))
+            begun = now
+
+    def _set_level(self, now: int, before: int) -> None:
+        inventory = self.run.plant.inventory
+        for site in self.sites:
+            levels = inventory.emergencies[site]
             if before:
                 levels.remove(before)
             if now:
                 levels.append(now)
         if SHED in (now, before):
-            (_curtail if now == SHED else _restore)(engine, what)
-        engine.plant.inventory.alert()
-
-    stages = [(what.start_s, ALERT, 0, "emergency alert"), (shed_s, SHED, ALERT, "load shed"),
-              (what.end_s, 0, SHED, "emergency over")]  # fmt: skip
-    begun = 0
-    for k, (t_s, now, before, kind) in enumerate(stages):
-        over_s = stages[k + 1][0] if k + 1 < len(stages) else t_s + 1
-        if over_s <= max(t_s, 0):  # before the run, or of no length
-            continue
-        if t_s >= engine.scenario.horizon.seconds:
-            return
-        yield from until(engine, t_s)
-        detail = f"{what.spec.left_fraction:.0%} left" if now == SHED else ""
-        event(engine.now_s, kind, names, "incident", detail)
-        engine.between(partial(level, now, before if begun else 0))
-        begun = now
+            (self.begin if now == SHED else self.end)()
+        inventory.alert()
 
 
-def until(engine: "Engine", t_s: int) -> "Process":
-    """Wait; not at all at the start of the run, where the first control step would come first."""
-    if t_s > engine.now_s:
-        yield engine.env.timeout(t_s - engine.now_s)
+class PoolOutage(Effect):
+    """Hashes are not paid."""
+
+    def begin(self) -> None:
+        self.run.pools_down += 1
+
+    def end(self) -> None:
+        self.run.pools_down -= 1
+
+
+class Termination(Effect):
+    """Hosts give notice; one of before the run has run for a while."""
+
+    def begin(self) -> None:
+        run = self.run
+        for name in self.what.names:
+            days = run.scenario.hosts[name].notice_days
+            end_s = self.what.start_s + round(days * SECONDS_PER_DAY)
+            run.env.process(host_ends(run, name, end_s))
+
+
+def complete(
+    effects: dict[str, type[Effect]], kinds: Mapping[str, IncidentKind] = KINDS
+) -> dict[str, type[Effect]]:
+    """`effects`, if there is one for each kind that a scenario may name.
+
+    Raises:
+        TypeError: names the kinds without an effect and effects of unknown kinds.
+    """
+    if odd := sorted(kinds.keys() ^ effects.keys()):
+        names = ", ".join(odd)
+        raise TypeError(f"incidents: {names}: in one of scenario.incidents and EFFECTS only")
+    return effects
+
+
+EFFECTS: Final = complete(
+    {
+        "outage": Outage,
+        "network-cut": NetworkCut,
+        "cooling": CoolingLoss,
+        "node-failure": NodeFailure,
+        "fire": Fire,
+        "curtailment": Curtailment,
+        "emergency": Emergency,
+        "pool-outage": PoolOutage,
+        "price-spike": Effect,
+        "termination": Termination,
+        "delivery-delay": Effect,
+    }
+)
+
+
+def incident(run: Run, what: IncidentOccurrence) -> Process:
+    """Let something go wrong, and let it pass."""
+    return EFFECTS[what.spec.kind](run, what).process()
 
 
 def _words(what: IncidentOccurrence) -> str:
-    spec = what.spec
-    parts = [f"{(what.end_s - max(what.start_s, 0)) / SECONDS_PER_HOUR:.1f} h"] * (
-        what.end_s > max(what.start_s, 0)
-    )
+    """How long it lasts within the run, since when, and how bad it is."""
+    lasts_s = what.end_s - max(what.start_s, 0)
+    parts = [f"{lasts_s / SECONDS_PER_HOUR:.1f} h"] if lasts_s > 0 else []
     if what.start_s < 0:
         parts.append(f"began {-what.start_s / SECONDS_PER_HOUR:.1f} h before the run")
-    if spec.kind in ("cooling", "curtailment", "node-failure"):
-        parts.append(f"{spec.left_fraction:.0%} left")
-    if spec.destroyed_fraction is not None:
-        parts.append(f"{spec.destroyed_fraction:.0%} of the machines destroyed")
-    if spec.usd_per_mwh is not None:
-        parts.append(f"{spec.usd_per_mwh:g} USD/MWh")
-    if spec.days is not None:
-        parts.append(f"{spec.days:g} days later")
-    return ", ".join(parts)
-
-
-def _sites(engine: "Engine", what: IncidentOccurrence) -> list[int]:
-    return [engine.plant.site_names.index(name) for name in what.names]
-
-
-def _close(engine: "Engine", what: IncidentOccurrence) -> None:
-    for site in _sites(engine, what):
-        engine.plant.inventory.close(site, SHUTS[what.spec.kind])
-    engine.plant.change()
-
-
-def _reopen(engine: "Engine", what: IncidentOccurrence) -> None:
-    for site in _sites(engine, what):
-        engine.plant.inventory.reopen(site, SHUTS[what.spec.kind])
-    engine.plant.change()
-
-
-def _burn(engine: "Engine", what: IncidentOccurrence) -> None:
-    """A share of all machines is destroyed, whole machines, and the site shut while it lasts."""
-    share = what.spec.destroyed_fraction or 0.0
-    inventory = engine.plant.inventory
-    for site in _sites(engine, what):
-        changes = []
-        for kind, group in inventory.at(site):
-            there = inventory.deployed(kind, group)
-            changes.append(set_deployed(engine, kind, group, there - round(there * share)))
-        lost = sum(c.before - c.now for c in changes)
-        name = engine.plant.site_names[site]
-        engine.recorder.event(engine.now_s, "machines destroyed", name, "fire", f"{lost}")
-        engine.firm.destroyed(engine.now_s, "fire", name, changes)
-    if what.end_s > what.start_s:
-        _close(engine, what)
-    else:
-        engine.plant.change()
-
-
-def set_deployed(engine: "Engine", kind: str, group: int, machines: int) -> Change:
-    """Let so many machines of a group stand there; the recorder hears of it."""
-    change = engine.plant.inventory.set_deployed(kind, group, machines)
-    engine.recorder.count_machines(engine.now_s, kind, change.now - change.before)
-    for _ in change.given_up:
-        engine.recorder.gone(engine.now_s, kind)
-    return change
-
-
-def _break(engine: "Engine", what: IncidentOccurrence) -> None:
-    """GPU nodes fail, the first that run, until a share of what stands there is left."""
-    struck = engine.struck[id(what)] = []
-    inventory = engine.plant.inventory
-    for site in _sites(engine, what):
-        for group in inventory.groups(GPU, site):
-            there = inventory.deployed(GPU, group)
-            wanted = round(there * (1.0 - what.spec.left_fraction))
-            able = [n for n in range(there) if n not in inventory.down[GPU][group]]
-            for node in able[: max(wanted - (there - len(able)), 0)]:
-                engine.plant.fail(GPU, group, node, engine.now_s)
-                engine.recorder.failed(engine.now_s, GPU, group, node)
-                struck.append((group, node))
-
-
-def _mend(engine: "Engine", what: IncidentOccurrence) -> None:
-    for group, node in engine.struck.pop(id(what)):
-        if engine.plant.inventory.repair(GPU, group, node):
-            engine.recorder.repaired(engine.now_s, GPU, group, node)
-    engine.plant.change()
-
-
-def _heat(engine: "Engine", what: IncidentOccurrence) -> None:
-    for site in _sites(engine, what):
-        engine.plant.inventory.cool(site, what.spec.left_fraction, ends=False)
-    engine.plant.change()
-
-
-def _cool(engine: "Engine", what: IncidentOccurrence) -> None:
-    for site in _sites(engine, what):
-        engine.plant.inventory.cool(site, what.spec.left_fraction, ends=True)
-    engine.plant.change()
-
-
-def _curtail(engine: "Engine", what: IncidentOccurrence) -> None:
-    for site in _sites(engine, what):
-        engine.plant.inventory.curtailed[site].append(what.spec.left_fraction)
-    engine.plant.change()
-
-
-def _restore(engine: "Engine", what: IncidentOccurrence) -> None:
-    for site in _sites(engine, what):
-        engine.plant.inventory.curtailed[site].remove(what.spec.left_fraction)
-    engine.plant.change()
-
-
-def _pool_down(engine: "Engine", what: IncidentOccurrence) -> None:
-    engine.pools_down += 1
-
-
-def _pool_up(engine: "Engine", what: IncidentOccurrence) -> None:
-    engine.pools_down -= 1
-
-
-def _nothing(engine: "Engine", what: IncidentOccurrence) -> None:
-    """The world has it already: prices of a spike, a project's delivery."""
-
-
-def _terminate(engine: "Engine", what: IncidentOccurrence) -> None:
-    """Hosts give notice; one of before the run has run for a while."""
-    for name in what.names:
-        days = engine.scenario.hosts[name].notice_days
-        engine.env.process(host_ends(engine, name, what.start_s + round(days * SECONDS_PER_DAY)))
-
-
-def host_ends(engine: "Engine", name: str, end_s: int) -> "Process":
-    """Service ends: the ASICs leave, and stand at another site after a while if one is named."""
-    host = engine.scenario.hosts[name]
-    yield from until(engine, end_s)
-    if name in engine.firm.hosting.ended:
-        return
-    left: dict[int, int] = {}
-    engine.firm.hosting.leave(engine.now_s, name)
-    engine.between(lambda: left.update(leave(engine, host.sites)))
-    machines = sum(left.values())
-    detail = f"{machines} machines leave for {host.move_to or 'the store'}"
-    engine.recorder.event(engine.now_s, "host ended", ", ".join(host.sites), name, detail)
-    engine.firm.host_ended(engine.now_s, name, machines)
-    if host.move_to is not None:
-        yield from on_the_way(engine, name, left, end_s)
-
-
-def on_the_way(engine: "Engine", name: str, left: dict[int, int], end_s: int) -> "Process":
-    """ASICs that left a host at `end_s` reach the site that takes them in."""
-    host = engine.scenario.hosts[name]
-    yield from until(engine, end_s + round(host.downtime_days * SECONDS_PER_DAY))
-    if engine.firm.insolvent_s is not None:
-        return
-    engine.between(lambda: host_arrives(engine, name, left))
-    detail = f"{sum(left.values())} machines from {name}"
-    engine.recorder.event(engine.now_s, "machines moved", host.move_to or "", name, detail)
-
-
-def leave(engine: "Engine", names: Iterable[str]) -> dict[int, int]:
-    """All ASICs leave these sites, which stay shut; how many of each group."""
-    inventory = engine.plant.inventory
-    left = {}
-    for site in (engine.plant.site_names.index(name) for name in names):
-        for group in inventory.groups(ASIC, site):
-            change = set_deployed(engine, ASIC, group, 0)
-            left[group] = change.before
-        inventory.close(site, dark=True)
-    engine.plant.change()
-    return left
-
-
-def host_arrives(engine: "Engine", name: str, left: dict[int, int]) -> None:
-    """ASICs of a host stand where they moved, all of them repaired."""
-    for group, row in enumerate(engine.scenario.asics):
-        if isinstance(row, MovedGroup) and row.host == name and left.get(row.origin):
-            set_deployed(engine, ASIC, group, left[row.origin])
-            engine.firm.assets.move(row.origin, group, int(engine.plant.asics.site[group]))
-    engine.plant.change()
-
-
-Handler = Callable[["Engine", IncidentOccurrence], None]
-HANDLERS: Final[dict[str, tuple[Handler, Handler]]] = {
-    "outage": (_close, _reopen),
-    "network-cut": (_close, _reopen),
-    "fire": (_burn, _reopen),
-    "cooling": (_heat, _cool),
-    "node-failure": (_break, _mend),
-    "curtailment": (_curtail, _restore),
-    "pool-outage": (_pool_down, _pool_up),
-    "price-spike": (_nothing, _nothing),
-    "delivery-delay": (_nothing, _nothing),
-    "termination": (_terminate, _nothing),
-}
+    return ", ".join(parts + what.spec.words())

@@ -1,20 +1,15 @@
 """ASICs that fail when they are switched on again: a cost of every policy that curtails."""
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 
-from sim.kernels.arrays import (
-    GRANTED,
-)
+from sim.engine.failures import Workshop
+from sim.engine.running import Run
+from sim.kernels.arrays import GRANTED
 from sim.plant.inventory import ASIC
 from sim.results.recorder import RESTARTED
 from sim.types import Bools, Ints
 from sim.units import J_PER_MWH
 from sim.world.outages import RestartLuck
-
-if TYPE_CHECKING:
-    from sim.engine.engine import Engine
 
 
 class _Group:
@@ -35,16 +30,16 @@ class Restarts:
     others those with the lowest numbers start. New and repaired machines do not restart.
     """
 
-    def __init__(self, engine: "Engine") -> None:
-        self.engine = engine
-        fleet = engine.scenario.faults.restart_failure_fraction
+    def __init__(self, run: Run, workshop: Workshop) -> None:
+        self.run, self.workshop = run, workshop
+        fleet = run.scenario.faults.restart_failure_fraction
         self.groups: list[_Group] = []
         self._lost_usd = 0.0
-        for g, of in enumerate(engine.world.asic_failures):
-            own = engine.scenario.asics[g].restart_failure_fraction
+        for g, of in enumerate(run.world.asic_failures):
+            own = run.scenario.asics[g].restart_failure_fraction
             fraction = fleet if own is None else own
             if fraction > 0.0:
-                deployed = engine.plant.inventory.deployed(ASIC, g)
+                deployed = run.plant.inventory.deployed(ASIC, g)
                 self.groups.append(_Group(g, RestartLuck(fraction, of), deployed))
 
     def look(self) -> None:
@@ -60,7 +55,7 @@ class Restarts:
 
     def _switch(self, at: _Group) -> Ints:
         """Bring a group's machines to its share; those that were switched on after a pause."""
-        plant, g = self.engine.plant, at.group
+        plant, g = self.run.plant, at.group
         share = float(plant.asic.shares[GRANTED, g].sum())
         count = round(share * float(plant.asic.running[g]))
         well = np.arange(len(at.well)) < plant.inventory.deployed(ASIC, g)
@@ -76,25 +71,25 @@ class Restarts:
         return started
 
     def _fail(self, at: _Group, machine: int, spare_s: int, repair_s: int) -> None:
-        engine = self.engine
-        if not engine.plant.fail(ASIC, at.group, machine, engine.now_s):
+        run = self.run
+        if not run.plant.fail(ASIC, at.group, machine, run.now_s):
             return
         at.on[machine] = at.well[machine] = False
         at.waiting.add(machine)
-        engine.recorder.failed(engine.now_s, ASIC, at.group, machine, RESTARTED)
-        engine.workshop.take_in(ASIC, at.group, machine, spare_s, repair_s)
+        run.recorder.failed(run.now_s, ASIC, at.group, machine, RESTARTED)
+        self.workshop.take_in(ASIC, at.group, machine, spare_s, repair_s)
 
     def settle(self, seconds: int) -> None:
         """Count what those that wait have missed in an interval that ends now."""
-        engine, plant = self.engine, self.engine.plant
-        net = (1.0 - engine.pool_fee) * engine.usd_per_btc * engine.btc_per_th
+        run, plant = self.run, self.run.plant
+        net = (1.0 - run.pool_fee) * run.usd_per_btc * run.btc_per_th
         for at in self.groups:
             if not at.waiting:
                 continue
             g, shares = at.group, plant.asic.shares[GRANTED, at.group]
             site = int(plant.asics.site[g])
             usd_per_j = plant.asic.factor[g] * plant.site.price[site] / J_PER_MWH
-            mined = 0.0 if engine.pools_down else float(shares @ plant.asics.mode_ths[g]) * net
+            mined = 0.0 if run.pools_down else float(shares @ plant.asics.mode_ths[g]) * net
             spent = float(shares @ plant.asics.mode_w[g]) * usd_per_j
             self._lost_usd += len(at.waiting) * seconds * plant.asic.heat[g] * (mined - spent)
             at.waiting &= plant.inventory.down[ASIC][g]  # the repaired run from the next step on

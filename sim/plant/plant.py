@@ -392,8 +392,8 @@ class Plant:
             self._serve(t_s)
         return self.inventory.fail(kind, group, machine)
 
-    def change(self) -> None:
-        """Let what changed in `presence` act."""
+    def inventory_changed(self) -> None:
+        """Bring conditions of machines and limits in line with `inventory`."""
         self._calls.condition()
         self.connect()
 

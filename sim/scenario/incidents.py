@@ -1,39 +1,47 @@
 """What goes wrong, by date or by rate: `[[faults.incidents]]`."""
 
-from typing import Final, Literal
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 from pydantic import model_validator
 
 from sim.scenario.quantity import REQUIRED, Instant, Table, quantity
 
-Kind = Literal[
-    "outage",
-    "network-cut",
-    "cooling",
-    "node-failure",
-    "fire",
-    "curtailment",
-    "emergency",
-    "pool-outage",
-    "price-spike",
-    "termination",
-    "delivery-delay",
-]
-# What an incident strikes, and the keys it needs beside when it happens.
-NEEDS: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
-    "outage": ("sites", ("hours",)),
-    "network-cut": ("sites", ("hours",)),
-    "cooling": ("sites", ("hours",)),
-    "node-failure": ("sites", ("hours",)),
-    "fire": ("sites", ("destroyed_fraction",)),
-    "curtailment": ("sites", ("hours",)),
-    "emergency": ("sites", ("hours",)),
-    "pool-outage": ("", ("hours",)),
-    "price-spike": ("zones", ("hours", "usd_per_mwh")),
-    "termination": ("hosts", ()),
-    "delivery-delay": ("projects", ("days",)),
+
+class IncidentKind(NamedTuple):
+    """What a scenario says of a kind of incident; what it does is a class in `engine.incidents`."""
+
+    strikes: str = "sites"  # the key that names what it strikes; "": nothing is named
+    needs: tuple[str, ...] = ("hours",)  # keys that it must have
+    may: tuple[str, ...] = ()  # keys that it may have
+    lasting: bool = False  # what it did before the run still counts when it has passed
+
+
+KINDS: Final[dict[str, IncidentKind]] = {
+    "outage": IncidentKind(),
+    "network-cut": IncidentKind(),
+    "cooling": IncidentKind(may=("left_fraction",)),
+    "node-failure": IncidentKind(may=("left_fraction",)),
+    "fire": IncidentKind(needs=("destroyed_fraction",), may=("hours",), lasting=True),
+    "curtailment": IncidentKind(may=("left_fraction",)),
+    "emergency": IncidentKind(may=("left_fraction", "alert_h")),
+    "pool-outage": IncidentKind(strikes=""),
+    "price-spike": IncidentKind(strikes="zones", needs=("hours", "usd_per_mwh")),
+    "termination": IncidentKind(strikes="hosts", needs=(), lasting=True),
+    "delivery-delay": IncidentKind(strikes="projects", needs=("days",), lasting=True),
 }
-LEAVES: Final = ("cooling", "curtailment", "node-failure", "emergency")  # kinds that leave a part
+if TYPE_CHECKING:
+    Kind = str
+else:
+    Kind = Literal[tuple(KINDS)]
+
+TARGETS: Final = ("sites", "zones", "hosts", "projects")  # keys that name what is struck
+COMMON: Final = ("kind", *TARGETS, "start_utc", "per_year", "source")  # keys of every kind
+PHRASES: Final = {  # what an event says of a key
+    "left_fraction": "{:.0%} left",
+    "destroyed_fraction": "{:.0%} of the machines destroyed",
+    "usd_per_mwh": "{:g} USD/MWh",
+    "days": "{:g} days later",
+}
 
 
 class Incident(Table):
@@ -93,29 +101,48 @@ class Incident(Table):
 
     @model_validator(mode="after")
     def _complete(self) -> "Incident":
-        target, keys = NEEDS[self.kind]
         if (self.start_utc is None) == (self.per_year is None):
             raise ValueError(f"{self.kind}: give one of start_utc and per_year")
-        for name in ("sites", "zones", "hosts", "projects"):
-            if name != target and getattr(self, name):
-                strikes = f", which strikes {target}" if target else ""
-                raise ValueError(f"{self.kind}: {name} does not belong to it{strikes}")
-        if target and not getattr(self, target):
-            raise ValueError(f"{self.kind}: {target} is required")
-        for name in ("hours", "destroyed_fraction", "usd_per_mwh", "days"):
-            given = getattr(self, name) is not None
-            if name in keys and not given:
-                raise ValueError(f"{self.kind}: {name} is required")
-            if given and name not in keys and not (self.kind == "fire" and name == "hours"):
-                raise ValueError(f"{self.kind}: {name} does not belong to it")
-        if "alert_h" in self.model_fields_set and self.kind != "emergency":
-            raise ValueError(f"{self.kind}: alert_h does not belong to it, but to emergency")
-        if "left_fraction" in self.model_fields_set and self.kind not in LEAVES:
-            allowed = " and ".join(LEAVES)
-            raise ValueError(f"{self.kind}: left_fraction does not belong to it, but to {allowed}")
+        self._check_targets(self.of.strikes)
+        keys = [key for key in Incident.model_fields if key not in COMMON]
+        for key in sorted(keys, key=_has_default):
+            given = key in self.model_fields_set and getattr(self, key) is not None
+            if key in self.of.needs and not given:
+                raise ValueError(f"{self.kind}: {key} is required")
+            if given and key not in self.of.needs + self.of.may:
+                owners = " and ".join(sorted(k for k, of in KINDS.items() if key in of.may))
+                belongs = f", but to {owners}" if _has_default(key) else ""
+                raise ValueError(f"{self.kind}: {key} does not belong to it{belongs}")
         return self
+
+    def _check_targets(self, strikes: str) -> None:
+        for key in TARGETS:
+            if key != strikes and getattr(self, key):
+                which = f", which strikes {strikes}" if strikes else ""
+                raise ValueError(f"{self.kind}: {key} does not belong to it{which}")
+        if strikes and not getattr(self, strikes):
+            raise ValueError(f"{self.kind}: {strikes} is required")
+
+    @property
+    def of(self) -> IncidentKind:
+        """What holds of its kind."""
+        return KINDS[self.kind]
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """Names of what it strikes, as they are written."""
+        return getattr(self, self.of.strikes) if self.of.strikes else ()
 
     @property
     def before_h(self) -> float:
         """How long it is announced before it strikes [h]."""
-        return self.alert_h if self.kind == "emergency" else 0.0
+        return self.alert_h if "alert_h" in self.of.may else 0.0
+
+    def words(self) -> list[str]:
+        """What its keys say, for an event: "40% left"."""
+        keys = self.of.needs + self.of.may
+        return [say.format(getattr(self, key)) for key, say in PHRASES.items() if key in keys]
+
+
+def _has_default(key: str) -> bool:
+    return Incident.model_fields[key].default is not None

@@ -1,7 +1,7 @@
 """Misfortunes of a run: by date or at random, the same whatever anybody decides."""
 
 from itertools import pairwise
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -10,9 +10,6 @@ from sim.scenario.scenario import Scenario
 from sim.streams import Streams
 from sim.types import Floats
 from sim.units import SECONDS_PER_DAY, SECONDS_PER_HOUR, SECONDS_PER_YEAR
-
-# What they do outlasts them: machines are gone, a notice runs, a delivery comes later.
-LASTING: Final = ("fire", "termination", "delivery-delay")
 
 
 class IncidentOccurrence(NamedTuple):
@@ -37,7 +34,7 @@ def draw_incidents(scenario: Scenario, streams: Streams) -> tuple[IncidentOccurr
         if spec.start_utc is not None:
             start_s = round((spec.start_utc - scenario.horizon.start_utc).total_seconds())
             length_s = round(((spec.hours or 0.0) + spec.before_h) * SECONDS_PER_HOUR)
-            if spec.kind in LASTING or start_s + max(length_s, 1) > 0:
+            if spec.of.lasting or start_s + max(length_s, 1) > 0:
                 found.append(IncidentOccurrence(start_s, start_s + length_s, spec, names))
             continue
         for name in names or ("",):
@@ -49,8 +46,7 @@ def draw_incidents(scenario: Scenario, streams: Streams) -> tuple[IncidentOccurr
 
 
 def _targets(scenario: Scenario, spec: Incident) -> tuple[str, ...]:
-    names = spec.sites or spec.zones or spec.hosts or spec.projects
-    return tuple(s.name for s in scenario.sites) if "*" in names else names
+    return tuple(s.name for s in scenario.sites) if "*" in spec.targets else spec.targets
 
 
 def _strikes(
@@ -77,7 +73,7 @@ def spiked(
     A step's price is the mean over it: a spike counts by the part of the step that it covers, and
     of several at once the highest. The last row, the end of the run, repeats the last step.
     """
-    spikes = [m for m in happened if m.spec.kind == "price-spike"]
+    spikes = [m for m in happened if m.spec.usd_per_mwh is not None]
     last = len(usd_per_mwh) - 1
     for zone in dict.fromkeys(name for m in spikes for name in m.names):
         here = [m for m in spikes if zone in m.names]
