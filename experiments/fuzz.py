@@ -35,7 +35,7 @@ from sim.scenario.series import SeriesError
 from sim.scenario.series.importing import understood
 from sim.scenario.spreadsheet import SpreadsheetError, read_csv, read_workbook
 from sim.serving.traces import TraceError, read_trace
-from sim.studies.checked import plan
+from sim.studies.checked import check_experiment
 
 MEMORY_BYTES: Final = 8 << 30
 HANG_S: Final = 60
@@ -186,7 +186,7 @@ _SERIES: Final = {
 
 KINDS: Final[Mapping[str, Kind]] = {
     "scenarios": Kind(_SCENARIO, read_scenario, (ScenarioError,)),
-    "experiments": Kind({"question.toml": _EXPERIMENT}, plan, (ScenarioError,)),
+    "experiments": Kind({"question.toml": _EXPERIMENT}, check_experiment, (ScenarioError,)),
     "series": Kind(_SERIES, read_series_file, (SeriesError,)),
     "cases": Kind({"case.m": _CASE}, read_case, (CaseError,)),
     "sheets": Kind(

@@ -510,7 +510,7 @@ DEFECTS = (
     Defect("borrowing costs: more than was incurred", "sim/finance/borrowing_costs.py",
            "min(total / owed_days, 1.0)", "total / owed_days", BORROWED),
     Defect("borrowing costs: a live project is still built", "sim/finance/borrowing_costs.py",
-           "min(plan.live_s, float(t_s))", "float(t_s)", BORROWED),
+           "min(history.live_s, float(t_s))", "float(t_s)", BORROWED),
     Defect("borrowing costs: interest bears none", "sim/finance/borrowing_costs.py",
            "costs = [*paid, (begin_s, before_usd)]", "costs = paid", BORROWED),
     Defect("borrowing costs: what is called off keeps its interest", "sim/finance/projects.py",

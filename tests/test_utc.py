@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 import sim
-from sim.studies.checked import plan
+from sim.studies.checked import check_experiment
 from sim.studies.sweep import sweep
 from tests.conftest import ROOT
 
@@ -50,6 +50,6 @@ def test_tables_of_a_study(tmp_path: Path) -> None:
         + "\n".join(f'"{k}" = {v!r}' for k, v in CHANGES.items()),
         encoding="utf-8",
     )
-    found = sweep(plan(file), tmp_path / "out")
+    found = sweep(check_experiment(file), tmp_path / "out")
     for name in ("fleet", "events"):
         assert agrees(sim.open_results(found.folder).table(name).drop_columns(["cell"]))

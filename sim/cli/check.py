@@ -104,16 +104,18 @@ def unseen_code(file: str, where: str, policies: Iterable[str]) -> "list[Problem
 def check_experiment(file: Path, allow_code: bool, allow_path: bool, as_json: bool) -> None:
     """Load every scenario that an experiment leads to, and the built-in policies."""
     with report_errors():
-        from sim.studies.checked import plan
+        from sim.studies.checked import check_experiment
 
-        planned = plan(file, allow_code=allow_code, allow_path=allow_path, run_code=False)
-    counts = {"scenarios": len(planned.resolved), "cells": planned.cells}
-    unseen = unseen_code(file.name, "policies", (row.cell.policy for row in planned.rows))
+        checked = check_experiment(
+            file, allow_code=allow_code, allow_path=allow_path, run_code=False
+        )
+    counts = {"scenarios": len(checked.resolved), "cells": checked.cells}
+    unseen = unseen_code(file.name, "policies", (row.cell.policy for row in checked.rows))
     if as_json:
-        say_json({"experiment": planned.name, "problems": [], "warnings": said(unseen), **counts})
+        say_json({"experiment": checked.name, "problems": [], "warnings": said(unseen), **counts})
     else:
         say_warnings(unseen)
-        echo(f"{planned.name}: no problem; {counts['scenarios']} scenarios, "
+        echo(f"{checked.name}: no problem; {counts['scenarios']} scenarios, "
               f"{counts['cells']} cells")  # fmt: skip
 
 

@@ -72,12 +72,12 @@ def sweep(
     with report_errors():
         from sim.results import worth_spread
         from sim.studies import money_spread
-        from sim.studies.checked import plan
+        from sim.studies.checked import check_experiment
         from sim.studies.summary import document, lines, summarise
         from sim.studies.sweep import sweep as run_sweep
 
-        planned = plan(file, allow_code=allow_code, allow_path=allow_path)
-        asked = planned.experiment
+        checked = check_experiment(file, allow_code=allow_code, allow_path=allow_path)
+        asked = checked.experiment
 
         def summary_of(cells: Any) -> Any:
             return summarise(cells, asked.factors, asked.kpis, asked.pareto)
@@ -87,12 +87,12 @@ def sweep(
             from sim.report.study_money import draw_money
             from sim.report.sweep import draw_sweep
 
-            draw_sweep(summary_of(cells), cells, planned.name, folder)
-            draw_money(out or Path("runs") / planned.name, folder)
+            draw_sweep(summary_of(cells), cells, checked.name, folder)
+            draw_money(out or Path("runs") / checked.name, folder)
 
-        with shown.cells(planned.name) as tick:
+        with shown.cells(checked.name) as tick:
             result = run_sweep(
-                planned, out, workers or _cores(), scheduler, resume, tick,
+                checked, out, workers or _cores(), scheduler, resume, tick,
                 force=force, drawings=[draw],
             )  # fmt: skip
         summary = summary_of(result.cells)
@@ -106,14 +106,14 @@ def sweep(
         what = ", ".join(f"{n}={row[n]}" for n in (*asked.factors, "policy", "seed"))
         say(f"failed: {what}: {row['error']}")
     if as_json:
-        counts = {"rows": len(planned.rows), "cells": planned.cells, "reused": result.reused}
-        say_json({"experiment": planned.name, "out": str(result.folder), **counts,
+        counts = {"rows": len(checked.rows), "cells": checked.cells, "reused": result.reused}
+        say_json({"experiment": checked.name, "out": str(result.folder), **counts,
                   "failures": [_failure(row, asked.factors) for row in failures],
                   **document(summary), "worth": worth_spread.read(result.folder),
                   **money_spread.document(result.folder),
                   "warnings": said(missing)})  # fmt: skip
     else:
-        for line in lines(summary, planned.name, asked.description):
+        for line in lines(summary, checked.name, asked.description):
             echo(line)
         for line in worth_spread.lines(worth_spread.read(result.folder)):
             echo(line)
@@ -121,11 +121,11 @@ def sweep(
             echo(line)
     wall_s = time.perf_counter() - began
     say(
-        f"{planned.cells - result.reused} cells run, {result.reused} there already, in "
+        f"{checked.cells - result.reused} cells run, {result.reused} there already, in "
         f"{wall_s:.1f} s: {result.folder}"
     )
     if failures:
-        say(f"{len(failures)} of {len(planned.rows)} failed; {result.folder}/failures has why")
+        say(f"{len(failures)} of {len(checked.rows)} failed; {result.folder}/failures has why")
         raise typer.Exit(FAILED)
 
 

@@ -64,7 +64,7 @@ def ends_before(run: Run) -> dict[str, int]:
 
 def _live(run: Run, name: str, times: Times) -> Callable[[], None]:
     def happen() -> None:
-        run.firm.projects.stood(name, times.payments(run.scenario.projects[name]))
+        run.firm.projects.book_live(name, times.payments(run.scenario.projects[name]))
         since = f"{run.firm.calendar.at(times.live_s):%Y-%m-%d}"
         deliver(run, name, f", live since {since}")
 

@@ -92,7 +92,7 @@ class FixedAssets:
             usd = self.by_site([(x, x.book_usd) for x in self.lots if x.kind == kind])
             self.ledger.post(0, account, "equity:opening", "USD", usd, "opening book value")
 
-    def stood(self, kind: str, group: int, site: int, usd: float, from_s: int) -> None:
+    def book_owned(self, kind: str, group: int, site: int, usd: float, from_s: int) -> None:
         """What was bought for `usd` stands there since before the run; `open` posts its value."""
         lot = Lot(kind, group, site, usd, from_s, self.life_s[kind])
         lot.done = lot.worn(0)

@@ -41,7 +41,7 @@ class BorrowingCosts:
         accrued = sum(d.accrued for d in self.debts)
         owed_days = (principal_days - self._principal_days) / CENTS_PER_USD
         incurred_usd = (accrued - self._accrued) / CENTS_PER_USD
-        spent = {name: self._spent_usd_days(name, t_s) for name in self.projects.plans}
+        spent = {name: self._spent_usd_days(name, t_s) for name in self.projects.histories}
         total = sum(spent.values())
         self._principal_days, self._accrued, self._since_s = principal_days, accrued, t_s
         if total <= 0.0 or owed_days <= 0.0 or incurred_usd < CENT:
@@ -54,12 +54,12 @@ class BorrowingCosts:
 
     def _spent_usd_days(self, name: str, t_s: int) -> float:
         """What a project had cost since the last close, times the days before it was live."""
-        plan = self.projects.plans[name]
+        history = self.projects.histories[name]
         if name in self.projects.called_off:
             return 0.0
-        end_s = t_s if plan.live_s is None else min(plan.live_s, float(t_s))
+        end_s = t_s if history.live_s is None else min(history.live_s, float(t_s))
         begin_s = self._since_s
         before_usd = self.projects.interest_usd.get(name, 0.0)
-        paid = [(max(at_s, begin_s), usd) for at_s, usd in plan.paid]
+        paid = [(max(at_s, begin_s), usd) for at_s, usd in history.paid]
         costs = [*paid, (begin_s, before_usd)]
         return sum(usd * max(end_s - at_s, 0.0) for at_s, usd in costs) / SECONDS_PER_DAY

@@ -27,7 +27,7 @@ from sim.units import SECONDS_PER_DAY
 Group = tuple[str, int]  # kind, row of its sheet
 
 
-class Plan(NamedTuple):
+class ProjectHistory(NamedTuple):
     """When a project was paid, and since when it runs."""
 
     paid: tuple[tuple[float, float], ...]  # run seconds, USD; what is not above zero: a refund
@@ -50,7 +50,7 @@ class Books(NamedTuple):
     ledger: Ledger
     assets: FixedAssets
     tax: TaxBooks
-    plans: Mapping[str, Plan]  # how projects went, by name
+    projects: Mapping[str, ProjectHistory]  # how projects went, by name
 
 
 class Level(NamedTuple):
@@ -112,12 +112,12 @@ class Levels:
         What stood there at the start is laid out at its value then, what was paid for things to
         come at what was paid; what is not delivered at the end counts at what was paid.
         """
-        plan = self.books.plans[name]
+        history = self.books.projects[name]
         ends_s = self.days * SECONDS_PER_DAY
         cash = np.zeros(len(self.days))
         opening = 0.0
-        live_before = plan.live_s is not None and plan.live_s < 0.0
-        for t_s, usd in plan.paid:
+        live_before = history.live_s is not None and history.live_s < 0.0
+        for t_s, usd in history.paid:
             if t_s < 0.0:
                 opening += usd
             elif t_s <= ends_s[-1]:
@@ -129,7 +129,7 @@ class Levels:
             if lot.kind == BUILDING:
                 works = self.scenario.projects[name].substations_mw
                 here = self.scenario.sites[lot.site].name in works
-                return here and plan.live_s is not None and lot.from_s == round(plan.live_s)
+                return here and history.live_s is not None and lot.from_s == round(history.live_s)
             return (lot.kind, lot.group) in own
 
         lots = [x for x in self.books.assets.lots if mine(x)]
@@ -143,9 +143,9 @@ class Levels:
         for lot in lots:
             if lot.kind == BUILDING:
                 rest = rest.plus(self._share(lot))
-        paid = sum(usd for t_s, usd in plan.paid if t_s <= ends_s[-1])
-        waiting = paid if plan.live_s is None and not plan.called_off else 0.0
-        outlay = opening + sum(usd for t_s, usd in plan.paid if 0.0 <= t_s <= ends_s[-1])
+        paid = sum(usd for t_s, usd in history.paid if t_s <= ends_s[-1])
+        waiting = paid if history.live_s is None and not history.called_off else 0.0
+        outlay = opening + sum(usd for t_s, usd in history.paid if 0.0 <= t_s <= ends_s[-1])
         flows = Flows(cash + earned, opening, rest.terminal_usd + waiting, outlay)
         return Level(flows, rest, self._tax(earned, rest, mine))
 

@@ -8,7 +8,7 @@ from sim.finance.agreements import Event
 from sim.finance.assets import FixedAssets, Lot
 from sim.finance.chart import IMPAIRMENT, PAYABLES, PROJECT_INTEREST
 from sim.finance.ledger import Ledger
-from sim.finance.levels import Plan
+from sim.finance.levels import ProjectHistory
 from sim.finance.loans import Lending
 from sim.finance.treasury import Treasury
 from sim.kernels.arrays import (
@@ -40,7 +40,9 @@ class Projects:
         self.assets = assets
         self.event = event
         self.factor = scenario.what_if.capex_factor
-        self.plans = {name: Plan((), None) for name, p in scenario.projects.items() if p.enabled}
+        self.histories = {
+            name: ProjectHistory((), None) for name, p in scenario.projects.items() if p.enabled
+        }
         self.called_off: set[str] = set()
         self.delivered: set[str] = set()
         self._raised_usd: dict[str, float] = {}  # for payments that wait
@@ -95,10 +97,10 @@ class Projects:
     def refunds(self) -> list[tuple[str, float]]:
         """What projects under way give back when they are called off now [USD], largest first."""
         found = [
-            (name, plan.paid_usd * self.specs[name].refund_fraction)
-            for name, plan in self.plans.items()
-            if plan.live_s is None
-            and plan.paid
+            (name, history.paid_usd * self.specs[name].refund_fraction)
+            for name, history in self.histories.items()
+            if history.live_s is None
+            and history.paid
             and name not in self.called_off
             and name not in self.delivered
         ]
@@ -112,7 +114,7 @@ class Projects:
         parts = self.by_site(name, usd)
         self.ledger.post(0, "assets:projects", "equity:opening", "USD", parts, memo)
 
-    def stood(self, name: str, payments: tuple[tuple[int, float], ...]) -> None:
+    def book_live(self, name: str, payments: tuple[tuple[int, float], ...]) -> None:
         """Paid, delivered and live before the run: when, and in which shares of the price.
 
         Its machines are in the opening balance, at what their age leaves of the price.
@@ -122,19 +124,19 @@ class Projects:
             if usd > 0.0:
                 self._pay(name, t_s, usd)
         live_s = payments[-1][0]
-        self.plans[name] = self.plans[name]._replace(live_s=float(live_s))
-        paid_usd = self.plans[name].paid_usd
+        self.histories[name] = self.histories[name]._replace(live_s=float(live_s))
+        paid_usd = self.histories[name].paid_usd
         for kind, group, site, weight in self.parts[name]:
-            self.assets.stood(kind, group, site, paid_usd * weight, live_s)
+            self.assets.book_owned(kind, group, site, paid_usd * weight, live_s)
 
     def _pay(self, name: str, t_s: int, usd: float) -> None:
-        plan = self.plans[name]
-        self.plans[name] = plan._replace(paid=(*plan.paid, (float(t_s), usd)))
+        history = self.histories[name]
+        self.histories[name] = history._replace(paid=(*history.paid, (float(t_s), usd)))
 
     def go_live(self, name: str, t_s: int) -> None:
         """What was paid becomes machines and buildings."""
-        self.plans[name] = self.plans[name]._replace(live_s=float(t_s))
-        paid_usd, interest_usd = self.plans[name].paid_usd, self.interest_usd.get(name, 0.0)
+        self.histories[name] = self.histories[name]._replace(live_s=float(t_s))
+        paid_usd, interest_usd = self.histories[name].paid_usd, self.interest_usd.get(name, 0.0)
         self._lots[name] = [
             (self.assets.add(t_s, kind, group, site, paid_usd * w, interest_usd * w), w)
             for kind, group, site, w in self.parts[name]
@@ -146,7 +148,7 @@ class Projects:
         What of `usd` did; not what belongs to machines that are gone already.
         """
         there = [(lot, usd * w) for lot, w in self._lots.get(name, ()) if lot.part > 0.0]
-        live = self.plans[name].live_s is not None
+        live = self.histories[name].live_s is not None
         parts = self.assets.by_site(there) if live else self.by_site(name, usd)
         memo = f"{name}: interest while it was built"
         self.ledger.post(t_s, PROJECT_INTEREST, "expenses:interest", "USD", parts, memo)
@@ -158,7 +160,7 @@ class Projects:
     def cancel(self, name: str, t_s: int) -> None:
         """Part of what was paid comes back, the rest is lost."""
         self.called_off.add(name)
-        paid, back = self.plans[name].paid_usd, self.specs[name].refund_fraction
+        paid, back = self.histories[name].paid_usd, self.specs[name].refund_fraction
         self._pay(name, t_s, -paid * back)
         post = self.ledger.post
         refund = self.by_site(name, paid * back)

@@ -38,7 +38,7 @@ DAY_COUNT: Final = 365.0  # actual days over 365, as loans count
 LEAST_SOLD: Final = 1e-9  # PH-days, GPU-hours, millions of tokens: less has no price
 # Growth of a year, as logarithm, between which an IRR is looked for: a millionth to a million-fold.
 LOG_GROWTH: Final = np.linspace(-14.0, 14.0, 281)
-TOUCHING: Final = 1e-12  # of all flows: a worth this near to zero is zero, by rounding
+TOUCHING: Final = 1e-12  # of all flows: a value this near to zero is zero, by rounding
 MOST_LOG: Final = 600.0  # of a discount factor: what is beyond decides the sign, not the root
 BILLS: Final = [ENERGY_USD, CONTRACT_USD, DEMAND_USD, PEAK_USD, FUEL_USD, WEAR_USD]
 
@@ -59,30 +59,30 @@ def npv_usd(cash_usd: Floats, days: Floats, rate_per_year: float) -> float:
 def irr_per_year(cash_usd: Floats, days: Floats) -> float | None:
     """The rate that makes the NPV zero; of several the one nearest to zero, None where none."""
 
-    def worth(log_growth: float) -> float:
+    def npv(log_growth: float) -> float:
         logarithm = np.clip(-log_growth * days / DAY_COUNT, -MOST_LOG, MOST_LOG)
         return float((cash_usd * np.exp(logarithm)).sum())
 
-    worths = np.array([worth(g) for g in LOG_GROWTH])
-    if not worths.any():
+    npvs = np.array([npv(g) for g in LOG_GROWTH])
+    if not npvs.any():
         return None  # nothing flowed, or all at the start
-    sign = np.sign(worths)
-    turns = np.flatnonzero(sign[:-1] * sign[1:] <= 0.0)  # products of worths may underflow
-    roots = [brentq(worth, LOG_GROWTH[k], LOG_GROWTH[k + 1], xtol=1e-13) for k in turns]
-    roots += _touched(worth, worths, float(np.abs(cash_usd).sum()))
+    sign = np.sign(npvs)
+    turns = np.flatnonzero(sign[:-1] * sign[1:] <= 0.0)  # products of values may underflow
+    roots = [brentq(npv, LOG_GROWTH[k], LOG_GROWTH[k + 1], xtol=1e-13) for k in turns]
+    roots += _touched(npv, npvs, float(np.abs(cash_usd).sum()))
     return float(np.expm1(min(roots, key=abs))) if roots else None
 
 
-def _touched(worth: Callable[[float], float], worths: Floats, scale_usd: float) -> list[float]:
-    """Where the worth comes to zero without crossing it: a double root."""
-    size = np.abs(worths)
+def _touched(npv: Callable[[float], float], npvs: Floats, scale_usd: float) -> list[float]:
+    """Where the value comes to zero without crossing it: a double root."""
+    size = np.abs(npvs)
     inner = np.flatnonzero((size[1:-1] <= size[:-2]) & (size[1:-1] <= size[2:])) + 1
     found = []
     for k in inner:
-        if (np.sign(worths[k - 1 : k + 2]) != np.sign(worths[k])).any():
+        if (np.sign(npvs[k - 1 : k + 2]) != np.sign(npvs[k])).any():
             continue  # it crosses: found already
         least = minimize_scalar(
-            lambda g: abs(worth(g)), bounds=(LOG_GROWTH[k - 1], LOG_GROWTH[k + 1]),
+            lambda g: abs(npv(g)), bounds=(LOG_GROWTH[k - 1], LOG_GROWTH[k + 1]),
             method="bounded", options={"xatol": 1e-12},
         )  # fmt: skip
         if least.fun <= TOUCHING * scale_usd:
@@ -117,8 +117,8 @@ def value(
     cash = np.concatenate([[-outlay_usd], cash_usd_by_month])
     whole = cash.copy()
     whole[-1] += terminal_usd
-    worth = npv_usd(whole, due, rate_per_year)
-    return Value(worth, irr_per_year(whole, due), payback_years(cash, due))
+    npv = npv_usd(whole, due, rate_per_year)
+    return Value(npv, irr_per_year(whole, due), payback_years(cash, due))
 
 
 def valuation(
@@ -144,7 +144,7 @@ def valuation(
     for s, site in enumerate(scenario.sites):
         prices = breakevens(flow[:, s], fee, gpus[s], float(tokens_out_mtok[s]))
         rows.append(_row(scenario, levels, "site", site.name, levels.site(s), prices))
-    for name in levels.books.plans:
+    for name in levels.books.projects:
         rows.append(_row(scenario, levels, "project", name, levels.project(name), NONE))
     let_s = flow[LET_S]
     mean = float((gpus * let_s).sum() / let_s.sum()) if let_s.any() else 0.0

@@ -96,12 +96,12 @@ def _machines(scenario: Scenario, firm: Firm, uses: UseRecord) -> Iterator[Charg
 def _works(scenario: Scenario, firm: Firm) -> Iterator[Charge]:
     """Substations of projects that went live, at their sites."""
     residuals, end_s = Residuals(scenario), scenario.horizon.seconds
-    for name, plan in firm.projects.plans.items():
+    for name, history in firm.projects.histories.items():
         for kind, _, site, weight in firm.projects.parts[name]:
-            if kind != "building" or plan.live_s is None or plan.live_s >= end_s:
+            if kind != "building" or history.live_s is None or history.live_s >= end_s:
                 continue
-            there = (end_s - max(plan.live_s, 0.0)) / SECONDS_PER_DAY / DAYS_PER_YEAR
-            usd, place = plan.paid_usd * weight, scenario.sites[site].name
+            there = (end_s - max(history.live_s, 0.0)) / SECONDS_PER_DAY / DAYS_PER_YEAR
+            usd, place = history.paid_usd * weight, scenario.sites[site].name
             yield _charge(residuals, place, "", BUILDING, site, there, PROJECT, usd, 0.0)
 
 
@@ -127,10 +127,10 @@ def _of_project(
     firm: Firm, project: str, kind: str, group: int, count: int, else_: tuple[str, float]
 ) -> tuple[str, float]:
     """What a project pays for each machine that it delivers."""
-    if not project or project not in firm.projects.plans:
+    if not project or project not in firm.projects.histories:
         return else_
     share = sum(w for k, g, _, w in firm.projects.parts[project] if (k, g) == (kind, group))
-    return PROJECT, firm.projects.plans[project].paid_usd * share / max(count, 1)
+    return PROJECT, firm.projects.histories[project].paid_usd * share / max(count, 1)
 
 
 def _charge(

@@ -121,7 +121,7 @@ class RunResult:
     def levels(self) -> Levels:
         """Cash flows of sites, projects and the firm, with what is left at the end, and tax."""
         firm = self.firm
-        books = Books(firm.ledger, firm.assets, firm.tax, firm.projects.plans)
+        books = Books(firm.ledger, firm.assets, firm.tax, firm.projects.histories)
         return Levels(self.scenario, books, self.recorder.meters)
 
     @property

@@ -23,7 +23,7 @@ class Row(NamedTuple):
     cell: Cell
 
 
-class Plan(NamedTuple):
+class CheckedExperiment(NamedTuple):
     """An experiment whose every scenario and policy has been checked."""
 
     name: str
@@ -37,9 +37,9 @@ class Plan(NamedTuple):
         return len({row.cell.asked for row in self.rows})
 
 
-def plan(
+def check_experiment(
     path: str | Path, *, allow_code: bool = False, allow_path: bool = False, run_code: bool = True
-) -> Plan:
+) -> CheckedExperiment:
     """Read an experiment and load every distinct scenario that it leads to.
 
     Args:
@@ -79,7 +79,7 @@ def plan(
             problems.add(Problem(file.name, "policies", "", str(error)))
     if problems.found:
         raise ScenarioError(str(path), list(problems.found))
-    return Plan(file.stem, experiment, rows, resolved)
+    return CheckedExperiment(file.stem, experiment, rows, resolved)
 
 
 def _rows(

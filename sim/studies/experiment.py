@@ -171,7 +171,7 @@ def read_experiment(path: str | Path) -> tuple[Experiment, Path]:
 
     Raises:
         ScenarioError: with every problem of the file; the scenarios it leads to are checked by
-            `sim.studies.checked.plan`.
+            `sim.studies.checked.check_experiment`.
     """
     file = Path(path)
     if not file.is_file():

@@ -23,7 +23,7 @@ from sim.results.store import consolidate
 from sim.results.worth_spread import spread
 from sim.studies import money_spread
 from sim.studies.cells import Cell, Outcome, run_cell
-from sim.studies.checked import Plan, Row, plan
+from sim.studies.checked import CheckedExperiment, Row, check_experiment
 from sim.studies.executors import execute
 from sim.studies.experiment import Keep
 from sim.types import OnProgress
@@ -45,7 +45,7 @@ class Sweep(NamedTuple):
     """What `sim.sweep` returns; `sim.open_results(folder)` reads the same."""
 
     folder: Path
-    plan: Plan
+    plan: CheckedExperiment
     cells: pa.Table
     reused: int
     outdated: Mapping[str, int] = MappingProxyType({})  # cells run anew, by reason
@@ -59,7 +59,7 @@ class Sweep(NamedTuple):
 
 
 def sweep(
-    experiment: str | Path | Plan,
+    experiment: str | Path | CheckedExperiment,
     out: str | Path | None = None,
     workers: int = 1,
     scheduler: str | None = None,
@@ -74,7 +74,7 @@ def sweep(
     """Run all cells of an experiment file.
 
     Args:
-        experiment: the file, or what `sim.studies.checked.plan` made of it.
+        experiment: the file, or what `sim.studies.checked.check_experiment` made of it.
         out: result folder; default: runs/NAME.
         workers: local processes, one thread each; 1: this process.
         scheduler: address of a running Dask scheduler instead.
@@ -92,31 +92,31 @@ def sweep(
         FolderBusyError: if another process writes into the folder.
         ExecutorError: if the cluster cannot be reached.
     """
-    planned = (
+    checked = (
         experiment
-        if isinstance(experiment, Plan)
-        else plan(experiment, allow_code=allow_code, allow_path=allow_path)
+        if isinstance(experiment, CheckedExperiment)
+        else check_experiment(experiment, allow_code=allow_code, allow_path=allow_path)
     )
-    folder = Path(out) if out is not None else Path("runs") / planned.name
-    cells = [row.cell for row in planned.rows]
-    asked = sha256_of(name=planned.name, cells=[cell.asked for cell in cells])
+    folder = Path(out) if out is not None else Path("runs") / checked.name
+    cells = [row.cell for row in checked.rows]
+    asked = sha256_of(name=checked.name, cells=[cell.asked for cell in cells])
     with claim(folder, "sweep", asked, force=force, go_on=True) as claimed:
-        _refuse_started(folder, planned.name, resume, force)
-        claimed.begin(_manifest(planned))
+        _refuse_started(folder, checked.name, resume, force)
+        claimed.begin(_manifest(checked))
         outdated = dict(_outdated(folder, cells)) if resume else {}
         records, reused = run_cells(
-            cells, folder, planned.experiment.keep, workers, scheduler, resume, progress,
+            cells, folder, checked.experiment.keep, workers, scheduler, resume, progress,
             drafts=claimed.draft,
         )  # fmt: skip
-        table = cells_table(planned.rows, records)
+        table = cells_table(checked.rows, records)
         if reused == len(records) and not outdated and _nothing_left(folder, table, drawings):
-            return Sweep(folder, planned, table, reused, {}, ())
-        _finish(claimed, planned, table, records)
+            return Sweep(folder, checked, table, reused, {}, ())
+        _finish(claimed, checked, table, records)
         for key in outdated:
             _drop_cell(folder / "cells" / key)
         undrawn = [claimed.draw(lambda draft, d=draw: d(table, draft)) for draw in drawings]  # type: ignore[misc]  # a default in a lambda has no type
     why = dict(Counter(outdated.values()))
-    return Sweep(folder, planned, table, reused, why, tuple(filter(None, undrawn)))
+    return Sweep(folder, checked, table, reused, why, tuple(filter(None, undrawn)))
 
 
 def _refuse_started(folder: Path, name: str, resume: bool, force: bool) -> None:
@@ -132,10 +132,12 @@ def _refuse_started(folder: Path, name: str, resume: bool, force: bool) -> None:
         raise FileExistsError(f"{what}, or --force to run them anew")
 
 
-def _finish(claimed: Folder, planned: Plan, table: pa.Table, records: dict[str, Record]) -> None:
+def _finish(
+    claimed: Folder, checked: CheckedExperiment, table: pa.Table, records: dict[str, Record]
+) -> None:
     """Put the tables of all cells together, and in the place of those that were there."""
     draft = claimed.draft
-    scenarios = {"sha256": list(planned.resolved), "resolved": list(planned.resolved.values())}
+    scenarios = {"sha256": list(checked.resolved), "resolved": list(checked.resolved.values())}
     write_table(pa.table(scenarios), draft / "scenarios.parquet")
     write_table(table, draft / "cells.parquet")
     consolidate(claimed.path / "cells", draft)
@@ -143,7 +145,7 @@ def _finish(claimed: Folder, planned: Plan, table: pa.Table, records: dict[str, 
     money_spread.spread(draft)
     failed = sum(1 for record in records.values() if record.error)
     status = FAILED if failed else "complete"
-    claimed.commit({**_manifest(planned), "status": status, "failed": failed})
+    claimed.commit({**_manifest(checked), "status": status, "failed": failed})
 
 
 def _nothing_left(folder: Path, table: pa.Table, drawings: Sequence[Draw]) -> bool:
@@ -321,13 +323,13 @@ def _folders(folder: Path) -> list[Path]:
     return [f for f in folder.iterdir() if f.is_dir()] if folder.is_dir() else []
 
 
-def _manifest(planned: Plan) -> dict[str, Any]:
+def _manifest(checked: CheckedExperiment) -> dict[str, Any]:
     return {
-        "name": planned.name,
-        "experiment": planned.experiment.model_dump(mode="json"),
-        "factors": planned.experiment.factors,
-        "rows": len(planned.rows),
-        "cells": planned.cells,
-        "scenarios": len(planned.resolved),
+        "name": checked.name,
+        "experiment": checked.experiment.model_dump(mode="json"),
+        "factors": checked.experiment.factors,
+        "rows": len(checked.rows),
+        "cells": checked.cells,
+        "scenarios": len(checked.resolved),
         **provenance(),
     }

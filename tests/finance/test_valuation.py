@@ -13,7 +13,7 @@ from sim.finance.agreements import Payments
 from sim.finance.assets import FixedAssets, Lot
 from sim.finance.calendar import Calendar
 from sim.finance.ledger import Ledger
-from sim.finance.levels import Books, Levels, Plan
+from sim.finance.levels import Books, Levels, ProjectHistory
 from sim.finance.meters import Meters
 from sim.finance.tax import TaxBooks
 from sim.finance.valuation import (
@@ -163,10 +163,12 @@ MONTH_ENDS = np.cumsum([31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31])
 CALENDAR = Calendar(datetime(2026, 1, 1, tzinfo=UTC), 365 * DAY)
 NO_FLOW: Floats = np.zeros((SITE_FLOWS, 2))
 NO_TOKENS: Floats = np.zeros(2)
-HALL = Plan(((40 * DAY, 300.0), (90 * DAY, 500.0), (179 * DAY, 200.0)), 179 * DAY)
+HALL = ProjectHistory(((40 * DAY, 300.0), (90 * DAY, 500.0), (179 * DAY, 200.0)), 179 * DAY)
 
 
-def levels(scenario: Scenario, ledger: Ledger, plans: dict[str, Plan] | None = None) -> Levels:
+def levels(
+    scenario: Scenario, ledger: Ledger, plans: dict[str, ProjectHistory] | None = None
+) -> Levels:
     """Of books without lots, whose machines stand in the accounts alone."""
     assets, calendar = FixedAssets(scenario, Ledger(["alpha", "bravo"])), CALENDAR
     tax = TaxBooks(scenario, ledger, assets, Payments(ledger), calendar)
@@ -207,7 +209,9 @@ def test_sites_and_the_firm_by_hand() -> None:
     assert whole["npv_usd"] == pytest.approx(alpha["npv_usd"] + bravo["npv_usd"] - 24.0)
 
 
-def hall(plan: Plan, earned_usd: float, **firm_keys: Any) -> tuple[Levels, dict[str, Any]]:
+def hall(
+    plan: ProjectHistory, earned_usd: float, **firm_keys: Any
+) -> tuple[Levels, dict[str, Any]]:
     """The project's nodes earn so much in each of the months from July on, by their meters."""
     scenario = firm(**firm_keys)
     made = levels(scenario, booked(), {"hall": plan})
@@ -287,13 +291,13 @@ def test_tax_on_a_project_by_hand() -> None:
 
 
 def test_a_cancelled_project_cost_what_did_not_come_back() -> None:
-    _, row = hall(Plan(((40 * DAY, 300.0), (50 * DAY, -150.0)), None), 0.0)
+    _, row = hall(ProjectHistory(((40 * DAY, 300.0), (50 * DAY, -150.0)), None), 0.0)
     assert row["npv_usd"] == pytest.approx(-150.0)
     assert row["irr_per_year"] is None or row["irr_per_year"] < 0
 
 
 def test_what_is_not_delivered_at_the_end_counts_at_what_was_paid() -> None:
-    _, row = hall(Plan(((40 * DAY, 300.0),), None), 0.0)
+    _, row = hall(ProjectHistory(((40 * DAY, 300.0),), None), 0.0)
     assert row["npv_usd"] == pytest.approx(0.0)
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from sim.scenario import ScenarioError, load
-from sim.studies.checked import plan
+from sim.studies.checked import check_experiment
 
 FOLDER = {
     "scenario.toml": """
@@ -78,7 +78,7 @@ def test_an_axis_of_a_sweep_makes_no_second_charge(folder: Path) -> None:
         encoding="utf-8",
     )
     with pytest.raises(ScenarioError) as told:
-        plan(folder / "sweep.toml")
+        check_experiment(folder / "sweep.toml")
     assert "sweep.toml: axes.charge.dear.demand_charges.peek.usd_per_mw_month: there" in str(
         told.value
     )

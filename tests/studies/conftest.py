@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from sim.studies.checked import Plan, plan
+from sim.studies.checked import CheckedExperiment, check_experiment
 from tests.conftest import ROOT
 
 QUICK = "horizon.days = 1\nhorizon.step_s = 3600\n"
@@ -39,9 +39,9 @@ prices.zones.north.mean_usd_per_mwh = 60
 
 
 @pytest.fixture
-def question(write: Write) -> Plan:
+def question(write: Write) -> CheckedExperiment:
     """Two axes of two levels, two policies, three seeds: 24 cells."""
-    return plan(write('policies = ["static", "merit-order"]\nseeds = 3', AXES))
+    return check_experiment(write('policies = ["static", "merit-order"]\nseeds = 3', AXES))
 
 
 def digests(folder: Path) -> dict[str, str]:

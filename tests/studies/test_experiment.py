@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 import sim
 from sim.cli import app
-from sim.studies.checked import Plan, plan
+from sim.studies.checked import CheckedExperiment, check_experiment
 from sim.studies.design import points_of, sampled
 from sim.studies.experiment import Design, Experiment, Range, read_experiment
 from tests.conftest import ROOT
@@ -20,7 +20,7 @@ from tests.studies.conftest import Write
 runner = CliRunner()
 
 
-def test_a_full_factorial_over_axes_policies_and_seeds(question: Plan) -> None:
+def test_a_full_factorial_over_axes_policies_and_seeds(question: CheckedExperiment) -> None:
     assert len(question.rows) == question.cells == 2 * 2 * 2 * 3
     assert len(question.resolved) == 4
     first, last = question.rows[0], question.rows[-1]
@@ -34,16 +34,18 @@ def test_a_full_factorial_over_axes_policies_and_seeds(question: Plan) -> None:
 
 
 def test_keys_say_what_determines_a_run_and_nothing_else(write: Write) -> None:
-    same = plan(write("seeds = [1]", "[axes.a.x]\n[axes.a.y]\nhorizon.days = 1\n"))
+    same = check_experiment(write("seeds = [1]", "[axes.a.x]\n[axes.a.y]\nhorizon.days = 1\n"))
     assert len(same.rows) == 2
     assert same.cells == 1  # a level that changes nothing is the same run
-    described = plan(write('seeds = [1]\ndescription = "x"', name="other"))
+    described = check_experiment(write('seeds = [1]\ndescription = "x"', name="other"))
     assert described.rows[0].cell.key == same.rows[0].cell.key
     others = [
-        plan(write("seeds = [2]", name="s")),
-        plan(write('policies = ["static"]', name="p")),
-        plan(write("", "horizon.record_s = 7200", name="r")),
-        plan(write("", '[[policies]]\nname = "merit-order"\nparameters = { }', name="q")),
+        check_experiment(write("seeds = [2]", name="s")),
+        check_experiment(write('policies = ["static"]', name="p")),
+        check_experiment(write("", "horizon.record_s = 7200", name="r")),
+        check_experiment(
+            write("", '[[policies]]\nname = "merit-order"\nparameters = { }', name="q")
+        ),
     ]
     keys = [p.rows[0].cell.key for p in others]
     assert len({same.rows[0].cell.key, *keys[:3]}) == 4
@@ -60,11 +62,11 @@ name = "price-threshold"
 label = "dear"
 parameters = { max_usd_per_mwh = 70.0 }
 """
-    planned = plan(write("", tables))
-    labels = [row.policy for row in planned.rows]
+    checked = check_experiment(write("", tables))
+    labels = [row.policy for row in checked.rows]
     assert labels == ["price-threshold(max_usd_per_mwh=30.0)", "dear"]
-    assert planned.cells == 2
-    assert planned.rows[1].cell.parameters == {"max_usd_per_mwh": 70.0}
+    assert checked.cells == 2
+    assert checked.rows[1].cell.parameters == {"max_usd_per_mwh": 70.0}
 
 
 @pytest.mark.parametrize("method", ["latin-hypercube", "sobol"])
@@ -89,7 +91,7 @@ def test_designs_fill_their_ranges_evenly(method: str) -> None:
 
 def test_axes_are_crossed_with_a_design(write: Write) -> None:
     """Every combination of levels meets the same points, policies and seeds."""
-    found = plan(
+    found = check_experiment(
         write(
             'seeds = 2\npolicies = ["static", "merit-order"]',
             """
@@ -129,10 +131,10 @@ low = 60
 high = 600
 integer = true
 """
-    planned = plan(write("seeds = 2", tables))
-    assert len(planned.rows) == 6
-    assert len(planned.resolved) == 3
-    assert planned.experiment.factors == ["sites.alpha.power_limit_mw", "mining.restart_s"]
+    checked = check_experiment(write("seeds = 2", tables))
+    assert len(checked.rows) == 6
+    assert len(checked.resolved) == 3
+    assert checked.experiment.factors == ["sites.alpha.power_limit_mw", "mining.restart_s"]
 
 
 BROKEN = """
@@ -147,7 +149,7 @@ colour = 1
 
 def test_every_problem_of_a_file_at_once(write: Write) -> None:
     with pytest.raises(sim.ScenarioError) as found:
-        plan(write(BROKEN))
+        check_experiment(write(BROKEN))
     text = str(found.value)
     assert "question.toml: pareto.uptime_pct = 'up': allowed: 'min' or 'max'" in text
     assert "question.toml: keep = 'some': allowed: 'kpis', 'small' or 'tables'" in text
@@ -160,10 +162,10 @@ def test_policies_are_loaded_before_anything_runs(write: Write) -> None:
     with pytest.raises(
         sim.ScenarioError, match=r"policies: policy 'statics': did you mean 'static'"
     ):
-        plan(write('policies = ["statics", "static"]'))
+        check_experiment(write('policies = ["statics", "static"]'))
     table = '[[policies]]\nname = "static"\nparameters = { pace = 3 }'
     with pytest.raises(sim.ScenarioError, match="'static': no parameter 'pace'; allowed: none"):
-        plan(write("", table))
+        check_experiment(write("", table))
 
 
 def test_every_level_is_tried_before_anything_runs(write: Write) -> None:
@@ -178,7 +180,7 @@ horizon.days = "many"
 horizon.dayz = 1
 """
     with pytest.raises(sim.ScenarioError) as found:
-        plan(write("", tables))
+        check_experiment(write("", tables))
     text = str(found.value)
     assert "axes.limit.misspelt.sites.alpha.power_limit = 3: unknown column" in text
     assert "axes.days.many.horizon.days = 'many': must be a number in d" in text

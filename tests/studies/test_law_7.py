@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from sim.studies.checked import Plan
+from sim.studies.checked import CheckedExperiment
 from sim.studies.sweep import sweep
 from tests.conftest import ROOT
 from tests.studies.conftest import AXES, Write, digests
@@ -20,7 +20,9 @@ from tests.studies.conftest import AXES, Write, digests
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT)}
 
 
-def test_serial_twice_and_processes_with_a_killed_worker(question: Plan, tmp_path: Path) -> None:
+def test_serial_twice_and_processes_with_a_killed_worker(
+    question: CheckedExperiment, tmp_path: Path
+) -> None:
     serial = sweep(question, tmp_path / "serial")
     assert serial.failures == []
     assert len(digests(serial.folder)) == 24 * 6 + 9
@@ -39,7 +41,7 @@ def test_serial_twice_and_processes_with_a_killed_worker(question: Plan, tmp_pat
 
 
 def test_a_killed_sweep_resumes_and_redoes_only_the_rest(
-    question: Plan, write: Write, tmp_path: Path
+    question: CheckedExperiment, write: Write, tmp_path: Path
 ) -> None:
     out = tmp_path / "cut"
     file = write('policies = ["static", "merit-order"]\nseeds = 3', AXES)
@@ -59,7 +61,7 @@ def test_a_killed_sweep_resumes_and_redoes_only_the_rest(
 
 
 def test_resuming_redoes_cells_that_are_broken_or_of_other_versions(
-    question: Plan, tmp_path: Path
+    question: CheckedExperiment, tmp_path: Path
 ) -> None:
     first = sweep(question, tmp_path / "out")
     before = digests(first.folder)
@@ -108,7 +110,7 @@ def cluster(tmp_path: Path) -> Iterator[tuple[str, list[subprocess.Popen[bytes]]
 
 @pytest.mark.filterwarnings("default")  # Dask's own
 def test_a_dask_cluster_that_loses_a_worker_gives_the_same_bytes(
-    cluster: tuple[str, list[subprocess.Popen[bytes]]], question: Plan, tmp_path: Path
+    cluster: tuple[str, list[subprocess.Popen[bytes]]], question: CheckedExperiment, tmp_path: Path
 ) -> None:
     from distributed import Client
 

@@ -9,7 +9,7 @@ from scipy import stats
 
 from sim.results.store import open_results
 from sim.studies import money_spread
-from sim.studies.checked import Plan
+from sim.studies.checked import CheckedExperiment
 from sim.studies.sweep import sweep
 
 # By level and seed: mining and power of two months each, and what was put in.
@@ -81,7 +81,7 @@ def test_text_says_what_the_tables_hold(tmp_path: Path) -> None:
     assert max(map(len, text.splitlines())) <= 80
 
 
-def test_studies_keep_both(question: Plan, tmp_path: Path) -> None:
+def test_studies_keep_both(question: CheckedExperiment, tmp_path: Path) -> None:
     found = sweep(question, tmp_path / "out")
     results = open_results(found.folder)
     equity = [r for r in results.table("equity_differences").to_pylist() if r["line"] == "equity"]

@@ -14,7 +14,7 @@ import sim
 from sim.cli import app
 from sim.policy import Decision, Observation
 from sim.studies.cells import Outcome
-from sim.studies.checked import Plan, plan
+from sim.studies.checked import CheckedExperiment, check_experiment
 from sim.studies.executors import execute
 from sim.studies.problems import ExecutorError
 from sim.studies.statistics import wilson_interval
@@ -270,19 +270,21 @@ ranges."prices.zones.west.mean_usd_per_mwh" = { low = 20, high = 70 }
 
 
 def test_rows_that_share_a_cell_run_once(write: Write, tmp_path: Path) -> None:
-    planned = plan(write("", "[axes.a.x]\n[axes.a.y]\nhorizon.days = 1\n"))
+    checked = check_experiment(write("", "[axes.a.x]\n[axes.a.y]\nhorizon.days = 1\n"))
     counts: list[tuple[int, int]] = []
-    cells = [row.cell for row in planned.rows]
+    cells = [row.cell for row in checked.rows]
     records, _ = run_cells(
         cells, tmp_path, progress=lambda done, total: counts.append((done, total))
     )
     assert counts == [(0, 1), (1, 1)]
-    table = cells_table(planned.rows, records)
+    table = cells_table(checked.rows, records)
     assert table["a"].to_pylist() == ["x", "y"]
     assert len(set(table["key"].to_pylist())) == 1
 
 
-def test_files_that_change_under_way_are_noticed(question: Plan, tmp_path: Path) -> None:
+def test_files_that_change_under_way_are_noticed(
+    question: CheckedExperiment, tmp_path: Path
+) -> None:
     from sim.studies.cells import Recipe, run_cell
 
     recipe = question.rows[0].cell.source

@@ -7,11 +7,11 @@ import pytest
 
 from sim.results import worth_spread
 from sim.results.store import open_results
-from sim.studies.checked import Plan
+from sim.studies.checked import CheckedExperiment
 from sim.studies.sweep import sweep
 
 
-def test_quantiles_are_those_of_the_cells(question: Plan, tmp_path: Path) -> None:
+def test_quantiles_are_those_of_the_cells(question: CheckedExperiment, tmp_path: Path) -> None:
     """Two axes, two policies, three seeds: eight groups, each over its own three cells."""
     found = sweep(question, tmp_path / "out")
     results = open_results(found.folder)

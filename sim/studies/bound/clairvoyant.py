@@ -52,7 +52,7 @@ from sim.results.folder import Folder
 from sim.results.provenance import provenance
 from sim.scenario.scenario import Scenario
 from sim.studies.bound.coefficients import Demand, Month, Terms, Tier, terms_of
-from sim.studies.bound.programme import Piece, Worth, nothing, solve
+from sim.studies.bound.programme import Duals, Piece, no_duals, solve
 from sim.studies.bound.replay import BoundError, realised
 from sim.types import Floats, Ints
 from sim.units import SECONDS_PER_DAY, SECONDS_PER_YEAR, W_PER_MW
@@ -134,18 +134,18 @@ def bound(scenario: Scenario, seed: int = 1) -> Bound:
         BoundError: where the fleet's own load makes the price for longer than a control step.
     """
     terms = terms_of(realised(scenario, seed))
-    usd, worth = terms.constant_usd.copy(), nothing(terms)
+    usd, duals = terms.constant_usd.copy(), no_duals(terms)
     pieces = _pieces(terms)
     for piece in pieces:
         solved = solve(terms, piece)
         usd[piece.first : piece.last] += solved.usd
-        for total, part in zip(worth, solved.worth, strict=True):
+        for total, part in zip(duals, solved.duals, strict=True):
             total += part
     day = np.arange(len(usd)) * scenario.horizon.step_s // SECONDS_PER_DAY
     return Bound(
         usd=float(usd.sum()),
         by_day_usd=np.bincount(day, usd).astype(np.float64),
-        worth=_table(scenario, terms, worth),
+        worth=_table(scenario, terms, duals),
         pieces=len(pieces),
     )
 
@@ -193,7 +193,7 @@ def _islands(path: Ints) -> list[list[int]]:
     return sorted(sorted(n for kind, n in part if kind == "site") for part in parts)
 
 
-def _table(scenario: Scenario, terms: Terms, worth: Worth) -> pa.Table:
+def _table(scenario: Scenario, terms: Terms, duals: Duals) -> pa.Table:
     replay = terms.known.replay
     plant = replay.plant
     years = scenario.horizon.seconds / SECONDS_PER_YEAR
@@ -201,18 +201,18 @@ def _table(scenario: Scenario, terms: Terms, worth: Worth) -> pa.Table:
     rows: list[tuple[str, str, float, str, float]] = []
     for k, name in enumerate(plant.topology.limit_names):
         kind = "interconnect" if name.startswith("site ") else "limit"
-        rows.append((kind, name, plant.topology.capacity_w[k] / W_PER_MW, "MW", worth.limit[k]))
+        rows.append((kind, name, plant.topology.capacity_w[k] / W_PER_MW, "MW", duals.limit[k]))
     groups = len(scenario.asics)
     for g, asic in enumerate(scenario.asics):
-        each = worth.owner[g] / max(asic.count, 1)
+        each = duals.owner[g] / max(asic.count, 1)
         rows.append(("asic", f"{asic.site} {asic.model}", asic.count, "machine", each))
     for n, gpu in enumerate(scenario.gpus):
-        each = worth.owner[groups + n] / max(gpu.nodes, 1) - credit_usd[n]
+        each = duals.owner[groups + n] / max(gpu.nodes, 1) - credit_usd[n]
         rows.append(("gpu node", f"{gpu.site} {gpu.gpu} {gpu.state}", gpu.nodes, "node", each))
     for b, battery in enumerate(scenario.batteries):
         name = battery.site
-        rows.append(("battery power", name, battery.power_mw, "MW", worth.battery_mw[b]))
-        rows.append(("battery energy", name, battery.energy_mwh, "MWh", worth.battery_mwh[b]))
+        rows.append(("battery power", name, battery.power_mw, "MW", duals.battery_mw[b]))
+        rows.append(("battery energy", name, battery.energy_mwh, "MWh", duals.battery_mwh[b]))
     columns = list(zip(*rows, strict=True)) if rows else [()] * 5
     return pa.table(
         {

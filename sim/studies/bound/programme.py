@@ -18,7 +18,7 @@ class Piece(NamedTuple):
     last: int
 
 
-class Worth(NamedTuple):
+class Duals(NamedTuple):
     """What more of anything would have earned [USD per unit, over the steps that were solved]."""
 
     limit: Floats  # (limit,) per MW
@@ -31,7 +31,7 @@ class Solved(NamedTuple):
     """An optimum."""
 
     usd: Floats  # (step of the piece,) what its decisions earned; a month counts at its last step
-    worth: Worth
+    duals: Duals
 
 
 class Sheet:
@@ -118,25 +118,25 @@ def solve(terms: Terms, piece: Piece) -> Solved:
     _tiers(sheet, terms, piece, meters)
     values, column_worth, row_worth = sheet.solve()
 
-    worth = nothing(terms)
-    np.add.at(worth.limit, limits, row_worth[rows].sum(axis=0))
+    duals = no_duals(terms)
+    np.add.at(duals.limit, limits, row_worth[rows].sum(axis=0))
     own = terms.own_limit[piece.sites]
-    np.add.at(worth.limit, own[own >= 0], column_worth[meters.net].sum(axis=0)[own >= 0])
+    np.add.at(duals.limit, own[own >= 0], column_worth[meters.net].sum(axis=0)[own >= 0])
     worth_usd = column_worth[uses] * terms.item_mw[np.ix_(steps, items)]
-    np.add.at(worth.owner, terms.item_owner[items], worth_usd.sum(axis=0))
-    worth.battery_mw[stores.battery] += column_worth[stores.flow].sum(axis=(0, 2))
-    worth.battery_mwh[stores.battery] += column_worth[stores.stored].sum(axis=0)
+    np.add.at(duals.owner, terms.item_owner[items], worth_usd.sum(axis=0))
+    duals.battery_mw[stores.battery] += column_worth[stores.flow].sum(axis=(0, 2))
+    duals.battery_mwh[stores.battery] += column_worth[stores.stored].sum(axis=0)
     usd = np.concatenate(sheet.gain) * values
     step = np.concatenate(sheet.step) - piece.first
-    return Solved(np.bincount(step, usd, len(steps)).astype(np.float64), worth)
+    return Solved(np.bincount(step, usd, len(steps)).astype(np.float64), duals)
 
 
-def nothing(terms: Terms) -> Worth:
+def no_duals(terms: Terms) -> Duals:
     """Zeros."""
     plant = terms.known.replay.plant
     owners = len(plant.asics.site) + len(plant.nodes.site)
     batteries = len(plant.assets.battery_site)
-    return Worth(
+    return Duals(
         np.zeros(len(plant.limits.room_w)),
         np.zeros(owners),
         np.zeros(batteries),

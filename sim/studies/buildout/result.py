@@ -106,9 +106,9 @@ def buildout(
     given = asked if isinstance(asked, BuildoutRequest) else read_buildout(asked)
     question = given.question
     yard = Yard(given)
-    found = survey(given, yard, workers)
+    surveyed = survey(given, yard, workers)
     trials = Trials(yard, workers, progress)
-    simple, searched = simple_plans(yard, found), searched_plans(yard, found)
+    simple, searched = simple_plans(yard, surveyed), searched_plans(yard, surveyed)
     seeds = question.search.all_seeds
     rounds: tuple[Round, ...] = ()
     chosen = searched["greedy by dual"]
@@ -125,7 +125,7 @@ def buildout(
     return Buildout(
         asked=given,
         yard=yard,
-        survey=found,
+        survey=surveyed,
         plans=plans,
         merged=merged,
         best_simple=best,

@@ -24,8 +24,8 @@ from sim.units import HOURS_PER_YEAR
 Score = Callable[[Sequence[Plan], Sequence[int]], Floats]  # gains over nothing (plan, seed) [USD]
 
 
-class Worth(NamedTuple):
-    """What a run found."""
+class FirmValue(NamedTuple):
+    """What a firm is worth after a run."""
 
     parts: Parts  # of the firm's net present value
     insolvent: bool
@@ -36,10 +36,10 @@ class Worth(NamedTuple):
         return self.parts.npv_after_tax_usd
 
 
-def worth(cell: Cell) -> Worth:
+def value_of(cell: Cell) -> FirmValue:
     """Run a cell; the firm's net present value."""
     result = run(scenario_of(cell.source), cell.decider(), cell.seed)
-    return Worth(firm_parts(result.scenario, result.levels), bool(result.kpis["insolvent"]))
+    return FirmValue(firm_parts(result.scenario, result.levels), bool(result.kpis["insolvent"]))
 
 
 class Trials:
@@ -49,7 +49,7 @@ class Trials:
         self.yard = yard
         self.workers = workers
         self.progress = progress
-        self.found: dict[tuple[Plan, float | None, int], Worth] = {}
+        self.done: dict[tuple[Plan, float | None, int], FirmValue] = {}
 
     def npv_usd(
         self, plans: Sequence[Plan], seeds: Sequence[int], usd_per_gpu_h: float | None = None
@@ -68,7 +68,7 @@ class Trials:
         cells: dict[str, tuple[Plan, float | None, int]] = {}
         items = []
         for plan, price in dict.fromkeys((p, u) for p, u, _ in keys):
-            waiting = [s for s in seeds if (plan, price, s) not in self.found]
+            waiting = [s for s in seeds if (plan, price, s) not in self.done]
             if not waiting:
                 continue
             source = Frozen.of(self.yard.built(plan, price))
@@ -76,17 +76,17 @@ class Trials:
                 cell = Cell(source, asked.policy, asked.parameters, seed)
                 cells[cell.key] = (plan, price, seed)
                 items.append(cell)
-        begun = len(self.found)
-        for cell, result, error in execute(worth, items, self.workers):
+        begun = len(self.done)
+        for cell, result, error in execute(value_of, items, self.workers):
             if result is None:
                 plan, _, seed = cells[cell.key]
                 raise StudyError(f"plan {_counts(self.yard, plan)}, seed {seed} failed: {error}")
-            self.found[cells[cell.key]] = result
+            self.done[cells[cell.key]] = result
             if self.progress is not None:
-                self.progress(len(self.found), begun + len(items))
+                self.progress(len(self.done), begun + len(items))
         return np.array(
             [
-                [self.found[p, usd_per_gpu_h if any(p) else None, s].npv_usd for s in seeds]
+                [self.done[p, usd_per_gpu_h if any(p) else None, s].npv_usd for s in seeds]
                 for p in plans
             ]
         )
@@ -102,14 +102,14 @@ class Trials:
         """Mean parts of a plan's gain over building nothing, seed by seed; runs must be there."""
         nothing = self.yard.nothing
         gains = [
-            np.array(self.found[plan, None, s].parts) - np.array(self.found[nothing, None, s].parts)
+            np.array(self.done[plan, None, s].parts) - np.array(self.done[nothing, None, s].parts)
             for s in seeds
         ]
         return Parts(*(float(usd) for usd in np.mean(gains, axis=0)))
 
     def insolvencies(self, plan: Plan, seeds: Sequence[int]) -> int:
         """In how many of these runs the firm failed."""
-        return sum(self.found[plan, None, seed].insolvent for seed in seeds)
+        return sum(self.done[plan, None, seed].insolvent for seed in seeds)
 
 
 class Survey(NamedTuple):
@@ -176,25 +176,25 @@ def _look(look: _Look) -> tuple[Floats, Floats]:
     return np.array(nodes[-look.containers :]), mean
 
 
-def simple_plans(yard: Yard, found: Survey) -> dict[str, Plan]:
+def simple_plans(yard: Yard, survey: Survey) -> dict[str, Plan]:
     """Plans that need no search, by name."""
     return {
-        "cheapest power": yard.fill(_falling(-found.price_usd_per_mwh)),
+        "cheapest power": yard.fill(_falling(-survey.price_usd_per_mwh)),
         "spread evenly": yard.spread(),
         "largest spare connection": yard.fill(_falling(yard.spare_mw)),
     }
 
 
-def searched_plans(yard: Yard, found: Survey) -> dict[str, Plan]:
+def searched_plans(yard: Yard, survey: Survey) -> dict[str, Plan]:
     """Plans that the search begins with, besides the simple ones and nothing."""
-    leader = yard.fill(_falling(found.dual_usd_per_year / yard.cost_usd))
+    leader = yard.fill(_falling(survey.dual_usd_per_year / yard.cost_usd))
     half, left = [], sum(leader) // 2
-    for site in _falling(found.dual_usd_per_year / yard.cost_usd):
+    for site in _falling(survey.dual_usd_per_year / yard.cost_usd):
         half.append((site, min(leader[site], left)))
         left -= half[-1][1]
     return {
         "greedy by dual": leader,
-        "greedy by ratio": yard.fill(_falling(found.ratio)),
+        "greedy by ratio": yard.fill(_falling(survey.ratio)),
         "half of greedy by dual": tuple(n for _, n in sorted(half)),
     }
 
