@@ -6,6 +6,7 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from sim.finance.calendar import Calendar, Month
+from sim.finance.chart import Account
 from sim.finance.ledger import Ledger
 from sim.kernels.arrays import (
     BTC_USD,
@@ -28,7 +29,6 @@ from sim.types import Floats
 from sim.units import J_PER_MWH, SECONDS_PER_DAY, SECONDS_PER_YEAR
 
 NEVER: Final = float("inf")
-CHARGES: Final = "expenses:hosting:charges"  # of hosts, beside the energy that they bill
 MONTH_S: Final = SECONDS_PER_YEAR / 12
 Event = Callable[[int, str, str, str], None]  # t_s, kind, subject, detail
 
@@ -87,7 +87,7 @@ class Hosting:
     @property
     def charged_usd(self) -> float:
         """Fees and profit shares so far, less credits [USD]; energy is not among them."""
-        return self.ledger.balance(CHARGES, "USD")
+        return self.ledger.balance(Account.HOSTING_CHARGES, "USD")
 
     def machines(self, name: str) -> Floats:
         """Machines of a host that stand at its sites (site,)."""
@@ -112,13 +112,15 @@ class Hosting:
             here = np.isin(np.arange(count), self.sites[name])
             fee = machines * host.usd_per_machine_month * month.overlap(month.start_s, end_s)
             post = self.ledger.post
-            post(t_s, CHARGES, "assets:cash", "USD", fee, f"{name}: machine fee")
+            post(t_s, Account.HOSTING_CHARGES, Account.CASH, "USD", fee, f"{name}: machine fee")
             profit = (flow[BTC_USD] - flow[POOL_FEE_USD] - flow[ENERGY_USD]) * here
             share = max(float(profit.sum()), 0.0) * host.profit_share
             part = np.array(share)
-            post(t_s, CHARGES, "assets:cash", "USD", part, f"{name}: profit share")
+            post(t_s, Account.HOSTING_CHARGES, Account.CASH, "USD", part, f"{name}: profit share")
             credit = np.array(self._credit(name, flow))
-            post(t_s, "assets:cash", CHARGES, "USD", credit, f"{name}: uptime credit")
+            post(
+                t_s, Account.CASH, Account.HOSTING_CHARGES, "USD", credit, f"{name}: uptime credit"
+            )
 
     def _credit(self, name: str, flow: Floats) -> float:
         """What the host owes for machine-time below its minimum [USD]."""
@@ -199,9 +201,7 @@ class Leases:
                 pay(t_s, lease, end_s, rent)
             else:
                 usd[site] += rent
-        self.ledger.post(
-            t_s, "expenses:rent", "assets:cash", "USD", usd, "rents of leased machines"
-        )
+        self.ledger.post(t_s, Account.RENT, Account.CASH, "USD", usd, "rents of leased machines")
 
 
 class Offtakes:
@@ -224,9 +224,7 @@ class Offtakes:
         for name, offtake, _ in self.terms:
             self.prepaid_usd[name] = offtake.prepaid_usd
             usd = np.array(offtake.prepaid_usd)
-            self.ledger.post(
-                0, "assets:cash", "liabilities:prepayments", "USD", usd, f"{name}: prepaid"
-            )
+            self.ledger.post(0, Account.CASH, Account.PREPAYMENTS, "USD", usd, f"{name}: prepaid")
 
     def close_month(self, t_s: int, flow: Floats) -> None:
         """Invoice the month that ends; its revenue stands in `assets:receivables` by the day."""
@@ -239,16 +237,16 @@ class Offtakes:
             self.credited_usd += credit
             usd = np.array(credit)
             post = self.ledger.post
-            post(t_s, "expenses:credits", "assets:receivables", "USD", usd, f"{name}: SLA credit")
+            post(t_s, Account.CREDITS, Account.RECEIVABLES, "USD", usd, f"{name}: SLA credit")
             left = self.prepaid_usd[name]
             used = min(left, invoice - credit)
             self.prepaid_usd[name] = left - used
             usd = np.array(used)
             memo = f"{name}: from what was prepaid"
-            post(t_s, "liabilities:prepayments", "assets:receivables", "USD", usd, memo)
+            post(t_s, Account.PREPAYMENTS, Account.RECEIVABLES, "USD", usd, memo)
             usd = np.array(invoice - credit - used)
             due_s = t_s + offtake.payment_days * SECONDS_PER_DAY
-            self.payments.later(due_s, "assets:cash", "assets:receivables", usd, f"{name}: paid")
+            self.payments.later(due_s, Account.CASH, Account.RECEIVABLES, usd, f"{name}: paid")
 
     def _credit(self, name: str, offtake: Offtake, invoice: float, uptime: float) -> float:
         if uptime >= offtake.uptime_sla or invoice <= 0.0:

@@ -5,7 +5,7 @@ from typing import Final
 
 import numpy as np
 
-from sim.finance.chart import IMPAIRMENT, PROJECT_INTEREST, UNRECOVERABLE
+from sim.finance.chart import Account
 from sim.finance.ledger import Entry, Ledger
 from sim.plant.inventory import ASIC, GPU, Change
 from sim.plant.machines import awaited
@@ -17,7 +17,7 @@ from sim.units import SECONDS_PER_YEAR
 
 CENT: Final = 0.005
 MOST_CENTS: Final = 4  # that rounding may leave at a site: half a cent for each pair of accounts
-ACCOUNTS: Final = {ASIC: "assets:asics", GPU: "assets:gpus", "building": "assets:buildings"}
+ACCOUNTS: Final = {ASIC: Account.ASICS, GPU: Account.GPUS, "building": Account.BUILDINGS}
 
 
 @dataclass
@@ -90,7 +90,7 @@ class FixedAssets:
         """What stands there at the start, against equity."""
         for kind, account in ACCOUNTS.items():
             usd = self.by_site([(x, x.book_usd) for x in self.lots if x.kind == kind])
-            self.ledger.post(0, account, "equity:opening", "USD", usd, "opening book value")
+            self.ledger.post(0, account, Account.OPENING, "USD", usd, "opening book value")
 
     def book_owned(self, kind: str, group: int, site: int, usd: float, from_s: int) -> None:
         """What was bought for `usd` stands there since before the run; `open` posts its value."""
@@ -119,12 +119,12 @@ class FixedAssets:
         lot = Lot(kind, group, site, usd, t_s, self.life_s[kind], interest_usd=interest_usd)
         self.lots.append(lot)
         usd_at = self.by_site([(lot, usd)])
-        self.ledger.post(t_s, ACCOUNTS[kind], "assets:projects", "USD", usd_at, "project is live")
+        self.ledger.post(t_s, ACCOUNTS[kind], Account.PROJECTS, "USD", usd_at, "project is live")
         return lot
 
     def depreciate(self, t_s: int) -> None:
         """Bring all book values down to now."""
-        debit, interest = "expenses:depreciation", []
+        debit, interest = Account.DEPRECIATION, []
         for kind, account in ACCOUNTS.items():
             worn = []
             for lot in self.lots:
@@ -146,9 +146,9 @@ class FixedAssets:
         lots = self._of(kind, group)
         share = loss_usd / sum(x.book_usd + x.interest_book_usd for x in lots)
         usd = self.by_site([(x, x.book_usd * share) for x in lots])
-        self.ledger.post(t_s, UNRECOVERABLE, ACCOUNTS[kind], "USD", usd, memo)
+        self.ledger.post(t_s, Account.UNRECOVERABLE, ACCOUNTS[kind], "USD", usd, memo)
         interest = [(x, x.interest_book_usd * share) for x in lots]
-        self._post_interest(t_s, UNRECOVERABLE, interest, memo)
+        self._post_interest(t_s, Account.UNRECOVERABLE, interest, memo)
         for lot in lots:
             lot.kept *= 1.0 - share
 
@@ -157,15 +157,15 @@ class FixedAssets:
         share = (change.before - change.now) / change.before if change.before else 0.0
         if change.kind == ASIC:
             self.owned[change.group] *= 1.0 - share
-        return self._write_off(t_s, change.kind, change.group, share, IMPAIRMENT, memo)
+        return self._write_off(t_s, change.kind, change.group, share, Account.IMPAIRMENT, memo)
 
     def sell(self, t_s: int, group: int, machines: float, usd: float, memo: str) -> None:
         """ASICs of a group are sold for `usd`, more or less than their book value."""
         share = min(machines / self.owned[group], 1.0) if self.owned[group] else 0.0
         self.owned[group] -= share * self.owned[group]
-        book_usd = self._write_off(t_s, ASIC, group, share, "assets:cash", memo)
+        book_usd = self._write_off(t_s, ASIC, group, share, Account.CASH, memo)
         gain = np.array(usd - book_usd)
-        self.ledger.post(t_s, "assets:cash", "income:machine-sales", "USD", gain, memo)
+        self.ledger.post(t_s, Account.CASH, Account.MACHINE_SALES, "USD", gain, memo)
 
     def write_down(self, t_s: int, share: float, debit: str, memo: str) -> None:
         """Everything loses a share of its book value."""
@@ -206,14 +206,14 @@ class FixedAssets:
         for lot in lots:
             lot.left *= 1.0 - share
         self.ledger.post(t_s, debit, ACCOUNTS[kind], "USD", usd, memo)
-        self._post_interest(t_s, IMPAIRMENT, interest, memo)
+        self._post_interest(t_s, Account.IMPAIRMENT, interest, memo)
         return float(usd.sum())
 
     def _clear(self, t_s: int, account: str, book_usd: float) -> None:
         """Where nothing is left in the books, no cent that rounding left stays on the account."""
         rest = self.ledger.units(account, "USD")
         if rest and abs(rest) <= MOST_CENTS * len(self.ledger.sites) and abs(book_usd) < CENT:
-            sides = (Entry("expenses:depreciation", "USD", rest), Entry(account, "USD", -rest))
+            sides = (Entry(Account.DEPRECIATION, "USD", rest), Entry(account, "USD", -rest))
             self.ledger.record(t_s, sides, "what rounding left")
 
     def _of(self, kind: str, group: int) -> list[Lot]:
@@ -224,7 +224,7 @@ class FixedAssets:
     ) -> None:
         if any(usd for _, usd in parts):
             usd = self.by_site(parts)
-            self.ledger.post(t_s, debit, PROJECT_INTEREST, "USD", usd, memo)
+            self.ledger.post(t_s, debit, Account.PROJECT_INTEREST, "USD", usd, memo)
 
     def by_site(self, parts: list[tuple[Lot, float]]) -> Floats:
         """Amounts of lots, summed by site (site,)."""

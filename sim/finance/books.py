@@ -4,7 +4,7 @@ from typing import Final
 
 import numpy as np
 
-from sim.finance.chart import GPU_OPERATIONS
+from sim.finance.chart import Account
 from sim.finance.ledger import Ledger
 from sim.kernels.arrays import (
     BTC,
@@ -29,15 +29,15 @@ from sim.types import Bools, Floats
 
 # Debit, credit, row of SiteState.flow, memo.
 ENERGY_POSTINGS: Final = (
-    ("expenses:power", "assets:cash", CONTRACT_USD, "blocks and positions against real time"),
-    ("expenses:demand", "assets:cash", DEMAND_USD, "demand charges, take-or-pay"),
-    ("expenses:transmission", "liabilities:transmission", PEAK_USD, "coincident peak"),
-    ("expenses:fuel", "assets:cash", FUEL_USD, "on-site generation"),
-    ("expenses:battery-wear", "assets:batteries", WEAR_USD, "wear of batteries"),
-    ("assets:cash", "income:grid-services", PROGRAMME_USD, "reserves and demand response"),
+    (Account.POWER, Account.CASH, CONTRACT_USD, "blocks and positions against real time"),
+    (Account.DEMAND, Account.CASH, DEMAND_USD, "demand charges, take-or-pay"),
+    (Account.TRANSMISSION, Account.TRANSMISSION_OWED, PEAK_USD, "coincident peak"),
+    (Account.FUEL, Account.CASH, FUEL_USD, "on-site generation"),
+    (Account.BATTERY_WEAR, Account.BATTERIES, WEAR_USD, "wear of batteries"),
+    (Account.CASH, Account.GRID_SERVICES, PROGRAMME_USD, "reserves and demand response"),
     (
-        "expenses:penalties",
-        "assets:cash",
+        Account.PENALTIES,
+        Account.CASH,
         PENALTY_USD,
         "owed in a call, or sold as reserve, and not there",
     ),
@@ -60,25 +60,25 @@ class Books:
         post = self.ledger.post
         energy_usd = flow[ENERGY_USD]
         own_usd = energy_usd * (1.0 - self.hosted)
-        post(t_s, "expenses:power", "assets:cash", "USD", own_usd, "energy")
+        post(t_s, Account.POWER, Account.CASH, "USD", own_usd, "energy")
         hosting_usd = energy_usd * self.hosted
-        post(t_s, "expenses:hosting", "assets:cash", "USD", hosting_usd, "hosting, energy included")
+        post(t_s, Account.HOSTING, Account.CASH, "USD", hosting_usd, "hosting, energy included")
         for debit, credit, row, memo in ENERGY_POSTINGS:
             if flow[row].any():
                 post(t_s, debit, credit, "USD", flow[row], memo)
         if transmission_usd is not None:
             bill = (transmission_usd, "transmission by last year's coincident peaks")
-            post(t_s, "liabilities:transmission", "assets:cash", "USD", *bill)
-        post(t_s, "assets:btc", "income:mining", "BTC", flow[BTC], "pool payout, gross")
-        post(t_s, "assets:btc", "income:mining", "USD", flow[BTC_USD], "pool payout, gross")
-        post(t_s, "expenses:pool-fees", "assets:btc", "BTC", flow[POOL_FEE_BTC], "pool fee")
-        post(t_s, "expenses:pool-fees", "assets:btc", "USD", flow[POOL_FEE_USD], "pool fee")
+            post(t_s, Account.TRANSMISSION_OWED, Account.CASH, "USD", *bill)
+        post(t_s, Account.BTC, Account.MINING, "BTC", flow[BTC], "pool payout, gross")
+        post(t_s, Account.BTC, Account.MINING, "USD", flow[BTC_USD], "pool payout, gross")
+        post(t_s, Account.POOL_FEES, Account.BTC, "BTC", flow[POOL_FEE_BTC], "pool fee")
+        post(t_s, Account.POOL_FEES, Account.BTC, "USD", flow[POOL_FEE_USD], "pool fee")
         paid_usd = np.where(self.invoiced, 0.0, flow[GPU_USD])
-        post(t_s, "assets:cash", "income:inference", "USD", paid_usd, "reserved GPU nodes")
+        post(t_s, Account.CASH, Account.INFERENCE, "USD", paid_usd, "reserved GPU nodes")
         due_usd = flow[GPU_USD] - paid_usd
         memo = "reserved GPU nodes, to be invoiced"
-        post(t_s, "assets:receivables", "income:inference", "USD", due_usd, memo)
-        post(t_s, "assets:cash", "income:inference", "USD", flow[TOKEN_USD], "tokens")
-        post(t_s, "expenses:credits", "assets:cash", "USD", flow[CREDIT_USD], "promises not kept")
+        post(t_s, Account.RECEIVABLES, Account.INFERENCE, "USD", due_usd, memo)
+        post(t_s, Account.CASH, Account.INFERENCE, "USD", flow[TOKEN_USD], "tokens")
+        post(t_s, Account.CREDITS, Account.CASH, "USD", flow[CREDIT_USD], "promises not kept")
         memo = "licences, support, network, staff of GPU nodes"
-        post(t_s, GPU_OPERATIONS, "assets:cash", "USD", flow[GPU_OPEX_USD], memo)
+        post(t_s, Account.GPU_OPERATIONS, Account.CASH, "USD", flow[GPU_OPEX_USD], memo)

@@ -1,4 +1,4 @@
-"""Where each account of the ledger stands in the statements that people read.
+"""The accounts of the ledger, and where each stands in the statements that people read.
 
 Sub-accounts (`liabilities:loan:LOAN`) stand with their parent. In the cash flow a transaction is
 named by the account on the other side of cash. Sales of bitcoin count as operating, for they are
@@ -7,6 +7,7 @@ interest paid is operating, but for what became part of the cost of projects (in
 230-10-45-13(c)), and insurance for machines investing, as in US GAAP (ASC 230).
 """
 
+from enum import StrEnum
 from functools import cache
 from typing import Final, NamedTuple
 
@@ -14,26 +15,81 @@ ASSET, LIABILITY, EQUITY, INCOME, EXPENSE = "asset", "liability", "equity", "inc
 OPERATING, INVESTING, FINANCING = "operating", "investing", "financing"
 ACTIVITIES: Final = (OPERATING, INVESTING, FINANCING)
 
-CASH: Final = "assets:cash"
-LOAN: Final = "liabilities:loan"
-OPENING: Final = "equity:opening"
-ISSUED: Final = "equity:issued"
-CREDITORS_LOSS: Final = "equity:creditors-loss"
-PAYABLES: Final = "liabilities:payables"
-RIGHT_OF_USE: Final = "assets:right-of-use"
-PROJECT_INTEREST: Final = "assets:project-interest"
-INTEREST: Final = "expenses:interest"
-IMPAIRMENT: Final = "expenses:impairment"
-UNRECOVERABLE: Final = "expenses:impairment:unrecoverable"  # of machines in use
-LEASES: Final = "liabilities:leases"
-FINANCED: Final = "liabilities:lease-financing"
-GPU_OPERATIONS: Final = "expenses:gpu-operations"
-WINDING_UP: Final = "expenses:winding-up"
-EXCHANGE: Final = "equity:exchange"
-FREE_BTC: Final = "assets:btc"
-COLLATERAL_BTC: Final = "assets:btc-collateral"
-MINED_BTC: Final = "income:mining"
-FEES_BTC: Final = "expenses:pool-fees"
+
+class Account(StrEnum):
+    """Every account: debits are positive, so assets and expenses stand above zero, others below."""
+
+    CASH = "assets:cash"
+    BTC = "assets:btc"  # in BTC: free bitcoin; in USD: all bitcoin at cost
+    BTC_COLLATERAL = "assets:btc-collateral"  # in BTC; a sub-account for each loan
+    BTC_REVALUATION = "assets:btc-revaluation"  # market less cost, at month ends
+    ASICS = "assets:asics"  # book value, as of what follows
+    GPUS = "assets:gpus"
+    BUILDINGS = "assets:buildings"
+    BATTERIES = "assets:batteries"
+    PROJECTS = "assets:projects"  # paid and not yet live
+    PROJECT_INTEREST = "assets:project-interest"  # part of their cost, less depreciation
+    DEPOSITS = "assets:deposits"
+    RECEIVABLES = "assets:receivables"
+    INSURANCE_CLAIMS = "assets:insurance-claims"
+    RIGHT_OF_USE = "assets:right-of-use"
+    LOAN = "liabilities:loan"  # a sub-account for each loan, as of the interest
+    INTEREST_OWED = "liabilities:interest"
+    LEASES = "liabilities:leases"  # against the rights of use
+    LEASE_FINANCING = "liabilities:lease-financing"
+    RENT_OWED = "liabilities:rent"
+    TRANSMISSION_OWED = "liabilities:transmission"
+    PREPAYMENTS = "liabilities:prepayments"
+    PAYABLES = "liabilities:payables"  # due, and no money there
+    TAX_OWED = "liabilities:tax"  # below zero: paid ahead
+    DEFERRED_TAX_OWED = "liabilities:deferred-tax"
+    OPENING = "equity:opening"  # in USD and BTC
+    ISSUED = "equity:issued"  # new shares
+    CREDITORS_LOSS = "equity:creditors-loss"
+    EXCHANGE = "equity:exchange"  # in BTC: what was sold
+    MINING = "income:mining"  # in USD and BTC, as the pool's fees
+    INFERENCE = "income:inference"
+    GRID_SERVICES = "income:grid-services"
+    BTC_GAINS = "income:btc-gains"  # realised
+    BTC_REVALUED = "income:btc-revaluation"
+    MACHINE_SALES = "income:machine-sales"
+    INSURANCE_PAID = "income:insurance"
+    POWER = "expenses:power"
+    HOSTING = "expenses:hosting"
+    HOSTING_CHARGES = "expenses:hosting:charges"  # of hosts, beside the energy that they bill
+    DEMAND = "expenses:demand"
+    TRANSMISSION = "expenses:transmission"
+    FUEL = "expenses:fuel"
+    BATTERY_WEAR = "expenses:battery-wear"
+    PENALTIES = "expenses:penalties"
+    POOL_FEES = "expenses:pool-fees"
+    CREDITS = "expenses:credits"
+    GPU_OPERATIONS = "expenses:gpu-operations"
+    RENT = "expenses:rent"
+    OVERHEAD = "expenses:overhead"
+    PREMIUMS = "expenses:insurance"
+    MOVING = "expenses:moving"
+    TRADING = "expenses:trading"  # costs of sales
+    LIQUIDATION = "expenses:liquidation"
+    INTEREST = "expenses:interest"
+    DEPRECIATION = "expenses:depreciation"
+    IMPAIRMENT = "expenses:impairment"
+    UNRECOVERABLE = "expenses:impairment:unrecoverable"  # of machines in use
+    WINDING_UP = "expenses:winding-up"
+    TAX = "expenses:tax"
+    DEFERRED_TAX = "expenses:deferred-tax"
+
+    def of(self, name: str) -> str:
+        """The sub-account of a loan."""
+        return f"{self}:{name}"
+
+    def holds(self, account: str) -> bool:
+        """Whether an account is a sub-account of this one."""
+        return account.startswith(f"{self}:")
+
+
+EARNINGS: Final = ("income:", "expenses:")  # what their accounts begin with
+OWNERS: Final = ("equity:", *EARNINGS)  # all that equity is made of
 DRAWN: Final = "loans drawn"
 REPAID: Final = "loans repaid"
 INTEREST_PAID: Final = "interest"
@@ -51,65 +107,74 @@ class Place(NamedTuple):
 
 # In the order of the balance sheet, then of the income statement.
 USD_CHART: Final[dict[str, Place]] = {
-    CASH: Place(ASSET, "cash", "", ""),
-    "assets:btc": Place(ASSET, "bitcoin at cost", OPERATING, "bitcoin sold"),
-    "assets:btc-revaluation": Place(
+    Account.CASH: Place(ASSET, "cash", "", ""),
+    Account.BTC: Place(ASSET, "bitcoin at cost", OPERATING, "bitcoin sold"),
+    Account.BTC_REVALUATION: Place(
         ASSET, "bitcoin revaluation to market", OPERATING, "bitcoin sold"
     ),
-    "assets:asics": Place(ASSET, "ASICs", INVESTING, "machines"),
-    "assets:gpus": Place(ASSET, "GPU nodes", INVESTING, "machines"),
-    "assets:buildings": Place(ASSET, "buildings", INVESTING, "buildings"),
-    "assets:batteries": Place(ASSET, "batteries", INVESTING, "batteries"),
-    "assets:projects": Place(ASSET, "projects", INVESTING, "projects"),
-    PROJECT_INTEREST: Place(ASSET, "interest on projects", INVESTING, "projects"),
-    "assets:deposits": Place(ASSET, "deposits", INVESTING, "deposits"),
-    "assets:receivables": Place(ASSET, "receivables", OPERATING, "inference"),
-    "assets:insurance-claims": Place(ASSET, "insurance claims", INVESTING, "insurance paid out"),
-    RIGHT_OF_USE: Place(ASSET, "rights of use", OPERATING, "rent"),
-    LOAN: Place(LIABILITY, "loans", FINANCING, DRAWN),
-    "liabilities:interest": Place(LIABILITY, "interest owed", OPERATING, INTEREST_PAID),
-    LEASES: Place(LIABILITY, "leases", OPERATING, "rent"),
-    FINANCED: Place(LIABILITY, "leases as financing", FINANCING, "leases as financing"),
-    "liabilities:rent": Place(LIABILITY, "rent owed", OPERATING, "rent"),
-    "liabilities:transmission": Place(LIABILITY, "transmission owed", OPERATING, "transmission"),
-    "liabilities:prepayments": Place(LIABILITY, "prepayments", OPERATING, "inference"),
-    PAYABLES: Place(LIABILITY, "payables", OPERATING, "payables"),
-    "liabilities:tax": Place(LIABILITY, "tax owed", OPERATING, "tax"),
-    "liabilities:deferred-tax": Place(LIABILITY, "deferred tax liability", OPERATING, "tax"),
-    OPENING: Place(EQUITY, "opening equity", FINANCING, "capital paid in"),
-    ISSUED: Place(EQUITY, "shares issued", FINANCING, "shares issued"),
-    CREDITORS_LOSS: Place(EQUITY, "borne by creditors", FINANCING, "borne by creditors"),
-    "income:mining": Place(INCOME, "mining", OPERATING, "mining"),
-    "expenses:pool-fees": Place(EXPENSE, "pool fees", OPERATING, "pool fees"),
-    "income:inference": Place(INCOME, "inference", OPERATING, "inference"),
-    "expenses:credits": Place(EXPENSE, "credits", OPERATING, "credits"),
-    GPU_OPERATIONS: Place(EXPENSE, "GPU operations", OPERATING, "GPU operations"),
-    "income:grid-services": Place(INCOME, "grid services", OPERATING, "grid services"),
-    "expenses:penalties": Place(EXPENSE, "penalties", OPERATING, "penalties"),
-    "expenses:power": Place(EXPENSE, "power", OPERATING, "power"),
-    "expenses:hosting": Place(EXPENSE, "hosting", OPERATING, "hosting"),
-    "expenses:demand": Place(EXPENSE, "demand charges", OPERATING, "demand charges"),
-    "expenses:transmission": Place(EXPENSE, "transmission", OPERATING, "transmission"),
-    "expenses:fuel": Place(EXPENSE, "fuel", OPERATING, "fuel"),
-    "expenses:battery-wear": Place(EXPENSE, "battery wear", INVESTING, "batteries"),
-    "expenses:rent": Place(EXPENSE, "rent", OPERATING, "rent"),
-    "expenses:overhead": Place(EXPENSE, "overhead", OPERATING, "overhead"),
-    "expenses:insurance": Place(EXPENSE, "insurance premiums", OPERATING, "insurance premiums"),
-    "income:insurance": Place(INCOME, "insurance paid out", INVESTING, "insurance paid out"),
-    "expenses:moving": Place(EXPENSE, "moving", OPERATING, "moving"),
-    "income:machine-sales": Place(INCOME, "machine sales", INVESTING, "machines"),
-    "expenses:depreciation": Place(EXPENSE, "depreciation", INVESTING, "machines"),
-    IMPAIRMENT: Place(EXPENSE, "impairment", INVESTING, "machines"),
-    WINDING_UP: Place(EXPENSE, "winding-up", INVESTING, "machines"),
-    "income:btc-gains": Place(INCOME, "bitcoin gains, realised", OPERATING, "bitcoin sold"),
-    "income:btc-revaluation": Place(INCOME, "bitcoin revaluation", OPERATING, "bitcoin sold"),
-    "expenses:trading": Place(EXPENSE, "costs of bitcoin sales", OPERATING, "bitcoin sold"),
-    "expenses:liquidation": Place(EXPENSE, "liquidation fees", FINANCING, "liquidation fees"),
-    INTEREST: Place(EXPENSE, "interest", OPERATING, INTEREST_PAID),
-    "expenses:tax": Place(EXPENSE, "tax", OPERATING, "tax"),
-    "expenses:deferred-tax": Place(EXPENSE, "deferred tax", OPERATING, "tax"),
+    Account.ASICS: Place(ASSET, "ASICs", INVESTING, "machines"),
+    Account.GPUS: Place(ASSET, "GPU nodes", INVESTING, "machines"),
+    Account.BUILDINGS: Place(ASSET, "buildings", INVESTING, "buildings"),
+    Account.BATTERIES: Place(ASSET, "batteries", INVESTING, "batteries"),
+    Account.PROJECTS: Place(ASSET, "projects", INVESTING, "projects"),
+    Account.PROJECT_INTEREST: Place(ASSET, "interest on projects", INVESTING, "projects"),
+    Account.DEPOSITS: Place(ASSET, "deposits", INVESTING, "deposits"),
+    Account.RECEIVABLES: Place(ASSET, "receivables", OPERATING, "inference"),
+    Account.INSURANCE_CLAIMS: Place(ASSET, "insurance claims", INVESTING, "insurance paid out"),
+    Account.RIGHT_OF_USE: Place(ASSET, "rights of use", OPERATING, "rent"),
+    Account.LOAN: Place(LIABILITY, "loans", FINANCING, DRAWN),
+    Account.INTEREST_OWED: Place(LIABILITY, "interest owed", OPERATING, INTEREST_PAID),
+    Account.LEASES: Place(LIABILITY, "leases", OPERATING, "rent"),
+    Account.LEASE_FINANCING: Place(
+        LIABILITY, "leases as financing", FINANCING, "leases as financing"
+    ),
+    Account.RENT_OWED: Place(LIABILITY, "rent owed", OPERATING, "rent"),
+    Account.TRANSMISSION_OWED: Place(LIABILITY, "transmission owed", OPERATING, "transmission"),
+    Account.PREPAYMENTS: Place(LIABILITY, "prepayments", OPERATING, "inference"),
+    Account.PAYABLES: Place(LIABILITY, "payables", OPERATING, "payables"),
+    Account.TAX_OWED: Place(LIABILITY, "tax owed", OPERATING, "tax"),
+    Account.DEFERRED_TAX_OWED: Place(LIABILITY, "deferred tax liability", OPERATING, "tax"),
+    Account.OPENING: Place(EQUITY, "opening equity", FINANCING, "capital paid in"),
+    Account.ISSUED: Place(EQUITY, "shares issued", FINANCING, "shares issued"),
+    Account.CREDITORS_LOSS: Place(EQUITY, "borne by creditors", FINANCING, "borne by creditors"),
+    Account.MINING: Place(INCOME, "mining", OPERATING, "mining"),
+    Account.POOL_FEES: Place(EXPENSE, "pool fees", OPERATING, "pool fees"),
+    Account.INFERENCE: Place(INCOME, "inference", OPERATING, "inference"),
+    Account.CREDITS: Place(EXPENSE, "credits", OPERATING, "credits"),
+    Account.GPU_OPERATIONS: Place(EXPENSE, "GPU operations", OPERATING, "GPU operations"),
+    Account.GRID_SERVICES: Place(INCOME, "grid services", OPERATING, "grid services"),
+    Account.PENALTIES: Place(EXPENSE, "penalties", OPERATING, "penalties"),
+    Account.POWER: Place(EXPENSE, "power", OPERATING, "power"),
+    Account.HOSTING: Place(EXPENSE, "hosting", OPERATING, "hosting"),
+    Account.DEMAND: Place(EXPENSE, "demand charges", OPERATING, "demand charges"),
+    Account.TRANSMISSION: Place(EXPENSE, "transmission", OPERATING, "transmission"),
+    Account.FUEL: Place(EXPENSE, "fuel", OPERATING, "fuel"),
+    Account.BATTERY_WEAR: Place(EXPENSE, "battery wear", INVESTING, "batteries"),
+    Account.RENT: Place(EXPENSE, "rent", OPERATING, "rent"),
+    Account.OVERHEAD: Place(EXPENSE, "overhead", OPERATING, "overhead"),
+    Account.PREMIUMS: Place(EXPENSE, "insurance premiums", OPERATING, "insurance premiums"),
+    Account.INSURANCE_PAID: Place(INCOME, "insurance paid out", INVESTING, "insurance paid out"),
+    Account.MOVING: Place(EXPENSE, "moving", OPERATING, "moving"),
+    Account.MACHINE_SALES: Place(INCOME, "machine sales", INVESTING, "machines"),
+    Account.DEPRECIATION: Place(EXPENSE, "depreciation", INVESTING, "machines"),
+    Account.IMPAIRMENT: Place(EXPENSE, "impairment", INVESTING, "machines"),
+    Account.WINDING_UP: Place(EXPENSE, "winding-up", INVESTING, "machines"),
+    Account.BTC_GAINS: Place(INCOME, "bitcoin gains, realised", OPERATING, "bitcoin sold"),
+    Account.BTC_REVALUED: Place(INCOME, "bitcoin revaluation", OPERATING, "bitcoin sold"),
+    Account.TRADING: Place(EXPENSE, "costs of bitcoin sales", OPERATING, "bitcoin sold"),
+    Account.LIQUIDATION: Place(EXPENSE, "liquidation fees", FINANCING, "liquidation fees"),
+    Account.INTEREST: Place(EXPENSE, "interest", OPERATING, INTEREST_PAID),
+    Account.TAX: Place(EXPENSE, "tax", OPERATING, "tax"),
+    Account.DEFERRED_TAX: Place(EXPENSE, "deferred tax", OPERATING, "tax"),
 }
-BTC_CHART: Final = (FREE_BTC, COLLATERAL_BTC, MINED_BTC, FEES_BTC, OPENING, EXCHANGE)
+BTC_CHART: Final = (
+    Account.BTC,
+    Account.BTC_COLLATERAL,
+    Account.MINING,
+    Account.POOL_FEES,
+    Account.OPENING,
+    Account.EXCHANGE,
+)
 # Subtotals of the income statement: name, and the line that they follow.
 SUBTOTALS: Final = {
     "gross margin": "battery wear",

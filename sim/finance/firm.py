@@ -10,7 +10,7 @@ from sim.finance.assets import FixedAssets
 from sim.finance.books import Books
 from sim.finance.borrowing_costs import BorrowingCosts
 from sim.finance.calendar import Calendar, Month
-from sim.finance.chart import PAYABLES
+from sim.finance.chart import EARNINGS, OWNERS, Account
 from sim.finance.funding import Funding
 from sim.finance.impairment import Impairment
 from sim.finance.insurance import Insurers
@@ -22,7 +22,7 @@ from sim.finance.months import MonthlyBills
 from sim.finance.projects import Projects
 from sim.finance.solvency import Claim, wind_up
 from sim.finance.tax import TAXES, TaxBooks
-from sim.finance.treasury import CASH, Treasury, cents
+from sim.finance.treasury import Treasury, cents
 from sim.kernels.arrays import (
     SITE_FLOWS,
 )
@@ -133,11 +133,11 @@ class Firm:
             if back_s < 0.0 or deposit.host in self.hosting.ended:  # returned, or lost with it
                 continue
             if paid_s < 0.0:
-                self.ledger.post(0, "assets:deposits", "equity:opening", "USD", usd, memo)
+                self.ledger.post(0, Account.DEPOSITS, Account.OPENING, "USD", usd, memo)
             else:
-                self.payments.later(paid_s, "assets:deposits", "assets:cash", usd, memo)
+                self.payments.later(paid_s, Account.DEPOSITS, Account.CASH, usd, memo)
             memo = f"deposit {name} returned"
-            self.payments.later(back_s, "assets:cash", "assets:deposits", usd, memo)
+            self.payments.later(back_s, Account.CASH, Account.DEPOSITS, usd, memo)
 
     # What happens by the hour, the day and the month.
 
@@ -176,8 +176,8 @@ class Firm:
         unpaid_usd = self._unpaid_usd(t_s) - max(-treasury.cash_usd, 0.0)
         if not self.funding.find(t_s, unpaid_usd, self.usd_per_btc, "bills and debts that are due"):
             return
-        owed = min(-self.ledger.units(PAYABLES, "USD"), max(cents(treasury.cash_usd), 0))
-        treasury.move(t_s, PAYABLES, CASH, "USD", owed, "bills that were due")
+        owed = min(-self.ledger.units(Account.PAYABLES, "USD"), max(cents(treasury.cash_usd), 0))
+        treasury.move(t_s, Account.PAYABLES, Account.CASH, "USD", owed, "bills that were due")
         self.lending.pay_due(t_s)
         if line is not None:
             floor_usd = 0.0 if line.due(t_s) else treasury.spec.cash_floor_usd
@@ -185,7 +185,7 @@ class Firm:
 
     def _close_month(self, t_s: int, month: Month) -> None:
         overhead = np.array(self.scenario.firm.overhead_usd_per_month * month.share)
-        self.ledger.post(t_s, "expenses:overhead", "assets:cash", "USD", overhead, "overhead")
+        self.ledger.post(t_s, Account.OVERHEAD, Account.CASH, "USD", overhead, "overhead")
         self.hosting.close_month(t_s, month, self.month_flow)
         financed = self.lease_books
         self.leases.close_month(t_s, month, financed.owed_usd, financed.pay)
@@ -225,7 +225,7 @@ class Firm:
                 units
                 for (account, commodity), units in self.ledger.balances().items()
                 if commodity == "USD"
-                and account.startswith(("income:", "expenses:"))
+                and account.startswith(EARNINGS)
                 and (after_tax or account not in TAXES)
             )
             / CENTS_PER_USD
@@ -262,7 +262,7 @@ class Firm:
     def _unpaid_usd(self, t_s: int) -> float:
         """What is due and was not paid [USD]."""
         line = self.funding.revolver
-        unpaid = max(-self.treasury.cash_usd, 0.0) - self.ledger.balance(PAYABLES, "USD")
+        unpaid = max(-self.treasury.cash_usd, 0.0) - self.ledger.balance(Account.PAYABLES, "USD")
         unpaid += self.lending.due
         return unpaid + (line.due(t_s) / CENTS_PER_USD if line is not None else 0.0)
 
@@ -306,14 +306,14 @@ class Firm:
         host = self.scenario.hosts[name]
         if host.move_to is not None:
             usd = np.array(machines * host.moving_usd_per_machine)
-            self.ledger.post(t_s, "expenses:moving", "assets:cash", "USD", usd, f"from {name}")
+            self.ledger.post(t_s, Account.MOVING, Account.CASH, "USD", usd, f"from {name}")
         for key, deposit in self.scenario.deposits.items():
             if deposit.host != name:
                 continue
             unpaid = self.payments.cancel(f"deposit {key}")
             if self.payments.cancel(f"deposit {key} returned") and not unpaid:
                 usd, memo = np.array(deposit.usd), f"deposit {key} is lost"
-                self.ledger.post(t_s, "expenses:impairment", "assets:deposits", "USD", usd, memo)
+                self.ledger.post(t_s, Account.IMPAIRMENT, Account.DEPOSITS, "USD", usd, memo)
 
     def _sell_machines(self, t_s: int) -> None:
         """Leases that began today: machines are sold to their lessors."""
@@ -352,7 +352,7 @@ class Firm:
         ledger, lending = self.ledger, self.lending
         held = self.treasury.held_btc
         market = held * price - self.treasury.cost_usd
-        market -= ledger.balance("assets:btc-revaluation", "USD")
+        market -= ledger.balance(Account.BTC_REVALUATION, "USD")
         return Position(
             self.treasury.cash_usd,
             held,
@@ -372,7 +372,7 @@ class Firm:
             cents = sum(
                 units
                 for (account, commodity), units in self.ledger.balances().items()
-                if commodity == "USD" and account.startswith(("equity:", "income:", "expenses:"))
+                if commodity == "USD" and account.startswith(OWNERS)
             )
             self._own = (self.ledger.transactions, cents / CENTS_PER_USD)
         return self._own[1]

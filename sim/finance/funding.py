@@ -6,14 +6,14 @@ from typing import Final, NamedTuple
 
 from sim.finance.assets import FixedAssets
 from sim.finance.calendar import Calendar
-from sim.finance.chart import ISSUED
+from sim.finance.chart import Account
 from sim.finance.ledger import Entry
 from sim.finance.loans import Lending
 from sim.finance.projects import Projects
 from sim.finance.release import free_up
 from sim.finance.residual import Residuals
 from sim.finance.revolver import Revolver
-from sim.finance.treasury import CASH, Treasury, cents
+from sim.finance.treasury import Treasury, cents
 from sim.plant.inventory import ASIC, Inventory
 from sim.scenario.catalogue import asics
 from sim.scenario.scenario import Scenario
@@ -117,7 +117,7 @@ class Funding:
         if not net:
             return
         # Costs of an issue are taken from what it brings (SAB Topic 5.A), not from income.
-        sides = (Entry(CASH, "USD", net), Entry(ISSUED, "USD", -net))
+        sides = (Entry(Account.CASH, "USD", net), Entry(Account.ISSUED, "USD", -net))
         self.treasury.ledger.record(t_s, sides, "new shares, less what their sale costs")
         paid_usd, worth_usd = paid / CENTS_PER_USD, (1.0 - spec.discount_fraction) * before_usd
         self.issued_usd += paid_usd

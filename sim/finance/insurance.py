@@ -5,6 +5,7 @@ import numpy as np
 from sim.finance.agreements import Event, Payments
 from sim.finance.assets import FixedAssets
 from sim.finance.calendar import Month
+from sim.finance.chart import Account
 from sim.finance.ledger import Ledger
 from sim.plant.inventory import ASIC, Change
 from sim.scenario import catalogue
@@ -25,7 +26,7 @@ class Insurers:
     def close_month(self, t_s: int, month: Month) -> None:
         """Premiums of the month that ends."""
         usd = sum(p.premium_usd_per_month for p in self.scenario.insurance.values()) * month.share
-        self.ledger.post(t_s, "expenses:insurance", "assets:cash", "USD", np.array(usd), "premiums")
+        self.ledger.post(t_s, Account.PREMIUMS, Account.CASH, "USD", np.array(usd), "premiums")
 
     def claim(
         self, t_s: int, peril: str, site: str, lost: list[tuple[Change, float]], event: Event
@@ -35,7 +36,7 @@ class Insurers:
         if found is None:
             return 0.0
         name, loss, usd = found
-        self._owe(t_s, t_s, name, usd, "income:insurance")
+        self._owe(t_s, t_s, name, usd, Account.INSURANCE_PAID)
         days = self.scenario.insurance[name].delay_days
         detail = f"loss {loss:,.0f} USD, pays {usd:,.0f} USD in {days:g} days"
         event(t_s, "insurance claim", name, detail)
@@ -50,7 +51,7 @@ class Insurers:
             return
         name, _, usd = found
         if t_s + self.scenario.insurance[name].delay_days * SECONDS_PER_DAY > 0:
-            self._owe(0, t_s, name, usd, "equity:opening")
+            self._owe(0, t_s, name, usd, Account.OPENING)
 
     def _covered(
         self, peril: str, site: str, lost: list[tuple[Change, float]]
@@ -67,9 +68,9 @@ class Insurers:
     def _owe(self, t_s: int, since_s: int, name: str, usd: float, credit: str) -> None:
         """Post a claim at `t_s`; it is paid so many days after the loss."""
         due_s = since_s + self.scenario.insurance[name].delay_days * SECONDS_PER_DAY
-        part, claims = np.array(usd), "assets:insurance-claims"
+        part, claims = np.array(usd), Account.INSURANCE_CLAIMS
         self.ledger.post(t_s, claims, credit, "USD", part, f"{name}: claim")
-        self.payments.later(due_s, "assets:cash", claims, part, f"{name}: claim paid")
+        self.payments.later(due_s, Account.CASH, claims, part, f"{name}: claim paid")
 
     def _insured(self, policy: Spec, change: Change, book_usd: float) -> float:
         machines = change.before - change.now

@@ -8,7 +8,7 @@ from scipy.optimize import brentq
 
 from sim.finance.agreements import NEVER, Leases
 from sim.finance.calendar import Calendar
-from sim.finance.chart import FINANCED, LEASES, RIGHT_OF_USE
+from sim.finance.chart import Account
 from sim.finance.ledger import Ledger
 from sim.scenario.deals import Lease
 from sim.units import SECONDS_PER_YEAR
@@ -81,7 +81,7 @@ class LeaseBooks:
         within = excess(0.0) > 0.0 > excess(MOST_PER_YEAR)
         self._rate[lease.name] = float(brentq(excess, 0.0, MOST_PER_YEAR)) if within else 0.0
         memo = f"lease {lease.name}: financing, no sale"
-        self.ledger.post(t_s, "assets:cash", FINANCED, "USD", np.array(usd), memo)
+        self.ledger.post(t_s, Account.CASH, Account.LEASE_FINANCING, "USD", np.array(usd), memo)
 
     def pay(self, t_s: int, lease: Lease, end_s: float, rent_usd: float) -> None:
         """The rent of a month on a financing: interest, and the rest repays."""
@@ -91,16 +91,30 @@ class LeaseBooks:
         interest_usd = owed_usd * ((1.0 + self._rate[name]) ** years - 1.0)
         self._until_s[name] = t_s
         accrued = np.array(interest_usd)
-        post(t_s, "expenses:interest", FINANCED, "USD", accrued, f"interest of lease {name}")
+        post(
+            t_s,
+            Account.INTEREST,
+            Account.LEASE_FINANCING,
+            "USD",
+            accrued,
+            f"interest of lease {name}",
+        )
         repaid_usd = min(rent_usd, owed_usd + interest_usd)
         self.owed_usd[name] = owed_usd + interest_usd - repaid_usd
-        post(t_s, FINANCED, "assets:cash", "USD", np.array(repaid_usd), f"rent of lease {name}")
+        post(
+            t_s,
+            Account.LEASE_FINANCING,
+            Account.CASH,
+            "USD",
+            np.array(repaid_usd),
+            f"rent of lease {name}",
+        )
         beyond = np.array(rent_usd - repaid_usd)
-        post(t_s, "expenses:rent", "assets:cash", "USD", beyond, f"rent of lease {name}")
+        post(t_s, Account.RENT, Account.CASH, "USD", beyond, f"rent of lease {name}")
         if t_s >= end_s and self.owed_usd[name]:
             left, self.owed_usd[name] = np.array(self.owed_usd[name]), 0.0
             memo = f"lease {name} ends: the machines are the lessor's"
-            post(t_s, FINANCED, "income:machine-sales", "USD", left, memo)
+            post(t_s, Account.LEASE_FINANCING, Account.MACHINE_SALES, "USD", left, memo)
 
     def recognise(self, t_s: int) -> None:
         """Bring rights of use and lease liabilities to the rents that are still to come."""
@@ -111,5 +125,7 @@ class LeaseBooks:
             and end_s - max(start_s, 0.0) > SHORT_S
             and lease.name not in self.owed_usd
         )
-        change = np.array(wanted_usd + self.ledger.balance(LEASES, "USD"))
-        self.ledger.post(t_s, RIGHT_OF_USE, LEASES, "USD", change, "rents to come, discounted")
+        change = np.array(wanted_usd + self.ledger.balance(Account.LEASES, "USD"))
+        self.ledger.post(
+            t_s, Account.RIGHT_OF_USE, Account.LEASES, "USD", change, "rents to come, discounted"
+        )

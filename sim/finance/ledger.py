@@ -1,25 +1,7 @@
 """Double entry with commodities: every transaction sums to zero in USD and in BTC, exactly.
 
-Accounts. Debits are positive: assets and expenses stand above zero, the others below.
-
-- BTC: `assets:btc` (free), `assets:btc-collateral:LOAN`, `income:mining`, `expenses:pool-fees`,
-  `equity:opening`, `equity:exchange` (what was sold).
-- USD, assets: `assets:cash`, `assets:btc` (all bitcoin at cost), `assets:btc-revaluation` (market
-  less cost, at month ends), `assets:asics`, `assets:gpus`, `assets:buildings`, `assets:batteries`
-  (book values), `assets:projects` (paid and not yet live), `assets:project-interest` (interest
-  that became part of the cost of projects, less depreciation), `assets:deposits`,
-  `assets:receivables`, `assets:insurance-claims`.
-- USD, liabilities: `liabilities:loan:LOAN`, `liabilities:interest:LOAN`, `liabilities:rent`,
-  `liabilities:leases` (against `assets:right-of-use`), `liabilities:lease-financing`,
-  `liabilities:transmission`, `liabilities:prepayments`, `liabilities:payables` (due, and no
-  money there), `liabilities:tax` (below zero: paid ahead), `liabilities:deferred-tax`;
-  `equity:opening`, `equity:issued` (new shares), `equity:creditors-loss`.
-- USD, income: `income:mining`, `income:inference`, `income:grid-services`, `income:btc-gains`
-  (realised), `income:btc-revaluation`, `income:machine-sales`, `income:insurance`.
-- USD, expenses: `power`, `hosting`, `demand`, `transmission`, `fuel`, `battery-wear`, `penalties`,
-  `pool-fees`, `credits`, `rent`, `overhead`, `insurance`, `moving`, `trading` (costs of sales),
-  `liquidation`, `interest`, `depreciation`, `impairment` (`impairment:unrecoverable`: of machines
-  in use), `winding-up`, `tax`, `deferred-tax`, each behind `expenses:`.
+Accounts are those of `finance.chart`. Debits are positive: assets and expenses stand above zero,
+the others below.
 """
 
 from collections.abc import Iterable, Iterator

@@ -4,12 +4,11 @@ import math
 from datetime import datetime
 from typing import Final
 
-from sim.finance.treasury import BTC, CASH, COLLATERAL, Event, Treasury
+from sim.finance.chart import Account
+from sim.finance.treasury import Event, Treasury
 from sim.scenario.money import Loan
 from sim.units import CENTS_PER_USD, SATOSHI_PER_BTC, SECONDS_PER_DAY
 
-PRINCIPAL: Final = "liabilities:loan:"
-INTEREST: Final = "liabilities:interest:"
 DAYS_OF_INTEREST: Final = 365  # actual days over 365: the convention of the table
 FLOAT_NOISE: Final = 1e-12  # relative: 10.000000000000002 BTC are 10
 
@@ -42,9 +41,9 @@ class LoanAccount:
         self.spec = spec
         self.start_s = -1 if spec.start_utc is None else second(spec.start_utc)
         self.maturity_s = None if spec.maturity_utc is None else second(spec.maturity_utc)
-        self.account = COLLATERAL + name
-        self._principal = PRINCIPAL + name
-        self._interest = INTEREST + name
+        self.account = Account.BTC_COLLATERAL.of(name)
+        self._principal = Account.LOAN.of(name)
+        self._interest = Account.INTEREST_OWED.of(name)
         self.drawn = 0  # cents, in all
         self.open = False
         self.matured = False
@@ -95,14 +94,16 @@ class LoanAccount:
 
     def pledge(self, t_s: int, units: int) -> None:
         """Free bitcoin becomes collateral [satoshi]."""
-        self._treasury.move(t_s, self.account, BTC, "BTC", units, f"collateral of {self.name}")
+        self._treasury.move(
+            t_s, self.account, Account.BTC, "BTC", units, f"collateral of {self.name}"
+        )
 
     def release(self, t_s: int, units: int) -> None:
         """Collateral becomes free bitcoin [satoshi]."""
         memo = f"collateral of {self.name} comes back"
-        self._treasury.move(t_s, BTC, self.account, "BTC", units, memo)
+        self._treasury.move(t_s, Account.BTC, self.account, "BTC", units, memo)
 
-    def borrow(self, t_s: int, units: int, account: str = CASH) -> None:
+    def borrow(self, t_s: int, units: int, account: str = Account.CASH) -> None:
         """Draw principal [cents] into an account."""
         self.accrue(t_s)
         self.drawn += units
@@ -120,7 +121,7 @@ class LoanAccount:
         self.principal_days += self.principal * days
         self.accrued += units
         memo = f"interest of {self.name}"
-        self._treasury.move(t_s, "expenses:interest", self._interest, "USD", units, memo)
+        self._treasury.move(t_s, Account.INTEREST, self._interest, "USD", units, memo)
 
     def capitalise(self, t_s: int) -> None:
         """Add the accrued interest to the principal."""
@@ -137,7 +138,7 @@ class LoanAccount:
         principal = min(units - interest, self.principal)
         for account, part in ((self._interest, interest), (self._principal, principal)):
             memo = f"payment on {self.name}"
-            self._treasury.move(t_s, account, CASH, "USD", part, memo)
+            self._treasury.move(t_s, account, Account.CASH, "USD", part, memo)
         self.overdue = max(self.overdue - interest, 0)
         if interest + principal and self.debt == 0:
             self.end_call()

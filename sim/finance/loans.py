@@ -17,9 +17,10 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Final
 
+from sim.finance.chart import Account
 from sim.finance.ledger import Ledger
 from sim.finance.loan_accounts import LoanAccount, debt_for, pledge_for
-from sim.finance.treasury import BTC, CASH, OPENING, Event, Treasury, cents, least, satoshi
+from sim.finance.treasury import Event, Treasury, cents, least, satoshi
 from sim.scenario.money import Loan
 from sim.units import CENTS_PER_USD, SATOSHI_PER_BTC, SECONDS_PER_HOUR
 
@@ -77,7 +78,7 @@ class Lending:
                 )
             loan.open = True
             loan.pledge(0, pledged)
-            loan.borrow(0, cents(loan.spec.principal_usd), OPENING)
+            loan.borrow(0, cents(loan.spec.principal_usd), Account.OPENING)
 
     # What is owed and pledged.
 
@@ -116,10 +117,10 @@ class Lending:
         return sum(loan.due for loan in self._loans.values()) / CENTS_PER_USD
 
     def _free(self) -> int:
-        return max(self.ledger.units(BTC, "BTC"), 0)
+        return max(self.ledger.units(Account.BTC, "BTC"), 0)
 
     def _cash(self) -> int:
-        return max(self.ledger.units(CASH, "USD"), 0)
+        return max(self.ledger.units(Account.CASH, "USD"), 0)
 
     # Draws and repayments.
 
@@ -327,7 +328,7 @@ class Lending:
     ) -> None:
         """The lender sells, keeps its fee, and pays the debt; what is beyond it is cash."""
         btc = sold / SATOSHI_PER_BTC
-        fee = (loan.spec.liquidation_fee_fraction, "expenses:liquidation")
+        fee = (loan.spec.liquidation_fee_fraction, Account.LIQUIDATION)
         memo = f"liquidation of {loan.name}"
         net_usd = self.treasury.sell(t_s, btc, usd_per_btc, memo, loan.account, None, *fee)
         self.liquidated_btc += btc
@@ -364,7 +365,7 @@ class Lending:
         pledged = min(satoshi(follower.spec.collateral_btc), there)
         lent = min(owed, debt_for(pledged, follower.spec.initial_ltv, usd_per_btc))
         spare = self.treasury.quote((there - pledged) / SATOSHI_PER_BTC, usd_per_btc)
-        if owed - lent > self.ledger.units(CASH, "USD") + cents(spare.net_usd):
+        if owed - lent > self.ledger.units(Account.CASH, "USD") + cents(spare.net_usd):
             return False
         follower.open = True
         loan.release(t_s, loan.pledged)

@@ -4,6 +4,7 @@ from datetime import timedelta
 
 import numpy as np
 
+from sim.finance.chart import Account
 from sim.finance.demand import DemandCharges
 from sim.finance.ledger import Ledger
 from sim.finance.take_or_pay import TakeOrPay
@@ -91,4 +92,4 @@ class MonthlyBills:
     def open(self, ledger: Ledger) -> None:
         """What last year's peaks will cost this year is owed from the start."""
         usd = self.opening_w * self.usd_per_w
-        ledger.post(0, "equity:opening", "liabilities:transmission", "USD", usd, "last year's 4CP")
+        ledger.post(0, Account.OPENING, Account.TRANSMISSION_OWED, "USD", usd, "last year's 4CP")

@@ -6,7 +6,7 @@ import numpy as np
 
 from sim.finance.agreements import Event
 from sim.finance.assets import FixedAssets, Lot
-from sim.finance.chart import IMPAIRMENT, PAYABLES, PROJECT_INTEREST
+from sim.finance.chart import Account
 from sim.finance.ledger import Ledger
 from sim.finance.levels import ProjectHistory
 from sim.finance.loans import Lending
@@ -82,16 +82,16 @@ class Projects:
             if raised_usd < usd - 0.005 and not again:
                 detail = f"{raised_usd:,.0f} of {usd:,.0f} USD; the rest from cash"
                 self.event(t_s, "loan falls short", spec.finance, detail)
-        credit = "assets:cash"
+        credit = Account.CASH
         if not there(usd):
             if may_wait:
                 self._raised_usd[name] = raised_usd
                 return False
-            credit = PAYABLES
+            credit = Account.PAYABLES
         self._raised_usd.pop(name, None)
         self._pay(name, t_s, usd)
         parts = self.by_site(name, usd)
-        self.ledger.post(t_s, "assets:projects", credit, "USD", parts, f"{name}: {memo}")
+        self.ledger.post(t_s, Account.PROJECTS, credit, "USD", parts, f"{name}: {memo}")
         return True
 
     def refunds(self) -> list[tuple[str, float]]:
@@ -112,7 +112,7 @@ class Projects:
         self._pay(name, -1, usd)
         memo = f"{name}: paid before"
         parts = self.by_site(name, usd)
-        self.ledger.post(0, "assets:projects", "equity:opening", "USD", parts, memo)
+        self.ledger.post(0, Account.PROJECTS, Account.OPENING, "USD", parts, memo)
 
     def book_live(self, name: str, payments: tuple[tuple[int, float], ...]) -> None:
         """Paid, delivered and live before the run: when, and in which shares of the price.
@@ -151,7 +151,7 @@ class Projects:
         live = self.histories[name].live_s is not None
         parts = self.assets.by_site(there) if live else self.by_site(name, usd)
         memo = f"{name}: interest while it was built"
-        self.ledger.post(t_s, PROJECT_INTEREST, "expenses:interest", "USD", parts, memo)
+        self.ledger.post(t_s, Account.PROJECT_INTEREST, Account.INTEREST, "USD", parts, memo)
         self.interest_usd[name] = self.interest_usd.get(name, 0.0) + float(parts.sum())
         for lot, part_usd in there:
             lot.interest_usd += part_usd / lot.part
@@ -164,11 +164,11 @@ class Projects:
         self._pay(name, t_s, -paid * back)
         post = self.ledger.post
         refund = self.by_site(name, paid * back)
-        post(t_s, "assets:cash", "assets:projects", "USD", refund, f"{name}: refund")
+        post(t_s, Account.CASH, Account.PROJECTS, "USD", refund, f"{name}: refund")
         lost, memo = self.by_site(name, paid * (1.0 - back)), f"{name}: called off"
-        post(t_s, IMPAIRMENT, "assets:projects", "USD", lost, memo)
+        post(t_s, Account.IMPAIRMENT, Account.PROJECTS, "USD", lost, memo)
         interest = self.by_site(name, self.interest_usd.pop(name, 0.0))
-        post(t_s, IMPAIRMENT, PROJECT_INTEREST, "USD", interest, memo)
+        post(t_s, Account.IMPAIRMENT, Account.PROJECT_INTEREST, "USD", interest, memo)
 
     def by_site(self, name: str, usd: float) -> Floats:
         """An amount for a project, shared out to sites (site,) as its price is."""

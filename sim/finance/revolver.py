@@ -3,8 +3,9 @@
 from typing import Final
 
 from sim.finance.calendar import Calendar
-from sim.finance.loan_accounts import DAYS_OF_INTEREST, INTEREST, PRINCIPAL
-from sim.finance.treasury import CASH, Treasury, cents
+from sim.finance.chart import Account
+from sim.finance.loan_accounts import DAYS_OF_INTEREST
+from sim.finance.treasury import Treasury, cents
 from sim.scenario.funding import Revolver as Spec
 from sim.units import CENTS_PER_USD, SECONDS_PER_DAY
 
@@ -20,7 +21,7 @@ class Revolver:
         self.rate_per_year = spec.rate_per_year * factor
         self.until_s = calendar.t_s(spec.until_utc, NEVER)
         self._treasury = treasury
-        self._principal, self._interest = PRINCIPAL + NAME, INTEREST + NAME
+        self._principal, self._interest = Account.LOAN.of(NAME), Account.INTEREST_OWED.of(NAME)
         self._accrued_s = 0
         self._carry = 0.0  # cents that rounding left over
         self.principal_days = 0.0  # cents times days so far
@@ -51,7 +52,7 @@ class Revolver:
             return 0.0
         self.accrue(t_s)
         drawn = max(min(cents(usd), cents(self.spec.limit_usd) - self.principal), 0)
-        self._treasury.move(t_s, CASH, self._principal, "USD", drawn, "revolver drawn")
+        self._treasury.move(t_s, Account.CASH, self._principal, "USD", drawn, "revolver drawn")
         return drawn / CENTS_PER_USD
 
     def accrue(self, t_s: int) -> None:
@@ -69,13 +70,13 @@ class Revolver:
         units = round(exact)
         self._carry = exact - units
         memo = "interest and fee of the revolver"
-        self._treasury.move(t_s, "expenses:interest", self._interest, "USD", units, memo)
+        self._treasury.move(t_s, Account.INTEREST, self._interest, "USD", units, memo)
 
     def close_month(self, t_s: int) -> None:
         """Interest and fees leave the account, like any bill."""
         self.accrue(t_s)
         memo = "interest of the revolver"
-        self._treasury.move(t_s, self._interest, CASH, "USD", self.interest, memo)
+        self._treasury.move(t_s, self._interest, Account.CASH, "USD", self.interest, memo)
 
     def pay(self, t_s: int, usd: float) -> float:
         """Pay back from cash, interest first; what of `usd` was owed and is paid [USD]."""
@@ -84,5 +85,5 @@ class Revolver:
         interest = min(left, self.interest)
         principal = min(left - interest, self.principal)
         for account, part in ((self._interest, interest), (self._principal, principal)):
-            self._treasury.move(t_s, account, CASH, "USD", part, "revolver paid back")
+            self._treasury.move(t_s, account, Account.CASH, "USD", part, "revolver paid back")
         return (interest + principal) / CENTS_PER_USD

@@ -4,19 +4,17 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from sim.finance.chart import CASH, FINANCING, OPENING, OPERATING, USD_CHART
+from sim.finance.chart import FINANCING, OPERATING, USD_CHART, Account
 from sim.finance.ledger import UNITS, Ledger
 from sim.finance.statements import MACHINES, Postings, months_of, start_of
 from sim.scenario.scenario import Scenario
 from sim.types import Bools, Floats, Ints
 from sim.units import SECONDS_PER_DAY
 
-PROJECTS: Final = "assets:projects"
-DEPOSITS: Final = "assets:deposits"
-MINING: Final = ("income:mining", "expenses:pool-fees")
+MINING: Final = (Account.MINING, Account.POOL_FEES)
 CUSTOMERS: Final = ("inference", "credits", "GPU operations")  # lines of the cash flow
 TREASURY: Final = ("interest", "bitcoin sold", "tax")  # financing, treasury; tax is reckoned anew
-SOLD: Final = (*MACHINES, "income:machine-sales", "assets:insurance-claims")
+SOLD: Final = (*MACHINES, Account.MACHINE_SALES, Account.INSURANCE_CLAIMS)
 
 
 class Flows(NamedTuple):
@@ -42,7 +40,7 @@ class SiteFlows:
         self.sites = entries.sites
         self._usd = Postings(entries, "USD", horizon.start_utc, horizon.seconds, len(months))
         usd, account = self._usd, self._usd.account
-        paid_in_cash = usd.beside(account == usd.codes[CASH])
+        paid_in_cash = usd.beside(account == usd.codes[Account.CASH])
         mining = _in(account, MINING) & ~paid_in_cash
         treasury = [a for a, p in USD_CHART.items() if p.activity == FINANCING]
         treasury += [a for a, p in USD_CHART.items() if p.cash_line in TREASURY]
@@ -56,15 +54,15 @@ class SiteFlows:
         self.invested = -self._sums(counted & ~_in(account, operating))
         # What machines bring when they are sold or have burnt: their book value and the gain.
         self.proceeds = -self._sums(counted & _in(account, SOLD) & (usd.amount < 0))
-        under_way = account == usd.codes[PROJECTS]
+        under_way = account == usd.codes[Account.PROJECTS]
         self.projects = -self._sums(counted & under_way)
         self.arrived = self._sums(_in(account, MACHINES) & usd.beside(under_way))
-        paid = counted & _in(account, (*MACHINES, PROJECTS)) & (usd.amount > 0)
+        paid = counted & _in(account, (*MACHINES, Account.PROJECTS)) & (usd.amount > 0)
         self.paid_projects = self._sums(paid & under_way)
         self.bought = self._sums(paid & ~under_way)
-        held = _in(account, (*MACHINES, DEPOSITS))
+        held = _in(account, (*MACHINES, Account.DEPOSITS))
         # What is bought at the first instant is a flow; what was there came out of equity.
-        began = usd.opens & usd.beside(account == usd.codes[OPENING])
+        began = usd.opens & usd.beside(account == usd.codes[Account.OPENING])
         self.opening, self.closing = (self._sums(held & w).sum(axis=0) for w in (began, held))
         self.opening_projects, self.closing_projects = (
             float(self._sums(under_way & w).sum()) for w in (began, under_way)

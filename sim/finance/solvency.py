@@ -6,37 +6,25 @@ import numpy as np
 import pyarrow as pa
 
 from sim.finance.assets import FixedAssets
-from sim.finance.chart import (
-    ASSET,
-    CASH,
-    CREDITORS_LOSS,
-    FINANCED,
-    LEASES,
-    LIABILITY,
-    PAYABLES,
-    PROJECT_INTEREST,
-    RIGHT_OF_USE,
-    USD_CHART,
-    WINDING_UP,
-)
+from sim.finance.chart import ASSET, LIABILITY, USD_CHART, Account
 from sim.finance.ledger import Ledger
-from sim.finance.loan_accounts import INTEREST, PRINCIPAL
 from sim.finance.loans import Lending
 from sim.finance.revolver import NAME as REVOLVER
 
-DEFERRED_TAX: Final = "liabilities:deferred-tax"
-RENT: Final = "liabilities:rent"
-OWED: Final = {  # liabilities by account, and who they are owed to
-    PAYABLES: "bills of the last day",
-    RENT: "lessors, rents to the end of their leases",
-    FINANCED: "lessors, financings",
-    "liabilities:transmission": "grid operator",
-    "liabilities:prepayments": "buyers of GPU nodes",
-    "liabilities:tax": "tax office",
+OWED: Final[dict[str, str]] = {  # liabilities by account, and who they are owed to
+    Account.PAYABLES: "bills of the last day",
+    Account.RENT_OWED: "lessors, rents to the end of their leases",
+    Account.LEASE_FINANCING: "lessors, financings",
+    Account.TRANSMISSION_OWED: "grid operator",
+    Account.PREPAYMENTS: "buyers of GPU nodes",
+    Account.TAX_OWED: "tax office",
 }
-SECURED: Final = ("liabilities:loan", "liabilities:interest")
-BITCOIN: Final = ("assets:btc", "assets:btc-revaluation")
-DISTRESSED: Final = ("assets:batteries", "assets:projects")  # besides machines and buildings
+SECURED: Final = (Account.LOAN, Account.INTEREST_OWED)
+BITCOIN: Final = (Account.BTC, Account.BTC_REVALUATION)
+DISTRESSED: Final[tuple[str, ...]] = (
+    Account.BATTERIES,
+    Account.PROJECTS,
+)  # besides machines and buildings
 
 
 class Claim(NamedTuple):
@@ -76,26 +64,38 @@ def wind_up(
     def post(debit: str, credit: str, usd: float, memo: str) -> None:
         ledger.post(t_s, debit, credit, "USD", np.array(usd), memo)
 
-    post(CASH, PAYABLES, max(-ledger.balance(CASH, "USD"), 0.0), "bills without money")
-    post(LEASES, RIGHT_OF_USE, max(-ledger.balance(LEASES, "USD"), 0.0), "leases are given up")
-    post(WINDING_UP, RENT, rents_usd, "rents to the ends of leases")
+    post(
+        Account.CASH,
+        Account.PAYABLES,
+        max(-ledger.balance(Account.CASH, "USD"), 0.0),
+        "bills without money",
+    )
+    post(
+        Account.LEASES,
+        Account.RIGHT_OF_USE,
+        max(-ledger.balance(Account.LEASES, "USD"), 0.0),
+        "leases are given up",
+    )
+    post(Account.WINDING_UP, Account.RENT_OWED, rents_usd, "rents to the ends of leases")
     lost = 1.0 - distressed_fraction
-    assets.write_down(t_s, lost, WINDING_UP, "worth in a winding-up")
+    assets.write_down(t_s, lost, Account.WINDING_UP, "worth in a winding-up")
     for account in DISTRESSED:
         book_usd = max(ledger.balance(account, "USD"), 0.0)
-        post(WINDING_UP, account, book_usd * lost, "worth in a winding-up")
-    under_way_usd = max(ledger.balance(PROJECT_INTEREST, "USD"), 0.0)
-    post(WINDING_UP, PROJECT_INTEREST, under_way_usd, "worth nothing in a winding-up")
+        post(Account.WINDING_UP, account, book_usd * lost, "worth in a winding-up")
+    under_way_usd = max(ledger.balance(Account.PROJECT_INTEREST, "USD"), 0.0)
+    post(
+        Account.WINDING_UP, Account.PROJECT_INTEREST, under_way_usd, "worth nothing in a winding-up"
+    )
     # Tax on gains that nobody will make any more.
-    deferred_usd = max(-ledger.balance(DEFERRED_TAX, "USD"), 0.0)
-    post(DEFERRED_TAX, WINDING_UP, deferred_usd, "deferred tax lapses")
+    deferred_usd = max(-ledger.balance(Account.DEFERRED_TAX_OWED, "USD"), 0.0)
+    post(Account.DEFERRED_TAX_OWED, Account.WINDING_UP, deferred_usd, "deferred tax lapses")
     claims, unsecured = _ranking(ledger, lending, usd_per_btc)
     paid = {c.creditor: c.paid_usd for c in claims if c.rank == 2}
     for creditor, owed_usd, accounts in unsecured:
         left_usd = owed_usd - paid[creditor]
         for account in accounts:
             part_usd = min(left_usd, max(-ledger.balance(account, "USD"), 0.0))
-            post(account, CREDITORS_LOSS, part_usd, f"{creditor}: not paid")
+            post(account, Account.CREDITORS_LOSS, part_usd, f"{creditor}: not paid")
             left_usd -= part_usd
     return claims
 
@@ -110,16 +110,16 @@ def _ranking(
     """
     claims = []
     unsecured: list[_Unsecured] = []
-    estate = ledger.balance("assets:btc", "BTC") * usd_per_btc
+    estate = ledger.balance(Account.BTC, "BTC") * usd_per_btc
     for name in lending.names:
         debt, pledged = lending.debt_usd(name), lending.collateral_btc(name) * usd_per_btc
         if debt or pledged:
             claims.append(Claim(1, f"lender {name}", debt, min(debt, pledged)))
         estate += max(pledged - debt, 0.0)
         if debt > pledged:
-            where = (PRINCIPAL + name, INTEREST + name)
+            where = (Account.LOAN.of(name), Account.INTEREST_OWED.of(name))
             unsecured.append(_Unsecured(f"lender {name}, shortfall", debt - pledged, where))
-    line = (PRINCIPAL + REVOLVER, INTEREST + REVOLVER)
+    line = (Account.LOAN.of(REVOLVER), Account.INTEREST_OWED.of(REVOLVER))
     others: list[tuple[str, tuple[str, ...]]] = [
         ("lender of the revolver", line),
         *(

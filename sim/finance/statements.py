@@ -21,26 +21,17 @@ from sim.finance.chart import (
     ASSET,
     BTC_CHART,
     CAPITALISED,
-    CASH,
-    COLLATERAL_BTC,
     EQUITY,
-    EXCHANGE,
     EXPENSE,
-    FEES_BTC,
-    FREE_BTC,
     INCOME,
-    INTEREST,
     INTEREST_PAID,
     INVESTING,
     LIABILITY,
-    LOAN,
-    MINED_BTC,
-    OPENING,
     OPERATING,
-    PROJECT_INTEREST,
     REPAID,
     SUBTOTALS,
     USD_CHART,
+    Account,
     place,
 )
 from sim.finance.ledger import DECIMAL, PLACES, UNITS, Entries, Ledger
@@ -63,7 +54,7 @@ INCOME_LINES: Final = tuple(p.line for p in USD_CHART.values() if p.kind in (INC
 def _cash_lines() -> tuple[str, ...]:
     """Lines of the cash flow, section by section."""
     lines = {a: [p.cash_line for p in USD_CHART.values() if p.activity == a] for a in ACTIVITIES}
-    lines[USD_CHART[LOAN].activity].insert(1, REPAID)
+    lines[USD_CHART[Account.LOAN].activity].insert(1, REPAID)
     lines[INVESTING].append(CAPITALISED)
     return tuple(f"{a}: {line}" for a in ACTIVITIES for line in dict.fromkeys(lines[a]))
 
@@ -85,8 +76,8 @@ class BalanceSheet(NamedTuple):
     equity_usd: float  # assets less liabilities
 
 
-MACHINES: Final = ("assets:asics", "assets:gpus", "assets:buildings", "assets:batteries")
-DEBT: Final = (LOAN, "liabilities:interest")
+MACHINES: Final = (Account.ASICS, Account.GPUS, Account.BUILDINGS, Account.BATTERIES)
+DEBT: Final = (Account.LOAN, Account.INTEREST_OWED)
 
 
 def balance_sheet(ledger: Ledger) -> BalanceSheet:
@@ -100,7 +91,9 @@ def balance_sheet(ledger: Ledger) -> BalanceSheet:
             cents[place(account, commodity)] += amount
     assets = sum(v for a, v in cents.items() if USD_CHART[a].kind == ASSET)
     owed = -sum(v for a, v in cents.items() if USD_CHART[a].kind == LIABILITY)
-    cash, cost, revaluation = (cents[a] for a in (CASH, FREE_BTC, "assets:btc-revaluation"))
+    cash, cost, revaluation = (
+        cents[a] for a in (Account.CASH, Account.BTC, Account.BTC_REVALUATION)
+    )
     machines = sum(cents[a] for a in MACHINES)
     debt = -sum(cents[a] for a in DEBT)
     other = assets - cash - cost - revaluation - machines
@@ -258,7 +251,7 @@ def _balance(totals: Sheet) -> Sheet:
     for account, p in USD_CHART.items():
         if p.kind == EQUITY:
             equity = equity - closing[account]
-            if account == OPENING or closing[account].any():
+            if account == Account.OPENING or closing[account].any():
                 sheet[p.line] = -closing[account]
     sheet[RETAINED] = retained
     sheet[TOTAL_EQUITY] = equity
@@ -268,14 +261,14 @@ def _balance(totals: Sheet) -> Sheet:
 
 def _cash_flow(usd: Postings) -> Sheet:
     """Flows by the legs beside cash of its transactions, so that either side proves the other."""
-    cash = usd.account == usd.codes[CASH]
+    cash = usd.account == usd.codes[Account.CASH]
     paired = usd.beside(cash)
     lines = {name: k for k, name in enumerate(CASH_LINES)}
     line_of = np.array([lines.get(f"{p.activity}: {p.cash_line}", -1) for p in USD_CHART.values()])
     line = line_of[usd.account]
-    repaid = lines[f"{USD_CHART[LOAN].activity}: {REPAID}"]
-    line[(usd.account == usd.codes[LOAN]) & (usd.amount > 0)] = repaid
-    begins = paired & usd.opens & (usd.account == usd.codes[OPENING])
+    repaid = lines[f"{USD_CHART[Account.LOAN].activity}: {REPAID}"]
+    line[(usd.account == usd.codes[Account.LOAN]) & (usd.amount > 0)] = repaid
+    begins = paired & usd.opens & (usd.account == usd.codes[Account.OPENING])
     flows = -usd.sums(line, len(lines), paired & ~begins)
     interest, built = (lines[f"{OPERATING}: {INTEREST_PAID}"], lines[f"{INVESTING}: {CAPITALISED}"])
     flows[built] = -_capitalised(usd, -flows[interest])
@@ -296,8 +289,8 @@ def _capitalised(usd: Postings, paid: Ints) -> Ints:
 
     What has been capitalised counts as paid first; what is not paid yet stays for later months.
     """
-    legs = usd.beside(usd.account == usd.codes[PROJECT_INTEREST])
-    legs &= usd.account == usd.codes[INTEREST]
+    legs = usd.beside(usd.account == usd.codes[Account.PROJECT_INTEREST])
+    legs &= usd.account == usd.codes[Account.INTEREST]
     added = -usd.sums(np.zeros_like(usd.account), 1, legs)[0]
     found, owed = np.zeros_like(paid), 0
     for m in range(usd.months):
@@ -309,17 +302,20 @@ def _capitalised(usd: Postings, paid: Ints) -> Ints:
 
 def _bitcoin(btc: Postings) -> Sheet:
     """Flows by the legs that are not bitcoin held, so that either leg proves the other."""
-    pledged = btc.codes[COLLATERAL_BTC]
-    held = (btc.account == btc.codes[FREE_BTC]) | (btc.account == pledged)
+    pledged = btc.codes[Account.BTC_COLLATERAL]
+    held = (btc.account == btc.codes[Account.BTC]) | (btc.account == pledged)
     flow = {name: k for k, name in enumerate(BTC_FLOWS)}
     line = np.zeros(len(btc.account), dtype=np.int64)
     for account, name in (
-        (MINED_BTC, "mined"), (FEES_BTC, "pool fees"), (EXCHANGE, "sold"), (OPENING, "paid in"),
-    ):  # fmt: skip
+        (Account.MINING, "mined"),
+        (Account.POOL_FEES, "pool fees"),
+        (Account.EXCHANGE, "sold"),
+        (Account.OPENING, "paid in"),
+    ):
         line[btc.account == btc.codes[account]] = flow[name]
     by_lender = btc.beside(btc.account == pledged)
-    line[(btc.account == btc.codes[EXCHANGE]) & by_lender] = flow["liquidated"]
-    begins = btc.opens & (btc.account == btc.codes[OPENING])
+    line[(btc.account == btc.codes[Account.EXCHANGE]) & by_lender] = flow["liquidated"]
+    begins = btc.opens & (btc.account == btc.codes[Account.OPENING])
     flows = -btc.sums(line, len(flow), ~held & ~begins)
     change = flows.sum(axis=0)
     closing = np.cumsum(change) - int(btc.amount[begins].sum())
@@ -327,7 +323,7 @@ def _bitcoin(btc: Postings) -> Sheet:
     sheet |= {name: flows[k] for name, k in flow.items() if flows[k].any()}
     sheet[CLOSING_BTC] = closing
     totals = btc.by_account(BTC_CHART)
-    for name, account in zip(BTC_PARTS, (FREE_BTC, COLLATERAL_BTC), strict=True):
+    for name, account in zip(BTC_PARTS, (Account.BTC, Account.BTC_COLLATERAL), strict=True):
         sheet[name] = np.cumsum(totals[account])
     return sheet
 

@@ -23,7 +23,7 @@ import numpy as np
 from sim.finance.agreements import Payments
 from sim.finance.assets import ACCOUNTS, FixedAssets, Lot
 from sim.finance.calendar import Calendar
-from sim.finance.chart import PROJECT_INTEREST
+from sim.finance.chart import EARNINGS, Account
 from sim.finance.ledger import Ledger
 from sim.plant.inventory import ASIC, GPU
 from sim.scenario import catalogue
@@ -32,12 +32,8 @@ from sim.scenario.tax import Tax
 from sim.types import Floats
 from sim.units import CENTS_PER_USD, SATOSHI_PER_BTC, SECONDS_PER_DAY
 
-CURRENT: Final = "expenses:tax"
-DEFERRED: Final = "expenses:deferred-tax"
-OWED: Final = "liabilities:tax"
-DEFERRED_OWED: Final = "liabilities:deferred-tax"
-TAXES: Final = (CURRENT, DEFERRED)
-BITCOIN: Final = ("assets:btc", "assets:btc-revaluation")
+TAXES: Final = (Account.TAX, Account.DEFERRED_TAX)
+BITCOIN: Final = (Account.BTC, Account.BTC_REVALUATION)
 MEMO: Final = "tax of the quarter"
 RECOVERY_YEARS: Final = {ASIC: 5, GPU: 5, "building": 15}  # IRS Publication 946, appendix B
 
@@ -172,7 +168,7 @@ class TaxBooks:
         self._read = self.ledger.batches
         self.history.append((0, self.machines.by_lot_usd(0)))
         self._differences_usd = self._differences(0)
-        self._defer(0, "equity:opening", self.losses_usd)
+        self._defer(0, Account.OPENING, self.losses_usd)
 
     def close_month(self, t_s: int) -> None:
         """Accrue tax on the year so far, after everything else of the month is in the books."""
@@ -183,10 +179,10 @@ class TaxBooks:
         taxable = self._earned_usd() - self._began_usd
         taxable -= self._differences(t_s) - self._differences_usd
         year = taxed(taxable, self.losses_usd, self.rate, self.spec.loss_cap_fraction)
-        accrued = self.ledger.balance(CURRENT, "USD") - self._accrued_before_usd
+        accrued = self.ledger.balance(Account.TAX, "USD") - self._accrued_before_usd
         due = np.array(year.tax_usd - accrued)
-        self.ledger.post(t_s, CURRENT, OWED, "USD", due, "tax on the year so far")
-        self._defer(t_s, DEFERRED, year.left_usd)
+        self.ledger.post(t_s, Account.TAX, Account.TAX_OWED, "USD", due, "tax on the year so far")
+        self._defer(t_s, Account.DEFERRED_TAX, year.left_usd)
         year_ended = self.calendar.year_ended(t_s)
         if year_ended or self.calendar.quarter_ended(t_s):
             self._promise(t_s)
@@ -194,7 +190,7 @@ class TaxBooks:
             self.years.append(year)
             self.losses_usd = year.left_usd
             self._began_usd, self._differences_usd = self._earned_usd(), self._differences(t_s)
-            self._accrued_before_usd = self.ledger.balance(CURRENT, "USD")
+            self._accrued_before_usd = self.ledger.balance(Account.TAX, "USD")
 
     def _promise(self, t_s: int) -> None:
         """What is owed beyond payments that are on their way falls due later.
@@ -202,10 +198,10 @@ class TaxBooks:
         What was paid in excess stays as a credit against later payments.
         """
         promised = sum(float(p.usd.sum()) for p in self.payments.open if p.memo == MEMO)
-        owed = -self.ledger.balance(OWED, "USD") - promised
+        owed = -self.ledger.balance(Account.TAX_OWED, "USD") - promised
         if owed > 0.0:
             due_s = t_s + self.spec.payment_days * SECONDS_PER_DAY
-            self.payments.later(due_s, OWED, "assets:cash", np.array(owed), MEMO)
+            self.payments.later(due_s, Account.TAX_OWED, Account.CASH, np.array(owed), MEMO)
 
     def _defer(self, t_s: int, against: str, losses_usd: float) -> None:
         """Bring the deferred tax to what differences and losses make it."""
@@ -214,12 +210,12 @@ class TaxBooks:
         differences = self._differences(t_s)
         usable = min(losses_usd, self.spec.loss_cap_fraction * max(differences, 0.0))
         wanted = self.rate * max(differences - usable, 0.0)
-        change = np.array(wanted + self.ledger.balance(DEFERRED_OWED, "USD"))
-        self.ledger.post(t_s, against, DEFERRED_OWED, "USD", change, "deferred tax")
+        change = np.array(wanted + self.ledger.balance(Account.DEFERRED_TAX_OWED, "USD"))
+        self.ledger.post(t_s, against, Account.DEFERRED_TAX_OWED, "USD", change, "deferred tax")
 
     def _differences(self, t_s: int) -> float:
         """Values in the books above tax bases [USD]."""
-        accounts = (*ACCOUNTS.values(), PROJECT_INTEREST, *BITCOIN)
+        accounts = (*ACCOUNTS.values(), Account.PROJECT_INTEREST, *BITCOIN)
         books = sum(self.ledger.units(a, "USD") for a in accounts) / CENTS_PER_USD
         return books - float(self.machines.by_lot_usd(t_s).sum()) - self.bitcoin.usd
 
@@ -229,9 +225,7 @@ class TaxBooks:
             -sum(
                 units
                 for (account, commodity), units in self.ledger.balances().items()
-                if commodity == "USD"
-                and account.startswith(("income:", "expenses:"))
-                and account not in TAXES
+                if commodity == "USD" and account.startswith(EARNINGS) and account not in TAXES
             )
             / CENTS_PER_USD
         )
@@ -240,10 +234,10 @@ class TaxBooks:
         """What was mined, net of the pool's fee, and sold since the last look, in its order."""
         came: dict[int, list[float]] = {}
         for t_s, account, commodity, units in self.ledger.since(self._read):
-            if account in ("income:mining", "expenses:pool-fees"):
+            if account in (Account.MINING, Account.POOL_FEES):
                 net = came.setdefault(t_s, [0.0, 0.0])
                 net[commodity == "USD"] -= units
-            elif account == "equity:exchange" and commodity == "BTC":
+            elif account == Account.EXCHANGE and commodity == "BTC":
                 self._receive(came)
                 self.bitcoin.relieve(units)
         self._receive(came)

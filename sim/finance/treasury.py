@@ -11,6 +11,7 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Final, NamedTuple
 
+from sim.finance.chart import Account
 from sim.finance.ledger import Entry, Ledger
 from sim.scenario.money import Sale
 from sim.scenario.money import Treasury as Spec
@@ -19,11 +20,6 @@ from sim.units import CENTS_PER_USD, SATOSHI_PER_BTC, SECONDS_PER_DAY
 Event = Callable[[int, str, str, str], None]  # t_s, kind, subject, detail
 Repay = Callable[[int, str, float], float]  # t_s, loan, USD offered; USD that were taken
 
-CASH: Final = "assets:cash"
-BTC: Final = "assets:btc"  # in BTC: free bitcoin; in USD: the cost of all bitcoin
-COLLATERAL: Final = "assets:btc-collateral:"
-TRADING: Final = "expenses:trading"
-OPENING: Final = "equity:opening"
 IMPACT_AVERAGE: Final = 2.0 / 3.0  # of the impact at the end: the mean of a square root
 FLOAT_NOISE: Final = 1e-4  # cents: 2,999.9999999 USD in floats are 3,000
 
@@ -126,23 +122,23 @@ class Treasury:
         """
         spec = self.spec
         for account, commodity, units in (
-            (CASH, "USD", cents(spec.opening_usd or 0.0)),
-            (BTC, "BTC", satoshi(spec.opening_btc)),
-            (BTC, "USD", cents(spec.opening_btc * usd_per_btc)),
+            (Account.CASH, "USD", cents(spec.opening_usd or 0.0)),
+            (Account.BTC, "BTC", satoshi(spec.opening_btc)),
+            (Account.BTC, "USD", cents(spec.opening_btc * usd_per_btc)),
         ):
-            self.move(0, account, OPENING, commodity, units, "opening balance")
+            self.move(0, account, Account.OPENING, commodity, units, "opening balance")
 
     # Balances.
 
     @property
     def cash_usd(self) -> float:
         """Cash [USD]; below zero between a bill and the sale that covers it."""
-        return self.ledger.balance(CASH, "USD")
+        return self.ledger.balance(Account.CASH, "USD")
 
     @property
     def free_btc(self) -> float:
         """Bitcoin that is not pledged [BTC]."""
-        return self.ledger.balance(BTC, "BTC")
+        return self.ledger.balance(Account.BTC, "BTC")
 
     @property
     def held_btc(self) -> float:
@@ -152,7 +148,7 @@ class Treasury:
     @property
     def cost_usd(self) -> float:
         """What the bitcoin that is held has cost [USD]."""
-        return self.ledger.balance(BTC, "USD")
+        return self.ledger.balance(Account.BTC, "USD")
 
     @property
     def sold_today_btc(self) -> float:
@@ -161,10 +157,10 @@ class Treasury:
 
     def held_satoshi(self) -> int:
         """Bitcoin, collateral included [satoshi]."""
-        return self.ledger.units(BTC, "BTC") + sum(
+        return self.ledger.units(Account.BTC, "BTC") + sum(
             units
             for (account, commodity), units in self.ledger.balances().items()
-            if commodity == "BTC" and account.startswith(COLLATERAL)
+            if commodity == "BTC" and Account.BTC_COLLATERAL.holds(account)
         )
 
     def move(
@@ -204,10 +200,10 @@ class Treasury:
         btc: float,
         usd_per_btc: float,
         memo: str,
-        account: str = BTC,
+        account: str = Account.BTC,
         realised_usd_per_btc: float | None = None,
         fee_fraction: float | None = None,
-        fee_account: str = TRADING,
+        fee_account: str = Account.TRADING,
     ) -> float:
         """Sell bitcoin out of an account; the net proceeds [USD], which are now cash.
 
@@ -223,17 +219,17 @@ class Treasury:
         else:
             gross = cents(sold / SATOSHI_PER_BTC * realised_usd_per_btc)
             brings = _Proceeds(gross, 0, 0, gross)
-        cost = self.ledger.units(BTC, "USD") * sold // max(self.held_satoshi(), 1)
+        cost = self.ledger.units(Account.BTC, "USD") * sold // max(self.held_satoshi(), 1)
         self.ledger.record(
             t_s,
             (
-                Entry("equity:exchange", "BTC", sold),
+                Entry(Account.EXCHANGE, "BTC", sold),
                 Entry(account, "BTC", -sold),
-                Entry(CASH, "USD", brings.net),
-                Entry(TRADING, "USD", brings.slippage),
+                Entry(Account.CASH, "USD", brings.net),
+                Entry(Account.TRADING, "USD", brings.slippage),
                 Entry(fee_account, "USD", brings.fee),
-                Entry(BTC, "USD", -cost),
-                Entry("income:btc-gains", "USD", cost - brings.gross),
+                Entry(Account.BTC, "USD", -cost),
+                Entry(Account.BTC_GAINS, "USD", cost - brings.gross),
             ),
             memo,
         )
@@ -252,7 +248,7 @@ class Treasury:
         return proceeds_usd
 
     def _cover(self, t_s: int, usd: float, usd_per_btc: float, memo: str) -> float:
-        sold = self._needed(usd, usd_per_btc, self.ledger.units(BTC, "BTC"))
+        sold = self._needed(usd, usd_per_btc, self.ledger.units(Account.BTC, "BTC"))
         return self.sell(t_s, sold / SATOSHI_PER_BTC, usd_per_btc, memo) if sold else 0.0
 
     def _needed(self, usd: float, usd_per_btc: float, most: int) -> int:
@@ -297,9 +293,9 @@ class Treasury:
 
     def _follow_rule(self, t_s: int, usd_per_btc: float) -> None:
         """hold, sell-all, sell-to-cover, target-reserve."""
-        spec, free = self.spec, self.ledger.units(BTC, "BTC")
-        payout = -self.ledger.units("income:mining", "BTC")
-        payout -= self.ledger.units("expenses:pool-fees", "BTC")
+        spec, free = self.spec, self.ledger.units(Account.BTC, "BTC")
+        payout = -self.ledger.units(Account.MINING, "BTC")
+        payout -= self.ledger.units(Account.POOL_FEES, "BTC")
         sold = 0
         if spec.model == "sell-all":
             # A day on which fees exceed what was mined is made up for by the next ones.
@@ -323,7 +319,11 @@ class Treasury:
         A loan's collateral is sold only where the proceeds pay down that loan. What is not there
         to be sold is not made up for later.
         """
-        accounts = [BTC] if sale.repays is None else [BTC, COLLATERAL + sale.repays]
+        accounts = (
+            [Account.BTC]
+            if sale.repays is None
+            else [Account.BTC, Account.BTC_COLLATERAL.of(sale.repays)]
+        )
         sold, proceeds_usd = 0, 0.0
         for account in accounts:
             slice_ = self._slice(sale, day, sold, proceeds_usd, usd_per_btc)
@@ -357,7 +357,7 @@ class Treasury:
 
     def revalue(self, t_s: int, usd_per_btc: float) -> None:
         """Bring the bitcoin that is held to market: cost + revaluation = holdings * price."""
-        account = "assets:btc-revaluation"
+        account = Account.BTC_REVALUATION
         market = cents(self.held_satoshi() / SATOSHI_PER_BTC * usd_per_btc)
-        change = market - self.ledger.units(BTC, "USD") - self.ledger.units(account, "USD")
-        self.move(t_s, account, "income:btc-revaluation", "USD", change, "bitcoin at market")
+        change = market - self.ledger.units(Account.BTC, "USD") - self.ledger.units(account, "USD")
+        self.move(t_s, account, Account.BTC_REVALUED, "USD", change, "bitcoin at market")

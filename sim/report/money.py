@@ -13,7 +13,7 @@ from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-from sim.finance.chart import CASH, COLLATERAL_BTC, FREE_BTC
+from sim.finance.chart import Account
 from sim.report.canvas import save
 from sim.report.money_data import GROUPS, Money, has_money, money_of
 from sim.report.summary import BLUE, GREEN, GREY, ORANGE, PURPLE, RED, SKY, YELLOW
@@ -75,7 +75,7 @@ def draw(money: Money, file: Path) -> None:
 
 def panels(money: Money) -> tuple[str, ...]:
     """Names of the panels that have content, in the order they are drawn."""
-    coins = money.held(FREE_BTC, "BTC").any() or money.held(COLLATERAL_BTC, "BTC").any()
+    coins = money.held(Account.BTC, "BTC").any() or money.held(Account.BTC_COLLATERAL, "BTC").any()
     asked = {
         "bitcoin": bool(coins),
         "ltv": any(np.isfinite(money.ltv(name)[1]).any() for name in money.loans),
@@ -125,7 +125,7 @@ def _month_names(money: Money) -> list[str]:
 
 
 def _bitcoin(axes: Axes, money: Money) -> None:
-    free, pledged = money.held(FREE_BTC, "BTC"), money.held(COLLATERAL_BTC, "BTC")
+    free, pledged = money.held(Account.BTC, "BTC"), money.held(Account.BTC_COLLATERAL, "BTC")
     total = free + pledged
     parts = [("collateral", pledged, ORANGE), ("free", free, BLUE)]
     parts = [part for part in parts if part[1].any()]
@@ -175,7 +175,7 @@ def _ltv(axes: Axes, money: Money) -> None:
 
 
 def _cash(axes: Axes, money: Money) -> None:
-    cash, debt = money.held(CASH, "USD"), money.debt_usd()
+    cash, debt = money.held(Account.CASH, "USD"), money.debt_usd()
     scale, unit = _scale(cash, debt)
     axes.fill_between(money.when, cash / scale, color=GREEN, alpha=0.3, linewidth=0, step="post")
     axes.step(money.when, cash / scale, color=GREEN, where="post", label=f"cash, {_usd(cash[-1])}")

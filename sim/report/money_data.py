@@ -7,7 +7,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from sim.finance.chart import COLLATERAL_BTC, LOAN
+from sim.finance.chart import Account
 from sim.finance.ledger import UNITS, Entries
 from sim.finance.statements import sheet_of, statements_of
 from sim.results.result import RunResult
@@ -15,7 +15,6 @@ from sim.scenario.money import Loan
 from sim.scenario.scenario import Scenario
 from sim.types import Floats, Ints
 
-INTEREST: Final = "liabilities:interest"
 # Lines of the income statement, in groups that an eye can take in.
 GROUPS: Final[dict[str, tuple[str, ...]]] = {
     "mining less pool fees": ("mining", "pool fees"),
@@ -96,7 +95,7 @@ class Money:
     def debt_usd(self, loan: str = "") -> Floats:
         """Owed with interest (instant,) on a loan; "": on all."""
         end = f":{loan}" if loan else ""
-        return -self.held(LOAN + end, "USD") - self.held(INTEREST + end, "USD")
+        return -self.held(Account.LOAN + end, "USD") - self.held(Account.INTEREST_OWED + end, "USD")
 
     def ltv(self, loan: str) -> tuple[Any, Floats]:
         """Instants and debt / (collateral * price); NaN without debt or collateral."""
@@ -104,7 +103,7 @@ class Money:
             t_s, values = self._ltv[loan]
             return self.at(t_s), values
         debt = self.debt_usd(loan)
-        collateral_usd = self.held(f"{COLLATERAL_BTC}:{loan}", "BTC") * self.usd_per_btc
+        collateral_usd = self.held(Account.BTC_COLLATERAL.of(loan), "BTC") * self.usd_per_btc
         there = (collateral_usd > 0.0) & (debt > 0.0)
         none = np.full(len(debt), np.nan)
         return self.when, np.divide(debt, collateral_usd, out=none, where=there)

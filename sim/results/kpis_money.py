@@ -3,7 +3,7 @@
 import math
 from typing import Final
 
-from sim.finance.chart import FINANCED, IMPAIRMENT, ISSUED, LEASES, UNRECOVERABLE
+from sim.finance.chart import Account
 from sim.finance.statements import balance_sheet
 from sim.finance.tax import TAXES
 from sim.results.kpis import Totals, kpi
@@ -37,7 +37,9 @@ def debt_usd(t: Totals) -> float:
 @kpi
 def leases_usd(t: Totals) -> float:
     """What is owed on leases at the end: rents to come, discounted, and financings [USD]."""
-    return _some(-sum(t.firm.ledger.balance(a, "USD") for a in (LEASES, FINANCED)))
+    return _some(
+        -sum(t.firm.ledger.balance(a, "USD") for a in (Account.LEASES, Account.LEASE_FINANCING))
+    )
 
 
 @kpi
@@ -48,7 +50,9 @@ def leverage_pct(t: Totals) -> float:
     """
     sheet = balance_sheet(t.firm.ledger)
     assets = sheet.equity_usd + sheet.debt_usd + sheet.other_liabilities_usd
-    owed = sheet.debt_usd - sum(t.firm.ledger.balance(a, "USD") for a in (LEASES, FINANCED))
+    owed = sheet.debt_usd - sum(
+        t.firm.ledger.balance(a, "USD") for a in (Account.LEASES, Account.LEASE_FINANCING)
+    )
     return 100.0 * owed / assets if assets > 0.0 and owed > 0.0 else math.nan
 
 
@@ -61,7 +65,7 @@ def btc_collateral_btc(t: Totals) -> float:
 @kpi
 def btc_sold_btc(t: Totals) -> float:
     """Bitcoin sold, by the firm or by lenders [BTC]."""
-    return t.firm.ledger.balance("equity:exchange", "BTC")
+    return t.firm.ledger.balance(Account.EXCHANGE, "BTC")
 
 
 @kpi
@@ -124,7 +128,7 @@ def lost_to_lenders_btc(t: Totals) -> float:
 @kpi
 def shares_issued_usd(t: Totals) -> float:
     """What new shares brought when money was short, less what their sale cost [USD]."""
-    return _some(-t.firm.ledger.balance(ISSUED, "USD"))
+    return _some(-t.firm.ledger.balance(Account.ISSUED, "USD"))
 
 
 @kpi
@@ -184,7 +188,7 @@ def runway_days(t: Totals) -> float:
 @kpi
 def interest_usd(t: Totals) -> float:
     """Interest on loans and within leases, less what became part of projects [USD]."""
-    return _expense(t, "interest")
+    return _expense(t, Account.INTEREST)
 
 
 @kpi
@@ -196,32 +200,37 @@ def capitalised_interest_usd(t: Totals) -> float:
 @kpi
 def rent_usd(t: Totals) -> float:
     """Rents of machines that were sold and rented back [USD]."""
-    return _expense(t, "rent")
+    return _expense(t, Account.RENT)
 
 
 @kpi
 def trading_cost_usd(t: Totals) -> float:
     """Fees and slippage of selling bitcoin [USD]."""
-    return _expense(t, "trading")
+    return _expense(t, Account.TRADING)
 
 
 @kpi
 def depreciation_usd(t: Totals) -> float:
     """Loss of value of machines and buildings by age [USD]."""
-    return _expense(t, "depreciation")
+    return _expense(t, Account.DEPRECIATION)
 
 
 @kpi
 def impairment_usd(t: Totals) -> float:
     """Book value of what was destroyed, called off, forfeited or is not recoverable [USD]."""
     ledger = t.firm.ledger
-    return _some(sum(ledger.balance(account, "USD") for account in (IMPAIRMENT, UNRECOVERABLE)))
+    return _some(
+        sum(
+            ledger.balance(account, "USD")
+            for account in (Account.IMPAIRMENT, Account.UNRECOVERABLE)
+        )
+    )
 
 
 @kpi
 def unrecoverable_usd(t: Totals) -> float:
     """Book value of machines in use that their cash flows do not recover (ASC 360-10-35) [USD]."""
-    return _some(t.firm.ledger.balance(UNRECOVERABLE, "USD"))
+    return _some(t.firm.ledger.balance(Account.UNRECOVERABLE, "USD"))
 
 
 @kpi
@@ -234,11 +243,11 @@ def tax_usd(t: Totals) -> float:
 @kpi
 def insurance_income_usd(t: Totals) -> float:
     """Claims against insurers, paid or still to be paid [USD]."""
-    return _some(-t.firm.ledger.balance("income:insurance", "USD"))
+    return _some(-t.firm.ledger.balance(Account.INSURANCE_PAID, "USD"))
 
 
-def _expense(t: Totals, name: str) -> float:
-    return _some(t.firm.ledger.balance(f"expenses:{name}", "USD"))
+def _expense(t: Totals, account: Account) -> float:
+    return _some(t.firm.ledger.balance(account, "USD"))
 
 
 def _some(value: float) -> float:

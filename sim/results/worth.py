@@ -18,7 +18,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from sim.finance.chart import EXPENSE, GPU_OPERATIONS, INCOME, USD_CHART, place
+from sim.finance.chart import EXPENSE, INCOME, USD_CHART, Account, place
 from sim.finance.firm import Firm
 from sim.finance.ledger import UNITS
 from sim.kernels.arrays import (
@@ -71,28 +71,28 @@ REVENUE, ENERGY, OTHER = 0, 1, 2
 TOKENS_PER_MTOK: Final = 1e6
 # What an account is, and by what its part that no use has of itself is shared out.
 ACCOUNTS: Final[dict[str, tuple[int, str]]] = {
-    "income:mining": (REVENUE, "hashes"),
-    "income:inference": (REVENUE, "sales"),
-    "income:grid-services": (REVENUE, "waiting"),
-    "expenses:power": (ENERGY, "energy"),
-    "expenses:hosting": (OTHER, "mining energy"),  # beyond the energy bill: fees, profit shares
-    "expenses:demand": (ENERGY, "energy"),
-    "expenses:transmission": (ENERGY, "energy"),
-    "expenses:fuel": (ENERGY, "energy"),
-    "expenses:battery-wear": (ENERGY, "energy"),
-    "expenses:pool-fees": (OTHER, "hashes"),
-    "expenses:credits": (OTHER, "sales"),
-    GPU_OPERATIONS: (OTHER, "sales"),
-    "expenses:penalties": (OTHER, "waiting"),
-    "expenses:rent": (OTHER, "leased"),
+    Account.MINING: (REVENUE, "hashes"),
+    Account.INFERENCE: (REVENUE, "sales"),
+    Account.GRID_SERVICES: (REVENUE, "waiting"),
+    Account.POWER: (ENERGY, "energy"),
+    Account.HOSTING: (OTHER, "mining energy"),  # beyond the energy bill: fees, profit shares
+    Account.DEMAND: (ENERGY, "energy"),
+    Account.TRANSMISSION: (ENERGY, "energy"),
+    Account.FUEL: (ENERGY, "energy"),
+    Account.BATTERY_WEAR: (ENERGY, "energy"),
+    Account.POOL_FEES: (OTHER, "hashes"),
+    Account.CREDITS: (OTHER, "sales"),
+    Account.GPU_OPERATIONS: (OTHER, "sales"),
+    Account.PENALTIES: (OTHER, "waiting"),
+    Account.RENT: (OTHER, "leased"),
 }
 # Not of operations: capital, financing, treasury, tax.
 APART: Final = frozenset(
     {
-        "income:insurance", "income:machine-sales", "expenses:depreciation",
-        "expenses:impairment", "income:btc-gains", "income:btc-revaluation", "expenses:trading",
-        "expenses:liquidation", "expenses:interest", "expenses:tax",
-        "expenses:deferred-tax", "expenses:winding-up",
+        Account.INSURANCE_PAID, Account.MACHINE_SALES, Account.DEPRECIATION,
+        Account.IMPAIRMENT, Account.BTC_GAINS, Account.BTC_REVALUED, Account.TRADING,
+        Account.LIQUIDATION, Account.INTEREST, Account.TAX,
+        Account.DEFERRED_TAX, Account.WINDING_UP,
     }
 )  # fmt: skip
 
@@ -163,12 +163,12 @@ class _Sharing:
             posted = by_account[account] * (-1.0 if p.kind == INCOME else 1.0)
             known = direct.get(account, np.zeros(len(self.uses)))
             rest = self._rest(posted, known, weights.get(by))
-            if account == "expenses:hosting":  # the energy in it stands with energy
+            if account == Account.HOSTING:  # the energy in it stands with energy
                 self.usd[ENERGY] += known
                 self.usd[OTHER] += rest
                 continue
             self.usd[column] += known + rest
-            if account in ("expenses:pool-fees", "expenses:credits"):
+            if account in (Account.POOL_FEES, Account.CREDITS):
                 self._going_with_revenue += known + rest
         flow = self.flow.sum(axis=0)
         back_usd = flow[EXPORT_USD] + flow[RESOLD_USD]  # taken off the bill: a use of its own
@@ -215,22 +215,22 @@ class _Sharing:
         power[self.of[SOLD_BACK]] -= whole[RESOLD_USD] + whole[EXPORT_USD] * (1.0 - hosted)
         hosting = self._by_interval(bill * hosted, self.energy_j, waiting)
         hosting[self.of[SOLD_BACK]] -= whole[EXPORT_USD] * hosted
-        direct = {"expenses:power": power, "expenses:hosting": hosting}
+        direct: dict[str, Floats] = {Account.POWER: power, Account.HOSTING: hosting}
         uses_j = flow[:, [SITE_ASIC_J, SITE_GPU_J]].sum(axis=1)
         back = flow[:, EXPORT_J]
         with np.errstate(invalid="ignore", divide="ignore"):
             sold = np.where(back > 0.0, back / (back + uses_j), 0.0)
-        for account, row in (("expenses:fuel", FUEL_USD), ("expenses:battery-wear", WEAR_USD)):
+        for account, row in ((Account.FUEL, FUEL_USD), (Account.BATTERY_WEAR, WEAR_USD)):
             of = self._by_interval(flow[:, row] * (1.0 - sold), self.energy_j, waiting)
             of[self.of[SOLD_BACK]] += (flow[:, row] * sold).sum(axis=0)
             direct[account] = of
         mined = self._by_interval(flow[:, BTC_USD], self.hashes_th, self.of[REST])
-        direct["income:mining"] = mined
+        direct[Account.MINING] = mined
         fees = self._by_interval(flow[:, POOL_FEE_USD], self.hashes_th, self.of[REST])
-        direct["expenses:pool-fees"] = fees
-        direct["income:inference"] = self._padded(total[USD])
-        direct["expenses:credits"] = self._padded(total[CREDIT_USD])
-        direct[GPU_OPERATIONS] = self._padded(total[OPEX_USD])
+        direct[Account.POOL_FEES] = fees
+        direct[Account.INFERENCE] = self._padded(total[USD])
+        direct[Account.CREDITS] = self._padded(total[CREDIT_USD])
+        direct[Account.GPU_OPERATIONS] = self._padded(total[OPEX_USD])
         return direct
 
     def _by_interval(self, usd: Floats, weight: Floats, else_: Ints) -> Floats:

@@ -18,14 +18,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from sim.finance.chart import OPENING, SUBTOTALS, USD_CHART
+from sim.finance.chart import SUBTOTALS, USD_CHART, Account
 from sim.finance.statements import BALANCE, BITCOIN, CLOSING_BTC, INCOME_STATEMENT, TOTAL_EQUITY
 from sim.studies.statistics import t_interval
 
 DIFFERENCES: Final = "equity_differences.parquet"
 LIQUIDITY: Final = "liquidity.parquet"
 TOTAL: Final = "equity"
-OPENED: Final = USD_CHART[OPENING].line
+OPENED: Final = USD_CHART[Account.OPENING].line
 PUT_IN: Final = "equity put in"  # opening equity, shares issued, what creditors lost
 WORST: Final = 0.05
 MOST_GROUPS: Final = 12  # that are printed

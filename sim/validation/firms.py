@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+from sim.finance.chart import Account
 from sim.results.result import RunResult
 from sim.runner import run
 from sim.scenario import Scenario, load
@@ -195,7 +196,7 @@ def _unannounced(result: RunResult, month: str) -> float:
         sum(
             row["amount"]
             for row in ledger
-            if row["account"] == "equity:exchange"
+            if row["account"] == Account.EXCHANGE
             and row["commodity"] == "BTC"
             and row["memo"] != "planned sale"
             and row["t_s"] <= end_s

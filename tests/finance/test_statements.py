@@ -1,7 +1,9 @@
 """Statements tie out to the cent and the satoshi, whatever is posted; what does not is found."""
 
+import ast
 from datetime import UTC, datetime
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,7 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sim.finance.chart import BTC_CHART, SUBTOTALS, USD_CHART
+import sim
+from sim.finance.chart import BTC_CHART, SUBTOTALS, USD_CHART, Account, place
 from sim.finance.ledger import DECIMAL, Entries, Ledger
 from sim.finance.statements import (
     CASH_LINES,
@@ -175,6 +178,22 @@ def test_every_line_has_one_name() -> None:
     lines = [p.line for p in USD_CHART.values()]
     assert len(lines) == len(set(lines))
     assert set(SUBTOTALS.values()) <= set(lines)
+
+
+def test_every_account_stands_in_the_chart_of_its_commodity() -> None:
+    placed = {*USD_CHART, *BTC_CHART}
+    assert {place(a, "USD" if a in USD_CHART else "BTC") for a in placed} == placed
+    assert {":".join(a.split(":")[:2]) for a in Account} == placed
+
+
+def test_no_account_is_written_out_beside_the_chart() -> None:
+    kinds = ("assets:", "liabilities:", "equity:", "income:", "expenses:")
+    sources = [p for p in Path(sim.__file__).parent.rglob("*.py") if p.name != "chart.py"]
+    assert len(sources) > 200
+    for path in sources:
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                assert not node.value.startswith(kinds), f"{path.name}: {node.value!r}"
 
 
 def lent(account: str) -> str:
