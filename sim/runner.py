@@ -4,17 +4,14 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-import sim.results.kpis_energy
-import sim.results.kpis_gpu
-import sim.results.kpis_money
-import sim.results.kpis_serving  # noqa: F401
 from sim.arithmetic import strict
 from sim.engine import Engine
 from sim.kernels.ahead import Task
 from sim.kernels.arrays import ENERGY_USD
 from sim.policies import BUILTIN
 from sim.policy import Policy, load_policy, policy_spec, refuse_code
-from sim.results.kpis import Totals, evaluate
+from sim.results.kpi import Totals
+from sim.results.kpis import evaluate
 from sim.results.result import RunResult
 from sim.scenario.scenario import Scenario
 from sim.types import OnProgress

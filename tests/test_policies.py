@@ -17,7 +17,8 @@ from sim.policies.one_first import GpuFirst, MiningFirst
 from sim.policies.random import Random
 from sim.policies.slo_guard import SloGuard
 from sim.policy import Observation, load_policy
-from sim.results.kpis import Totals, gross_margin_usd
+from sim.results.kpi import Totals
+from sim.results.kpis_fleet import gross_margin_usd
 from sim.scenario import Scenario
 from tests.conftest import build_scenario
 from tests.laws.test_storage_law import Known

@@ -113,18 +113,12 @@ def _policies() -> list[dict[str, Any]]:
 
 
 def _kpis() -> list[dict[str, Any]]:
-    """Every KPI of a run with unit and definition."""
+    """Every KPI of a run with unit, group and definition."""
     from sim.results.kpis import KPIS
-    from sim.results.kpis_text import unit_of
-    from sim.studies.kpis import known
 
     return [
-        {
-            "kpi": name,
-            "unit": unit_of(name),
-            "definition": inspect.cleandoc(KPIS[name].__doc__ or "").replace("\n", " "),
-        }
-        for name in sorted(known())
+        {"kpi": name, "unit": k.unit, "group": k.group, "definition": k.definition}
+        for name, k in sorted(KPIS.items())
     ]
 
 

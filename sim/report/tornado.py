@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from sim.report.canvas import save
 from sim.report.summary import BLUE, GREY, ORANGE
-from sim.results.kpis_text import unit_of
+from sim.results.kpis import unit_of
 
 SCALES: Final = ((1e9, "billion "), (1e6, "million "), (1e3, "thousand "), (1.0, ""))
 

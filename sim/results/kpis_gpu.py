@@ -4,7 +4,7 @@ import math
 
 from sim.kernels.arrays import BY_THE_HOUR, GPU_OPEX_USD, LET_S, RESERVED, UNMET_S, UNSOLD_S
 from sim.results import uses
-from sim.results.kpis import Totals, kpi, ratio
+from sim.results.kpi import GPU_HOURS, Totals, kpi, ratio
 from sim.serving_fleet.work import BUSY_S, POWERED_S, REQUEST_S, SEAT_S
 from sim.units import J_PER_MWH, SECONDS_PER_HOUR
 
@@ -28,78 +28,78 @@ def _mwh(t: Totals, kind: str, how: str) -> float:
     return sum(_sold(t, row, kind, how) for row in (uses.MACHINE_J, uses.COOLING_J)) / J_PER_MWH
 
 
-@kpi
+@kpi("%", GPU_HOURS)
 def gpu_occupancy_pct(t: Totals) -> float:
-    """Node-hours let and on / node-hours there, on or off, tokens aside [%]."""
+    """Node-hours let and on / node-hours there, on or off, tokens aside."""
     return 100.0 * ratio(float(t.flow[LET_S]), float(t.flow[[LET_S, UNSOLD_S, UNMET_S]].sum()))
 
 
-@kpi
+@kpi("GPU-h", GPU_HOURS)
 def let_gpu_h(t: Totals) -> float:
-    """GPU hours that were let and on [GPU-h]."""
+    """GPU hours that were let and on."""
     return _rented(t, uses.LET_S) / SECONDS_PER_HOUR
 
 
-@kpi
+@kpi("GPU-h", GPU_HOURS)
 def unsold_gpu_h(t: Totals) -> float:
-    """GPU hours there, on or off, that nobody had taken; tokens aside [GPU-h]."""
+    """GPU hours there, on or off, that nobody had taken; tokens aside."""
     return _rented(t, uses.UNSOLD_S) / SECONDS_PER_HOUR
 
 
-@kpi
+@kpi("USD/GPU-h", GPU_HOURS)
 def gpu_price_usd_per_gpu_h(t: Totals) -> float:
-    """Revenue of GPU hours, what take-or-pay added included / GPU hours let [USD/GPU-h]."""
+    """Revenue of GPU hours, what take-or-pay added included / GPU hours let."""
     return ratio(_rented(t, uses.USD), let_gpu_h(t))
 
 
-@kpi
+@kpi("USD", GPU_HOURS)
 def gpu_contract_revenue_usd(t: Totals) -> float:
-    """Revenue of reserved GPU nodes: state contracted [USD]."""
+    """Revenue of reserved GPU nodes: state contracted."""
     return _rented(t, uses.USD, (RESERVED,))
 
 
-@kpi
+@kpi("USD", GPU_HOURS)
 def gpu_spot_revenue_usd(t: Totals) -> float:
-    """Revenue of GPU nodes sold by the hour: state batch [USD]."""
+    """Revenue of GPU nodes sold by the hour: state batch."""
     return _rented(t, uses.USD, (BY_THE_HOUR,))
 
 
-@kpi
+@kpi("USD/MWh", GPU_HOURS)
 def reserved_revenue_usd_per_mwh(t: Totals) -> float:
-    """Revenue of reserved GPU nodes / energy of them and of their cooling [USD/MWh]."""
+    """Revenue of reserved GPU nodes / energy of them and of their cooling."""
     energy_mwh = _mwh(t, uses.RENTED, uses.WAYS[RESERVED])
     return ratio(gpu_contract_revenue_usd(t), energy_mwh)
 
 
-@kpi
+@kpi("USD/GPU-h", GPU_HOURS)
 def token_revenue_usd_per_gpu_h(t: Totals) -> float:
-    """Revenue of tokens / GPU hours of serving nodes that were on [USD/GPU-h]."""
+    """Revenue of tokens / GPU hours of serving nodes that were on."""
     on_h = _sold(t, uses.GPU_S, uses.TOKENS, "") / SECONDS_PER_HOUR
     return ratio(_sold(t, uses.USD, uses.TOKENS, ""), on_h)
 
 
-@kpi
+@kpi("USD/MWh", GPU_HOURS)
 def token_revenue_usd_per_mwh(t: Totals) -> float:
-    """Revenue of tokens / energy of serving nodes and of their cooling [USD/MWh]."""
+    """Revenue of tokens / energy of serving nodes and of their cooling."""
     return ratio(_sold(t, uses.USD, uses.TOKENS, ""), _mwh(t, uses.TOKENS, ""))
 
 
-@kpi
+@kpi("%", GPU_HOURS)
 def gpu_utilisation_pct(t: Totals) -> float:
-    """GPU hours of serving nodes in iterations / those with power, however full a batch [%]."""
+    """GPU hours of serving nodes in iterations / those with power, however full a batch."""
     busy, powered = (_sold(t, uses.WORK + row, uses.TOKENS, "") for row in (BUSY_S, POWERED_S))
     return 100.0 * ratio(busy, powered)
 
 
-@kpi
+@kpi("-", GPU_HOURS)
 def requests_per_seat(t: Totals) -> float:
-    """Requests at serving nodes, waiting ones too / those that they can run at once [-]."""
+    """Requests at serving nodes, waiting ones too / those that they can run at once."""
     here, seats = (_sold(t, uses.WORK + row, uses.TOKENS, "") for row in (REQUEST_S, SEAT_S))
     return ratio(here, seats)
 
 
-@kpi
+@kpi("USD", GPU_HOURS)
 def gpu_opex_usd(t: Totals) -> float:
-    """Operating GPU nodes, energy aside: licences, support, network, staff [USD]."""
+    """Operating GPU nodes, energy aside: licences, support, network, staff."""
     usd = float(t.flow[GPU_OPEX_USD])
     return usd if usd else math.nan

@@ -6,45 +6,45 @@ from typing import Final
 from sim.finance.chart import Account
 from sim.finance.statements import balance_sheet
 from sim.finance.tax import TAXES
-from sim.results.kpis import Totals, kpi
+from sim.results.kpi import FIRM, Totals, kpi, some
 from sim.units import SECONDS_PER_DAY
 
 RUNWAY_DAYS: Final = 90  # over which a firm's use of cash is measured
 USED_FROM: Final = 1.0  # USD a day: less than that is no use of cash
 
 
-@kpi
+@kpi("USD", FIRM)
 def equity_usd(t: Totals) -> float:
-    """What the firm owns less what it owes, bitcoin at market, machines at book value [USD].
+    """What the firm owns less what it owes, bitcoin at market, machines at book value.
 
     Of a firm that has failed: what its estate leaves to the owners.
     """
     return t.recorder.last_fleet("equity_usd")
 
 
-@kpi
+@kpi("USD", FIRM)
 def net_income_usd(t: Totals) -> float:
-    """Income less expenses, bitcoin revalued to the market of the last month end [USD]."""
+    """Income less expenses, bitcoin revalued to the market of the last month end."""
     return t.firm.earned_usd(after_tax=True)
 
 
-@kpi
+@kpi("USD", FIRM)
 def debt_usd(t: Totals) -> float:
-    """Loans and the interest accrued on them at the end [USD]."""
+    """Loans and the interest accrued on them at the end."""
     return t.recorder.last_fleet("debt_usd")
 
 
-@kpi
+@kpi("USD", FIRM)
 def leases_usd(t: Totals) -> float:
-    """What is owed on leases at the end: rents to come, discounted, and financings [USD]."""
-    return _some(
+    """What is owed on leases at the end: rents to come, discounted, and financings."""
+    return some(
         -sum(t.firm.ledger.balance(a, "USD") for a in (Account.LEASES, Account.LEASE_FINANCING))
     )
 
 
-@kpi
+@kpi("%", FIRM)
 def leverage_pct(t: Totals) -> float:
-    """Loans, their interest and what is owed on leases at the end, of all assets [%].
+    """Loans, their interest and what is owed on leases at the end, of all assets.
 
     None without assets. Bitcoin as of the last month end.
     """
@@ -56,53 +56,53 @@ def leverage_pct(t: Totals) -> float:
     return 100.0 * owed / assets if assets > 0.0 and owed > 0.0 else math.nan
 
 
-@kpi
+@kpi("BTC", FIRM)
 def btc_collateral_btc(t: Totals) -> float:
-    """Bitcoin pledged at the end [BTC]."""
+    """Bitcoin pledged at the end."""
     return t.recorder.last_fleet("btc_collateral")
 
 
-@kpi
+@kpi("BTC", FIRM)
 def btc_sold_btc(t: Totals) -> float:
-    """Bitcoin sold, by the firm or by lenders [BTC]."""
+    """Bitcoin sold, by the firm or by lenders."""
     return t.firm.ledger.balance(Account.EXCHANGE, "BTC")
 
 
-@kpi
+@kpi("USD", FIRM)
 def lowest_cash_usd(t: Totals) -> float:
-    """Least cash at the end of a recording interval [USD]."""
+    """Least cash at the end of a recording interval."""
     return t.recorder.least_fleet("cash_usd")
 
 
-@kpi
+@kpi("%", FIRM)
 def highest_ltv_pct(t: Totals) -> float:
-    """Highest loan-to-value ratio at the end of a recording interval [%]."""
+    """Highest loan-to-value ratio at the end of a recording interval."""
     if not t.firm.lending.names:
         return math.nan
     return 100.0 * t.recorder.most_fleet("ltv")
 
 
-@kpi
+@kpi("count", FIRM)
 def margin_calls(t: Totals) -> float:
-    """Calls for margin by lenders; sales without a call are `liquidations` [count]."""
+    """Calls for margin by lenders; sales without a call are `liquidations`."""
     return float(t.firm.lending.margin_calls)
 
 
-@kpi
+@kpi("count", FIRM)
 def margin_calls_by_debt(t: Totals) -> float:
-    """Calls for margin, each counted as its loan's share of all that lenders were owed [count]."""
+    """Calls for margin, each counted as its loan's share of all that lenders were owed."""
     return t.firm.lending.calls_by_debt
 
 
-@kpi
+@kpi("count", FIRM)
 def liquidations(t: Totals) -> float:
-    """Sales of collateral by lenders, called for before or not [count]."""
+    """Sales of collateral by lenders, called for before or not."""
     return float(t.firm.lending.liquidations)
 
 
-@kpi
+@kpi("0/1", FIRM)
 def margin_called(t: Totals) -> float:
-    """1: a lender called for margin or sold collateral at least once; 0: none did [0/1].
+    """1: a lender called for margin or sold collateral at least once; 0: none did.
 
     None without loans.
     """
@@ -111,29 +111,29 @@ def margin_called(t: Totals) -> float:
     return float(called) if lending.names else math.nan
 
 
-@kpi
+@kpi("BTC", FIRM)
 def liquidated_btc(t: Totals) -> float:
-    """Collateral that lenders sold [BTC]."""
+    """Collateral that lenders sold."""
     return t.firm.lending.liquidated_btc
 
 
-@kpi
+@kpi("BTC", FIRM)
 def lost_to_lenders_btc(t: Totals) -> float:
-    """Collateral that lenders sold, and what they keep of it when the firm fails [BTC]."""
+    """Collateral that lenders sold, and what they keep of it when the firm fails."""
     firm = t.firm
     kept_usd = sum(c.paid_usd for c in firm.claims if c.rank == 1)
     return firm.lending.liquidated_btc + kept_usd / firm.usd_per_btc
 
 
-@kpi
+@kpi("USD", FIRM)
 def shares_issued_usd(t: Totals) -> float:
-    """What new shares brought when money was short, less what their sale cost [USD]."""
-    return _some(-t.firm.ledger.balance(Account.ISSUED, "USD"))
+    """What new shares brought when money was short, less what their sale cost."""
+    return some(-t.firm.ledger.balance(Account.ISSUED, "USD"))
 
 
-@kpi
+@kpi("%", FIRM)
 def first_owners_pct(t: Totals) -> float:
-    """Share of the firm that is left to whoever owned it at the start [%].
+    """Share of the firm that is left to whoever owned it at the start.
 
     None where no shares were issued.
     """
@@ -141,15 +141,15 @@ def first_owners_pct(t: Totals) -> float:
     return 100.0 * funding.first_owners if funding.issued_usd else math.nan
 
 
-@kpi
+@kpi("USD", FIRM)
 def sold_machines_usd(t: Totals) -> float:
-    """What ASICs brought that were sold because money was short [USD]."""
-    return _some(t.firm.funding.machines_usd)
+    """What ASICs brought that were sold because money was short."""
+    return some(t.firm.funding.machines_usd)
 
 
-@kpi
+@kpi("0/1", FIRM)
 def insolvent(t: Totals) -> float:
-    """1: the firm could not pay what was due, whatever [funding] allowed; 0: it survived [0/1].
+    """1: the firm could not pay what was due, whatever [funding] allowed; 0: it survived.
 
     None where the scenario gives no opening cash.
     """
@@ -158,15 +158,15 @@ def insolvent(t: Totals) -> float:
     return float(t.firm.insolvent_s is not None)
 
 
-@kpi
+@kpi("days", FIRM)
 def insolvent_after_days(t: Totals) -> float:
-    """From the start to insolvency [days]."""
+    """From the start to insolvency."""
     return math.nan if t.firm.insolvent_s is None else t.firm.insolvent_s / SECONDS_PER_DAY
 
 
-@kpi
+@kpi("days", FIRM)
 def runway_days(t: Totals) -> float:
-    """Cash and free bitcoin at the end / what the last 90 days used of them a day [days].
+    """Cash and free bitcoin at the end / what the last 90 days used of them a day.
 
     Both at the price of the end, so that a fall of the price is not counted as use. None where they
     grew.
@@ -185,41 +185,41 @@ def runway_days(t: Totals) -> float:
     return liquid(t.seconds) / used if used > USED_FROM else math.nan
 
 
-@kpi
+@kpi("USD", FIRM)
 def interest_usd(t: Totals) -> float:
-    """Interest on loans and within leases, less what became part of projects [USD]."""
+    """Interest on loans and within leases, less what became part of projects."""
     return _expense(t, Account.INTEREST)
 
 
-@kpi
+@kpi("USD", FIRM)
 def capitalised_interest_usd(t: Totals) -> float:
-    """Interest while projects were built, which became part of their cost (ASC 835-20) [USD]."""
-    return _some(t.firm.borrowing_costs.capitalised_usd)
+    """Interest while projects were built, which became part of their cost (ASC 835-20)."""
+    return some(t.firm.borrowing_costs.capitalised_usd)
 
 
-@kpi
+@kpi("USD", FIRM)
 def rent_usd(t: Totals) -> float:
-    """Rents of machines that were sold and rented back [USD]."""
+    """Rents of machines that were sold and rented back."""
     return _expense(t, Account.RENT)
 
 
-@kpi
+@kpi("USD", FIRM)
 def trading_cost_usd(t: Totals) -> float:
-    """Fees and slippage of selling bitcoin [USD]."""
+    """Fees and slippage of selling bitcoin."""
     return _expense(t, Account.TRADING)
 
 
-@kpi
+@kpi("USD", FIRM)
 def depreciation_usd(t: Totals) -> float:
-    """Loss of value of machines and buildings by age [USD]."""
+    """Loss of value of machines and buildings by age."""
     return _expense(t, Account.DEPRECIATION)
 
 
-@kpi
+@kpi("USD", FIRM)
 def impairment_usd(t: Totals) -> float:
-    """Book value of what was destroyed, called off, forfeited or is not recoverable [USD]."""
+    """Book value of what was destroyed, called off, forfeited or is not recoverable."""
     ledger = t.firm.ledger
-    return _some(
+    return some(
         sum(
             ledger.balance(account, "USD")
             for account in (Account.IMPAIRMENT, Account.UNRECOVERABLE)
@@ -227,29 +227,24 @@ def impairment_usd(t: Totals) -> float:
     )
 
 
-@kpi
+@kpi("USD", FIRM)
 def unrecoverable_usd(t: Totals) -> float:
-    """Book value of machines in use that their cash flows do not recover (ASC 360-10-35) [USD]."""
-    return _some(t.firm.ledger.balance(Account.UNRECOVERABLE, "USD"))
+    """Book value of machines in use that their cash flows do not recover (ASC 360-10-35)."""
+    return some(t.firm.ledger.balance(Account.UNRECOVERABLE, "USD"))
 
 
-@kpi
+@kpi("USD", FIRM)
 def tax_usd(t: Totals) -> float:
-    """Income tax of the run, what is owed now and what is deferred together [USD]."""
+    """Income tax of the run, what is owed now and what is deferred together."""
     ledger = t.firm.ledger
-    return _some(sum(ledger.balance(account, "USD") for account in TAXES))
+    return some(sum(ledger.balance(account, "USD") for account in TAXES))
 
 
-@kpi
+@kpi("USD", FIRM)
 def insurance_income_usd(t: Totals) -> float:
-    """Claims against insurers, paid or still to be paid [USD]."""
-    return _some(-t.firm.ledger.balance(Account.INSURANCE_PAID, "USD"))
+    """Claims against insurers, paid or still to be paid."""
+    return some(-t.firm.ledger.balance(Account.INSURANCE_PAID, "USD"))
 
 
 def _expense(t: Totals, account: Account) -> float:
-    return _some(t.firm.ledger.balance(account, "USD"))
-
-
-def _some(value: float) -> float:
-    """The value; NaN for exactly nothing, which has no meaning in a run without it."""
-    return value if value != 0.0 else math.nan
+    return some(t.firm.ledger.balance(account, "USD"))

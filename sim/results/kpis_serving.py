@@ -16,7 +16,7 @@ from sim.kernels.routing import (
     REJECTED,
     SERVED,
 )
-from sim.results.kpis import Totals, kpi, ratio
+from sim.results.kpi import SERVING, Totals, kpi, ratio
 from sim.results.serving import serving_cost_usd
 
 
@@ -35,147 +35,147 @@ def _percentile_s(t: Totals, metric: str, q: float) -> float:
     return math.nan if serving is None else serving.percentile_s(metric, q)
 
 
-@kpi
+@kpi("USD", SERVING)
 def token_revenue_usd(t: Totals) -> float:
-    """Input and output tokens of served requests times their prices [USD]."""
+    """Input and output tokens of served requests times their prices."""
     return math.nan if t.recorder.serving is None else float(t.flow[TOKEN_USD])
 
 
-@kpi
+@kpi("count", SERVING)
 def requests_arrived(t: Totals) -> float:
-    """Requests that clients sent; each once, however often it was tried [count]."""
+    """Requests that clients sent; each once, however often it was tried."""
     return _tenants(t, ARRIVED)
 
 
-@kpi
+@kpi("count", SERVING)
 def requests_served(t: Totals) -> float:
-    """Requests that got all their tokens [count]."""
+    """Requests that got all their tokens."""
     return _tenants(t, SERVED)
 
 
-@kpi
+@kpi("count", SERVING)
 def requests_rejected(t: Totals) -> float:
-    """Requests that were refused for good [count]."""
+    """Requests that were refused for good."""
     return _tenants(t, REJECTED)
 
 
-@kpi
+@kpi("count", SERVING)
 def requests_expired(t: Totals) -> float:
-    """Requests whose clients gave up for good [count]."""
+    """Requests whose clients gave up for good."""
     return _tenants(t, EXPIRED)
 
 
-@kpi
+@kpi("count", SERVING)
 def requests_returned(t: Totals) -> float:
-    """Times that a switched-off or failed engine gave a request back to the router [count]."""
+    """Times that a switched-off or failed engine gave a request back to the router."""
     return _lanes(t, LANE_RETURNED)
 
 
-@kpi
+@kpi("-", SERVING)
 def preemptions_per_request(t: Totals) -> float:
-    """Times a served request was thrown out for lack of KV blocks [-]."""
+    """Times a served request was thrown out for lack of KV blocks."""
     return ratio(_lanes(t, LANE_PREEMPTIONS), _tenants(t, SERVED))
 
 
-@kpi
+@kpi("%", SERVING)
 def prefix_hit_pct(t: Totals) -> float:
-    """Share of the tokens of served prompts that a block cache held at their admission [%]."""
+    """Share of the tokens of served prompts that a block cache held at their admission."""
     return 100.0 * ratio(_lanes(t, LANE_CACHED_TOKENS), _lanes(t, LANE_TOKENS_IN))
 
 
-@kpi
+@kpi("%", SERVING)
 def slo_attainment_pct(t: Totals) -> float:
-    """Requests served within their TTFT and TPOT / requests that ended in any way [%]."""
+    """Requests served within their TTFT and TPOT / requests that ended in any way."""
     ended = _tenants(t, SERVED) + _tenants(t, REJECTED) + _tenants(t, EXPIRED)
     return 100.0 * ratio(_lanes(t, LANE_GOOD), ended)
 
 
-@kpi
+@kpi("1/s", SERVING)
 def goodput_rps(t: Totals) -> float:
-    """Requests served within their SLO [1/s]."""
+    """Requests served within their SLO."""
     return _lanes(t, LANE_GOOD) / t.seconds
 
 
-@kpi
+@kpi("tokens/s", SERVING)
 def good_tokens_per_s(t: Totals) -> float:
-    """Output tokens of requests served within their SLO [tokens/s]."""
+    """Output tokens of requests served within their SLO."""
     return _lanes(t, LANE_GOOD_TOKENS) / t.seconds
 
 
-@kpi
+@kpi("Mtoken", SERVING)
 def tokens_in_mtok(t: Totals) -> float:
-    """Prompt tokens of served requests [Mtoken]."""
+    """Prompt tokens of served requests."""
     return _lanes(t, LANE_TOKENS_IN) / 1e6
 
 
-@kpi
+@kpi("Mtoken", SERVING)
 def tokens_out_mtok(t: Totals) -> float:
-    """Output tokens of served requests [Mtoken]."""
+    """Output tokens of served requests."""
     return _lanes(t, LANE_TOKENS_OUT) / 1e6
 
 
-@kpi
+@kpi("s", SERVING)
 def ttft_p50_s(t: Totals) -> float:
-    """Time to first token at the client, WAN both ways included, median [s]."""
+    """Time to first token at the client, WAN both ways included, median."""
     return _percentile_s(t, "ttft_s", 50.0)
 
 
-@kpi
+@kpi("s", SERVING)
 def ttft_p95_s(t: Totals) -> float:
-    """Time to first token at the client, 95th percentile [s]."""
+    """Time to first token at the client, 95th percentile."""
     return _percentile_s(t, "ttft_s", 95.0)
 
 
-@kpi
+@kpi("s", SERVING)
 def ttft_p99_s(t: Totals) -> float:
-    """Time to first token at the client, 99th percentile [s]."""
+    """Time to first token at the client, 99th percentile."""
     return _percentile_s(t, "ttft_s", 99.0)
 
 
-@kpi
+@kpi("s", SERVING)
 def tpot_p50_s(t: Totals) -> float:
-    """Time per output token after the first of a request, median over requests [s]."""
+    """Time per output token after the first of a request, median over requests."""
     return _percentile_s(t, "tpot_s", 50.0)
 
 
-@kpi
+@kpi("s", SERVING)
 def tpot_p95_s(t: Totals) -> float:
-    """Time per output token after the first of a request, 95th percentile [s]."""
+    """Time per output token after the first of a request, 95th percentile."""
     return _percentile_s(t, "tpot_s", 95.0)
 
 
-@kpi
+@kpi("s", SERVING)
 def tpot_p99_s(t: Totals) -> float:
-    """Time per output token after the first of a request, 99th percentile [s]."""
+    """Time per output token after the first of a request, 99th percentile."""
     return _percentile_s(t, "tpot_s", 99.0)
 
 
-@kpi
+@kpi("s", SERVING)
 def e2e_p50_s(t: Totals) -> float:
-    """From sending to the last token at the client, median [s]."""
+    """From sending to the last token at the client, median."""
     return _percentile_s(t, "e2e_s", 50.0)
 
 
-@kpi
+@kpi("s", SERVING)
 def e2e_p95_s(t: Totals) -> float:
-    """From sending to the last token at the client, 95th percentile [s]."""
+    """From sending to the last token at the client, 95th percentile."""
     return _percentile_s(t, "e2e_s", 95.0)
 
 
-@kpi
+@kpi("s", SERVING)
 def e2e_p99_s(t: Totals) -> float:
-    """From sending to the last token at the client, 99th percentile [s]."""
+    """From sending to the last token at the client, 99th percentile."""
     return _percentile_s(t, "e2e_s", 99.0)
 
 
-@kpi
+@kpi("J/token", SERVING)
 def joules_per_token(t: Totals) -> float:
-    """Energy of the serving nodes / output tokens [J/token]."""
+    """Energy of the serving nodes / output tokens."""
     return ratio(float(t.flow[TOKEN_J]), _lanes(t, LANE_TOKENS_OUT))
 
 
-@kpi
+@kpi("USD/Mtoken", SERVING)
 def energy_cost_usd_per_mtok(t: Totals) -> float:
-    """Energy bills, shared out to serving nodes by energy, / output tokens [USD/Mtoken]."""
+    """Energy bills, shared out to serving nodes by energy, / output tokens."""
     usd = float(serving_cost_usd(t.recorder.flow).sum())
     return ratio(usd, _lanes(t, LANE_TOKENS_OUT) / 1e6)

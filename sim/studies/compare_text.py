@@ -6,7 +6,7 @@ from typing import Any
 
 from sim.results.disk import write_json
 from sim.results.folder import Folder
-from sim.results.kpis_text import unit_of
+from sim.results.kpis import unit_of
 from sim.results.provenance import provenance
 from sim.results.store import consolidate
 from sim.results.worth_spread import spread

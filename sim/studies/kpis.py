@@ -1,13 +1,9 @@
 """KPIs as studies see them: which there are, their units, which are yes or no."""
 
 from functools import cache
-from typing import Final
 
-import sim.runner  # noqa: F401  (registers all KPIs)
-from sim.results.kpis import KPIS
-from sim.results.kpis_text import unit_of
-
-INDICATORS: Final = frozenset({"insolvent"})
+from sim.results.kpi import YES_NO
+from sim.results.kpis import KPIS, unit_of
 
 
 @cache
@@ -17,11 +13,8 @@ def known() -> frozenset[str]:
 
 
 def is_indicator(name: str) -> bool:
-    """Whether a KPI says yes (1) or no (0) of a run: its mean over seeds is then a probability.
-
-    So are those whose definition ends in `[0/1]`.
-    """
-    return name in INDICATORS or "[0/1]" in ((KPIS[name].__doc__ if name in KPIS else "") or "")
+    """Whether a KPI says yes (1) or no (0) of a run: its mean over seeds is then a probability."""
+    return name in KPIS and KPIS[name].unit == YES_NO
 
 
 def titled(name: str) -> str:

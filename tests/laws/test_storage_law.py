@@ -13,7 +13,8 @@ from sim.policies.forecast import PriceForecast
 from sim.policies.look_ahead import LookAhead
 from sim.policies.merit_order import MeritOrder
 from sim.policy import Observation
-from sim.results.kpis import Totals, gross_margin_usd
+from sim.results.kpi import Totals
+from sim.results.kpis_fleet import gross_margin_usd
 from sim.scenario import Scenario
 from tests.studies.test_bound import plain
 
