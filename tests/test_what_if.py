@@ -129,6 +129,13 @@ def test_a_factor_scales_what_it_says_and_nothing_else(name: str) -> None:
         np.testing.assert_allclose(changed[what], expected, rtol=1e-12, err_msg=what)
 
 
+def test_no_more_than_all_hours_are_let() -> None:
+    """0.6 of the hours twice over are all of them."""
+    written, changed = figures(scenario()), figures(scenario(gpu_occupancy_factor=2.0))
+    assert changed["let_share"].tolist() == [1.0]
+    np.testing.assert_allclose(changed["node_usd_per_h"], written["node_usd_per_h"] / 0.6)
+
+
 def test_locational_prices_are_scaled_when_the_power_flow_tells_them() -> None:
     s = scenario(energy_price_factor=2.0)
     terms = EnergyTerms(s, build_world(s, Streams(1)))

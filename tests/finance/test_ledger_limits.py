@@ -38,6 +38,9 @@ def test_the_fleet_s_own_entries_have_the_same_limit() -> None:
     for units in (MOST + 1, 10**30):
         with pytest.raises(LedgerError, match="cannot be posted"):
             Ledger([]).record(0, [Entry("a", "USD", units), Entry("b", "USD", -units)], "x")
+    ledger = Ledger([])
+    ledger.record(0, [Entry("a", "USD", MOST), Entry("b", "USD", -MOST)], "the most that is exact")
+    assert ledger.units("a", "USD") == MOST
 
 
 @pytest.mark.parametrize("usd", [0.01, 1e9, 123_456_789_012.34, -92_233_720_368.55, 9e13])

@@ -68,6 +68,7 @@ AFTER = {  # statements on a = [1 2; 3 4], and what they leave of it
     "a(end + 1, :) = 7": [[1, 2], [3, 4], [7, 7]],
     "fixed = 0; if fixed, a = 1; elseif 2 > 1, a(1) = 5; else, a = 3; end": [[5, 2], [3, 4]],
     "if 0\n for k = 1:3, if k, end, end\n end": [[1, 2], [3, 4]],
+    "if 0\n unwind_protect, b = 1; end\n a = 5; end": [[1, 2], [3, 4]],
     "define_constants; a(1, PD - 1) = QD;": [[1, 4], [3, 4]],
     "[~, b] = idx_cost; a(b) = 8;": [[1, 2], [8, 4]],
     "a = [1 2]; a([1 4]) = 9;": [[9, 2, 0, 9]],

@@ -65,6 +65,11 @@ WRONG = {
     "narrow": (" 1 200 0;", " 1;", "mpc.gen row 2: 10 columns; must be 8 as in row 1"),
     "a word": ("7 1 150", "7 1 high", "mpc.bus row 3, column 3: 'high' is neither a value"),
     "infinite load": ("7 1 150", "7 1 Inf", "row 3, column 3 (PD) = inf: must be finite [MW]"),
+    "infinite shunt": (
+        BUS_2 + " 0",
+        BUS_2 + " Inf",
+        "row 2, column 5 (GS) = inf: must be finite [MW]",
+    ),
     "half a bus": (BUS_2, "    2.5 2   0 0", "(BUS_I) = 2.5: must be a whole number >= 1"),
     "twice": (BUS_2, "    1 2   0 0", "row 2, column 1 (BUS_I) = 1: already in row 1"),
     "bus type": ("7 1 150", "7 5 150", "row 3, column 2 (BUS_TYPE) = 5: must be 1, 2, 3 or 4"),

@@ -90,6 +90,8 @@ def test_how_much_of_a_gain_is_value_at_the_end_is_told(found: Buildout) -> None
     assert parts.terminal_usd > parts.operating_usd > 0.0  # three days of machines of five years
     share = 100.0 * parts.terminal_usd / (parts.terminal_usd + parts.operating_usd)
     printed = "\n".join([*sentences(found), *lines(found)])
+    heads = ["capex", "mean", "t", "bootstrap-t"]
+    assert [line.split() for line in printed.splitlines()].count(heads) == 1
     assert f"brings in {share:.0f} % is what its machines are" in printed
     assert f"{parts.terminal_usd:,.0f}" in printed
     plans = {p["name"]: p for p in document(found)["plans"]}

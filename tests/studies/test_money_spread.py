@@ -81,6 +81,16 @@ def test_text_says_what_the_tables_hold(tmp_path: Path) -> None:
     assert max(map(len, text.splitlines())) <= 80
 
 
+def test_a_list_says_how_many_it_leaves_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = study(tmp_path)
+    monkeypatch.setattr(money_spread, "MOST_GROUPS", 2)
+    assert not any("more: table liquidity" in line for line in money_spread.lines(folder))
+    monkeypatch.setattr(money_spread, "MOST_GROUPS", 1)
+    assert "  … and 1 more: table liquidity (hashwatt query)" in money_spread.lines(folder)
+
+
 def test_studies_keep_both(question: CheckedExperiment, tmp_path: Path) -> None:
     found = sweep(question, tmp_path / "out")
     results = open_results(found.folder)

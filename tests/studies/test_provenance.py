@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from sim.results import provenance as room
-from sim.results.provenance import differences, policy_sha256, provenance
+from sim.results.provenance import differences, policy_sha256, provenance, sha256_of
 from sim.studies.cells import Cell, Frozen, run_cell
 from sim.studies.executors import _refuse_strangers
 from sim.studies.problems import ExecutorError
@@ -28,6 +28,13 @@ def renew(folder: Path, module: str, text: str) -> None:
         sys.modules.pop(name, None)
     importlib.invalidate_caches()
     policy_sha256.cache_clear()
+
+
+def test_the_same_content_in_another_order_has_the_same_digest() -> None:
+    parameters = {"a": 1, "b": {"c": 2.0, "d": "x"}}
+    turned = {"b": {"d": "x", "c": 2.0}, "a": 1}
+    assert sha256_of(parameters=parameters, seed=1) == sha256_of(seed=1, parameters=turned)
+    assert sha256_of(parameters=parameters, seed=1) != sha256_of(parameters=parameters, seed=2)
 
 
 @pytest.fixture

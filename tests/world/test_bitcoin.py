@@ -102,6 +102,15 @@ def test_every_epoch_has_luck_of_its_own() -> None:
     assert abs(np.corrcoef(gaps[0], gaps[1])[0, 1]) < 0.1
 
 
+def test_the_tip_rises_by_one_with_each_block() -> None:
+    c = chain(20)
+    assert c.height_at(int(c.block_s[0]) - 1) == c.first_height - 1
+    alone = [k for k in range(50) if c.block_s[k] < c.block_s[k + 1]]  # none in the same second
+    assert [c.height_at(int(c.block_s[k])) for k in alone] == [c.first_height + k for k in alone]
+    assert c.height_at(20 * 86_400) > c.first_height + 2000
+    assert ("retarget", 0) not in {(what, t) for t, what in c.changes_s()}
+
+
 def test_a_longer_horizon_does_not_change_the_blocks() -> None:
     short, long = chain(20), chain(50)
     n = int(np.searchsorted(short.block_s, 20 * 86_400))
