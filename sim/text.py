@@ -1,7 +1,9 @@
 """Text that comes from files: its encoding, and its way to people."""
 
 import codecs
-from typing import Final, NamedTuple
+from collections import Counter
+from collections.abc import Hashable, Iterable
+from typing import Final, NamedTuple, TypeVar
 
 _MARKS: Final = (
     (codecs.BOM_UTF8, "utf-8-sig"),
@@ -12,6 +14,9 @@ _MARKS: Final = (
 )
 GUESSED: Final = "windows-1252"
 LOOK_LINES: Final = 60  # by which a table is judged
+
+
+T = TypeVar("T", bound=Hashable)
 
 
 class Decoded(NamedTuple):
@@ -73,3 +78,8 @@ def visible(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() or c in "\n\t" else ascii(c)[1:-1] for c in text)
+
+
+def repeated(values: Iterable[T]) -> list[T]:
+    """What stands more than once among values, each once, in the order of their first places."""
+    return [value for value, count in Counter(values).items() if count > 1]

@@ -12,7 +12,6 @@ DAYS_PER_YEAR: Final = 365.25
 SECONDS_PER_YEAR: Final = 31_557_600  # Julian year, IAU
 HOURS_PER_YEAR: Final = 8_766.0
 
-W_PER_KW: Final = 1e3
 W_PER_MW: Final = 1e6
 J_PER_MWH: Final = 3.6e9
 KWH_PER_MWH: Final = 1e3

@@ -34,9 +34,11 @@ def rich() -> RunResult:
 
 
 def test_panels_without_content_are_left_out(plain: RunResult, rich: RunResult) -> None:
-    assert panels(plain) == ("cost", "prices", "heat", "limits")
+    assert {"cost", "prices", "heat", "limits"} <= {*panels(plain)}
+    assert not {"reserves", "assets"} & {*panels(plain)}
     # Its only price is a fixed one, so there is no curve of prices to draw.
-    assert panels(rich) == ("cost", "heat", "limits", "reserves", "assets")
+    assert {"cost", "heat", "limits", "reserves", "assets"} <= {*panels(rich)}
+    assert "prices" not in panels(rich)
 
 
 @pytest.mark.parametrize("name", ["plain", "rich"])

@@ -113,7 +113,7 @@ def year() -> Money:
 
 
 def test_draws_the_same_bytes_twice(year: Money, tmp_path: Path) -> None:
-    assert panels(year) == ("bitcoin", "ltv", "cash", "income", "bridge", "events")
+    assert {"bitcoin", "ltv", "cash", "income", "bridge", "events"} <= {*panels(year)}
     for name in ("first.png", "second.png"):
         draw(year, tmp_path / name)
     first, second = ((tmp_path / n).read_bytes() for n in ("first.png", "second.png"))
@@ -153,7 +153,8 @@ def test_balances_over_time_and_loan_to_value() -> None:
     assert money.held("assets:btc", "BTC").tolist() == [3, 1, 1, 1]
     assert money.debt_usd("a").tolist() == [0, 90, 96, 96]
     np.testing.assert_array_equal(money.ltv("a")[1], [np.nan, 0.45, 0.6, 0.8])
-    assert panels(money) == ("bitcoin", "ltv", "cash", "income", "bridge")
+    assert {"bitcoin", "ltv", "cash", "income", "bridge"} <= {*panels(money)}
+    assert "events" not in panels(money)
     assert money.whole.tolist() == [False]
     assert a_year().whole.all()
     told = {"a": (ends[:2], np.array([0.1, 0.2]))}

@@ -27,11 +27,6 @@ from sim.units import CENTS_PER_USD, SATOSHI_PER_BTC, SECONDS_PER_HOUR
 SAME_LTV: Final = 1e-9  # levels that are closer than this are met: prices are floats
 
 
-def liquidation_price_usd(debt_usd: float, collateral_btc: float, ltv: float) -> float:
-    """Price at which a debt stands at an LTV: debt / (ltv * collateral) [USD/BTC]."""
-    return debt_usd / (ltv * collateral_btc)
-
-
 class Lending:
     """The loans of a firm on its ledger, and their lenders.
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from sim.grid.matpower import Case
 from sim.kernels.mesh import invert
+from sim.text import repeated
 from sim.types import Bools, Floats, Ints
 
 SusceptanceForm = Literal["x/(r²+x²)", "1/(x·tap)"]
@@ -46,10 +47,8 @@ class Mesh:
         self._shapes(sources, "source_bus source_min_mw source_max_mw")
         self._shapes(buses, "load_mw")
         for name in ("bus_names", "line_names"):
-            given = getattr(self, name)
-            if len(set(given)) < len(given):
-                twice = next(one for one in given if given.count(one) > 1)
-                raise MeshError(f"Mesh.{name}: {twice!r} more than once; names must differ")
+            if twice := repeated(getattr(self, name)):
+                raise MeshError(f"Mesh.{name}: {twice[0]!r} more than once; names must differ")
         for name in ("from_bus", "to_bus", "source_bus"):
             bus = getattr(self, name)
             self._all(name, (bus >= 0) & (bus < buses), f"must be a bus, 0 to {buses - 1}")

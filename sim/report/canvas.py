@@ -1,6 +1,8 @@
 """Where every picture is written: names in it stay text, whatever they contain."""
 
 import warnings
+from collections.abc import Sequence
+from datetime import date
 from pathlib import Path
 
 from matplotlib import rc_context
@@ -9,6 +11,16 @@ from matplotlib.text import Text
 from matplotlib.ticker import NullFormatter
 
 from sim.text import visible
+
+
+def month_labels(months: Sequence[date], whole: Sequence[bool]) -> list[str]:
+    """Names with the year where it begins, and a mark on months that the run cuts off."""
+    names = []
+    for k, (month, entire) in enumerate(zip(months, whole, strict=True)):
+        year = f"{month:%Y}" if k == 0 or month.month == 1 else ""
+        below = " ".join(word for word in (year, "" if entire else "in part") if word)
+        names.append(f"{month:%b}\n{below}")
+    return names
 
 
 def save(figure: Figure, file: Path, dpi: int) -> None:

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.gridspec import SubplotSpec
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-from sim.report.canvas import save
+from sim.report.canvas import month_labels, save
 from sim.report.hours import SiteHours
 from sim.report.summary import BLUE, GREEN, GREY, ORANGE, RED, SKY, YELLOW
 from sim.results.result import RunResult
@@ -145,7 +145,7 @@ def _cost(figure: Figure, place: SubplotSpec, data: SiteHours) -> None:
             fontsize=10, fontweight="bold", bbox=box,
         )  # fmt: skip
     axes.axhline(0, color="black", linewidth=0.8)
-    axes.set_xticks(x, _month_names(data, months), fontsize=9)
+    axes.set_xticks(x, _month_labels(data, months), fontsize=9)
     axes.set_xlim(-0.6 if len(x) > 2 else -1.5, len(x) - 0.4 if len(x) > 2 else len(x) + 0.5)
     axes.set_ylim(float(below.min()) * 1.15, float(above.max()) * 1.4 or 1.0)
     axes.set_ylabel("c/kWh of all uses")
@@ -154,16 +154,10 @@ def _cost(figure: Figure, place: SubplotSpec, data: SiteHours) -> None:
     _tidy(axes)
 
 
-def _month_names(data: SiteHours, months: Any) -> list[str]:
-    """With the year where it begins, and a mark on months that the run cuts off."""
+def _month_labels(data: SiteHours, months: Any) -> list[str]:
     covered = data.monthly(np.ones(len(data.when))) * data.record_s
     whole = ((months + 1).astype("datetime64[s]") - months.astype("datetime64[s]")).astype(float)
-    names = []
-    for place, month in enumerate(months.astype(object)):
-        year = f"{month:%Y}" if place == 0 or month.month == 1 else ""
-        part = "in part" if covered[place] < whole[place] else ""
-        names.append(f"{month:%b}\n{' '.join(p for p in (year, part) if p)}")
-    return names
+    return month_labels(months.astype(object), covered >= whole)
 
 
 def _prices(figure: Figure, place: SubplotSpec, data: SiteHours) -> None:

@@ -4,6 +4,7 @@ All times are UTC. A panel without content in a run is left out.
 """
 
 from collections.abc import Callable
+from datetime import date
 from pathlib import Path
 from typing import Final
 
@@ -14,7 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from sim.finance.chart import Account
-from sim.report.canvas import save
+from sim.report.canvas import month_labels, save
 from sim.report.money_data import GROUPS, Money, has_money, money_of
 from sim.report.summary import BLUE, GREEN, GREY, ORANGE, PURPLE, RED, SKY, YELLOW
 from sim.results.result import RunResult
@@ -114,16 +115,6 @@ def _legend(axes: Axes) -> None:
     legend.set_in_layout(False)
 
 
-def _month_names(money: Money) -> list[str]:
-    """With the year where it begins, and a mark on months that the run cuts off."""
-    names = []
-    for k, month in enumerate(money.months):
-        year = month[:4] if k == 0 or month[5:] == "01" else ""
-        words = " ".join(w for w in (year, "" if money.whole[k] else "in part") if w)
-        names.append(f"{np.datetime64(month).astype(object):%b}\n{words}")
-    return names
-
-
 def _bitcoin(axes: Axes, money: Money) -> None:
     free, pledged = money.held(Account.BTC, "BTC"), money.held(Account.BTC_COLLATERAL, "BTC")
     total = free + pledged
@@ -213,7 +204,11 @@ def _income(axes: Axes, money: Money) -> None:
             axes.annotate(f"{usd / scale:,.1f}", (at, usd / scale), (0, 8), fontsize=8.5,
                           textcoords="offset points", ha="center", bbox=box)  # fmt: skip
     every = -(-len(x) // MOST_MONTHS)
-    axes.set_xticks(x[::every], _month_names(money)[::every], fontsize=9)
+    axes.set_xticks(
+        x[::every],
+        month_labels([date.fromisoformat(f"{m}-01") for m in money.months], money.whole)[::every],
+        fontsize=9,
+    )
     reach = float(above.max() - below.min()) / scale
     axes.set_ylim(float(below.min()) / scale - 0.06 * reach, above.max() / scale + 0.45 * reach)
     axes.set_xlim(-0.6, max(len(x), 3) - 0.4)

@@ -15,6 +15,7 @@ from sim.scenario.numbers import NumberError, excel_error, plain, stands_for_not
 from sim.scenario.problems import Problem, shown, suggest
 from sim.scenario.quantity import MAX_SHEET_ROWS, Table, kinds
 from sim.scenario.spreadsheet import Cell, Grid
+from sim.text import repeated
 
 NAMES: Final = ("name", "site", "to_node", "model", "gpu")  # columns that name a row
 LOOK_ROWS: Final = 20  # among which the header is looked for
@@ -87,7 +88,7 @@ def rows_of(
         if name and name not in columns:
             what = f"unknown column; {suggest(name, columns)}"
             problems.append(Problem(file, f"column {cell.text!r}", "", what))
-    for name in sorted({n for n in names if n and names.count(n) > 1}):
+    for name in sorted(repeated(n for n in names if n)):
         problems.append(Problem(file, f"column {name!r}", "", "stands there more than once"))
     if len(problems) > known:
         return []

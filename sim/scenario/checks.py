@@ -1,6 +1,5 @@
 """What must hold between the tables and the sheets of a scenario."""
 
-from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from zoneinfo import ZoneInfo
@@ -27,9 +26,10 @@ from sim.scenario.model import (
     SeasonalJumpPrice,
     SeasonalWeather,
 )
-from sim.scenario.problems import Problem, row_of, shown, unknown
+from sim.scenario.problems import Problem, row_of, shown, unique, unknown
 from sim.scenario.scenario import Scenario
 from sim.scenario.series import Series, SeriesError, listed, utc
+from sim.text import repeated
 from sim.units import SECONDS_PER_DAY, SECONDS_PER_HOUR
 
 TOML = "scenario.toml"
@@ -67,12 +67,9 @@ def check(scenario: Scenario, broken: set[str]) -> list[Problem]:
 
 
 def _sites(s: Scenario) -> Iterator[Problem]:
-    for name, count in Counter(site.name for site in s.sites).items():
-        if count > 1:
-            rows = [str(i + 2) for i, site in enumerate(s.sites) if site.name == name]
-            yield Problem(
-                "sites.csv", f"rows {', '.join(rows)}, name", shown(name), "names must be unique"
-            )
+    for name in repeated(site.name for site in s.sites):
+        rows = ", ".join(str(i + 2) for i, site in enumerate(s.sites) if site.name == name)
+        yield Problem("sites.csv", f"rows {rows}, name", shown(name), "names must be unique")
     nodes = {n.name for n in s.grid_nodes}
     climates = set(s.weather.climates) | catalogue.climate_names()
     for i, site in enumerate(s.sites):
@@ -165,9 +162,7 @@ def _tenants(s: Scenario) -> Iterator[Problem]:
     for group in s.gpus:
         if group.state == "serving":
             served_in.setdefault(group.model, set()).add(countries.get(group.site, ""))
-    for name, count in Counter(t.name for t in s.tenants).items():
-        if count > 1:
-            yield Problem("tenants.csv", "name", shown(name), "names must be unique")
+    yield from unique("tenants.csv", [tenant.name for tenant in s.tenants])
     for i, tenant in enumerate(s.tenants):
         row = row_of(i, tenant.name, "region")
         yield from unknown("tenants.csv", row, tenant.region, s.demand.regions)

@@ -17,7 +17,7 @@ from sim.scenario.energy import (
     ReserveProgramme,
 )
 from sim.scenario.model import DcOpfPrice, FixedPrice, RegionalPrice, ReplayPrice
-from sim.scenario.problems import Problem, instant, row_of, shown, suggest, unknown
+from sim.scenario.problems import Problem, instant, row_of, shown, suggest, unique, unknown
 from sim.scenario.scenario import Scenario
 from sim.scenario.series import Seconds, Values
 
@@ -76,9 +76,7 @@ def _case(s: Scenario) -> Iterator[Problem]:
 
 def _sheets(s: Scenario) -> Iterator[Problem]:
     names = [n.name for n in s.grid_nodes]
-    for name, count in Counter(names).items():
-        if count > 1:
-            yield Problem("grid_nodes.csv", "name", shown(name), "names must be unique")
+    yield from unique("grid_nodes.csv", names)
     dangling = False
     for i, link in enumerate(s.grid_links):
         for column, name in (("from_node", link.from_node), ("to_node", link.to_node)):

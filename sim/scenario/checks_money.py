@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 
 from sim.scenario.model import DcOpfPrice
-from sim.scenario.problems import Problem, instant, row_of, shown, unknown
+from sim.scenario.problems import Problem, instant, row_of, shown, unique, unknown
 from sim.scenario.scenario import Scenario
 
 TOML = "scenario.toml"
@@ -99,9 +99,7 @@ def deals(s: Scenario) -> Iterator[Problem]:
 
 
 def _leases(s: Scenario, sites: set[str]) -> Iterator[Problem]:
-    for name, count in Counter(lease.name for lease in s.leases).items():
-        if count > 1:
-            yield Problem("leases.csv", "name", shown(name), "names must be unique")
+    yield from unique("leases.csv", [lease.name for lease in s.leases])
     there: Counter[tuple[str, str]] = Counter()
     for group in s.asics:
         if group.owner == "leased":

@@ -1,11 +1,11 @@
 """Tables of `scenario.toml` about money that is short: where the firm finds it, in what order."""
 
-from collections import Counter
 from typing import Literal
 
 from pydantic import model_validator
 
 from sim.scenario.quantity import REQUIRED, Instant, Table, quantity
+from sim.text import repeated
 
 Step = Literal["defer", "bitcoin", "release", "revolver", "equity", "cancel", "machines"]
 
@@ -79,7 +79,7 @@ class Funding(Table):
 
     @model_validator(mode="after")
     def _once(self) -> "Funding":
-        twice = [step for step, count in Counter(self.steps).items() if count > 1]
+        twice = repeated(self.steps)
         if twice:
             raise ValueError(f"steps: {', '.join(twice)} twice; each step may stand there once")
         return self

@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple
 
 from pydantic import BaseModel, ValidationError
 
-from sim.text import visible
+from sim.text import repeated, visible
 
 _LONG_NAME: Final = re.compile(r"\((.{97})[^)]{4,}\)", re.DOTALL)  # a row's name
 
@@ -70,6 +70,12 @@ def unknown(
     names = set(allowed)
     if name not in names:
         yield Problem(file, where, shown(name), suggest(name, names, see))
+
+
+def unique(sheet: str, names: Iterable[str]) -> Iterator[Problem]:
+    """The problems of names that stand more than once in a sheet."""
+    for name in repeated(names):
+        yield Problem(sheet, "name", shown(name), "names must be unique")
 
 
 def row_of(index: int, name: str, column: str) -> str:

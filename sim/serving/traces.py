@@ -1,7 +1,6 @@
 """Request traces as others publish them, in order of arrival and checked row by row."""
 
 import math
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -278,8 +277,3 @@ def _prefix_hits(hashes: list[list[Any]], prompt: Ints, order: Ints, block: int)
         seen.update(blocks)
         hits[i] = min(known * block, prompt[i])
     return hits
-
-
-def formats() -> Iterator[str]:
-    """The layouts with their columns, for help texts."""
-    yield from layouts().split("; ")

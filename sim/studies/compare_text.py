@@ -13,6 +13,7 @@ from sim.results.worth_spread import spread
 from sim.studies import money_spread
 from sim.studies.compare import Comparison, Difference
 from sim.studies.experiment import DEFAULT_KPI
+from sim.studies.figures import bracketed, figure, plain
 from sim.studies.kpis import is_indicator
 from sim.studies.sequential import may_miss, unseen_share
 from sim.studies.statistics import Estimate, Interval
@@ -101,7 +102,7 @@ def lines(comparison: Comparison) -> Iterator[str]:
             yield f"{m.kpi}"
         yield f"{m.policy:{name}s}{_columns(m.estimate)}"
         if m.share is not None:
-            yield f"{'':{name}s}{_figure(m.estimate.mean):>14s}{_interval(m.share):>24s} Wilson"
+            yield f"{'':{name}s}{figure(m.estimate.mean):>14s}{bracketed(m.share):>24s} Wilson"
     yield "paired differences"
     for d in c.differences:
         yield f"{d.a} - {d.b}"
@@ -113,8 +114,8 @@ def lines(comparison: Comparison) -> Iterator[str]:
     for r in c.regrets:
         beyond = f"; ABOVE its bound in {r.above_bound} seeds" if r.above_bound else ""
         yield (
-            f"regret of {r.policy}: {_figure(r.usd.mean)} USD {_interval(r.usd.t)}, "
-            f"{r.percent:.3g} % of the bound {_interval(r.percent_interval)}{beyond}"
+            f"regret of {r.policy}: {figure(r.usd.mean)} USD {bracketed(r.usd.t)}, "
+            f"{r.percent:.3g} % of the bound {bracketed(r.percent_interval)}{beyond}"
         )
     for d in c.differences:
         yield verdict(d, c)
@@ -166,20 +167,5 @@ def save(comparison: Comparison, folder: Folder) -> None:
     folder.commit(manifest)
 
 
-def plain(value: Any) -> Any:
-    """NamedTuples as objects; numbers that JSON has no word for as null."""
-    if hasattr(value, "_asdict"):
-        return {name: plain(v) for name, v in value._asdict().items()}
-    return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def _figure(value: float) -> str:
-    return f"{value:,.0f}" if 1e3 <= abs(value) < math.inf else f"{value:,.4g}"
-
-
 def _columns(e: Estimate) -> str:
-    return f"{_figure(e.mean):>14s}{_interval(e.t):>24s}{_interval(e.bootstrap):>24s}"
-
-
-def _interval(interval: Any) -> str:
-    return f"[{_figure(interval.low)}, {_figure(interval.high)}]"
+    return f"{figure(e.mean):>14s}{bracketed(e.t):>24s}{bracketed(e.bootstrap):>24s}"

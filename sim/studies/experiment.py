@@ -12,6 +12,7 @@ from sim.scenario.problems import Problem, ScenarioError, from_validation, shown
 from sim.scenario.quantity import REQUIRED, Table, quantity
 from sim.scenario.shipped import not_found, scenario_folder
 from sim.scenario.toml import TomlError, read_toml
+from sim.text import repeated
 
 MOST_LEVELS: Final = 10_000  # points of a factorial; more is a mistake
 MOST_SEEDS: Final = 100_000
@@ -149,14 +150,13 @@ class Experiment(Table):
 
     @model_validator(mode="after")
     def _consistent(self) -> "Experiment":
-        if len(set(self.seeds)) < len(self.seeds):
+        if repeated(self.seeds):
             raise ValueError("seeds: a seed stands there more than once")
         if not self.kpis:
             raise ValueError("kpis: the list is empty; one or more are needed")
         if self.pareto and len(self.pareto) not in (2, 3):
             raise ValueError(f"pareto: has {len(self.pareto)} KPIs; two or three are allowed")
-        titles = [p.title for p in self.policies]
-        for title in sorted({t for t in titles if titles.count(t) > 1}):
+        for title in sorted(repeated(p.title for p in self.policies)):
             raise ValueError(f"policies: {title!r} stands there more than once; give a label")
         return self
 

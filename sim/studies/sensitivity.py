@@ -13,6 +13,8 @@ from sim.studies.statistics import (
 )
 from sim.types import Floats, Ints
 
+LEVEL: Final = 0.95  # of all intervals of shares
+MOST_BINS: Final = 12
 METHOD: Final = "noncentral F"
 ESTIMATOR: Final = "epsilon squared"
 
@@ -32,13 +34,13 @@ class Share(NamedTuple):
         return self.interval.low > 0.0
 
 
-def first_order_share(y: npt.ArrayLike, groups: npt.ArrayLike, level: float = 0.95) -> Share:
+def first_order_share(y: npt.ArrayLike, groups: npt.ArrayLike) -> Share:
     """First-order Sobol' index Var(E[Y | X]) / Var(Y) from given data.
 
     `y` (n,) are the figures, `groups` (n,) whole numbers: the level of a factor, or the bin that
     its value falls into. The estimator is epsilon squared: the correlation ratio, corrected for
     what groups explain by chance; below zero it is zero. The interval holds the non-centrality of
-    the F test: of a factor that does nothing it begins above zero in (1 - level) / 2 of cases.
+    the F test: of a factor that does nothing it begins above zero in (1 - LEVEL) / 2 of cases.
 
     It takes values to be spread evenly, as designs and axes do, and luck to be normal: where its
     tail is heavy, a factor that does nothing is still told from one that does, but the interval
@@ -52,22 +54,22 @@ def first_order_share(y: npt.ArrayLike, groups: npt.ArrayLike, level: float = 0.
     codes = np.unique(np.asarray(groups), return_inverse=True)[1].astype(np.int64)
     n, count = len(x), int(codes.max()) + 1
     if n <= count or count < 2 or x.var() <= (CONSTANT * np.abs(x).max()) ** 2:
-        nothing = Interval(math.nan, math.nan, level, METHOD)
+        nothing = Interval(math.nan, math.nan, LEVEL, METHOD)
         return Share(math.nan, nothing, ESTIMATOR, 1.0)
     explained = _explained(x, codes)
     if explained >= 1.0 - CONSTANT:
-        return Share(1.0, Interval(1.0, 1.0, level, METHOD), ESTIMATOR, 0.0)
+        return Share(1.0, Interval(1.0, 1.0, LEVEL, METHOD), ESTIMATOR, 0.0)
     top, bottom = count - 1, n - count
     f = explained / top / ((1.0 - explained) / bottom)
     value = min(max(1.0 - (1.0 - explained) * (n - 1) / bottom, 0.0), 1.0)
-    ends = [_non_centrality(f, top, bottom, 0.5 + side * level / 2) for side in (1.0, -1.0)]
+    ends = [_non_centrality(f, top, bottom, 0.5 + side * LEVEL / 2) for side in (1.0, -1.0)]
     low, high = (end / (end + n) for end in ends)
-    interval = Interval(min(low, value), max(high, value), level, METHOD)
+    interval = Interval(min(low, value), max(high, value), LEVEL, METHOD)
     heavy = _heavy(x - (np.bincount(codes, x) / np.bincount(codes))[codes])
     return Share(value, interval, ESTIMATOR, float(stats.f.sf(f, top, bottom)), heavy)
 
 
-def blocked_share(table: Floats, total: float, cells: int = 1, level: float = 0.95) -> Share:
+def blocked_share(table: Floats, total: float, cells: int = 1) -> Share:
     """Share of the variance of all cells that the levels of one factor explain.
 
     `table` (level, block) are means over `cells` cells each; a block holds everything else alike: a
@@ -80,7 +82,7 @@ def blocked_share(table: Floats, total: float, cells: int = 1, level: float = 0.
     """
     levels, blocks = table.shape
     top, bottom = levels - 1, (levels - 1) * (blocks - 1)
-    unknown = Interval(math.nan, math.nan, level, METHOD)
+    unknown = Interval(math.nan, math.nan, LEVEL, METHOD)
     if top < 1 or bottom < 1 or not total > (CONSTANT * np.abs(table).max()) ** 2:
         return Share(math.nan, unknown, ESTIMATOR, 1.0)
     mean, by_level, by_block = table.mean(), table.mean(axis=1), table.mean(axis=0)
@@ -89,12 +91,12 @@ def blocked_share(table: Floats, total: float, cells: int = 1, level: float = 0.
     noise = cells * float((left**2).sum()) / bottom
     if noise <= CONSTANT * total:
         exact = min(between / total, 1.0) if between > CONSTANT * total else 0.0
-        return Share(exact, Interval(exact, exact, level, METHOD), ESTIMATOR, float(exact == 0.0))
+        return Share(exact, Interval(exact, exact, LEVEL, METHOD), ESTIMATOR, float(exact == 0.0))
     f = between / top / noise
     value = min(max(between - top * noise, 0.0) / total, 1.0)
-    ends = [_non_centrality(f, top, bottom, 0.5 + side * level / 2) for side in (1.0, -1.0)]
+    ends = [_non_centrality(f, top, bottom, 0.5 + side * LEVEL / 2) for side in (1.0, -1.0)]
     low, high = (min(end * noise / total, 1.0) for end in ends)
-    interval = Interval(min(low, value), max(high, value), level, METHOD)
+    interval = Interval(min(low, value), max(high, value), LEVEL, METHOD)
     return Share(value, interval, ESTIMATOR, float(stats.f.sf(f, top, bottom)), _heavy(left))
 
 
@@ -124,10 +126,10 @@ def _non_centrality(f: float, top: int, bottom: int, chance: float) -> float:
     return float(optimize.brentq(missed, 1e-12, most, xtol=1e-6))
 
 
-def bins(x: npt.ArrayLike, most: int = 12) -> Ints:
+def bins(x: npt.ArrayLike) -> Ints:
     """Bins of equal count for values (n,) of a design: about the square root of n, at least two."""
     values = np.asarray(x, dtype=np.float64)
-    count = int(np.clip(round(math.sqrt(len(values))), 2, most))
+    count = int(np.clip(round(math.sqrt(len(values))), 2, MOST_BINS))
     ranks = stats.rankdata(values, method="ordinal") - 1
     return np.asarray(ranks * count // len(values), dtype=np.int64)
 

@@ -51,7 +51,6 @@ class Estimate(NamedTuple):
 def estimate(
     values: npt.ArrayLike,
     level: float = 0.95,
-    seed: int = BOOTSTRAP_SEED,
     resamples: int = RESAMPLES,
 ) -> Estimate:
     """Mean of a sample (n,), Student's t and bootstrap-t intervals, two-sided t test of 0.
@@ -70,7 +69,7 @@ def estimate(
         mean=mean,
         sd=sd,
         t=t_interval(x, level),
-        bootstrap=bootstrap_interval(x, level, seed, resamples),
+        bootstrap=bootstrap_interval(x, level, BOOTSTRAP_SEED, resamples),
         p=_p_of_zero(x),
     )
 
@@ -190,7 +189,6 @@ def ratio_interval(
     denominator: npt.ArrayLike,
     level: float = 0.95,
     resamples: int = 0,
-    seed: int = BOOTSTRAP_SEED,
 ) -> Interval:
     """Fieller's interval of a ratio of two means whose values come in pairs (n,).
 
@@ -213,7 +211,7 @@ def ratio_interval(
     if _standard_error(left) <= CONSTANT * float(np.abs(x).max()):
         return Interval(ratio, ratio, level, method)
     if resamples:
-        found = _bootstrap_t(left[None, :], level, seed, resamples)
+        found = _bootstrap_t(left[None, :], level, BOOTSTRAP_SEED, resamples)
         least, most = float(found[0][0]), float(found[1][0])
     else:
         most = float(stats.t.ppf(0.5 + level / 2, len(x) - 1))

@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from sim.studies.contrasts import SEED, Contrast, blocks, contrasts, unit_means
+from sim.studies.figures import bracketed, figure, plain
 from sim.studies.kpis import is_indicator, titled
 from sim.studies.sensitivity import (
     Regression,
@@ -29,6 +30,7 @@ from sim.types import Floats
 QUANTILES: Final = (0.05, 0.25, 0.5, 0.75, 0.95)
 LINEAR: Final = 0.9  # R squared from which squares of regression coefficients are shares
 MOST_SHOWN: Final = 12  # of a front, on a terminal
+DIGITS: Final = 5  # of figures on a terminal
 LABEL: Final = 30  # columns that names of groups may take beside figures
 Sense = Literal["min", "max"]
 
@@ -252,10 +254,10 @@ def lines(summary: Summary, name: str, description: str) -> Iterator[str]:
         for label, g in zip(labels, groups, strict=True):
             if apart:
                 yield label
-            inside = f"[{_figure(g.interval.low)}, {_figure(g.interval.high)}]"
-            p5, _, median, _, p95 = (_figure(q) for q in g.quantiles)
+            inside = bracketed(g.interval, DIGITS)
+            p5, _, median, _, p95 = (figure(q, DIGITS) for q in g.quantiles)
             first = "" if apart else label
-            yield f"{first:{room}s}{g.n:6d}{_figure(g.mean):>15s}{inside:>25s}"
+            yield f"{first:{room}s}{g.n:6d}{figure(g.mean, DIGITS):>15s}{inside:>25s}"
             yield f"{'':{room}s}{'':6s}{p5:>15s}{median:>15s}{p95:>15s}"
         effects = sorted((e for e in summary.effects if e.kpi == kpi), key=_importance)
         for e in effects:
@@ -264,8 +266,8 @@ def lines(summary: Summary, name: str, description: str) -> Iterator[str]:
                 slope += f" ({100 * e.coefficient**2:.3g} % by its square)"
             told = share_text(e.share)
             yield from _wrapped(
-                f"  {e.factor}: {told}{slope}; mean from {_figure(e.low_mean)} ({e.low}) "
-                f"to {_figure(e.high_mean)} ({e.high})"
+                f"  {e.factor}: {told}{slope}; mean from {figure(e.low_mean, DIGITS)} ({e.low}) "
+                f"to {figure(e.high_mean, DIGITS)} ({e.high})"
             )
         if effects and effects[0].r_squared is not None:
             yield f"  a linear model explains {100 * effects[0].r_squared:.3g} % (R squared)"
@@ -281,15 +283,13 @@ def lines(summary: Summary, name: str, description: str) -> Iterator[str]:
         yield f"not beaten in {senses} (means over the seeds; {len(summary.pareto)} candidates):"
     for c in front[:MOST_SHOWN]:
         where = ", ".join([*(f"{k}={_short(v)}" for k, v in c.levels.items()), c.policy])
-        yield f"  {where}: " + ", ".join(f"{k} {_figure(v)}" for k, v in c.means.items())
+        yield f"  {where}: " + ", ".join(f"{k} {figure(v, DIGITS)}" for k, v in c.means.items())
     if len(front) > MOST_SHOWN:
         yield f"  … and {len(front) - MOST_SHOWN} more: --json has all"
 
 
 def document(summary: Summary) -> dict[str, Any]:
     """The summary as plain JSON values."""
-    from sim.studies.compare_text import plain
-
     return {
         "groups": [plain(g) for g in summary.groups],
         "effects": [plain(e) for e in summary.effects],
@@ -310,10 +310,12 @@ def _contrast_lines(found: list[Contrast]) -> Iterator[str]:
     yield from wrap(head, 80, subsequent_indent="  ")
     for c in overall[:MOST_SHOWN]:
         e = c.estimate
-        inside = f"[{_figure(e.t.low)}, {_figure(e.t.high)}]"
+        inside = bracketed(e.t, DIGITS)
         heed = f"; {c.doubt}" if c.doubt else ""
         yield f"    {c.factor}: {c.a} - {c.b}"
-        yield from _wrapped(f"      {_figure(e.mean)} {inside}, p = {c.p_adjusted:.2g}{heed}")
+        yield from _wrapped(
+            f"      {figure(e.mean, DIGITS)} {inside}, p = {c.p_adjusted:.2g}{heed}"
+        )
     if len(found) > min(len(overall), MOST_SHOWN):
         rest = len(found) - min(len(overall), MOST_SHOWN)
         yield f"    … and {rest} more, within each combination of the others: --json has all"
@@ -339,7 +341,3 @@ def _importance(effect: Effect) -> float:
 
 def _short(value: str | float) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
-
-
-def _figure(value: float) -> str:
-    return f"{value:,.0f}" if abs(value) >= 1e5 else f"{value:,.5g}"

@@ -11,7 +11,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sim.finance.loans import liquidation_price_usd
 from tests.finance.desk import DAY, HOUR, Desk, after, desk
 
 MONTH = 30 * DAY
@@ -35,7 +34,7 @@ def test_the_call_comes_at_the_first_hour_below_the_closed_form(
     path = [price * (1 - fall) ** h for h in range(1 + math.ceil(1.0 / fall))]
     debt, pledged = books.lending.debt_usd(), books.lending.collateral_btc()
     for level, kind in ((0.65, "margin warning"), (0.70, "margin call"), (0.80, "liquidation")):
-        trigger = liquidation_price_usd(debt, pledged, level)
+        trigger = debt / (level * pledged)  # where the debt stands at the LTV
         expected = next(h for h, p in enumerate(path) if p <= trigger)
         fresh = desk(price, {"line": {**loan, "cure_h": 8760}}, opening_btc=pledged + 1)
         fresh.follow(path[: expected + 1])

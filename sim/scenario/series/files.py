@@ -26,7 +26,7 @@ from sim.scenario.cell_formats import shown_by, trouble
 from sim.scenario.quantity import MAX_TEXT
 from sim.scenario.series.layouts import LAYOUTS, Layout, layout_named
 from sim.scenario.series.recorded import SeriesError
-from sim.text import decoded, unwrapped
+from sim.text import decoded, repeated, unwrapped
 
 MOST_BYTES: Final = (
     2**29
@@ -216,7 +216,7 @@ def _csv(text: str, time_column: str | None, layout: str | None, *, typed: bool 
     body = text.split("\n", row + 1)[row + 1] if text.count("\n") > row else ""
     if not body.strip():
         raise SeriesError("has no row")
-    twice = [name for name, count in Counter(n for n in names if n).items() if count > 1]
+    twice = repeated(n for n in names if n)
     if twice:
         raise SeriesError(f"column {twice[0]!r} stands there more than once")
     names = [name or f"unnamed {i + 1}" for i, name in enumerate(names)]

@@ -66,6 +66,7 @@ KINDS: Final = {
     "battery power": "MW of a battery",
     "battery energy": "MWh of a battery",
 }
+SHOWN: Final = 10  # rows of a kind, on a terminal
 COLUMNS: Final = 20_000  # of a programme whose steps do not depend on each other
 
 
@@ -91,7 +92,7 @@ class Bound(NamedTuple):
             "worth": self.worth.to_pylist(),
         }
 
-    def dearest(self, count: int = 10) -> dict[str, list[dict[str, Any]]]:
+    def dearest(self) -> dict[str, list[dict[str, Any]]]:
         """Of each kind, the rows that are worth most; none that are worth nothing."""
         rows = sorted(self.worth.to_pylist(), key=lambda row: -abs(row["usd_per_unit_year"]))
         worthy = [row for row in rows if row["usd_per_unit_year"]]
@@ -99,7 +100,7 @@ class Bound(NamedTuple):
         return {
             f"one more {KINDS[kind]}, USD a year": [
                 {"name": r["name"], "has": r["size"], "worth": r["usd_per_unit_year"]}
-                for r in [r for r in worthy if r["kind"] == kind][:count]
+                for r in [r for r in worthy if r["kind"] == kind][:SHOWN]
             ]
             for kind in kinds
             if any(r["kind"] == kind for r in worthy)

@@ -34,7 +34,8 @@ from sim.studies.buildout.search import (
 )
 from sim.studies.buildout.yard import Plan, Yard, usual_usd_per_gpu_h
 from sim.studies.compare import Comparison, Difference, Mean, percent_more
-from sim.studies.compare_text import plain, verdict
+from sim.studies.compare_text import verdict
+from sim.studies.figures import plain
 from sim.studies.sequential import RAREST, doubt
 from sim.studies.statistics import (
     Interval,

@@ -16,7 +16,6 @@ from sim.results.uses import RENTED
 from sim.runner import policy_of
 from sim.scenario import Scenario, catalogue
 from sim.studies.cells import Cell, Frozen
-from sim.studies.compare_text import plain
 from sim.studies.conversion.swap import (
     ENERGY,
     OTHER,
@@ -35,6 +34,7 @@ from sim.studies.conversion.swap import (
     terms_of,
     turn,
 )
+from sim.studies.figures import plain
 from sim.studies.problems import StudyError
 from sim.studies.statistics import Estimate, estimate
 from sim.studies.sweep import run_cells
