@@ -66,9 +66,11 @@ class Engine:
         self.live = live
         self.policy = policy
         streams = Streams(seed)
+        # The world, whatever anybody decides.
         self.world: World = build_world(scenario, streams)
         self.terms = EnergyTerms(scenario, self.world)
         self.outlook = Outlook(scenario, self.world.day_ahead_usd_per_mwh)
+        # The plant; its kernels are compiled before its first step.
         self.serving_fleet = build_serving_fleet(scenario, self.world, keep_requests)
 
         def ahead(fleet: Any, entries: list[Entry]) -> None:
@@ -83,6 +85,7 @@ class Engine:
         if self.serving_fleet is not None:
             self.serving_fleet.measure(measuring)
         self.look_at_step = self.plant.follow(self.terms.step_inputs)
+        # Who pays, who records, whose books they are.
         self.pool = build_pool(scenario.pool, self.world.chain)
         self.recorder = Recorder(
             scenario, ServingRecord(self.serving_fleet) if self.serving_fleet is not None else None
@@ -102,6 +105,7 @@ class Engine:
             if market
             else None
         )
+        # The clock, and what happened before it starts.
         self.env = simpy.Environment()
         self.on_their_way = play_back(self)
         self.firm.begin()
@@ -371,6 +375,7 @@ class Engine:
         self.usd_per_btc = self.usd_per_btc_now
 
     def look_at_chain(self) -> None:
+        """Difficulty, what a hash is paid, and what a policy takes it to be."""
         chain, now_s = self.world.chain, self.now_s
         self.difficulty = float(chain.epoch_difficulty[chain.epoch_at(now_s)])
         self.btc_per_th = btc_per_th(self.difficulty, chain.reward_btc(now_s))  # paid
