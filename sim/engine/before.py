@@ -12,6 +12,7 @@ from sim.engine.hosts import host_arrives, leave
 from sim.engine.projects import Times, deliver
 from sim.engine.running import Run, destroy
 from sim.units import SECONDS_PER_DAY
+from sim.world.incidents import IncidentOccurrence
 
 
 def play_back(run: Run) -> dict[str, dict[int, int]]:
@@ -29,7 +30,7 @@ def play_back(run: Run) -> dict[str, dict[int, int]]:
         share = what.spec.destroyed_fraction
         if what.start_s < 0 and share is not None:
             for site in what.names:
-                past.append((what.start_s, site, _burnt(run, site, what.start_s, share)))
+                past.append((what.start_s, site, _destroyed(run, site, what, share)))
     for name, end_s in ends_before(run).items():
         past.append((end_s, name, _ended(run, name, end_s, on_their_way)))
         host = run.scenario.hosts[name]
@@ -71,13 +72,13 @@ def _live(run: Run, name: str, times: Times) -> Callable[[], None]:
     return happen
 
 
-def _burnt(run: Run, site: str, t_s: int, share: float) -> Callable[[], None]:
+def _destroyed(run: Run, site: str, what: IncidentOccurrence, share: float) -> Callable[[], None]:
     def happen() -> None:
         changes = destroy(run, run.plant.site_names.index(site), share)
         lost = sum(c.before - c.now for c in changes)
-        run.firm.had_destroyed(t_s, "fire", site, changes)
-        day = f"{run.firm.calendar.at(t_s):%Y-%m-%d}"
-        _tell(run, site, "fire", f"{lost} machines destroyed on {day} are not there")
+        run.firm.had_destroyed(what.start_s, what.spec.kind, site, changes)
+        day = f"{run.firm.calendar.at(what.start_s):%Y-%m-%d}"
+        _tell(run, site, what.spec.kind, f"{lost} machines destroyed on {day} are not there")
 
     return happen
 

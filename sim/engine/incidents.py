@@ -86,8 +86,8 @@ class Fire(Outage):
             changes = destroy(run, site, self.spec.destroyed_fraction or 0.0)
             lost = sum(c.before - c.now for c in changes)
             name = run.plant.site_names[site]
-            run.recorder.event(run.now_s, "machines destroyed", name, "fire", f"{lost}")
-            run.firm.destroyed(run.now_s, "fire", name, changes)
+            run.recorder.event(run.now_s, "machines destroyed", name, self.spec.kind, f"{lost}")
+            run.firm.destroyed(run.now_s, self.spec.kind, name, changes)
         if what.end_s > what.start_s:
             super().begin()
         else:
