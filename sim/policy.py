@@ -10,10 +10,13 @@ from typing import Any, Final, NamedTuple, Protocol, runtime_checkable
 import numpy as np
 import numpy.typing as npt
 
-from sim.kernels.arrays import Limits
+from sim.kernels.arrays import BY_THE_HOUR, BY_THE_TOKEN, RESERVED, Limits
 from sim.kernels.border import LayoutError, as_numbers
 from sim.types import Bools, Floats, Ints
 from sim.units import HASHES_PER_TH
+
+# `GpuView.contracted` by the way in which nodes earn: RESERVED, BY_THE_HOUR, BY_THE_TOKEN.
+CONTRACTED: Final = np.array([1.0, 0.0, 0.5])
 
 
 class AsicView(NamedTuple):
@@ -38,8 +41,15 @@ class GpuView(NamedTuple):
     meter_factor: Floats  # (node,) W at the meter for a W of nodes
     usd_per_h: Floats  # (node,) what a node-hour on earns (serving: is taken to), less its opex
     credit_usd_per_h: Floats  # (node,) what a node-hour off costs on top [USD/h]
-    contracted: Floats  # (node,) 1 reserved, 0.5 serving tokens, 0 batch
+    contracted: Floats  # (node,) 1 reserved, 0.5 serving tokens, 0 batch: `way` says it by name
     share: Floats  # (node,) granted in the interval that ends now
+
+    @property
+    def way(self) -> Ints:
+        """How each group of nodes earns (node,): RESERVED, BY_THE_HOUR or BY_THE_TOKEN."""
+        contracted = np.asarray(self.contracted)
+        sold = np.where(contracted > 0.0, BY_THE_TOKEN, BY_THE_HOUR)
+        return np.asarray(np.where(contracted < 1.0, sold, RESERVED), dtype=np.int64)
 
 
 class ServingView(NamedTuple):
@@ -115,6 +125,26 @@ class EnergyView(NamedTuple):
     shortfall_usd_per_mw_h: Floats  # (programme, site) what not holding it costs now, 0: not sold
     sold_next_w: Floats  # (hour, programme, site) awards of the hours after this one that are out
     sold_next_usd_per_mw_h: Floats  # (hour, programme) what they are paid
+
+    @property
+    def battery_power_w(self) -> Floats:
+        """Most that a battery (battery,) charges or discharges, at its terminals [W]."""
+        return self.battery[:, 0]
+
+    @property
+    def battery_energy_j(self) -> Floats:
+        """Most that a battery (battery,) stores [J]."""
+        return self.battery[:, 1]
+
+    @property
+    def battery_one_way(self) -> Floats:
+        """Efficiency (battery,) of charging, and of discharging."""
+        return self.battery[:, 2]
+
+    @property
+    def battery_wear_usd_per_j(self) -> Floats:
+        """What discharging wears off a battery (battery,) [USD/J]."""
+        return self.battery[:, 3]
 
 
 class Market(NamedTuple):

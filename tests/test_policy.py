@@ -12,8 +12,10 @@ import pytest
 
 import sim
 from sim.example_fleets import FLEETS, example, trying
+from sim.kernels.arrays import BY_THE_HOUR, BY_THE_TOKEN, RESERVED
 from sim.policies import BUILTIN
 from sim.policy import (
+    CONTRACTED,
     Decision,
     Observation,
     load_policy,
@@ -33,6 +35,17 @@ class Cheap:
         cost = observation.price_usd_per_mwh[asic.site] * asic.meter_factor
         on = worth > cost
         return Decision(asic.default_share * on[:, None], np.ones_like(observation.gpu.available))
+
+
+def test_what_policies_read_by_name_stands_in_the_columns_that_they_always_had() -> None:
+    nodes, energy = example(0, "five sites").gpu, example(0).energy
+    assert nodes.contracted.tolist() == [1.0, 0.5, 0.0]
+    assert nodes.way.tolist() == [RESERVED, BY_THE_TOKEN, BY_THE_HOUR]
+    assert CONTRACTED[nodes.way].tolist() == nodes.contracted.tolist()
+    assert energy.battery_power_w.tolist() == [1e6]
+    assert energy.battery_energy_j.tolist() == [7.2e9]
+    assert energy.battery_one_way.tolist() == [0.92]
+    assert energy.battery_wear_usd_per_j.tolist() == [5e-9]
 
 
 class Wrong(Cheap):

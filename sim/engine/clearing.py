@@ -5,9 +5,6 @@ from typing import Final
 import numpy as np
 
 from sim.finance.contracts import EnergyTerms
-from sim.kernels.arrays import (
-    POWERED,
-)
 from sim.plant import Plant
 from sim.policy import Bidder, Bids, Observation, Policy, PolicyError, bid_problems
 from sim.scenario.scenario import Scenario
@@ -94,7 +91,7 @@ class Clearing:
         plant, count = self.plant, len(self.felt)
         if told := bid_problems(bids, count):
             raise PolicyError(f"bids at t = {observation.t_s} s: {told}")
-        fixed_w = plant.sites.overhead_w * plant.site.terms[POWERED] / (1.0 - plant.sites.loss)
+        fixed_w = plant.sites.overhead_w * plant.supply.powered / (1.0 - plant.sites.loss)
         own_w = np.maximum(plant.limits.local_w - fixed_w, 0.0)
         offers, sure_w = self._offers(bids, observation, own_w)
         any_w = np.maximum(fixed_w - plant.limits.local_w, 0.0) + sure_w

@@ -222,7 +222,7 @@ class Engine:
         self.plant.earn(btc, self.usd_per_btc, self.pool_fee)
         if now_s % self.step_s == 0:
             self.plant.bill(now_s, self.step_s)
-            self.firm.bills.close_step(now_s // self.step_s, self.plant.site)
+            self.firm.bills.close_step(now_s // self.step_s, self.plant.site, self.plant.meters)
 
     def look_at_world(self) -> None:
         """Prices, temperatures and the bitcoin price of now."""

@@ -64,7 +64,7 @@ def read_meters(run: Run) -> Process:
         yield run.env.timeout(demand.tick_s)
         if run.now_s % run.step_s:
             run.settle_now()
-            demand.read(run.now_s, run.plant.site)
+            demand.read(run.now_s, run.plant.meters)
 
 
 def chain_changes(run: Run) -> Process:

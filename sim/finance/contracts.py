@@ -1,16 +1,11 @@
 """What energy costs at each site, step by step: zone prices, contracts, delivery."""
 
 from datetime import UTC, datetime
+from typing import NamedTuple
 
 import numpy as np
 
-from sim.kernels.arrays import (
-    BLOCK_PRICE,
-    BLOCK_W,
-    POSITION_USD_PER_S,
-    POSITION_W,
-    StepInputs,
-)
+from sim.kernels.arrays import StepInputs
 from sim.scenario.model import FixedPrice
 from sim.scenario.rows import PowerContract
 from sim.scenario.scenario import Scenario
@@ -18,6 +13,15 @@ from sim.types import Floats
 from sim.units import J_PER_MWH, W_PER_MW
 from sim.world.signals import fixed_price
 from sim.world.world import World
+
+
+class Contracts(NamedTuple):
+    """Blocks and positions (step, site), as in PricesInForce; no rows: nobody has a contract."""
+
+    block_w: Floats
+    block_usd_per_mwh: Floats
+    position_w: Floats
+    position_usd_per_s: Floats
 
 
 class EnergyTerms:
@@ -40,7 +44,7 @@ class EnergyTerms:
             world.ambient_c,
             world.wet_bulb_c,
             _or_nothing(world.day_ahead_usd_per_mwh, sites),
-            _or_nothing(_contracts(scenario, world, self.adder), 4, sites),
+            *_contracts(scenario, world, self.adder),
             _or_nothing(world.carbon_kg_per_mwh, sites),
             _or_nothing(world.available_w, 0),
             _or_nothing(world.reserve_usd_per_mw_h, 0),
@@ -73,16 +77,10 @@ def energy_price(scenario: Scenario, zone_usd_per_mwh: Floats) -> Floats:
     return np.ascontiguousarray(price)
 
 
-def _contracts(scenario: Scenario, world: World, adder: Floats) -> Floats | None:
-    """Blocks and positions (step, 4, site); None where nobody has a contract."""
-    if not scenario.power_contracts:
-        return None
+def _contracts(scenario: Scenario, world: World, adder: Floats) -> Contracts:
     names = [s.name for s in scenario.sites]
-    steps = len(world.zone_usd_per_mwh)
-    terms = np.zeros((steps, 4, len(names)))
-    block, price, position, usd = (
-        row - BLOCK_W for row in (BLOCK_W, BLOCK_PRICE, POSITION_W, POSITION_USD_PER_S)
-    )
+    steps = len(world.zone_usd_per_mwh) if scenario.power_contracts else 0
+    made = Contracts(*np.zeros((len(Contracts._fields), steps, len(names))))
     for contract in scenario.power_contracts:
         s = names.index(contract.site)
         share = in_force(contract, scenario, steps)
@@ -94,14 +92,15 @@ def _contracts(scenario: Scenario, world: World, adder: Floats) -> Floats | None
         else:
             paid = np.full(int(when.sum()), contract.strike_usd_per_mwh)
         if contract.kind == "day-ahead" or contract.resell:
-            terms[when, position, s] += power_w
-            terms[when, usd, s] += power_w * paid / J_PER_MWH
+            made.position_w[when, s] += power_w
+            made.position_usd_per_s[when, s] += power_w * paid / J_PER_MWH
         else:  # several blocks of a site are one at their mean price
-            before = terms[when, block, s] * terms[when, price, s]
-            terms[when, block, s] += power_w
-            terms[when, price, s] = (before + power_w * paid) / terms[when, block, s]
-    terms[:, price] += adder
-    return terms
+            before = made.block_w[when, s] * made.block_usd_per_mwh[when, s]
+            made.block_w[when, s] += power_w
+            usd = (before + power_w * paid) / made.block_w[when, s]
+            made.block_usd_per_mwh[when, s] = usd
+    made.block_usd_per_mwh[:] += adder
+    return made
 
 
 def in_force(contract: PowerContract, scenario: Scenario, steps: int) -> Floats:

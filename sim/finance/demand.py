@@ -6,12 +6,7 @@ from typing import Final, NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from sim.kernels.arrays import (
-    DEMAND_USD,
-    LAST_W,
-    STEP_J,
-    SiteState,
-)
+from sim.kernels.arrays import DEMAND_USD, MeterState, SiteState
 from sim.policy import NO_DEMAND, DemandView
 from sim.scenario.scenario import Scenario
 from sim.scenario.tariffs import DemandCharge
@@ -133,12 +128,12 @@ class DemandCharges:
             if bill.first == 0:
                 self._begin(bill.charge, bill.month, 0)
 
-    def read(self, t_s: int, site: SiteState) -> None:
+    def read(self, t_s: int, meters: MeterState) -> None:
         """Read the meters at the end of a tick; at the end of a step, after its bill."""
         if not self.names:
             return
         ends = t_s % self.step_s == 0
-        since_j = site.terms[LAST_W] * self.step_s if ends else site.terms[STEP_J].copy()
+        since_j = meters.last_w * self.step_s if ends else meters.step_j.copy()
         self._sum_j += (since_j - self._read_j)[self.site]
         self._sum_s += self.tick_s
         self._read_j = np.zeros(len(since_j)) if ends else since_j

@@ -9,14 +9,7 @@ from sim.finance.demand import DemandCharges
 from sim.finance.ledger import Ledger
 from sim.finance.take_or_pay import TakeOrPay
 from sim.finance.tiers import Tiers
-from sim.kernels.arrays import (
-    LAST_W,
-    MONTH_BLOCK_J,
-    MONTH_OFFER_J,
-    MONTH_PEAK_W,
-    PEAK_USD,
-    SiteState,
-)
+from sim.kernels.arrays import PEAK_USD, MeterState, SiteState
 from sim.scenario.scenario import Scenario
 from sim.types import Floats
 from sim.units import SECONDS_PER_DAY, W_PER_MW
@@ -59,14 +52,14 @@ class MonthlyBills:
         self.local_start = horizon.start_utc + offset
         self.owed_w: dict[int, Floats] = {self.local_start.year - 1: self.opening_w}
 
-    def close_step(self, step: int, site: SiteState) -> None:
+    def close_step(self, step: int, site: SiteState, meters: MeterState) -> None:
         """After a control step was billed: the peak that it was, the month that it ends."""
-        np.maximum(site.terms[MONTH_PEAK_W], site.terms[LAST_W], out=site.terms[MONTH_PEAK_W])
-        self.demand.read(step * self.step_s, site)
-        self.tiers.close_step(step, site)
-        self.take.close_step(step, site)
+        np.maximum(meters.month_peak_w, meters.last_w, out=meters.month_peak_w)
+        self.demand.read(step * self.step_s, meters)
+        self.tiers.close_step(step, site, meters)
+        self.take.close_step(step, meters)
         if step in self.peak_year:
-            share_w = np.maximum(site.terms[LAST_W], 0.0) / self.counted
+            share_w = np.maximum(meters.last_w, 0.0) / self.counted
             year = self.peak_year[step]
             self.owed_w[year] = self.owed_w.get(year, np.zeros(len(share_w))) + share_w
             site.flow[PEAK_USD] += share_w * self.usd_per_w
@@ -75,8 +68,8 @@ class MonthlyBills:
         at = self.ends[step]
         self.demand.close_step(step, site)
         self.take.close_month(at, site)
-        for row in (MONTH_PEAK_W, MONTH_BLOCK_J, MONTH_OFFER_J):
-            site.terms[row, at] = 0.0
+        for of_month in (meters.month_peak_w, meters.month_block_j, meters.month_offer_j):
+            of_month[at] = 0.0
 
     def transmission(self, t_s: int) -> Floats | None:
         """A twelfth of what last year's peaks cost (site,) [USD], on the last day of a month."""

@@ -3,7 +3,7 @@
 import numpy as np
 
 from sim.finance.contracts import in_force
-from sim.kernels.arrays import DEMAND_USD, MONTH_BLOCK_J, MONTH_OFFER_J, SiteState
+from sim.kernels.arrays import DEMAND_USD, MeterState, SiteState
 from sim.scenario.scenario import Scenario
 from sim.units import J_PER_MWH
 
@@ -31,11 +31,11 @@ class TakeOrPay:
         self._seen = np.zeros((2, len(names)))
         self._month = np.zeros((2, len(owing)))  # used and offered [J]
 
-    def close_step(self, step: int, site: SiteState) -> None:
+    def close_step(self, step: int, meters: MeterState) -> None:
         """After a control step was billed: what was used and offered of each contract."""
         if not len(self.site):
             return
-        seen = site.terms[[MONTH_BLOCK_J, MONTH_OFFER_J]]
+        seen = np.stack([meters.month_block_j, meters.month_offer_j])
         self._month += (seen - self._seen)[:, self.site] * self.part[:, step - 1]
         self._seen = seen
 

@@ -4,11 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sim.kernels.arrays import (
-    ENERGY_USD,
-    LAST_W,
-    SiteState,
-)
+from sim.kernels.arrays import ENERGY_USD, MeterState, SiteState
 from sim.scenario.scenario import Scenario
 from sim.types import Floats
 from sim.units import J_PER_MWH, SECONDS_PER_HOUR
@@ -61,12 +57,12 @@ class Tiers:
             for k, tiered in enumerate(self.sites)
         ]
 
-    def close_step(self, step: int, site: SiteState) -> None:
+    def close_step(self, step: int, site: SiteState, meters: MeterState) -> None:
         """After a control step was billed at its first price: what other tiers make of it."""
         for k, tiered in enumerate(self.sites):
             bounds = self._bounds(tiered, step - 1)
             before = float(self.used_mwh[k])
-            more = max(float(site.terms[LAST_W, tiered.site]), 0.0) * self.step_s / J_PER_MWH
+            more = max(float(meters.last_w[tiered.site]), 0.0) * self.step_s / J_PER_MWH
             usd = tiered.usd_per_mwh[step - 1]
             within = np.clip(before + more, bounds, np.append(bounds[1:], np.inf))
             within -= np.clip(before, bounds, np.append(bounds[1:], np.inf))

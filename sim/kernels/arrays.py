@@ -7,18 +7,12 @@ power), `site`, `limit` nested limits, `depth` the longest way from a site to th
 
 from typing import Final, NamedTuple
 
-from sim.types import Floats, Ints
+from sim.types import Bools, Floats, Ints
 
 # Rows of `AsicState.shares`: what the policy asked for, what may start, what was granted.
 WISH: Final = 0
 READY: Final = 1
 GRANTED: Final = 2
-
-# Rows of `AssetState.battery_w` and `generator_w`: WISH, then what is in force and could be had,
-# and what of the wish may flow back into the grid.
-IN_FORCE: Final = 1
-AVAILABLE: Final = 2
-MAY_EXPORT: Final = 3
 
 # Rows of `AsicState.flow`, since the last settlement: hashes by fate [TH], then energy [J].
 HASHED: Final = 0
@@ -57,9 +51,11 @@ NODE_USED_LET_S: Final = 6  # of the node-seconds on; not of tokens
 NODE_USED_UNSOLD_S: Final = 7  # of the node-seconds there, on or off: nobody had taken them
 NODE_USED_OPEX_USD: Final = 8
 NODE_USED_ROWS: Final = 9
-RESERVED: Final = 0  # ways in which a node earns
-BY_THE_HOUR: Final = 1
-BY_THE_TOKEN: Final = 2
+
+# How a node earns (`NodeGroups.way`).
+RESERVED: Final = 0  # let as a whole: credits for hours not delivered
+BY_THE_HOUR: Final = 1  # batch
+BY_THE_TOKEN: Final = 2  # serving
 NODE_WAYS: Final = 3
 
 
@@ -72,7 +68,9 @@ class AsicGroups(NamedTuple):
     mode_w: Floats  # (group, mode) at the wall [W]
     default_share: Floats  # (group, mode) the scenario's own firmware mode
     thermal: Floats  # (group, …) parameters of the way it is cooled, as in `kernels/thermal.py`
-    pace: Floats  # (3,): restart [s], shortest pause [s], ramp [share of a group per s]
+    restart_s: float  # from power on to the first hash
+    least_off_s: float  # shortest pause after a share was lowered
+    ramp_per_s: float  # share of a group that may start in a second
 
 
 class AsicState(NamedTuple):
@@ -110,7 +108,7 @@ class NodeGroups(NamedTuple):
     credit_usd_per_h: Floats  # (node,) credit for a node-hour not delivered
     let_share: Floats  # (node,) of the node-hours on; serving tokens: 1
     opex_usd_per_h: Floats  # (2, node) cost of a node-hour that is let, and of one that is there
-    contracted: Floats  # (node,) 1: reserved, 0.5: serving tokens, 0: batch
+    way: Ints  # (node,) how it earns: RESERVED, BY_THE_HOUR or BY_THE_TOKEN
     thermal: Floats  # (node, …) as in AsicGroups
 
 
@@ -158,17 +156,25 @@ class Assets(NamedTuple):
     """Batteries and generators on the sites' side of the meters: what never changes."""
 
     battery_site: Ints  # (battery,)
-    battery: Floats  # (battery, 4): power [W], energy [J], one-way efficiency, wear [USD/J]
+    power_w: Floats  # (battery,) most that it charges or discharges, at its terminals
+    energy_j: Floats  # (battery,) most that it stores
+    one_way: Floats  # (battery,) efficiency of charging, and of discharging
+    wear_usd_per_j: Floats  # (battery,) of what is discharged
     generator_site: Ints  # (generator,)
-    generator: Floats  # (generator, 3): capacity [W], fuel [USD/J], carbon [kg/J]
+    fuel_usd_per_j: Floats  # (generator,)
+    carbon_kg_per_j: Floats  # (generator,)
 
 
 class AssetState(NamedTuple):
     """Batteries and generators: what changes."""
 
-    battery_w: Floats  # (2, battery) wished, granted; positive: charging, negative: discharging
+    battery_wish_w: Floats  # (battery,) above 0 charging, below 0 discharging, at the terminals
+    battery_w: Floats  # (battery,) granted
     stored_j: Floats  # (battery,)
-    generator_w: Floats  # (4, generator) wished, granted, available, wished for export as well
+    generator_wish_w: Floats  # (generator,)
+    generator_w: Floats  # (generator,) granted
+    available_w: Floats  # (generator,) most that it can give now
+    export_wish_w: Floats  # (generator,) what of the wish may flow back into the grid
 
 
 # Rows of `SiteState.flow`, since the last record.
@@ -222,44 +228,18 @@ AWARDED_J: Final = 54  # reserve sold the day before, times seconds
 SHORTFALL_USD: Final = 55  # what of it was not held cost (part of penalties)
 SITE_FLOWS: Final = 56
 
-# Rows of `SiteState.terms`: what is in force at a site now, and what a billing month has seen.
-ZONE_PRICE: Final = 0  # real-time price of the zone [USD/MWh]
-DAY_AHEAD_PRICE: Final = 1  # [USD/MWh], NaN: none is known
-BLOCK_W: Final = 2  # physical block of a PPA
-BLOCK_PRICE: Final = 3  # its price with delivery [USD/MWh]
-POSITION_W: Final = 4  # bought before, settled against real time
-POSITION_USD_PER_S: Final = 5  # what the position costs
-CARBON_KG_PER_J: Final = 6
-SOON_W: Final = 7  # machines' cap of a call that has been announced, inf: none [W]
-POWERED: Final = 8  # share of the overhead that the grid can carry, below 1 in an outage
-STEP_J: Final = 9  # energy at the meter since the last bill
-MONTH_PEAK_W: Final = 10  # highest measured demand of the month so far
-MONTH_BLOCK_J: Final = 11  # used of physical blocks
-MONTH_OFFER_J: Final = 12  # size of those blocks times time
-LAST_W: Final = 13  # meter of the control step that was billed last
-OPEN: Final = 14  # 1: machines may run, 0: no power, no network or no host
-COOLED: Final = 15  # share of its power that a machine keeps where cooling has failed
-RELAY_W: Final = 16  # what a relay asks of batteries in a call, beyond all machines [W]
-SITE_TERMS: Final = 17
-
-# States of a programme, and columns of `Programmes.terms`.
+# States of a programme (`ProgrammeState.phase`).
 IDLE: Final = 0
 NOTICED: Final = 1
 CALLED: Final = 2
-MOST_W: Final = 0
-STANDING: Final = 1  # standing offer, share of ASIC power
-AUTOMATIC: Final = 2  # 1: a relay holds the site to its obligation
-ENERGY_USD_PER_J: Final = 3
-PENALTY_USD_PER_J: Final = 4
-BY_DAY: Final = 5  # 1: a reserve, sold the day before; 0: an emergency programme, step by step
-DURATION_S: Final = 6  # for which a battery must be able to give what it stands by with
-PROGRAMME_TERMS: Final = 7
 
 
 class Sites(NamedTuple):
     """Sites: what never changes."""
 
-    pue: Floats  # (site, 3): base, knee [C], slope [1/C]; NaN: by the machines' way of cooling
+    pue_base: Floats  # (site,) PUE up to the knee; NaN: by the machines' way of cooling
+    pue_knee_c: Floats  # (site,) ambient temperature from which it rises
+    pue_slope_per_c: Floats  # (site,) by how much
     overhead_w: Floats  # (site,) always on [W]
     loss: Floats  # (site,) share of the meter's power lost on the way from the grid's root
     export_w: Floats  # (site,) most that may flow back into the grid
@@ -271,7 +251,6 @@ class SiteState(NamedTuple):
     price: Floats  # (site,) price of another MWh from the grid, with delivery [USD/MWh]
     ambient_c: Floats  # (site,)
     wet_bulb_c: Floats  # (site,)
-    terms: Floats  # (SITE_TERMS, site) prices, blocks, calls, month
     wish_w: Floats  # (site,) machines and overhead, as W at the meter
     load_w: Floats  # (site,) the same, granted
     granted_w: Floats  # (site,) at the meter: load less on-site supply, plus charging
@@ -282,6 +261,38 @@ class SiteState(NamedTuple):
     flow: Floats  # (SITE_FLOWS, site) since the last record
 
 
+class PricesInForce(NamedTuple):
+    """What energy costs at each site now beside `SiteState.price`, and what was bought before."""
+
+    zone_usd_per_mwh: Floats  # (site,) real-time price of the zone
+    day_ahead_usd_per_mwh: Floats  # (site,) NaN: none is known
+    block_w: Floats  # (site,) physical block of a PPA
+    block_usd_per_mwh: Floats  # (site,) its price with delivery
+    position_w: Floats  # (site,) bought before, settled against real time
+    position_usd_per_s: Floats  # (site,) what the position costs
+    carbon_kg_per_j: Floats  # (site,) of the zone
+
+
+class SupplyState(NamedTuple):
+    """What the grid, calls and incidents leave to each site."""
+
+    powered: Floats  # (site,) share of the overhead that the grid can carry, below 1 in an outage
+    open: Floats  # (site,) 1: machines may run, 0: no power, no network or no host
+    cooled: Floats  # (site,) share of its power that a machine keeps where cooling has failed
+    soon_w: Floats  # (site,) machines' cap of a call that has been announced, inf: none
+    relay_w: Floats  # (site,) what a relay asks of batteries in a call, beyond all machines
+
+
+class MeterState(NamedTuple):
+    """What the meters have read: since the last bill, and in the billing month so far."""
+
+    step_j: Floats  # (site,) since the last bill
+    last_w: Floats  # (site,) mean of the control step that was billed last
+    month_peak_w: Floats  # (site,) highest control step of the month
+    month_block_j: Floats  # (site,) used of physical blocks
+    month_offer_j: Floats  # (site,) size of those blocks times time
+
+
 class StepInputs(NamedTuple):
     """What the world and the contracts say, control step by control step; no rows: unchanged."""
 
@@ -290,7 +301,10 @@ class StepInputs(NamedTuple):
     ambient_c: Floats  # (step, site)
     wet_bulb_c: Floats  # (step, site)
     day_ahead_price: Floats  # (step, site) [USD/MWh]
-    contracts: Floats  # (step, 4, site) the rows BLOCK_W … POSITION_USD_PER_S
+    block_w: Floats  # (step, site) this and the next three as in PricesInForce
+    block_usd_per_mwh: Floats
+    position_w: Floats
+    position_usd_per_s: Floats
     carbon_kg_per_mwh: Floats  # (step, site)
     available_w: Floats  # (step, generator)
     reserve_usd_per_mw_h: Floats  # (step, programme)
@@ -301,7 +315,13 @@ class Programmes(NamedTuple):
     """Emergency and reserve programmes: what never changes."""
 
     enrolled: Floats  # (programme, site) 1: takes part
-    terms: Floats  # (programme, PROGRAMME_TERMS) columns MOST_W … DURATION_S
+    most_w: Floats  # (programme,) most that a site can offer
+    standing: Floats  # (programme,) standing offer, share of ASIC power
+    automatic: Bools  # (programme,) a relay holds the site to its obligation
+    usd_per_j: Floats  # (programme,) paid for energy delivered in a call
+    penalty_usd_per_j: Floats  # (programme,)
+    by_day: Bools  # (programme,) a reserve, sold the day before; else an emergency programme
+    duration_s: Floats  # (programme,) a battery must be able to give what it stands by with
 
 
 class ProgrammeState(NamedTuple):

@@ -5,49 +5,33 @@ from typing import NamedTuple
 import numpy as np
 
 from sim.kernels.arrays import (
-    AUTOMATIC,
     AWARDED_J,
-    BLOCK_PRICE,
-    BLOCK_W,
-    BY_DAY,
     CALLED,
     CONTRACT_USD,
-    DURATION_S,
     ENERGY_USD,
-    ENERGY_USD_PER_J,
     EXPORT_J,
     EXPORT_USD,
     GRANTED,
     IDLE,
-    IN_FORCE,
-    LAST_W,
-    MONTH_BLOCK_J,
-    MONTH_OFFER_J,
-    MOST_W,
     NOTICED,
     PENALTY_USD,
-    POSITION_USD_PER_S,
-    POSITION_W,
-    POWERED,
     PROGRAMME_USD,
-    RELAY_W,
     RESERVED_J,
     RESOLD_COST_USD,
     RESOLD_J,
     RESOLD_USD,
     SHORTFALL_USD,
-    SOON_W,
-    STANDING,
-    STEP_J,
-    ZONE_PRICE,
     AsicGroups,
     AsicState,
     Assets,
     AssetState,
+    MeterState,
+    PricesInForce,
     Programmes,
     ProgrammeState,
     Sites,
     SiteState,
+    SupplyState,
 )
 from sim.kernels.fleet import Fleet
 from sim.kernels.jit import kernel, pure_kernel
@@ -68,38 +52,39 @@ def bill(fleet: Fleet, dt: float) -> None:
     failed quantity at the highest clearing price (Nodal Protocols 6.7.3). Calls are measured.
     `finance.months` keeps the peaks of the month.
     """
-    _bill_energy(fleet.site, dt)
-    _bill_programmes(fleet.site, fleet.programmes, fleet.programme, dt)
-    fleet.site.terms[STEP_J] = 0.0
+    site, meters = fleet.site, fleet.meters
+    _bill_energy(site, fleet.prices, meters, dt)
+    _bill_programmes(site, fleet.programmes, fleet.programme, dt)
+    meters.step_j[:] = 0.0
 
 
 @pure_kernel
-def _bill_energy(site: SiteState, dt: float) -> None:
+def _bill_energy(site: SiteState, prices: PricesInForce, meters: MeterState, dt: float) -> None:
     flow = site.flow
-    terms = site.terms
     for s in range(site.price.shape[0]):
-        meter_w = terms[STEP_J, s] / dt
-        terms[LAST_W, s] = meter_w
+        meter_w = meters.step_j[s] / dt
+        meters.last_w[s] = meter_w
         used_w = max(meter_w, 0.0)
-        block_w = min(used_w, terms[BLOCK_W, s])
-        usd_per_s = block_w * terms[BLOCK_PRICE, s] + (used_w - block_w) * site.price[s]
+        block_w = min(used_w, prices.block_w[s])
+        usd_per_s = block_w * prices.block_usd_per_mwh[s] + (used_w - block_w) * site.price[s]
         back_j = max(-meter_w, 0.0) * dt
-        back_usd = back_j * terms[ZONE_PRICE, s] / J_PER_MWH
+        back_usd = back_j * prices.zone_usd_per_mwh[s] / J_PER_MWH
         flow[ENERGY_USD, s] += usd_per_s / J_PER_MWH * dt - back_usd
         flow[EXPORT_J, s] += back_j
         flow[EXPORT_USD, s] += back_usd
-        terms[MONTH_BLOCK_J, s] += block_w * dt
-        terms[MONTH_OFFER_J, s] += terms[BLOCK_W, s] * dt
-        if terms[POSITION_W, s] > 0.0:
-            zone = terms[ZONE_PRICE, s] / J_PER_MWH
-            at_zone = terms[POSITION_W, s] * zone
-            flow[CONTRACT_USD, s] += (terms[POSITION_USD_PER_S, s] - at_zone) * dt
+        meters.month_block_j[s] += block_w * dt
+        meters.month_offer_j[s] += prices.block_w[s] * dt
+        position_w = prices.position_w[s]
+        if position_w > 0.0:
+            zone = prices.zone_usd_per_mwh[s] / J_PER_MWH
+            at_zone = position_w * zone
+            flow[CONTRACT_USD, s] += (prices.position_usd_per_s[s] - at_zone) * dt
             # What flows back is sold as such, not out of the position.
-            left_w = max(terms[POSITION_W, s] - used_w, 0.0)
+            left_w = max(position_w - used_w, 0.0)
             flow[RESOLD_USD, s] += left_w * zone * dt
             flow[RESOLD_J, s] += left_w * dt
-            of_price = left_w / terms[POSITION_W, s]
-            flow[RESOLD_COST_USD, s] += of_price * terms[POSITION_USD_PER_S, s] * dt
+            of_price = left_w / position_w
+            flow[RESOLD_COST_USD, s] += of_price * prices.position_usd_per_s[s] * dt
 
 
 @pure_kernel
@@ -113,7 +98,7 @@ def _bill_programmes(
                 continue
             usd = programme.stood_j[p, s] / J_PER_MWH * programme.price[p]
             sold_w = programme.sold_w[p, s]
-            if programmes.terms[p, BY_DAY] > 0.0:
+            if programmes.by_day[p]:
                 usd = programme.sold_usd_per_s[p, s] * dt
                 flow[AWARDED_J, s] += sold_w * dt
             flow[PROGRAMME_USD, s] += usd
@@ -151,7 +136,7 @@ def measure(site: SiteState, programmes: Programmes, programme: ProgrammeState, 
                 got_j = min(max(less_w, 0.0), owed_w) * dt
                 programme.owed_j[p, s] += owed_w * dt
                 programme.delivered_j[p, s] += got_j
-                usd = got_j * programmes.terms[p, ENERGY_USD_PER_J]
+                usd = got_j * programmes.usd_per_j[p]
                 site.flow[PROGRAMME_USD, s] += usd
 
 
@@ -161,29 +146,29 @@ def call_caps(fleet: Fleet) -> None:
 
     Row 0: cap of calls in force, row 1: of calls to come, automatic or not; inf where there is
     none. Below 0 is what is owed beyond all machines: batteries must give it. A relay's cap
-    (automatic) also becomes a limit: `limits.cap_w` now, `SOON_W` to come; `RELAY_W` of batteries.
+    (automatic) also becomes a limit: `limits.cap_w` now, `soon_w` to come; `relay_w` of batteries.
     """
-    sites, site, limits, called_w = fleet.sites, fleet.site, fleet.limits, fleet.called_w
+    sites, supply, limits, called_w = fleet.sites, fleet.supply, fleet.limits, fleet.called_w
     programmes, programme = fleet.programmes, fleet.programme
-    for s in range(site.price.shape[0]):
+    for s in range(limits.cap_w.shape[0]):
         limits.cap_w[s] = np.inf
-        site.terms[SOON_W, s] = np.inf
-        site.terms[RELAY_W, s] = 0.0
+        supply.soon_w[s] = np.inf
+        supply.relay_w[s] = 0.0
         called_w[0, s] = np.inf
         called_w[1, s] = np.inf
-        fixed_w = sites.overhead_w[s] * site.terms[POWERED, s] / (1.0 - sites.loss[s])
+        fixed_w = sites.overhead_w[s] * supply.powered[s] / (1.0 - sites.loss[s])
         for p in range(programmes.enrolled.shape[0]):
             if programme.phase[p] == IDLE or programme.owed_w[p, s] <= 0.0:
                 continue
             cap_w = programme.baseline_w[p, s] - programme.owed_w[p, s] - fixed_w
-            automatic = programmes.terms[p, AUTOMATIC] > 0.0
+            automatic = programmes.automatic[p]
             row = 0 if programme.phase[p] == CALLED else 1
             called_w[row, s] = min(called_w[row, s], cap_w)
             if automatic and row == 0:
                 limits.cap_w[s] = min(limits.cap_w[s], cap_w)
-                site.terms[RELAY_W, s] = max(site.terms[RELAY_W, s], -cap_w)
+                supply.relay_w[s] = max(supply.relay_w[s], -cap_w)
             elif automatic:
-                site.terms[SOON_W, s] = min(site.terms[SOON_W, s], max(cap_w, 0.0))
+                supply.soon_w[s] = min(supply.soon_w[s], max(cap_w, 0.0))
 
 
 @kernel
@@ -191,7 +176,7 @@ def stand_by(fleet: Fleet, step_s: float) -> None:
     """What stands by until the next grant, within `step_s`: no watt of it for two programmes.
 
     A site can let its machines and its charging go, and discharge a battery for as long as a
-    programme asks (`DURATION_S`) out of what will be stored when the step ends; its meter falls no
+    programme asks (`duration_s`) out of what will be stored when the step ends; its meter falls no
     further than it may export. What is owed in calls comes first: what is let go counts as held,
     and what still could be; a store that has run dry holds nothing. Then the awards of reserves are
     held, in the order of the programmes, by load before batteries; emergency programmes take offers
@@ -204,13 +189,13 @@ def stand_by(fleet: Fleet, step_s: float) -> None:
     free = _Free(np.zeros(count), np.zeros(count), np.zeros(count), np.zeros(count))
     asic_w = np.zeros(count)
     _add_asics(fleet.asics, fleet.asic, asic_w)
-    _add_load(fleet.sites, fleet.site, free)
+    _add_load(fleet.sites, fleet.site, fleet.supply, free)
     _add_batteries(fleet.sites, fleet.assets, fleet.asset, step_s, free)
     for p in range(programmes):
         _hold_called(fleet.site, fleet.programmes, fleet.programme, p, free)
-    for by_day in (1.0, 0.0):
+    for by_day in (True, False):
         for p in range(programmes):
-            if fleet.programmes.terms[p, BY_DAY] == by_day:
+            if fleet.programmes.by_day[p] == by_day:
                 _hold(fleet.programmes, fleet.programme, p, asic_w, free)
 
 
@@ -232,9 +217,9 @@ def _add_asics(asics: AsicGroups, asic: AsicState, asic_w: Floats) -> None:
 
 
 @pure_kernel
-def _add_load(sites: Sites, site: SiteState, free: _Free) -> None:
+def _add_load(sites: Sites, site: SiteState, supply: SupplyState, free: _Free) -> None:
     for s in range(site.price.shape[0]):
-        fixed_w = sites.overhead_w[s] * site.terms[POWERED, s] / (1.0 - sites.loss[s])
+        fixed_w = sites.overhead_w[s] * supply.powered[s] / (1.0 - sites.loss[s])
         free.load_w[s] = max(min(site.load_w[s], site.granted_w[s]) - fixed_w, 0.0)
         free.meter_w[s] = max(site.granted_w[s] + sites.export_w[s], 0.0)
 
@@ -245,11 +230,11 @@ def _add_batteries(
 ) -> None:
     for b in range(assets.battery_site.shape[0]):
         s = assets.battery_site[b]
-        now_w = asset.battery_w[IN_FORCE, b]
-        one_way = assets.battery[b, 2]
+        now_w = asset.battery_w[b]
+        one_way = assets.one_way[b]
         taken_j = now_w * step_s * one_way if now_w > 0.0 else now_w * step_s / one_way
         least_j = max(asset.stored_j[b] + min(taken_j, 0.0), 0.0)
-        left_w = max(assets.battery[b, 0] + min(now_w, 0.0), 0.0)
+        left_w = max(assets.power_w[b] + min(now_w, 0.0), 0.0)
         free.give_w[s] += left_w / (1.0 - sites.loss[s])
         free.give_j[s] += least_j * one_way / (1.0 - sites.loss[s])
 
@@ -265,7 +250,7 @@ def _hold_called(
         if programme.phase[p] == IDLE or owed_w <= 0.0:
             continue
         gone_w = min(max(programme.baseline_w[p, s] - site.granted_w[s], 0.0), owed_w)
-        held_w = _take(free, s, owed_w - gone_w, programmes.terms[p, DURATION_S])
+        held_w = _take(free, s, owed_w - gone_w, programmes.duration_s[p])
         programme.award_w[p, s] = gone_w + held_w
 
 
@@ -281,10 +266,10 @@ def _hold(
         wanted_w = programme.sold_w[p, s]
         if not idle:
             wanted_w -= programme.owed_w[p, s]
-        if programmes.terms[p, BY_DAY] == 0.0:
-            offer_w = max(programme.offer_w[p, s], programmes.terms[p, STANDING] * asic_w[s])
-            wanted_w = min(offer_w, programmes.terms[p, MOST_W]) if idle else 0.0
-        took_w = _take(free, s, max(wanted_w, 0.0), programmes.terms[p, DURATION_S])
+        if not programmes.by_day[p]:
+            offer_w = max(programme.offer_w[p, s], programmes.standing[p] * asic_w[s])
+            wanted_w = min(offer_w, programmes.most_w[p]) if idle else 0.0
+        took_w = _take(free, s, max(wanted_w, 0.0), programmes.duration_s[p])
         programme.award_w[p, s] += took_w
 
 

@@ -18,12 +18,15 @@ from sim.kernels.arrays import (
     AssetState,
     Items,
     Limits,
+    MeterState,
     NodeGroups,
     NodeState,
+    PricesInForce,
     Programmes,
     ProgrammeState,
     Sites,
     SiteState,
+    SupplyState,
 )
 from sim.kernels.jit import kernel
 from sim.types import Floats
@@ -42,7 +45,7 @@ class FleetType(types.StructRef):
 
 
 class Fleet(structref.StructRefProxy):
-    """A box, in Python and in kernels; `box` makes one."""
+    """A box, in Python and in kernels; `pack` makes one."""
 
     asics: AsicGroups
     asic: AsicState
@@ -50,6 +53,9 @@ class Fleet(structref.StructRefProxy):
     node: NodeState
     sites: Sites
     site: SiteState
+    prices: PricesInForce
+    supply: SupplyState
+    meters: MeterState
     assets: Assets
     asset: AssetState
     limits: Limits
@@ -72,30 +78,20 @@ FIELDS: Final = tuple(Fleet.__annotations__)
 structref.define_proxy(Fleet, FleetType, list(FIELDS))
 
 
-def fleet_type(*fields: Any) -> Any:
+def fleet_type(groups: tuple[Any, ...]) -> Any:
     """Numba's type of the box that holds these, before there is one; None in plain Python."""
     kind: Any = FleetType
-    return None if PLAIN else kind([(n, typeof(v)) for n, v in zip(FIELDS, fields, strict=True)])
+    return None if PLAIN else kind([(n, typeof(v)) for n, v in zip(FIELDS, groups, strict=True)])
 
 
 @kernel
-def box(
-    asics: AsicGroups,
-    asic: AsicState,
-    nodes: NodeGroups,
-    node: NodeState,
-    sites: Sites,
-    site: SiteState,
-    assets: Assets,
-    asset: AssetState,
-    limits: Limits,
-    items: Items,
-    programmes: Programmes,
-    programme: ProgrammeState,
-    called_w: Floats,
-) -> Any:
-    """Put the arrays of a fleet into a box."""
-    return Fleet(
-        asics, asic, nodes, node, sites, site, assets, asset, limits, items, programmes, programme,
-        called_w,
-    )  # fmt: skip
+def box(groups: tuple[Any, ...]) -> Any:
+    """Put groups of arrays, in the order of FIELDS, into a box for kernels."""
+    return Fleet(*groups)
+
+
+def pack(groups: tuple[Any, ...]) -> Fleet:
+    """A box of these groups of arrays, in the order of FIELDS, with their names in Python."""
+    made: Fleet = box(groups)
+    vars(made).update(zip(FIELDS, groups, strict=True))
+    return made

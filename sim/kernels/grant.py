@@ -1,16 +1,15 @@
 """The grant: a wish cut to what ramps, pauses and limits allow."""
 
+from typing import Final
+
 import numpy as np
 
 from sim.kernels.arrays import (
-    AVAILABLE,
+    BY_THE_HOUR,
+    BY_THE_TOKEN,
     GRANTED,
-    IN_FORCE,
-    MAY_EXPORT,
-    POWERED,
     READY,
-    RELAY_W,
-    SOON_W,
+    RESERVED,
     WISH,
     AsicGroups,
     AsicState,
@@ -22,6 +21,7 @@ from sim.kernels.arrays import (
     NodeState,
     Sites,
     SiteState,
+    SupplyState,
 )
 from sim.kernels.energy import stand_by
 from sim.kernels.fleet import Fleet
@@ -30,6 +30,12 @@ from sim.kernels.power import allot
 from sim.types import Floats
 
 TOLERANCE = 1e-9
+
+# What a joule is worth to the grant: classes of nodes by their way of earning (indices RESERVED,
+# BY_THE_HOUR, BY_THE_TOKEN), far above the margins of ASICs, and charging, far below [USD/J].
+NODE_VALUE: Final = (2e6, 1e6, 1.5e6)
+CHARGING_VALUE: Final = -1e6
+FIRST_KEPT: Final = (RESERVED, BY_THE_TOKEN, BY_THE_HOUR)
 
 
 @pure_kernel
@@ -70,13 +76,14 @@ def grant_nested(fleet: Fleet, t_s: float, step_s: float, usd_per_th: float) -> 
 def value_wishes(fleet: Fleet, t_s: float, step_s: float, usd_per_th: float) -> None:
     """Fill `items` with what wants power and what it is worth, `limits.local_w` with own supply."""
     sites, site, items, limits = fleet.sites, fleet.site, fleet.items, fleet.limits
-    _fix(sites, site, site.wish_w)
+    supply = fleet.supply
+    _fix(sites, supply, site.wish_w)
     site.idled_w[:] = 0.0
-    _supply(sites, site, fleet.assets, fleet.asset, limits, step_s)
+    _supply(sites, supply, fleet.assets, fleet.asset, limits, step_s)
     _ready(fleet.asics, fleet.asic, t_s, step_s)
     _want_asics(fleet.asics, fleet.asic, site, items, usd_per_th)
     first = fleet.asics.site.shape[0]
-    _want_nodes(fleet.nodes, fleet.node, site, limits, items, first)
+    _want_nodes(fleet.nodes, fleet.node, site, supply, limits, items, first)
     first += fleet.nodes.site.shape[0]
     _want_charging(sites, fleet.assets, fleet.asset, items, first)
 
@@ -103,7 +110,13 @@ def _want_asics(
 
 @pure_kernel
 def _want_nodes(
-    nodes: NodeGroups, node: NodeState, site: SiteState, limits: Limits, items: Items, first: int
+    nodes: NodeGroups,
+    node: NodeState,
+    site: SiteState,
+    supply: SupplyState,
+    limits: Limits,
+    items: Items,
+    first: int,
 ) -> None:
     for n in range(nodes.site.shape[0]):
         s = nodes.site[n]
@@ -111,8 +124,8 @@ def _want_nodes(
         node.shares[READY, n] = node.shares[WISH, n]
         site.wish_w[s] += node.shares[WISH, n] * full_w
         site.idled_w[s] += full_w
-        items.value[first + n] = 1e6 * (1.0 + nodes.contracted[n])  # classes before margins [USD/J]
-    _leave_in_time(nodes, node, site, limits)
+        items.value[first + n] = NODE_VALUE[nodes.way[n]]
+    _leave_in_time(nodes, node, supply, limits)
     for n in range(nodes.site.shape[0]):
         full_w = node.running[n] * nodes.node_w[n] * node.factor[n]
         items.wish_w[first + n] = node.shares[READY, n] * full_w
@@ -124,15 +137,15 @@ def _want_charging(
 ) -> None:
     for b in range(assets.battery_site.shape[0]):
         s = assets.battery_site[b]
-        items.value[first + b] = -1e6  # charging waits for everybody
-        items.wish_w[first + b] = max(asset.battery_w[IN_FORCE, b], 0.0) / (1.0 - sites.loss[s])
+        items.value[first + b] = CHARGING_VALUE
+        items.wish_w[first + b] = max(asset.battery_w[b], 0.0) / (1.0 - sites.loss[s])
 
 
 @kernel
 def settle_grant(fleet: Fleet, t_s: float, step_s: float, usd_per_th: float) -> None:
     """Put what `items` were granted in force, hold on-site supply to what can be used, stand by."""
     sites, site, items = fleet.sites, fleet.site, fleet.items
-    _fix(sites, site, site.load_w)
+    _fix(sites, fleet.supply, site.load_w)
     _add_granted(items, site.load_w)
     _mark_blocked(fleet.asics, fleet.asic, site, usd_per_th)
     _apply(fleet.asics, fleet.asic, items, t_s)
@@ -163,9 +176,9 @@ def _apply_charging(
     sites: Sites, assets: Assets, asset: AssetState, items: Items, first: int
 ) -> None:
     for b in range(assets.battery_site.shape[0]):
-        if asset.battery_w[IN_FORCE, b] > 0.0:
+        if asset.battery_w[b] > 0.0:
             s = assets.battery_site[b]
-            asset.battery_w[IN_FORCE, b] = items.granted_w[first + b] * (1.0 - sites.loss[s])
+            asset.battery_w[b] = items.granted_w[first + b] * (1.0 - sites.loss[s])
 
 
 @pure_kernel
@@ -208,15 +221,20 @@ def find_binding(site: SiteState, limits: Limits, room_w: Floats) -> None:
 
 
 @pure_kernel
-def _fix(sites: Sites, site: SiteState, load_w: Floats) -> None:
+def _fix(sites: Sites, supply: SupplyState, load_w: Floats) -> None:
     """Begin with the overhead of each site at the meter, as far as the grid can carry it [W]."""
     for s in range(sites.overhead_w.shape[0]):
-        load_w[s] = sites.overhead_w[s] * site.terms[POWERED, s] / (1.0 - sites.loss[s])
+        load_w[s] = sites.overhead_w[s] * supply.powered[s] / (1.0 - sites.loss[s])
 
 
 @pure_kernel
 def _supply(
-    sites: Sites, site: SiteState, assets: Assets, asset: AssetState, limits: Limits, step_s: float
+    sites: Sites,
+    supply: SupplyState,
+    assets: Assets,
+    asset: AssetState,
+    limits: Limits,
+    step_s: float,
 ) -> None:
     """What batteries and generators of each site can do of what was wished, as W at the meter.
 
@@ -225,24 +243,20 @@ def _supply(
     for s in range(sites.loss.shape[0]):
         limits.local_w[s] = 0.0
     for b in range(assets.battery_site.shape[0]):
-        power_w, energy_j, one_way = (
-            assets.battery[b, 0],
-            assets.battery[b, 1],
-            assets.battery[b, 2],
-        )
+        power_w, energy_j, one_way = assets.power_w[b], assets.energy_j[b], assets.one_way[b]
         s = assets.battery_site[b]
-        wish_w = min(max(asset.battery_w[WISH, b], -power_w), power_w)
-        asked_w = site.terms[RELAY_W, s] - limits.local_w[s]
-        if site.terms[RELAY_W, s] > 0.0 and asked_w > 0.0:
+        wish_w = min(max(asset.battery_wish_w[b], -power_w), power_w)
+        asked_w = supply.relay_w[s] - limits.local_w[s]
+        if supply.relay_w[s] > 0.0 and asked_w > 0.0:
             wish_w = min(wish_w, -min(asked_w * (1.0 - sites.loss[s]), power_w))
         most_w = (energy_j - asset.stored_j[b]) / (one_way * step_s)
         least_w = -asset.stored_j[b] * one_way / step_s
-        asset.battery_w[IN_FORCE, b] = min(max(wish_w, least_w), most_w)
-        if asset.battery_w[IN_FORCE, b] < 0.0:
-            limits.local_w[s] -= asset.battery_w[IN_FORCE, b] / (1.0 - sites.loss[s])
+        asset.battery_w[b] = min(max(wish_w, least_w), most_w)
+        if asset.battery_w[b] < 0.0:
+            limits.local_w[s] -= asset.battery_w[b] / (1.0 - sites.loss[s])
     for k in range(assets.generator_site.shape[0]):
-        wish_w = min(max(asset.generator_w[WISH, k], 0.0), asset.generator_w[AVAILABLE, k])
-        asset.generator_w[IN_FORCE, k] = wish_w
+        wish_w = min(max(asset.generator_wish_w[k], 0.0), asset.available_w[k])
+        asset.generator_w[k] = wish_w
         s = assets.generator_site[k]
         limits.local_w[s] += wish_w / (1.0 - sites.loss[s])
 
@@ -252,9 +266,9 @@ def _hold_back(sites: Sites, assets: Assets, asset: AssetState, s: int, surplus_
     """Nobody can use `surplus_w` of a site's supply [W at the meter]: batteries, then fuel."""
     left_w = surplus_w * (1.0 - sites.loss[s])
     for b in range(assets.battery_site.shape[0]):
-        if assets.battery_site[b] == s and asset.battery_w[IN_FORCE, b] < 0.0:
-            less_w = min(-asset.battery_w[IN_FORCE, b], left_w)
-            asset.battery_w[IN_FORCE, b] += less_w
+        if assets.battery_site[b] == s and asset.battery_w[b] < 0.0:
+            less_w = min(-asset.battery_w[b], left_w)
+            asset.battery_w[b] += less_w
             left_w -= less_w
     _turn_down(sites, assets, asset, s, left_w / (1.0 - sites.loss[s]), False)
 
@@ -279,34 +293,35 @@ def _turn_down(
         for k in range(assets.generator_site.shape[0]):
             if assets.generator_site[k] != s:
                 continue
-            kept_w = asset.generator_w[MAY_EXPORT, k] if own_use else 0.0
-            less_w = asset.generator_w[IN_FORCE, k] - kept_w
-            if less_w > 0.0 and (worst < 0 or assets.generator[k, 1] >= assets.generator[worst, 1]):
+            kept_w = asset.export_wish_w[k] if own_use else 0.0
+            less_w = asset.generator_w[k] - kept_w
+            fuel = assets.fuel_usd_per_j
+            if less_w > 0.0 and (worst < 0 or fuel[k] >= fuel[worst]):
                 worst = k
                 most_w = less_w
         if worst < 0:
             break
         less_w = min(most_w, left_w)
-        asset.generator_w[IN_FORCE, worst] -= less_w
+        asset.generator_w[worst] -= less_w
         left_w -= less_w
     off_w: float = surplus_w - left_w / (1.0 - sites.loss[s])
     return off_w
 
 
 @pure_kernel
-def _leave_in_time(nodes: NodeGroups, node: NodeState, site: SiteState, limits: Limits) -> None:
+def _leave_in_time(nodes: NodeGroups, node: NodeState, supply: SupplyState, limits: Limits) -> None:
     """Nodes that a call already announced will not leave room for stop now, to drain or migrate.
 
     The most valuable class keeps what room there will be: reserved, serving, batch.
     """
-    for s in range(site.price.shape[0]):
-        left_w = site.terms[SOON_W, s]
+    for s in range(supply.soon_w.shape[0]):
+        left_w = supply.soon_w[s]
         if left_w == np.inf:
             continue
         left_w += limits.local_w[s]
-        for rank in (1.0, 0.5, 0.0):
+        for way in FIRST_KEPT:
             for n in range(nodes.site.shape[0]):
-                if nodes.site[n] != s or nodes.contracted[n] != rank:
+                if nodes.site[n] != s or nodes.way[n] != way:
                     continue
                 full_w = node.running[n] * nodes.node_w[n] * node.factor[n]
                 wish_w = node.shares[READY, n] * full_w
@@ -341,8 +356,8 @@ def _ready(asics: AsicGroups, asic: AsicState, t_s: float, step_s: float) -> Non
         for m in range(asics.mode_w.shape[1]):
             wish += asic.shares[WISH, g, m]
             on += asic.shares[GRANTED, g, m]
-        ceiling = on + asics.pace[2] * step_s
-        if t_s - asic.lowered_s[g] < asics.pace[1]:
+        ceiling = on + asics.ramp_per_s * step_s
+        if t_s - asic.lowered_s[g] < asics.least_off_s:
             ceiling = on
         fraction = 1.0
         if wish > ceiling + TOLERANCE:
@@ -378,7 +393,7 @@ def _apply(asics: AsicGroups, asic: AsicState, items: Items, t_s: float) -> None
         started = after - before
         if started > TOLERANCE:
             boots = asic.starting[g] + started
-            rest_s = (asic.starting[g] * rest_s + started * asics.pace[0]) / boots
+            rest_s = (asic.starting[g] * rest_s + started * asics.restart_s) / boots
             asic.starting[g] = boots
             asic.starting_until_s[g] = t_s + rest_s
         elif started < -TOLERANCE:

@@ -6,20 +6,14 @@ from sim.kernels.arrays import (
     AMBIENT_S,
     ASIC_FLOWS,
     ASIC_J,
-    AVAILABLE,
     BATTERY_J,
-    BLOCK_W,
     BTC,
     BTC_USD,
-    BY_THE_HOUR,
     BY_THE_TOKEN,
     CARBON_KG,
-    CARBON_KG_PER_J,
     CONTRACT_USD,
-    COOLED,
     COOLING_J,
     CREDIT_USD,
-    DAY_AHEAD_PRICE,
     DAY_AHEAD_S,
     DEMAND_USD,
     DEPLOYED,
@@ -34,7 +28,6 @@ from sim.kernels.arrays import (
     GRANTED_J,
     HASHED,
     IDLED_J,
-    IN_FORCE,
     LET_S,
     LOSS_J,
     METER_J,
@@ -53,19 +46,15 @@ from sim.kernels.arrays import (
     NODE_USED_USD,
     NODES_ON_S,
     NODES_S,
-    OPEN,
     OVERHEAD_J,
     PEAK_USD,
     PENALTY_USD,
     POOL_FEE_BTC,
     POOL_FEE_USD,
-    POWERED,
     PRICE_S,
     PROGRAMME_USD,
-    RESERVED,
     SITE_ASIC_J,
     SITE_GPU_J,
-    STEP_J,
     TOKEN_USD,
     UNMET_S,
     UNSOLD_S,
@@ -76,17 +65,19 @@ from sim.kernels.arrays import (
     WEAR_USD,
     WET_BULB_S,
     WISH_J,
-    ZONE_PRICE,
     AsicGroups,
     AsicState,
     Assets,
     AssetState,
+    MeterState,
     NodeGroups,
     NodeState,
+    PricesInForce,
     ProgrammeState,
     Sites,
     SiteState,
     StepInputs,
+    SupplyState,
 )
 from sim.kernels.energy import measure
 from sim.kernels.fleet import Fleet
@@ -113,7 +104,7 @@ def settle(fleet: Fleet, t_s: float) -> None:
 
     Energy at the meter is the sum of its uses less on-site generation: machines, cooling, overhead,
     what batteries took, and losses on the way. `site.hashed_th` is left with the interval's hashes
-    [TH] for the pool to pay, `site.terms[STEP_J]` with the meter's energy since the last bill.
+    [TH] for the pool to pay, `meters.step_j` with the meter's energy since the last bill.
     """
     site = fleet.site
     dt = t_s - site.settled_s[0]
@@ -123,7 +114,7 @@ def settle(fleet: Fleet, t_s: float) -> None:
     _gather_asics(fleet.asics, fleet.asic, site, at_site_j)
     _gather_nodes(fleet.nodes, fleet.node, site, at_site_j)
     _settle_assets(fleet.assets, fleet.asset, site.flow, at_site_j, dt)
-    _meter(fleet.sites, site, at_site_j, dt)
+    _meter(fleet.sites, site, fleet.prices, fleet.supply, fleet.meters, at_site_j, dt)
 
 
 @kernel
@@ -157,31 +148,39 @@ def _settle_assets(
     """Energy of batteries and generators over `dt` [s] at their constant powers."""
     for b in range(assets.battery_site.shape[0]):
         s = assets.battery_site[b]
-        energy_j = asset.battery_w[IN_FORCE, b] * dt
-        one_way = assets.battery[b, 2]
+        energy_j = asset.battery_w[b] * dt
+        one_way = assets.one_way[b]
         stored_j = asset.stored_j[b] + (
             energy_j * one_way if energy_j > 0.0 else energy_j / one_way
         )
-        asset.stored_j[b] = min(max(stored_j, 0.0), assets.battery[b, 1])
+        asset.stored_j[b] = min(max(stored_j, 0.0), assets.energy_j[b])
         flow[BATTERY_J, s] += energy_j
         flow[DISCHARGED_J, s] += max(-energy_j, 0.0)
-        flow[WEAR_USD, s] += max(-energy_j, 0.0) * assets.battery[b, 3]
+        flow[WEAR_USD, s] += max(-energy_j, 0.0) * assets.wear_usd_per_j[b]
         at_site_j[s] += energy_j
     for k in range(assets.generator_site.shape[0]):
         s = assets.generator_site[k]
-        energy_j = asset.generator_w[IN_FORCE, k] * dt
+        energy_j = asset.generator_w[k] * dt
         flow[GENERATION_J, s] += energy_j
-        flow[FUEL_USD, s] += energy_j * assets.generator[k, 1]
-        flow[CARBON_KG, s] += energy_j * assets.generator[k, 2]
+        flow[FUEL_USD, s] += energy_j * assets.fuel_usd_per_j[k]
+        flow[CARBON_KG, s] += energy_j * assets.carbon_kg_per_j[k]
         at_site_j[s] -= energy_j
 
 
 @pure_kernel
-def _meter(sites: Sites, site: SiteState, at_site_j: Floats, dt: float) -> None:
+def _meter(
+    sites: Sites,
+    site: SiteState,
+    prices: PricesInForce,
+    supply: SupplyState,
+    meters: MeterState,
+    at_site_j: Floats,
+    dt: float,
+) -> None:
     """Overhead, losses and the meter of each site over `dt` [s], and what is known by its time."""
     flow = site.flow
     for s in range(at_site_j.shape[0]):
-        overhead_j = sites.overhead_w[s] * site.terms[POWERED, s] * dt
+        overhead_j = sites.overhead_w[s] * supply.powered[s] * dt
         at_site_j[s] += overhead_j
         if at_site_j[s] >= 0.0:
             loss_j = at_site_j[s] * sites.loss[s] / (1.0 - sites.loss[s])
@@ -191,13 +190,13 @@ def _meter(sites: Sites, site: SiteState, at_site_j: Floats, dt: float) -> None:
         flow[OVERHEAD_J, s] += overhead_j
         flow[LOSS_J, s] += loss_j
         flow[METER_J, s] += meter_j
-        flow[CARBON_KG, s] += max(meter_j, 0.0) * site.terms[CARBON_KG_PER_J, s]
-        site.terms[STEP_J, s] += meter_j
+        flow[CARBON_KG, s] += max(meter_j, 0.0) * prices.carbon_kg_per_j[s]
+        meters.step_j[s] += meter_j
         flow[WISH_J, s] += site.wish_w[s] * dt
         flow[GRANTED_J, s] += site.granted_w[s] * dt
         flow[IDLED_J, s] += site.idled_w[s] * dt
         flow[PRICE_S, s] += site.price[s] * dt
-        flow[DAY_AHEAD_S, s] += site.terms[DAY_AHEAD_PRICE, s] * dt
+        flow[DAY_AHEAD_S, s] += prices.day_ahead_usd_per_mwh[s] * dt
         flow[AMBIENT_S, s] += site.ambient_c[s] * dt
         flow[WET_BULB_S, s] += site.wet_bulb_c[s] * dt
 
@@ -248,9 +247,7 @@ def _gather_nodes(nodes: NodeGroups, node: NodeState, site: SiteState, at_site_j
         s = nodes.site[n]
         on_s = node.flow[NODE_ON_S, n]
         missed_s = node.flow[NODE_MISSED_S, n]
-        way = RESERVED
-        if nodes.contracted[n] < 1.0:
-            way = BY_THE_TOKEN if nodes.contracted[n] > 0.0 else BY_THE_HOUR
+        way = nodes.way[n]
         usd = on_s * nodes.usd_per_h[n] / 3600.0
         credit_usd = missed_s * nodes.credit_usd_per_h[n] / 3600.0
         let_s = on_s * nodes.let_share[n]
@@ -286,7 +283,7 @@ def _gather_nodes(nodes: NodeGroups, node: NodeState, site: SiteState, at_site_j
 @kernel
 def look(fleet: Fleet, step_inputs: StepInputs, step: int) -> None:
     """Put a control step's prices, weather, contracts, generation and reserve prices in force."""
-    _look(step_inputs, fleet.site, fleet.asset, fleet.programme, step)
+    _look(step_inputs, fleet.site, fleet.prices, fleet.asset, fleet.programme, step)
     condition(fleet)
 
 
@@ -294,26 +291,28 @@ def look(fleet: Fleet, step_inputs: StepInputs, step: int) -> None:
 def _look(
     step_inputs: StepInputs,
     site: SiteState,
+    prices: PricesInForce,
     asset: AssetState,
     programme: ProgrammeState,
     step: int,
 ) -> None:
-    terms = site.terms
     for s in range(site.price.shape[0]):
         site.price[s] = step_inputs.price[step, s]
         site.ambient_c[s] = step_inputs.ambient_c[step, s]
         site.wet_bulb_c[s] = step_inputs.wet_bulb_c[step, s]
-        terms[ZONE_PRICE, s] = step_inputs.zone_price[step, s]
+        prices.zone_usd_per_mwh[s] = step_inputs.zone_price[step, s]
         if step_inputs.day_ahead_price.shape[0] > 0:
-            terms[DAY_AHEAD_PRICE, s] = step_inputs.day_ahead_price[step, s]
+            prices.day_ahead_usd_per_mwh[s] = step_inputs.day_ahead_price[step, s]
         if step_inputs.carbon_kg_per_mwh.shape[0] > 0:
-            terms[CARBON_KG_PER_J, s] = step_inputs.carbon_kg_per_mwh[step, s] / J_PER_MWH
-    for row in range(step_inputs.contracts.shape[1] if step_inputs.contracts.shape[0] > 0 else 0):
-        for s in range(site.price.shape[0]):
-            terms[BLOCK_W + row, s] = step_inputs.contracts[step, row, s]
+            prices.carbon_kg_per_j[s] = step_inputs.carbon_kg_per_mwh[step, s] / J_PER_MWH
+        if step_inputs.block_w.shape[0] > 0:
+            prices.block_w[s] = step_inputs.block_w[step, s]
+            prices.block_usd_per_mwh[s] = step_inputs.block_usd_per_mwh[step, s]
+            prices.position_w[s] = step_inputs.position_w[step, s]
+            prices.position_usd_per_s[s] = step_inputs.position_usd_per_s[step, s]
     if step_inputs.available_w.shape[0] > 0:
         for k in range(step_inputs.available_w.shape[1]):
-            asset.generator_w[AVAILABLE, k] = step_inputs.available_w[step, k]
+            asset.available_w[k] = step_inputs.available_w[step, k]
     if step_inputs.reserve_usd_per_mw_h.shape[0] > 0:
         for p in range(step_inputs.reserve_usd_per_mw_h.shape[1]):
             programme.price[p] = step_inputs.reserve_usd_per_mw_h[step, p]
@@ -323,33 +322,37 @@ def _look(
 @kernel
 def condition(fleet: Fleet) -> None:
     """Let the weather in force act: cooling, meter factors, thermal factors; who may run, runs."""
-    _condition_asics(fleet.asics, fleet.asic, fleet.sites, fleet.site)
-    _condition_nodes(fleet.nodes, fleet.node, fleet.sites, fleet.site)
+    _condition_asics(fleet.asics, fleet.asic, fleet.sites, fleet.site, fleet.supply)
+    _condition_nodes(fleet.nodes, fleet.node, fleet.sites, fleet.site, fleet.supply)
 
 
 @pure_kernel
-def _condition_asics(asics: AsicGroups, asic: AsicState, sites: Sites, site: SiteState) -> None:
+def _condition_asics(
+    asics: AsicGroups, asic: AsicState, sites: Sites, site: SiteState, supply: SupplyState
+) -> None:
     for g in range(asics.site.shape[0]):
         s = asics.site[g]
-        asic.running[g] = asic.healthy[g] * site.terms[OPEN, s]
+        asic.running[g] = asic.healthy[g] * supply.open[s]
         asic.shut[g] = asic.healthy[g] - asic.running[g]
         heat = derating(asics.thermal[g], site.ambient_c[s], site.wet_bulb_c[s])
-        asic.heat[g] = heat * site.terms[COOLED, s]
+        asic.heat[g] = heat * supply.cooled[s]
         asic.cooling[g] = _cooling(
-            sites.pue[s, 0], sites.pue[s, 1], sites.pue[s, 2], asics.thermal[g],
+            sites.pue_base[s], sites.pue_knee_c[s], sites.pue_slope_per_c[s], asics.thermal[g],
             site.ambient_c[s], site.wet_bulb_c[s],
         )  # fmt: skip
         asic.factor[g] = (1.0 + asic.cooling[g]) / (1.0 - sites.loss[s])
 
 
 @pure_kernel
-def _condition_nodes(nodes: NodeGroups, node: NodeState, sites: Sites, site: SiteState) -> None:
+def _condition_nodes(
+    nodes: NodeGroups, node: NodeState, sites: Sites, site: SiteState, supply: SupplyState
+) -> None:
     for n in range(node.healthy.shape[0]):
         s = nodes.site[n]
-        open_share = site.terms[OPEN, s] * site.terms[COOLED, s]  # nodes know no derating
+        open_share = supply.open[s] * supply.cooled[s]  # nodes know no derating
         node.running[n] = node.healthy[n] * open_share
         node.cooling[n] = _cooling(
-            sites.pue[s, 0], sites.pue[s, 1], sites.pue[s, 2], nodes.thermal[n],
+            sites.pue_base[s], sites.pue_knee_c[s], sites.pue_slope_per_c[s], nodes.thermal[n],
             site.ambient_c[s], site.wet_bulb_c[s],
         )  # fmt: skip
         node.factor[n] = (1.0 + node.cooling[n]) / (1.0 - sites.loss[s])

@@ -8,21 +8,13 @@ from zoneinfo import ZoneInfo
 import numpy as np
 
 from sim.kernels.arrays import (
-    BY_DAY,
     CALLED,
-    DURATION_S,
     IDLE,
-    LAST_W,
     NOTICED,
     PENALTY_USD,
-    PENALTY_USD_PER_J,
-    PROGRAMME_TERMS,
     PROGRAMME_USD,
-    STANDING,
-    ZONE_PRICE,
     Programmes,
     ProgrammeState,
-    SiteState,
 )
 from sim.kernels.energy import bill, call, call_caps
 from sim.kernels.fleet import Fleet
@@ -55,22 +47,16 @@ def build_programmes(scenario: Scenario) -> tuple[Programmes, ProgrammeState]:
     names = [s.name for s in scenario.sites]
     specs = [p for p in scenario.programmes.values() if not isinstance(p, EconomicProgramme)]
     count = (len(specs), len(names))
+    reserve_h = [p.duration_h if isinstance(p, ReserveProgramme) else 0.0 for p in specs]
     fixed = Programmes(
         enrolled=np.array([_enrolled(p.sites, names) for p in specs]).reshape(count),
-        terms=np.array(
-            [
-                (
-                    p.max_mw * W_PER_MW,
-                    p.offer_fraction,
-                    float(p.response == "automatic"),
-                    p.usd_per_mwh / J_PER_MWH,
-                    p.penalty_usd_per_mwh / J_PER_MWH,
-                    float(isinstance(p, ReserveProgramme)),
-                    p.duration_h * SECONDS_PER_HOUR if isinstance(p, ReserveProgramme) else 0.0,
-                )
-                for p in specs
-            ]
-        ).reshape(len(specs), PROGRAMME_TERMS),
+        most_w=np.array([p.max_mw * W_PER_MW for p in specs]),
+        standing=np.array([p.offer_fraction for p in specs], dtype=np.float64),
+        automatic=np.array([p.response == "automatic" for p in specs], dtype=np.bool_),
+        usd_per_j=np.array([p.usd_per_mwh / J_PER_MWH for p in specs]),
+        penalty_usd_per_j=np.array([p.penalty_usd_per_mwh / J_PER_MWH for p in specs]),
+        by_day=np.array([isinstance(p, ReserveProgramme) for p in specs], dtype=np.bool_),
+        duration_s=np.array([h * SECONDS_PER_HOUR for h in reserve_h]),
     )
     state = ProgrammeState(
         price=np.zeros(count[0]),
@@ -97,26 +83,18 @@ class DemandResponse:
     `called_w` (2, site): caps on machines by calls in force, and by calls announced; inf: none.
     """
 
-    def __init__(
-        self,
-        scenario: Scenario,
-        site: SiteState,
-        programmes: tuple[Programmes, ProgrammeState],
-        called_w: Floats,
-        box: Fleet,
-    ) -> None:
-        self.site = site
-        self.fixed, self.state = programmes
-        self.called_w = called_w
-        self.box = box
+    def __init__(self, scenario: Scenario, fleet: Fleet) -> None:
+        self.fleet, self.site = fleet, fleet.site
+        self.fixed, self.state = fleet.programmes, fleet.programme
+        self.called_w = fleet.called_w
         calling = {
             n: p for n, p in scenario.programmes.items() if not isinstance(p, EconomicProgramme)
         }
         self.names = tuple(calling)
         self.specs = tuple(calling.values())
         self.market = ReserveMarket(scenario, self.specs, self.fixed.enrolled)
-        self.by_day = self.fixed.terms[:, BY_DAY] > 0.0
-        self.duration_h = self.fixed.terms[:, DURATION_S] / SECONDS_PER_HOUR
+        self.by_day = self.fixed.by_day
+        self.duration_h = self.fixed.duration_s / SECONDS_PER_HOUR
         self.duration_h[~self.by_day] = np.nan
         self._sold = self.fixed.enrolled > 2.0  # nothing yet
         self._paid_usd_per_mw_h = np.zeros(self.fixed.enrolled.shape)
@@ -137,9 +115,9 @@ class DemandResponse:
             if isinstance(spec, ReserveProgramme)
         }
         self._calls = _Calls(
-            bill=bind(bill, box, floats=1),
-            call=partial(call, box),  # seldom: compiled when the first call comes
-            caps=partial(call_caps, box),
+            bill=bind(bill, fleet, floats=1),
+            call=partial(call, fleet),  # seldom: compiled when the first call comes
+            caps=partial(call_caps, fleet),
         )
 
     def offer(self, offer_w: Floats | None) -> None:
@@ -154,7 +132,7 @@ class DemandResponse:
 
         `asic_w` (site,) is what ASICs draw now at the meter: standing offers are shares of it.
         """
-        standing_w = self.fixed.terms[:, STANDING, None] * asic_w * self.fixed.enrolled
+        standing_w = self.fixed.standing[:, None] * asic_w * self.fixed.enrolled
         standing_w[~self.by_day] = 0.0
         self.market.close(offers, usd_per_mw_h, able_w, standing_w)
 
@@ -207,7 +185,7 @@ class DemandResponse:
     def bill(self, t_s: int, step_s: int) -> None:
         """Settle the control step that ends at `t_s`."""
         self._calls.bill(step_s)
-        meter_w, price = self.site.terms[LAST_W], self.site.terms[ZONE_PRICE]
+        meter_w, price = self.fleet.meters.last_w, self.fleet.prices.zone_usd_per_mwh
         for programme in self.economic:
             usd = programme.settle(t_s, meter_w, price, self._wires)
             self.site.flow[PROGRAMME_USD] += usd
@@ -241,7 +219,7 @@ class DemandResponse:
         short_j = owed_j - got_j
         if isinstance(spec, EmergencyProgramme):
             short_j = np.where(got_j < spec.minimum_response * owed_j, short_j, 0.0)
-        usd = short_j * self.fixed.terms[p, PENALTY_USD_PER_J]
+        usd = short_j * self.fixed.penalty_usd_per_j[p]
         self.site.flow[PENALTY_USD] += usd
         self._today_j[:, p] += np.stack([owed_j, got_j]) - self._counted_j[:, p]
         self._counted_j[:, p] = 0.0

@@ -4,13 +4,8 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from sim.kernels.arrays import (
-    COOLED,
-    OPEN,
-    AsicState,
-    NodeState,
-    SiteState,
-)
+from sim.kernels.arrays import AsicState, NodeState
+from sim.kernels.fleet import Fleet
 from sim.plant.machines import awaited
 from sim.scenario.scenario import Scenario
 from sim.serving_fleet import ServingFleet
@@ -38,16 +33,11 @@ class Inventory:
     """
 
     def __init__(
-        self,
-        scenario: Scenario,
-        places: dict[str, Ints],
-        states: dict[str, AsicState | NodeState],
-        site: SiteState,
-        serving_fleet: ServingFleet | None,
+        self, scenario: Scenario, fleet: Fleet, serving_fleet: ServingFleet | None
     ) -> None:
-        self.places = places
-        self.states = states
-        self.site = site
+        self.places: dict[str, Ints] = {ASIC: fleet.asics.site, GPU: fleet.nodes.site}
+        self.states: dict[str, AsicState | NodeState] = {ASIC: fleet.asic, GPU: fleet.node}
+        self.supply = fleet.supply
         self.serving_fleet = serving_fleet
         self.full = {ASIC: [g.count for g in scenario.asics], GPU: [g.nodes for g in scenario.gpus]}
         self.down: dict[str, list[set[int]]] = {
@@ -77,11 +67,11 @@ class Inventory:
         down.add(machine)
         state, site = self.states[kind], self.places[kind][group]
         state.healthy[group] -= 1.0
-        share = self.site.terms[OPEN, site]
+        share = self.supply.open[site]
         if isinstance(state, AsicState):
             state.shut[group] -= 1.0 - share
         else:
-            share *= self.site.terms[COOLED, site]
+            share *= self.supply.cooled[site]
             self._hold(group, machine, machine + 1)
         state.running[group] -= share
         return True
@@ -139,12 +129,12 @@ class Inventory:
         self._open(site)
 
     def _open(self, site: int) -> None:
-        self.site.terms[OPEN, site] = float(self.shut[site] == 0)
+        self.supply.open[site] = float(self.shut[site] == 0)
 
     def cool(self, site: int, left: float, ends: bool) -> None:
         """Cooling fails and leaves machines a share of their power, or that failure ends."""
         (self.cooled[site].remove if ends else self.cooled[site].append)(left)
-        self.site.terms[COOLED, site] = min(self.cooled[site], default=1.0)
+        self.supply.cooled[site] = min(self.cooled[site], default=1.0)
 
     def alert(self) -> None:
         """Emergencies began, changed or ended."""

@@ -6,9 +6,12 @@ import numpy as np
 
 from sim.kernels.arrays import (
     ASIC_FLOWS,
+    BY_THE_HOUR,
+    BY_THE_TOKEN,
     NODE_FLOWS,
     NODE_USED_ROWS,
     NODE_WAYS,
+    RESERVED,
     USED_ROWS,
     AsicGroups,
     AsicState,
@@ -25,7 +28,7 @@ from sim.units import HOURS_PER_YEAR, SECONDS_PER_MINUTE
 
 NEVER_S: Final = -1e18
 WET: Final = {"air": "air-evaporative", "hydro": "tower", "immersion": "tower"}
-PRECEDENCE: Final = {"contracted": 1.0, "serving": 0.5, "batch": 0.0}  # when limits bite
+WAYS: Final = {"contracted": RESERVED, "batch": BY_THE_HOUR, "serving": BY_THE_TOKEN}
 
 
 def cooled(way: str, wet: bool) -> Floats:
@@ -60,9 +63,9 @@ def build_asics(scenario: Scenario, names: list[str]) -> tuple[AsicGroups, AsicS
         mode_w=mode_w,
         default_share=default,
         thermal=np.array(thermal).reshape(count, COOLING_COLUMNS),
-        pace=np.array(
-            [mining.restart_s, mining.min_off_s, mining.ramp_up_per_min / SECONDS_PER_MINUTE]
-        ),
+        restart_s=float(mining.restart_s),
+        least_off_s=float(mining.min_off_s),
+        ramp_per_s=float(mining.ramp_up_per_min / SECONDS_PER_MINUTE),
     )
     state = AsicState(
         deployed=machines,
@@ -161,7 +164,7 @@ def build_nodes(scenario: Scenario, names: list[str]) -> tuple[NodeGroups, NodeS
     nodes = NodeGroups(
         **rates._asdict(),
         site=np.array([names.index(g.site) for g in groups], dtype=np.int64),
-        contracted=np.array([PRECEDENCE[g.state] for g in groups]),
+        way=np.array([WAYS[g.state] for g in groups], dtype=np.int64),
         thermal=np.array([cooled("chiller", False)] * count).reshape(count, COOLING_COLUMNS),
     )
     there = np.array([0.0 if awaited(g) else float(g.nodes) for g in groups])

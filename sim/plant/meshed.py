@@ -7,14 +7,9 @@ import numpy as np
 
 from sim.grid.grant import CUT_MW, Granted, MeshGrant
 from sim.grid.mesh import Mesh
-from sim.kernels.arrays import (
-    POWERED,
-    Items,
-    Limits,
-    Sites,
-    SiteState,
-)
-from sim.kernels.grant import find_binding
+from sim.kernels.arrays import BY_THE_HOUR, BY_THE_TOKEN, RESERVED
+from sim.kernels.fleet import Fleet
+from sim.kernels.grant import CHARGING_VALUE, NODE_VALUE, find_binding
 from sim.kernels.power import allot, descending
 from sim.types import Bools, Floats
 from sim.units import W_PER_MW
@@ -86,17 +81,18 @@ class Meshed:
         cut = asked_mw > got_mw + CUT_MW
         return np.where(cut, np.maximum(got_mw - CUT_MW, 0.0), asked_mw) + fed_in_mw
 
-    def share_out(self, items: Items, limits: Limits, sites: Sites, site: SiteState) -> None:
+    def share_out(self, fleet: Fleet) -> None:
         """Grant `items` under the sites' own limits, then under the lines.
 
         The lines see what a site draws beyond its own supply; that feeds its best uses first.
         """
-        count = len(self.site_bus)
-        site.terms[POWERED] = np.where(self.powerless, 0.0, 1.0)
+        items, limits, sites, site = fleet.items, fleet.limits, fleet.sites, fleet.site
+        count, powered = len(self.site_bus), fleet.supply.powered
+        powered[:] = np.where(self.powerless, 0.0, 1.0)
         room_w = limits.room_w.copy()
         allot(items.value, items.wish_w, items.site, limits, room_w, items.granted_w)
         find_binding(site, limits, room_w)
-        fixed_w = sites.overhead_w * site.terms[POWERED] / (1.0 - sites.loss)
+        fixed_w = sites.overhead_w * powered / (1.0 - sites.loss)
         load_w = fixed_w + np.bincount(items.site, items.granted_w, count)
         net_mw = np.maximum(load_w - limits.local_w, 0.0) / W_PER_MW
         every = np.arange(count)
@@ -107,14 +103,14 @@ class Meshed:
             got = self.grid.grant(ones, net_mw, every, self.load_mw, self.generation_mw)
         cut = net_mw - got.granted_mw
         if (cut > 1e-9).any():
-            got = self._optimise(items, limits, site, fixed_w)
+            got = self._optimise(fleet, fixed_w)
             site.binding[:] = np.where(
                 got.binding >= 0, got.binding + len(limits.room_w), site.binding
             )
         self.flow_mw, self.feasible = got.flow_mw, got.feasible
 
-    def _optimise(self, items: Items, limits: Limits, site: SiteState, fixed_w: Floats) -> Granted:
-        count = len(self.site_bus)
+    def _optimise(self, fleet: Fleet, fixed_w: Floats) -> Granted:
+        items, limits, count = fleet.items, fleet.limits, len(self.site_bus)
         at = np.concatenate([np.arange(count), items.site])
         weight = np.concatenate([np.full(count, OVERHEAD), _weights(items.value)])
         wish_w = np.concatenate([fixed_w, items.granted_w])
@@ -129,14 +125,19 @@ class Meshed:
         granted_w = np.minimum(own_w + got.granted_mw * W_PER_MW, wish_w)
         items.granted_w[:] = granted_w[count:]
         has = fixed_w > 0.0
-        site.terms[POWERED, has] *= granted_w[:count][has] / fixed_w[has]
+        fleet.supply.powered[has] *= granted_w[:count][has] / fixed_w[has]
         return got
 
 
 def _weights(value: Floats) -> Floats:
     """What an item is worth to the programme: its class, and among ASICs its margin."""
     weight = np.select(
-        [value >= 2e6, value >= 1.5e6, value >= 1e6, value <= -1e6],
+        [
+            value >= NODE_VALUE[RESERVED],
+            value >= NODE_VALUE[BY_THE_TOKEN],
+            value >= NODE_VALUE[BY_THE_HOUR],
+            value <= CHARGING_VALUE,
+        ],
         [CONTRACTED, SERVING, BATCH, CHARGING],
         ASIC,
     )

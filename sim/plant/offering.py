@@ -2,14 +2,8 @@
 
 import numpy as np
 
-from sim.kernels.arrays import (
-    GRANTED,
-    AsicGroups,
-    AsicState,
-    Assets,
-    NodeGroups,
-    NodeState,
-)
+from sim.kernels.arrays import GRANTED
+from sim.kernels.fleet import Fleet
 from sim.policy import (
     Decision,
     Observation,
@@ -21,8 +15,6 @@ from sim.policy import (
 )
 from sim.types import Floats, Ints
 from sim.units import SECONDS_PER_HOUR, W_PER_MW
-
-Machines = tuple[AsicGroups, AsicState, NodeGroups, NodeState]
 
 
 def offers_of(
@@ -48,29 +40,30 @@ def offers_of(
     return ReserveOffers(power_w, np.zeros(power_w.shape), np.full((hours, sites), np.inf))
 
 
-def drawn_w(asics: AsicGroups, asic: AsicState, sites: int) -> Floats:
+def drawn_w(fleet: Fleet) -> Floats:
     """What ASICs (site,) draw now, at the meter [W]."""
+    asics, asic, sites = fleet.asics, fleet.asic, len(fleet.sites.loss)
     of_groups = (asic.shares[GRANTED] * asics.mode_w).sum(axis=1)
     of_groups = of_groups * asic.running * asic.heat * asic.factor
     return np.bincount(asics.site, of_groups, sites).astype(np.float64)
 
 
-def able_w(
-    machines: Machines, assets: Assets, loss: Floats, built_mw: Floats, duration_h: Floats
-) -> Floats:
+def able_w(fleet: Fleet, built_mw: Floats, duration_h: Floats) -> Floats:
     """The most (programme, site) that can be let go or discharged of each site [W].
 
     Machines that have not failed, in their highest mode, up to the connection; batteries, full, for
     as long as a product asks: `duration_h` (programme,).
     """
-    asics, asic, nodes, node = machines
+    asics, asic, nodes, node = fleet.asics, fleet.asic, fleet.nodes, fleet.node
+    assets, loss = fleet.assets, fleet.sites.loss
     count = len(loss)
     most_w = asics.mode_w.max(axis=1, initial=0.0) * asic.healthy * asic.factor
     node_w = nodes.node_w * node.healthy * node.factor
     load_w = np.bincount(asics.site, most_w, count) + np.bincount(nodes.site, node_w, count)
     load_w = np.minimum(load_w, built_mw * W_PER_MW)
-    at, (power_w, energy_j, one_way, _) = assets.battery_site, assets.battery.T
+    at = assets.battery_site
     seconds = np.maximum(np.nan_to_num(duration_h[:, None]) * SECONDS_PER_HOUR, 1e-9)
-    lasting_w = np.minimum(power_w, energy_j * one_way / seconds) / (1.0 - loss)[at]
+    lasting_w = np.minimum(assets.power_w, assets.energy_j * assets.one_way / seconds)
+    lasting_w = lasting_w / (1.0 - loss)[at]
     given_w = np.stack([np.bincount(at, of_one, count) for of_one in lasting_w])
     return np.asarray(load_w + given_w, dtype=np.float64)

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
@@ -10,7 +9,6 @@ import numpy as np
 from sim.kernels.arrays import (
     CREDIT_USD,
     GRANTED,
-    MAY_EXPORT,
     NODE_J,
     NODE_RATES,
     TOKEN_J,
@@ -22,28 +20,32 @@ from sim.kernels.arrays import (
     AssetState,
     Items,
     Limits,
+    MeterState,
     NodeGroups,
     NodeState,
+    PricesInForce,
     Sites,
     SiteState,
     StepInputs,
+    SupplyState,
 )
 from sim.kernels.border import NUMBERS
 from sim.kernels.energy import bill
-from sim.kernels.fleet import box, fleet_type
+from sim.kernels.fleet import Fleet, box, fleet_type, pack
 from sim.kernels.grant import grant_nested, settle_grant, value_wishes, wrong_share
 from sim.kernels.jit import Entry, bind, entry, guarded_entry, specialise
 from sim.kernels.mining import advance_groups
 from sim.kernels.nodes import advance_nodes
 from sim.kernels.site import advance, condition, earn, gross_margin_usd, look, settle
 from sim.plant.demand_response import DemandResponse, build_programmes
-from sim.plant.inventory import ASIC, GPU, Inventory
+from sim.plant.inventory import ASIC, Inventory
 from sim.plant.machines import NodeRates, build_asics, build_nodes
 from sim.plant.meshed import Meshed
 from sim.plant.offering import able_w, drawn_w, offers_of
-from sim.plant.ramps import Meters, Ramps
+from sim.plant.ramps import Ramps
 from sim.plant.sites import (
     build_assets,
+    build_conditions,
     build_limits,
     build_sites,
     make_room,
@@ -75,8 +77,6 @@ class _Calls(NamedTuple):
     condition: Callable[[], None]
     wrong_share: Callable[[], bool]
     grant: Callable[[float, float, float], None]
-    value_wishes: Callable[[float, float, float], None]
-    settle_grant: Callable[[float, float, float], None]
     advance_groups: Callable[[int, int, float], None]
     advance_nodes: Callable[[int, int, float], None]
 
@@ -89,6 +89,7 @@ Ahead = Callable[[Any, list[Entry]], None]  # gets the box's type and what a pla
 class Plant:
     """The fleet. Every array of the run is here; nobody outside changes one."""
 
+    fleet: Fleet  # all of it in one box, for kernels; what follows are its parts
     asics: AsicGroups
     asic: AsicState
     nodes: NodeGroups
@@ -96,6 +97,9 @@ class Plant:
     rates: NodeRates  # the same arrays as in `nodes`, to be written to
     sites: Sites
     site: SiteState
+    prices: PricesInForce
+    supply: SupplyState
+    meters: MeterState
     assets: Assets
     asset: AssetState
     topology: Topology
@@ -140,31 +144,24 @@ class Plant:
         limits.path.flags.writeable = False
         at = np.concatenate([asics.site, nodes.site, assets.battery_site])
         items = Items(np.zeros(len(at)), np.zeros(len(at)), np.zeros(len(at)), at)
-        programmes = build_programmes(scenario)
-        called_w = np.full((2, len(names)), np.inf)
-        fields = (
-            asics, asic, nodes, node, sites, site, assets, asset, limits, items, *programmes,
-            called_w,
+        prices, supply, meters = build_conditions(len(names))
+        groups = (
+            asics, asic, nodes, node, sites, site, prices, supply, meters, assets, asset, limits,
+            items, *build_programmes(scenario), np.full((2, len(names)), np.inf),
         )  # fmt: skip
-        if ahead is not None and (kind := fleet_type(*fields)) is not None:
+        if ahead is not None and (kind := fleet_type(groups)) is not None:
             to_come = _bound(entry, kind, asics, asic, nodes, node, site)
             earns = guarded_entry(earn, kind, site.hashed_th, 0.0, 0.0, own=1)
             bills = entry(bill, kind, floats=1)
-            ahead(kind, [*to_come.values(), entry(box, *fields), bills, earns])
-        fleet = box(*fields)
-        demand_response = DemandResponse(scenario, site, programmes, called_w, fleet)
-        inventory = Inventory(
-            scenario,
-            {ASIC: asics.site, GPU: nodes.site},
-            {ASIC: asic, GPU: node},
-            site,
-            serving_fleet,
-        )
+            ahead(kind, [*to_come.values(), entry(box, groups), bills, earns])
+        fleet = pack(groups)
+        demand_response = DemandResponse(scenario, fleet)
+        inventory = Inventory(scenario, fleet, serving_fleet)
         mesh = topology.mesh
         meshed = Meshed(mesh) if mesh is not None else None
-        meters = Meters(asics, asic, nodes, node, sites, site, assets, asset, limits, items, meshed)
-        ramps = Ramps(scenario, meters)
+        ramps = Ramps(scenario, fleet, meshed)
         plant = cls(
+            fleet=fleet,
             asics=asics,
             asic=asic,
             nodes=nodes,
@@ -172,6 +169,9 @@ class Plant:
             rates=rates,
             sites=sites,
             site=site,
+            prices=prices,
+            supply=supply,
+            meters=meters,
             assets=assets,
             asset=asset,
             topology=topology,
@@ -179,16 +179,7 @@ class Plant:
             items=items,
             demand_response=demand_response,
             lane_usd=np.zeros((2, len(serving_fleet.lanes) if serving_fleet is not None else 0)),
-            views=Views(
-                (asics, asic, nodes, node),
-                (sites, site),
-                (assets, asset),
-                limits,
-                demand_response,
-                serving_fleet,
-                ramps,
-                inventory,
-            ),
+            views=Views(fleet, demand_response, serving_fleet, ramps, inventory),
             wishes=(asic.shares[WISH], node.shares[WISH]),
             site_names=tuple(names),
             serving_fleet=serving_fleet,
@@ -201,8 +192,6 @@ class Plant:
             _calls=_Calls(
                 **_bound(bind, fleet, asics, asic, nodes, node, site),
                 earn=specialise(earn, fleet, site.hashed_th, 0.0, 0.0, own=1),
-                value_wishes=partial(value_wishes, fleet),
-                settle_grant=partial(settle_grant, fleet),
             ),
         )
         plant.connect()
@@ -264,7 +253,7 @@ class Plant:
 
     def follow(self, step_inputs: StepInputs) -> Callable[[int], None]:
         """What lets a control step of a course come into force; repaired machines rejoin."""
-        return bind(look, self.demand_response.box, step_inputs, ints=1)
+        return bind(look, self.fleet, step_inputs, ints=1)
 
     def observe(self, t_s: int, step_s: int, market: Market, live: bool = False) -> Observation:
         """What a policy may see: copies it may keep, or with `live` views of the present."""
@@ -301,18 +290,13 @@ class Plant:
         self.demand_response.offer(decision.offer_w)
         t_s, step_s, usd_per_th = observation.t_s, observation.step_s, observation.usd_per_th
         if self.ramps.active:
-            self.ramps.grant(
-                t_s,
-                step_s,
-                lambda: self._calls.value_wishes(t_s, step_s, usd_per_th),
-                lambda: self._calls.settle_grant(t_s, step_s, usd_per_th),
-            )
+            self.ramps.grant(t_s, step_s, usd_per_th)
         elif self.meshed is None:
             self._calls.grant(t_s, step_s, usd_per_th)
         else:
-            self._calls.value_wishes(t_s, step_s, usd_per_th)
-            self.meshed.share_out(self.items, self.limits, self.sites, self.site)
-            self._calls.settle_grant(t_s, step_s, usd_per_th)
+            value_wishes(self.fleet, t_s, step_s, usd_per_th)
+            self.meshed.share_out(self.fleet)
+            settle_grant(self.fleet, t_s, step_s, usd_per_th)
         if self.serving_fleet is not None:
             self.node.shares[GRANTED] = self.serving_fleet.switch(self.node.shares[GRANTED])
             if decision.route is not None:
@@ -330,13 +314,8 @@ class Plant:
         """
         gate, enrolled = self.demand_response.market.gates[0], self.demand_response.fixed.enrolled
         offers = offers_of(policy, decision, observation, gate.begins_s, enrolled.shape)
-        machines = self.asics, self.asic, self.nodes, self.node
-        most_w = able_w(
-            machines, self.assets, self.sites.loss, self.built_mw, self.demand_response.duration_h
-        )
-        self.demand_response.sell(
-            offers, usd_per_mw_h, most_w, drawn_w(self.asics, self.asic, enrolled.shape[1])
-        )
+        most_w = able_w(self.fleet, self.built_mw, self.demand_response.duration_h)
+        self.demand_response.sell(offers, usd_per_mw_h, most_w, drawn_w(self.fleet))
 
     def set_background(self, cleared: Cleared) -> None:
         """Loads and generation of the grid around the fleet."""
@@ -365,7 +344,7 @@ class Plant:
         if self.meshed is not None:
             capacity_w[self.meshed.dead] = 0.0  # limits of a mesh are those of the sites
             self.meshed.powerless = capacity_w <= 0.0
-        make_room(self.limits, self.sites, self.site, capacity_w)
+        make_room(self.fleet, capacity_w)
         least_w = [capacity_w[path[path >= 0]].min(initial=np.inf) for path in self.topology.path]
         self.demand_response.wire(np.array(least_w))
         return [name for name, w in zip(self.site_names, least_w, strict=True) if w <= 0.0]
@@ -374,14 +353,14 @@ class Plant:
         """Wishes of batteries (none: idle) and generators (none: those cheaper than the grid)."""
         asset, assets = self.asset, self.assets
         if len(assets.battery_site):
-            asset.battery_w[WISH] = 0.0 if decision.battery_w is None else decision.battery_w
+            asset.battery_wish_w[:] = 0.0 if decision.battery_w is None else decision.battery_w
         if len(assets.generator_site):
             wish_w = decision.generation_w
             if wish_w is None:
-                asset.generator_w[WISH] = self.views.cheap_w()
-                asset.generator_w[MAY_EXPORT] = self.views.for_export_w()
+                asset.generator_wish_w[:] = self.views.cheap_w()
+                asset.export_wish_w[:] = self.views.for_export_w()
             else:
-                asset.generator_w[WISH] = asset.generator_w[MAY_EXPORT] = wish_w
+                asset.generator_wish_w[:] = asset.export_wish_w[:] = wish_w
 
     def fail(self, kind: str, group: int, machine: int, t_s: int) -> bool:
         """One machine of a group stops until it is repaired; False where it does not run anyway."""
@@ -407,7 +386,8 @@ class Plant:
 def _freeze(table: NamedTuple) -> None:
     """Make arrays that never change read-only: policies see them."""
     for array in table:
-        array.flags.writeable = False
+        if isinstance(array, np.ndarray):
+            array.flags.writeable = False
 
 
 def _is_plain(decision: Decision) -> bool:

@@ -6,31 +6,13 @@ ways, and so is what comes back. A rise at a site goes to the best uses first; a
 fleet's ramp holds, keeps of each use the same share of what it was.
 """
 
-from collections.abc import Callable
 from typing import Final, NamedTuple
 
 import numpy as np
 
-from sim.kernels.arrays import (
-    AVAILABLE,
-    GRANTED,
-    IN_FORCE,
-    MAY_EXPORT,
-    POWERED,
-    READY,
-    WISH,
-    AsicGroups,
-    AsicState,
-    Assets,
-    AssetState,
-    Items,
-    Limits,
-    NodeGroups,
-    NodeState,
-    Sites,
-    SiteState,
-)
-from sim.kernels.grant import find_binding
+from sim.kernels.arrays import GRANTED, READY, WISH
+from sim.kernels.fleet import Fleet
+from sim.kernels.grant import find_binding, settle_grant, value_wishes
 from sim.kernels.power import allot
 from sim.plant.meshed import Meshed
 from sim.scenario.scenario import Scenario
@@ -50,43 +32,27 @@ class Controls(NamedTuple):
     generator_w: Floats
 
 
-class Meters(NamedTuple):
-    """The arrays of a plant that meters follow from."""
-
-    asics: AsicGroups
-    asic: AsicState
-    nodes: NodeGroups
-    node: NodeState
-    sites: Sites
-    site: SiteState
-    assets: Assets
-    asset: AssetState
-    limits: Limits
-    items: Items
-    meshed: Meshed | None
-
-
 class Ramps:
     """Bands within which meters may move until the next grant. Shape: `site`.
 
     The meter is what is granted (nodes that serve tokens draw less than that by what they do).
     """
 
-    def __init__(self, scenario: Scenario, plant: Meters) -> None:
+    def __init__(self, scenario: Scenario, fleet: Fleet, meshed: Meshed | None) -> None:
         given = [s.ramp_mw_per_min for s in scenario.sites]
-        fleet = scenario.grid.fleet_ramp_mw_per_min
+        of_fleet = scenario.grid.fleet_ramp_mw_per_min
         per_s = W_PER_MW / SECONDS_PER_MINUTE
         self.w_per_s = np.array([np.inf if r is None else r * per_s for r in given])
-        self.fleet_w_per_s = np.inf if fleet is None else fleet * per_s
+        self.fleet_w_per_s = np.inf if of_fleet is None else of_fleet * per_s
         self.active = bool(np.isfinite([*self.w_per_s, self.fleet_w_per_s]).any())
-        self.plant = plant
+        self.fleet, self.meshed = fleet, meshed
         self._from_s = self._last_s = -1  # of the grant that counts, of the last one
         self._from_w: Floats = np.zeros(len(given))
 
     def band(self, t_s: float) -> tuple[Floats, Floats]:
         """Lowest and highest net power of each meter (site,) that a grant may now lead to [W]."""
         if t_s > self._last_s:
-            from_s, from_w = self._last_s, self.plant.site.granted_w
+            from_s, from_w = self._last_s, self.fleet.site.granted_w
         else:
             from_s, from_w = self._from_s, self._from_w
         if from_s < 0:  # the first grant moves from nowhere
@@ -95,31 +61,25 @@ class Ramps:
         most_w = np.minimum(self.w_per_s, self.fleet_w_per_s) * (t_s - from_s)
         return from_w - most_w, from_w + most_w
 
-    def grant(
-        self,
-        t_s: float,
-        step_s: float,
-        value_wishes: Callable[[], None],
-        settle: Callable[[], None],
-    ) -> None:
+    def grant(self, t_s: float, step_s: float, usd_per_th: float) -> None:
         """The grant of a wish, as without ramps but for what they hold."""
-        plant = self.plant
-        site, limits = plant.site, plant.limits
+        fleet = self.fleet
+        site, limits = fleet.site, fleet.limits
         low_w, high_w = self.band(t_s)
         if t_s > self._last_s:
             self._from_s, self._from_w = self._last_s, site.granted_w.copy()
             self._last_s = round(t_s)
         before = self._in_force(step_s)
-        value_wishes()
+        value_wishes(fleet, t_s, step_s, usd_per_th)
         wish_w, cap_w = site.wish_w.copy(), limits.cap_w.copy()
-        fixed_w = plant.sites.overhead_w * site.terms[POWERED] / (1.0 - plant.sites.loss)
+        fixed_w = fleet.sites.overhead_w * fleet.supply.powered / (1.0 - fleet.sites.loss)
         limits.cap_w[:] = np.minimum(cap_w, np.maximum(high_w - fixed_w, 0.0))
         self._share_out()
         now = self._granted()
         kept = self._kept(t_s, before, now, low_w, high_w)
         if kept.any():
             self._blend(before, now, kept)
-            value_wishes()
+            value_wishes(fleet, t_s, step_s, usd_per_th)
             self._share_out()
         held = (kept > 0.0) | (self._net_w(now) >= high_w - SAME_W)
         by_call = np.isfinite(cap_w)
@@ -128,54 +88,54 @@ class Ramps:
             RAMP,
             np.where((site.binding == -2) & ~by_call, -1, site.binding),
         )
-        settle()
+        settle_grant(fleet, t_s, step_s, usd_per_th)
         limits.cap_w[:] = cap_w
         site.wish_w[:] = wish_w
 
     def _share_out(self) -> None:
-        plant = self.plant
-        if plant.meshed is not None:
-            plant.meshed.share_out(plant.items, plant.limits, plant.sites, plant.site)
+        fleet = self.fleet
+        if self.meshed is not None:
+            self.meshed.share_out(fleet)
             return
-        items, room_w = plant.items, plant.limits.room_w.copy()
-        allot(items.value, items.wish_w, items.site, plant.limits, room_w, items.granted_w)
-        find_binding(plant.site, plant.limits, room_w)
+        items, room_w = fleet.items, fleet.limits.room_w.copy()
+        allot(items.value, items.wish_w, items.site, fleet.limits, room_w, items.granted_w)
+        find_binding(fleet.site, fleet.limits, room_w)
 
     def _in_force(self, step_s: float) -> Controls:
         """What is in force, as far as stores and fuel let it go on for a step."""
-        asset, (_, energy_j, one_way, _) = self.plant.asset, self.plant.assets.battery.T
-        most_w = (energy_j - asset.stored_j) / (one_way * step_s)
-        least_w = -asset.stored_j * one_way / step_s
+        asset, assets = self.fleet.asset, self.fleet.assets
+        most_w = (assets.energy_j - asset.stored_j) / (assets.one_way * step_s)
+        least_w = -asset.stored_j * assets.one_way / step_s
         return Controls(
-            self.plant.asic.shares[GRANTED].copy(),
-            self.plant.node.shares[GRANTED].copy(),
-            np.clip(asset.battery_w[IN_FORCE], least_w, most_w),
-            np.minimum(asset.generator_w[IN_FORCE], asset.generator_w[AVAILABLE]),
+            self.fleet.asic.shares[GRANTED].copy(),
+            self.fleet.node.shares[GRANTED].copy(),
+            np.clip(asset.battery_w, least_w, most_w),
+            np.minimum(asset.generator_w, asset.available_w),
         )
 
     def _granted(self) -> Controls:
         """What `_share_out` granted, and of on-site supply what somebody can use."""
-        plant, items, asset = self.plant, self.plant.items, self.plant.asset
+        fleet, items, asset = self.fleet, self.fleet.items, self.fleet.asset
         part = np.divide(
             items.granted_w, items.wish_w, out=np.ones_like(items.wish_w), where=items.wish_w > 0
         )
-        groups, batteries = len(plant.asics.site), len(asset.battery_w[IN_FORCE])
+        groups, batteries = len(fleet.asics.site), len(asset.battery_w)
         machines = part[: len(part) - batteries]
-        battery_w = asset.battery_w[IN_FORCE]
+        battery_w = asset.battery_w
         battery_w = np.where(battery_w > 0.0, battery_w * part[len(machines) :], battery_w)
         made = Controls(
-            plant.asic.shares[READY] * machines[:groups, None],
-            plant.node.shares[READY] * machines[groups:],
+            fleet.asic.shares[READY] * machines[:groups, None],
+            fleet.node.shares[READY] * machines[groups:],
             battery_w,
-            asset.generator_w[IN_FORCE].copy(),
+            asset.generator_w.copy(),
         )
-        may_w = np.minimum(asset.generator_w[MAY_EXPORT], made.generator_w)
+        may_w = np.minimum(asset.export_wish_w, made.generator_w)
         made = self._less(made, made.generator_w - may_w, -self._net_w(made))
-        return self._less(made, made.generator_w, -plant.sites.export_w - self._net_w(made))
+        return self._less(made, made.generator_w, -fleet.sites.export_w - self._net_w(made))
 
     def _less(self, made: Controls, most_w: Floats, surplus_w: Floats) -> Controls:
         """Generators down by `most_w` (generator,) at most, for a surplus at the meters (site,)."""
-        at, loss = self.plant.assets.generator_site, self.plant.sites.loss
+        at, loss = self.fleet.assets.generator_site, self.fleet.sites.loss
         surplus_w = np.maximum(surplus_w, 0.0) * (1.0 - loss)
         there_w = np.zeros(len(loss))
         np.add.at(there_w, at, most_w)
@@ -184,14 +144,14 @@ class Ramps:
 
     def _net_w(self, made: Controls) -> Floats:
         """What the meters read (site,) with these controls, whatever of it flows back [W]."""
-        plant = self.plant
-        asics, asic, nodes, node = plant.asics, plant.asic, plant.nodes, plant.node
-        at_site_w = plant.sites.overhead_w * plant.site.terms[POWERED]
-        np.add.at(at_site_w, plant.assets.battery_site, made.battery_w)
-        np.subtract.at(at_site_w, plant.assets.generator_site, made.generator_w)
+        fleet = self.fleet
+        asics, asic, nodes, node = fleet.asics, fleet.asic, fleet.nodes, fleet.node
+        at_site_w = fleet.sites.overhead_w * fleet.supply.powered
+        np.add.at(at_site_w, fleet.assets.battery_site, made.battery_w)
+        np.subtract.at(at_site_w, fleet.assets.generator_site, made.generator_w)
         asic_w = (made.asic * asics.mode_w).sum(axis=1) * asic.running * asic.heat * asic.factor
         node_w = made.node * node.running * nodes.node_w * node.factor
-        net_w = at_site_w / (1.0 - plant.sites.loss)
+        net_w = at_site_w / (1.0 - fleet.sites.loss)
         np.add.at(net_w, asics.site, asic_w)
         np.add.at(net_w, nodes.site, node_w)
         return np.asarray(net_w, dtype=np.float64)
@@ -213,16 +173,16 @@ class Ramps:
 
     def _blend(self, before: Controls, now: Controls, kept: Floats) -> None:
         """Wishes between what was granted now and what was in force, `kept` (site,) of that."""
-        plant, asset = self.plant, self.plant.asset
-        part = kept[plant.asics.site][:, None]
-        plant.asic.shares[WISH] = (1.0 - part) * now.asic + part * before.asic
-        part = kept[plant.nodes.site]
-        plant.node.shares[WISH] = (1.0 - part) * now.node + part * before.node
-        part = kept[plant.assets.battery_site]
-        asset.battery_w[WISH] = (1.0 - part) * now.battery_w + part * before.battery_w
-        part = kept[plant.assets.generator_site]
+        fleet, asset = self.fleet, self.fleet.asset
+        part = kept[fleet.asics.site][:, None]
+        fleet.asic.shares[WISH] = (1.0 - part) * now.asic + part * before.asic
+        part = kept[fleet.nodes.site]
+        fleet.node.shares[WISH] = (1.0 - part) * now.node + part * before.node
+        part = kept[fleet.assets.battery_site]
+        asset.battery_wish_w[:] = (1.0 - part) * now.battery_w + part * before.battery_w
+        part = kept[fleet.assets.generator_site]
         generator_w = (1.0 - part) * now.generator_w + part * before.generator_w
-        asset.generator_w[WISH] = asset.generator_w[MAY_EXPORT] = generator_w
+        asset.generator_wish_w[:] = asset.export_wish_w[:] = generator_w
 
 
 def _towards(now: Floats, was: Floats, goal: Floats) -> Floats:

@@ -3,19 +3,17 @@
 import numpy as np
 
 from sim.kernels.arrays import (
-    COOLED,
-    DAY_AHEAD_PRICE,
-    OPEN,
-    POWERED,
     SITE_FLOWS,
-    SITE_TERMS,
-    SOON_W,
     Assets,
     AssetState,
     Limits,
+    MeterState,
+    PricesInForce,
     Sites,
     SiteState,
+    SupplyState,
 )
+from sim.kernels.fleet import Fleet
 from sim.kernels.power import allot
 from sim.scenario.rows import Site
 from sim.scenario.scenario import Scenario
@@ -27,21 +25,19 @@ from sim.world.topology import Topology
 def build_sites(scenario: Scenario, topology: Topology) -> tuple[Sites, SiteState]:
     """What the sites are, and their state before anything has happened."""
     count = len(scenario.sites)
+    pue_base, pue_knee_c, pue_slope_per_c = np.array([_pue(s) for s in scenario.sites]).T.copy()
     sites = Sites(
-        pue=np.array([_pue(s) for s in scenario.sites]),
+        pue_base=pue_base,
+        pue_knee_c=pue_knee_c,
+        pue_slope_per_c=pue_slope_per_c,
         overhead_w=np.array([s.overhead_mw * W_PER_MW for s in scenario.sites]),
         loss=topology.loss,
         export_w=np.array([s.export_mw * W_PER_MW for s in scenario.sites]),
     )
-    terms = np.zeros((SITE_TERMS, count))
-    terms[DAY_AHEAD_PRICE] = np.nan
-    terms[SOON_W] = np.inf
-    terms[[POWERED, OPEN, COOLED]] = 1.0
     state = SiteState(
         price=np.zeros(count),
         ambient_c=np.zeros(count),
         wet_bulb_c=np.zeros(count),
-        terms=terms,
         wish_w=np.zeros(count),
         load_w=np.zeros(count),
         granted_w=np.zeros(count),
@@ -52,6 +48,20 @@ def build_sites(scenario: Scenario, topology: Topology) -> tuple[Sites, SiteStat
         flow=np.zeros((SITE_FLOWS, count)),
     )
     return sites, state
+
+
+def build_conditions(sites: int) -> tuple[PricesInForce, SupplyState, MeterState]:
+    """Prices, supply and meters of so many sites before anything has happened."""
+    prices = PricesInForce(*np.zeros((len(PricesInForce._fields), sites)))
+    prices.day_ahead_usd_per_mwh[:] = np.nan
+    supply = SupplyState(
+        powered=np.ones(sites),
+        open=np.ones(sites),
+        cooled=np.ones(sites),
+        soon_w=np.full(sites, np.inf),
+        relay_w=np.zeros(sites),
+    )
+    return prices, supply, MeterState(*np.zeros((len(MeterState._fields), sites)))
 
 
 def _pue(site: Site) -> tuple[float, float, float]:
@@ -72,19 +82,20 @@ def build_limits(topology: Topology) -> Limits:
     )
 
 
-def make_room(limits: Limits, sites: Sites, site: SiteState, capacity_w: Floats) -> None:
+def make_room(fleet: Fleet, capacity_w: Floats) -> None:
     """Set the room for machines under limits of `capacity_w` (limit,) [W].
 
     Overhead comes before every machine; a site whose overhead the grid cannot carry keeps a share
-    of it (`POWERED`), none where the way to it is out.
+    of it (`supply.powered`), none where the way to it is out.
     """
+    sites, limits = fleet.sites, fleet.limits
     count = len(sites.loss)
     fixed_w = sites.overhead_w / (1.0 - sites.loss)
     room_w = capacity_w.copy()
     got_w = np.zeros(count)
     free = limits._replace(local_w=np.zeros(count), cap_w=np.full(count, np.inf))
     allot(np.ones(count), fixed_w, np.arange(count), free, room_w, got_w)
-    site.terms[POWERED] = np.where(fixed_w > 0.0, got_w / np.maximum(fixed_w, 1e-300), 1.0)
+    fleet.supply.powered[:] = np.where(fixed_w > 0.0, got_w / np.maximum(fixed_w, 1e-300), 1.0)
     limits.room_w[:] = np.maximum(room_w, 0.0)
 
 
@@ -93,28 +104,21 @@ def build_assets(scenario: Scenario, names: list[str]) -> tuple[Assets, AssetSta
     batteries, generators = scenario.batteries, scenario.generators
     assets = Assets(
         battery_site=np.array([names.index(b.site) for b in batteries], dtype=np.int64),
-        battery=np.array(
-            [
-                (
-                    b.power_mw * W_PER_MW,
-                    b.energy_mwh * J_PER_MWH,
-                    b.round_trip_efficiency**0.5,
-                    b.wear_usd_per_mwh / J_PER_MWH,
-                )
-                for b in batteries
-            ]
-        ).reshape(len(batteries), 4),
+        power_w=np.array([b.power_mw * W_PER_MW for b in batteries]),
+        energy_j=np.array([b.energy_mwh * J_PER_MWH for b in batteries]),
+        one_way=np.array([b.round_trip_efficiency**0.5 for b in batteries]),
+        wear_usd_per_j=np.array([b.wear_usd_per_mwh / J_PER_MWH for b in batteries]),
         generator_site=np.array([names.index(g.site) for g in generators], dtype=np.int64),
-        generator=np.array(
-            [
-                (g.mw * W_PER_MW, g.usd_per_mwh / J_PER_MWH, g.kg_per_mwh / J_PER_MWH)
-                for g in generators
-            ]
-        ).reshape(len(generators), 3),
+        fuel_usd_per_j=np.array([g.usd_per_mwh / J_PER_MWH for g in generators]),
+        carbon_kg_per_j=np.array([g.kg_per_mwh / J_PER_MWH for g in generators]),
     )
     state = AssetState(
-        battery_w=np.zeros((2, len(batteries))),
+        battery_wish_w=np.zeros(len(batteries)),
+        battery_w=np.zeros(len(batteries)),
         stored_j=np.array([b.initial_fraction * b.energy_mwh * J_PER_MWH for b in batteries]),
-        generator_w=np.zeros((4, len(generators))),
+        generator_wish_w=np.zeros(len(generators)),
+        generator_w=np.zeros(len(generators)),
+        available_w=np.zeros(len(generators)),
+        export_wish_w=np.zeros(len(generators)),
     )
     return assets, state

@@ -5,30 +5,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sim.kernels.arrays import (
-    AVAILABLE,
-    BLOCK_PRICE,
-    BLOCK_W,
-    CARBON_KG_PER_J,
-    DAY_AHEAD_PRICE,
-    GRANTED,
-    MONTH_PEAK_W,
-    POWERED,
-    ZONE_PRICE,
-    AsicGroups,
-    AsicState,
-    Assets,
-    AssetState,
-    Limits,
-    NodeGroups,
-    NodeState,
-    Sites,
-    SiteState,
-)
+from sim.kernels.arrays import GRANTED, Limits
+from sim.kernels.fleet import Fleet
 from sim.plant.demand_response import DemandResponse
 from sim.plant.inventory import Inventory
 from sim.plant.ramps import Ramps
-from sim.policy import NO_SERVING, AsicView, EnergyView, GpuView, Market, Observation
+from sim.policy import CONTRACTED, NO_SERVING, AsicView, EnergyView, GpuView, Market, Observation
 from sim.serving_fleet import ServingFleet
 from sim.types import Floats
 from sim.units import J_PER_MWH
@@ -58,31 +40,25 @@ class Views:
 
     def __init__(
         self,
-        machines: tuple[AsicGroups, AsicState, NodeGroups, NodeState],
-        sites: tuple[Sites, SiteState],
-        assets: tuple[Assets, AssetState],
-        limits: Limits,
+        fleet: Fleet,
         demand_response: DemandResponse,
         serving_fleet: ServingFleet | None,
         ramps: Ramps,
         inventory: Inventory,
     ) -> None:
-        self.asics, self.asic, self.nodes, self.node = machines
-        self.sites, self.site = sites
-        self.assets, self.asset = assets
-        self.limits, self.demand_response, self.serving_fleet, self.ramps = (
-            limits,
-            demand_response,
-            serving_fleet,
-            ramps,
-        )
-        self.inventory = inventory
-        endless = np.full(len(self.sites.loss), np.inf)
+        self.fleet, self.demand_response, self.serving_fleet = fleet, demand_response, serving_fleet
+        self.ramps, self.inventory = ramps, inventory
+        sites, assets = fleet.sites, fleet.assets
+        endless = np.full(len(sites.loss), np.inf)
         self._any_w = _view(np.stack([-endless, endless]))
-        self._no_supply_w = _view(np.zeros(len(self.sites.loss)))
-        self._fuel_usd_per_mwh = _view(self.assets.generator[:, 1] * J_PER_MWH)
-        self._export_w, self._loss = _view(self.sites.export_w), _view(self.sites.loss)
-        self._overhead_w = _view(self.sites.overhead_w / (1.0 - self.sites.loss))
+        self._no_supply_w = _view(np.zeros(len(sites.loss)))
+        self._battery = _view(np.stack(
+            [assets.power_w, assets.energy_j, assets.one_way, assets.wear_usd_per_j], axis=1
+        ))  # fmt: skip
+        self._fuel_usd_per_mwh = _view(assets.fuel_usd_per_j * J_PER_MWH)
+        self._contracted = _view(CONTRACTED[fleet.nodes.way])
+        self._export_w, self._loss = _view(sites.export_w), _view(sites.loss)
+        self._overhead_w = _view(sites.overhead_w / (1.0 - sites.loss))
         self._duration_h, self._sells = (
             _view(demand_response.duration_h),
             bool(demand_response.by_day.any()),
@@ -100,7 +76,7 @@ class Views:
         Who keeps what follows from them (`Dispatch`) knows by that; an observation that was kept
         still says what held.
         """
-        nodes = self.nodes
+        nodes = self.fleet.nodes
         of_nodes = nodes.node_w, nodes.worth_usd_per_h, nodes.credit_usd_per_h
         self._let = tuple(_view(array.copy()) for array in of_nodes)
         self._live = self._look(_view)
@@ -111,13 +87,13 @@ class Views:
         `live`: views instead, which change with the plant and cannot be written to.
         """
         look = self._live if live else self._look(np.ndarray.copy)
-        limits = look.limits
-        if len(self.assets.generator_site):
+        limits, sites = look.limits, self.fleet.sites
+        if len(self.fleet.assets.generator_site):
             limits = limits._replace(local_w=self._own_w())
         ramp_w = self._any_w
         if self.ramps.active:
             ramp_w = np.stack(self.ramps.band(t_s))
-            fixed_w = self.sites.overhead_w * self.site.terms[POWERED] / (1.0 - self.sites.loss)
+            fixed_w = sites.overhead_w * self.fleet.supply.powered / (1.0 - sites.loss)
             most_w = np.maximum(ramp_w[1] - fixed_w, 0.0)
             limits = limits._replace(cap_w=np.minimum(limits.cap_w, most_w))
         return Observation(
@@ -141,25 +117,29 @@ class Views:
         Where the grid pays for being drawn from, even free power is dearer; where it is cut off
         there is nothing else.
         """
-        path, room_w = self.limits.path, self.limits.room_w
+        fleet = self.fleet
+        path, room_w = fleet.limits.path, fleet.limits.room_w
         cut_off = ((path >= 0) & (room_w[path] <= 0.0)).any(axis=1)
-        price = np.where(cut_off, np.maximum(self.site.price, 0.0), self.site.price) / J_PER_MWH
-        cheap = self.assets.generator[:, 1] <= price[self.assets.generator_site]
-        return np.asarray(self.asset.generator_w[AVAILABLE] * cheap, dtype=np.float64)
+        usd_per_mwh = fleet.site.price
+        price = np.where(cut_off, np.maximum(usd_per_mwh, 0.0), usd_per_mwh) / J_PER_MWH
+        cheap = fleet.assets.fuel_usd_per_j <= price[fleet.assets.generator_site]
+        return np.asarray(fleet.asset.available_w * cheap, dtype=np.float64)
 
     def for_export_w(self) -> Floats:
         """What of `cheap_w` (generator,) is also cheaper than what the zone pays for it [W]."""
-        at = self.assets.generator_site
-        paid = (self.site.terms[ZONE_PRICE] * (1.0 - self.sites.loss))[at] / J_PER_MWH
-        return np.where(self.assets.generator[:, 1] <= paid, self.cheap_w(), 0.0)
+        fleet = self.fleet
+        paid = fleet.prices.zone_usd_per_mwh * (1.0 - fleet.sites.loss)
+        paid = paid[fleet.assets.generator_site] / J_PER_MWH
+        return np.where(fleet.assets.fuel_usd_per_j <= paid, self.cheap_w(), 0.0)
 
     def _own_w(self) -> Floats:
         """Supply (site,) that is there unless the policy says otherwise, as W at the meter."""
-        own_w = np.bincount(self.assets.generator_site, self.cheap_w(), len(self.sites.loss))
-        return np.asarray(own_w / (1.0 - self.sites.loss), dtype=np.float64)
+        at, loss = self.fleet.assets.generator_site, self.fleet.sites.loss
+        own_w = np.bincount(at, self.cheap_w(), len(loss))
+        return np.asarray(own_w / (1.0 - loss), dtype=np.float64)
 
     def _energy(self, t_s: int, look: _Look, market: Market, ramp_w: Floats) -> EnergyView:
-        demand_response, assets = self.demand_response, self.assets
+        demand_response, assets = self.demand_response, self.fleet.assets
         enrolled = demand_response.fixed.enrolled
         return EnergyView(
             look.day_ahead,
@@ -172,7 +152,7 @@ class Views:
             demand_response.state.price[:, None] * enrolled if demand_response.names else enrolled,
             look.called_w,
             assets.battery_site,
-            assets.battery,
+            self._battery,
             look.stored_j,
             assets.generator_site,
             look.available_w,
@@ -193,8 +173,9 @@ class Views:
 
     def _look(self, take: Callable[[Floats], Floats]) -> _Look:
         """What changes in place, each array as `take` gives it."""
-        asics, asic, nodes, node, site = self.asics, self.asic, self.nodes, self.node, self.site
-        limits, terms = self.limits, take(site.terms)
+        fleet = self.fleet
+        asics, asic, nodes, node = fleet.asics, fleet.asic, fleet.nodes, fleet.node
+        site, prices, limits = fleet.site, fleet.prices, fleet.limits
         node_w, worth_usd_per_h, credit_usd_per_h = self._let
         return _Look(
             take(site.price),
@@ -216,19 +197,19 @@ class Views:
                 take(node.factor),
                 worth_usd_per_h,
                 credit_usd_per_h,
-                nodes.contracted,
+                self._contracted,
                 take(node.shares[GRANTED]),
             ),
             Limits(limits.path, take(limits.room_w), self._no_supply_w, take(limits.cap_w)),
-            terms[DAY_AHEAD_PRICE],
-            terms[BLOCK_W],
-            terms[BLOCK_PRICE],
-            terms[CARBON_KG_PER_J],
-            terms[MONTH_PEAK_W],
-            take(self.demand_response.called_w),
-            take(self.asset.stored_j),
-            take(self.asset.generator_w[AVAILABLE]),
-            terms[ZONE_PRICE],
+            take(prices.day_ahead_usd_per_mwh),
+            take(prices.block_w),
+            take(prices.block_usd_per_mwh),
+            take(prices.carbon_kg_per_j),
+            take(fleet.meters.month_peak_w),
+            take(fleet.called_w),
+            take(fleet.asset.stored_j),
+            take(fleet.asset.available_w),
+            take(prices.zone_usd_per_mwh),
         )
 
 

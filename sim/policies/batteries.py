@@ -35,11 +35,15 @@ class Batteries:
         energy = observation.energy
         self.hours, self.battery = hours, energy.battery
         self.sites, self.group = np.unique(energy.battery_site, return_inverse=True)
-        power_w = np.bincount(self.group, energy.battery[:, 0])
-        self.part = energy.battery[:, 0] / power_w[self.group]
+        power_w = np.bincount(self.group, energy.battery_power_w)
+        self.part = energy.battery_power_w / power_w[self.group]
         merged: Floats = np.stack(
-            [power_w, np.bincount(self.group, energy.battery[:, 1])]
-            + [np.bincount(self.group, energy.battery[:, k] * self.part) for k in (2, 3)],
+            [
+                power_w,
+                np.bincount(self.group, energy.battery_energy_j),
+                np.bincount(self.group, energy.battery_one_way * self.part),
+                np.bincount(self.group, energy.battery_wear_usd_per_j * self.part),
+            ],
             axis=1,
         )
         self.items = [np.flatnonzero(uses.site == s) for s in self.sites]
@@ -313,9 +317,9 @@ def stands_by_w(observation: Observation, battery_w: Floats) -> Floats | None:
         return None
     given_w = np.zeros(len(energy.loss))
     durations_h, sites = energy.reserve_duration_h.tolist(), energy.battery_site.tolist()
-    for s, of_products, (most_w, _, one_way, _), stored_j, power_w in zip(
-        sites, held_w.T.tolist(), energy.battery.tolist(), energy.stored_j.tolist(),
-        battery_w.tolist(), strict=True,
+    for s, of_products, most_w, one_way, stored_j, power_w in zip(
+        sites, held_w.T.tolist(), energy.battery_power_w.tolist(), energy.battery_one_way.tolist(),
+        energy.stored_j.tolist(), battery_w.tolist(), strict=True,
     ):  # fmt: skip
         lasting_h = max((h for h, w in zip(durations_h, of_products, strict=True) if w > 0.0),
                         default=0.0)  # fmt: skip

@@ -26,7 +26,7 @@ class Random:
         weight = draw.random(asic.mode_w.shape) * (asic.mode_w > 0.0)
         total = draw.random((len(weight), 1)) * (draw.random((len(weight), 1)) < 0.8)
         share = weight / np.maximum(weight.sum(axis=1, keepdims=True), 1e-9) * total
-        power_w = energy.battery[:, 0]
+        power_w = energy.battery_power_w
         return Decision(
             share,
             draw.random(len(observation.gpu.available)),

@@ -133,9 +133,10 @@ class Seller:
         energy = observation.energy
         given_w, cycle = np.zeros((2, len(self._sites)))
         prices = np.sort(expected, axis=0)
-        for at, (most_w, energy_j, one_way, wear) in zip(
-            energy.battery_site, energy.battery, strict=True
-        ):
+        for at, most_w, energy_j, one_way, wear in zip(
+            energy.battery_site, energy.battery_power_w, energy.battery_energy_j,
+            energy.battery_one_way, energy.battery_wear_usd_per_j, strict=True,
+        ):  # fmt: skip
             k = int(np.searchsorted(self._sites, at))
             if k == len(self._sites) or self._sites[k] != at:
                 continue

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from sim.kernels.arrays import BY_THE_HOUR
 from sim.policies.dispatch import (
     Dispatch,
     obedient,
@@ -39,7 +40,7 @@ class SloGuard:
         made.look(observation)
         self._seller.see(observation)
         price = prices(observation, avoid_peaks=True, reserves=True)
-        promised = gpu.contracted > 0.0
+        promised = gpu.way != BY_THE_HOUR
         limits = obedient(observation)
         soon_w = energy.called_w.min(axis=0)
         limits = limits._replace(
@@ -64,7 +65,7 @@ class SloGuard:
 
     def _worth(self, observation: Observation) -> Floats:
         """What a node is said to earn (node,) [USD/s]."""
-        promised = observation.gpu.contracted > 0.0
+        promised = observation.gpu.way != BY_THE_HOUR
         return np.where(promised, ALWAYS_USD_PER_S, self._dispatch.node_usd_per_s)
 
     def __reduce__(self) -> tuple[type["SloGuard"], tuple[float]]:

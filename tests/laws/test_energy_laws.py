@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 import sim
 from sim.engine import Engine
-from sim.kernels.arrays import BATTERY_J, GRANTED, IN_FORCE
+from sim.kernels.arrays import BATTERY_J, GRANTED
 from sim.policy import Decision, Observation
 from sim.scenario import Scenario
 from sim.units import J_PER_MWH, W_PER_MW
@@ -160,9 +160,9 @@ def test_law_2_a_battery_gives_back_what_it_took_less_its_losses(values: dict[st
     engine = Looking(fleet(values), values["seed"], lambda e: None).run()
     asset, assets = engine.plant.asset, engine.plant.assets
     assert (asset.stored_j >= 0.0).all()
-    assert (asset.stored_j <= assets.battery[:, 1]).all()
+    assert (asset.stored_j <= assets.energy_j).all()
     flow = engine.recorder.flow.sum(axis=0)
-    initial_j = 0.5 * assets.battery[:, 1]
+    initial_j = 0.5 * assets.energy_j
     gained_j = np.bincount(assets.battery_site, asset.stored_j - initial_j, 3)
     assert (flow[BATTERY_J] >= gained_j - 1.0).all()
 
@@ -177,14 +177,14 @@ def test_law_4_no_limit_is_broken_whatever_fails_and_whoever_calls(
 
     def look(engine: Engine) -> None:
         p = engine.plant
-        load_w = p.sites.overhead_w * p.site.terms[8] / (1 - p.sites.loss)
+        load_w = p.sites.overhead_w * p.supply.powered / (1 - p.sites.loss)
         asic_w = p.asic.running * p.asic.heat * p.asic.factor
         np.add.at(load_w, p.asics.site, asic_w * (p.asic.shares[GRANTED] * p.asics.mode_w).sum(1))
         node_w = p.node.running * p.node.shares[GRANTED] * p.nodes.node_w * p.node.factor
         np.add.at(load_w, p.nodes.site, node_w)
         net_w = load_w * (1 - p.sites.loss)
-        np.add.at(net_w, p.assets.battery_site, p.asset.battery_w[IN_FORCE])
-        np.add.at(net_w, p.assets.generator_site, -p.asset.generator_w[IN_FORCE])
+        np.add.at(net_w, p.assets.battery_site, p.asset.battery_w)
+        np.add.at(net_w, p.assets.generator_site, -p.asset.generator_w)
         meter_w = net_w / (1 - p.sites.loss)
         np.testing.assert_allclose(meter_w, p.site.granted_w, rtol=1e-6, atol=1.0)
         assert (meter_w >= -p.sites.export_w - 1.0).all()

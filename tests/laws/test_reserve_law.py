@@ -8,7 +8,7 @@ from hypothesis import given, settings
 
 import sim
 from sim.engine import Engine
-from sim.kernels.arrays import AWARDED_J, IN_FORCE, RESERVED_J, SHORTFALL_USD
+from sim.kernels.arrays import AWARDED_J, RESERVED_J, SHORTFALL_USD
 from sim.policy import Observation, ReserveOffers
 from sim.scenario import Scenario
 from sim.units import W_PER_MW
@@ -65,18 +65,18 @@ def test_nothing_stands_by_that_could_not_be_let_go_or_discharged(values: dict[s
         assert (fresh_w >= -1e-6).all()
         by_day = plant.demand_response.by_day
         assert (state.award_w[by_day] <= state.sold_w[by_day] + 1.0).all()
-        fixed_w = plant.sites.overhead_w * plant.site.terms[8] / (1.0 - plant.sites.loss)
+        fixed_w = plant.sites.overhead_w * plant.supply.powered / (1.0 - plant.sites.loss)
         load_w = np.maximum(plant.site.load_w - fixed_w, 0.0)
         most_w, loss = fresh_w.sum(axis=0), plant.sites.loss
         assets, asset = plant.assets, plant.asset
         step_s = engine.step_s - engine.now_s % engine.step_s
-        now_w = asset.battery_w[IN_FORCE]
-        left_j = asset.stored_j + np.minimum(now_w, 0.0) * step_s / assets.battery[:, 2]
-        spare_w = (assets.battery[:, 0] + np.minimum(now_w, 0.0)) / (1 - loss)[assets.battery_site]
+        now_w = asset.battery_w
+        left_j = asset.stored_j + np.minimum(now_w, 0.0) * step_s / assets.one_way
+        spare_w = (assets.power_w + np.minimum(now_w, 0.0)) / (1 - loss)[assets.battery_site]
         power_w = np.bincount(assets.battery_site, spare_w, 3)
         assert (most_w <= load_w + power_w + 1.0).all()
         # what load cannot hold lasts as long as its product asks, longest products last
-        given_j = np.bincount(assets.battery_site, left_j * assets.battery[:, 2], 3) / (1 - loss)
+        given_j = np.bincount(assets.battery_site, left_j * assets.one_way, 3) / (1 - loss)
         shortest = np.maximum(most_w - load_w, 0.0) * durations_s[1]
         assert (shortest <= np.maximum(given_j, 0.0) + 3600.0).all()
         assert (most_w <= np.maximum(plant.site.granted_w + plant.sites.export_w, 0.0) + 1.0).all()

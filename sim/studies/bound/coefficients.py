@@ -4,10 +4,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from sim.kernels.arrays import (
-    ENERGY_USD_PER_J,
-    MOST_W,
-)
+from sim.kernels.arrays import BY_THE_TOKEN
 from sim.plant.day_ahead import ReserveMarket
 from sim.scenario.energy import EconomicProgramme
 from sim.studies.bound.replay import RealisedWorld, contract_usd
@@ -97,7 +94,7 @@ def terms_of(known: RealisedWorld) -> Terms:
     plant = replay.plant
     loss = plant.sites.loss
     charge_mw = np.bincount(
-        plant.assets.battery_site, plant.assets.battery[:, 0] / W_PER_MW, len(loss)
+        plant.assets.battery_site, plant.assets.power_w / W_PER_MW, len(loss)
     ) / (1.0 - loss)
     path = plant.limits.path
     room_mw = np.where(path >= 0, known.room_mw[:, path], ANY).min(axis=2)
@@ -109,8 +106,8 @@ def terms_of(known: RealisedWorld) -> Terms:
     price = replay.price.copy()
     for tiered in replay.firm.bills.tiers.sites:  # what dearer tiers add is in the programme
         price[:, tiered.site] = tiered.usd_per_mwh.min(axis=1)
-    zone, block_w, block_price, _, _ = np.moveaxis(replay.terms_of, 1, 0)
-    block_mw = block_w / W_PER_MW
+    zone, block_price = replay.prices.zone_usd_per_mwh, replay.prices.block_usd_per_mwh
+    block_mw = replay.prices.block_w / W_PER_MW
     import_usd = _with_dear_blocks(price, block_price, block_mw, most_mw)
     import_usd = import_usd + _peaks(known)
     paid, baseline_mw = _curtailment(known, most_mw)
@@ -133,7 +130,7 @@ def terms_of(known: RealisedWorld) -> Terms:
     programmes = plant.demand_response.fixed
     given_mw = charge_mw + _own_mw(known)  # batteries can turn from charging to discharging
     highest_mw = np.maximum(top_mw, known.machines_mw.max(axis=0) + charge_mw) + charge_mw
-    most = np.minimum(programmes.terms[:, [MOST_W]] / W_PER_MW, highest_mw) * programmes.enrolled
+    most = np.minimum(programmes.most_w[:, None] / W_PER_MW, highest_mw) * programmes.enrolled
     free = _uncoupled(known)
     tied = np.minimum(most, (most_mw + known.failing_mw + known.loose_mw + given_mw)[:, None, :])
     return Terms(
@@ -173,7 +170,7 @@ def _items(known: RealisedWorld) -> tuple[Ints, Ints, Floats, Floats]:
     factor = replay.asic_factor[:, group]
     asic_mw = replay.able[:, group] * w * factor / W_PER_MW
     asic_usd = ths / w / factor * known.usd_per_th[:, None] * J_PER_MWH
-    node = np.flatnonzero(nodes.contracted != 0.5)
+    node = np.flatnonzero(nodes.way != BY_THE_TOKEN)
     node_w = replay.node_w[:, node] * replay.node_factor[:, node]
     node_usd = (replay.node_usd + replay.credit_usd)[:, node] / node_w * W_PER_MW
     return (
@@ -232,7 +229,7 @@ def _peaks(known: RealisedWorld) -> Floats:
 
 def _curtailment(known: RealisedWorld, most_mw: Floats) -> tuple[Floats, Floats]:
     """Economic programmes: pay for less load (step, site) [USD/MWh], and the highest baseline."""
-    zone = known.replay.terms_of[:, 0]
+    zone = known.replay.prices.zone_usd_per_mwh
     paid, baseline_mw = np.zeros_like(zone), np.zeros_like(zone)
     per_day = round(SECONDS_PER_DAY / (known.hours * 3600.0))
     for programme in known.replay.plant.demand_response.economic:
@@ -273,7 +270,7 @@ def _uncoupled(known: RealisedWorld) -> Bools:
 def _answers(known: RealisedWorld, most_mw: Floats) -> tuple[Answer, ...]:
     """What each call may pay for, by step and site."""
     step_s, steps = round(known.hours * 3600.0), len(known.cut)
-    usd_per_mwh = known.replay.plant.demand_response.fixed.terms[:, ENERGY_USD_PER_J] * J_PER_MWH
+    usd_per_mwh = known.replay.plant.demand_response.fixed.usd_per_j * J_PER_MWH
     found = []
     for call in known.world.calls:
         if usd_per_mwh[call.programme] <= 0.0:

@@ -167,7 +167,8 @@ def _batteries(sheet: Sheet, terms: Terms, piece: Piece, steps: Ints, balance: I
     replay, hours = terms.known.replay, terms.known.hours
     assets = replay.plant.assets
     battery = np.flatnonzero(np.isin(assets.battery_site, piece.sites))
-    power_w, energy_j, one_way, wear_usd_per_j = assets.battery[battery].T
+    power_w, energy_j = assets.power_w[battery], assets.energy_j[battery]
+    one_way, wear_usd_per_j = assets.one_way[battery], assets.wear_usd_per_j[battery]
     shape = (len(steps), len(battery))
     power_mw = np.broadcast_to(power_w / W_PER_MW, shape)
     charge = sheet.column(np.zeros(shape), power_mw, steps)
@@ -193,7 +194,7 @@ def _generators(sheet: Sheet, terms: Terms, piece: Piece, steps: Ints, balance: 
     assets = replay.plant.assets
     unit = np.flatnonzero(np.isin(assets.generator_site, piece.sites))
     site = assets.generator_site[unit]
-    gain = -assets.generator[unit, 1] * J_PER_MWH * terms.known.hours
+    gain = -assets.fuel_usd_per_j[unit] * J_PER_MWH * terms.known.hours
     made = sheet.column(gain, replay.available_w[np.ix_(steps, unit)] / W_PER_MW, steps)
     at_meter = 1.0 / (1.0 - replay.plant.sites.loss[site])
     sheet.add(balance[:, _place(piece, site)], made, -at_meter)

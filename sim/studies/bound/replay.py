@@ -4,26 +4,21 @@ A run in which nobody switches anything on is replayed, and what any policy woul
 written down at each step: machines that stood there and ran, heat, cooling, prices, limits, luck.
 """
 
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from sim.engine import Engine
 from sim.finance.pools import Solo
 from sim.kernels.arrays import (
-    AVAILABLE,
-    BLOCK_PRICE,
-    BLOCK_W,
+    BY_THE_TOKEN,
     DEPLOYED,
     LOST_FAILURE,
     LOST_OUTAGE,
     NODE_MISSED_S,
     NODE_ON_S,
-    POSITION_USD_PER_S,
-    POSITION_W,
-    POWERED,
-    ZONE_PRICE,
     NodeGroups,
+    PricesInForce,
 )
 from sim.kernels.dispatch import frontier
 from sim.plant.lettings import Lettings
@@ -38,8 +33,6 @@ from sim.types import Bools, Floats, Ints
 from sim.units import HOURS_PER_YEAR, J_PER_MWH, SECONDS_PER_DAY, TH_PER_EH
 from sim.world.demand import Requests
 from sim.world.world import World
-
-TERMS: Final = (ZONE_PRICE, BLOCK_W, BLOCK_PRICE, POSITION_W, POSITION_USD_PER_S)
 
 
 class BoundError(Exception):
@@ -96,7 +89,8 @@ class Replay(Engine):
         self.room_w = np.zeros((steps, len(plant.limits.room_w)))  # mean
         self.powered = np.zeros((steps, sites))  # mean
         self.price = np.zeros((steps, sites))
-        self.terms_of = np.zeros((steps, len(TERMS), sites))
+        in_force = np.zeros((len(PricesInForce._fields), steps, sites))
+        self.prices = PricesInForce(*in_force)  # as in a plant, but (step, site)
         self.reserve = np.zeros((steps, len(self.plant.demand_response.names)))
         self.available_w = np.zeros((steps, len(plant.assets.generator_site)))
         self.usd_per_th = np.zeros(steps)  # net of the fee, the most in the step
@@ -115,9 +109,10 @@ class Replay(Engine):
         self.node_usd[k] = self.rates.usd_per_h - let_usd * self.rates.let_share
         self.credit_usd[k] = self.rates.credit_usd_per_h
         self.price[k] = plant.site.price
-        self.terms_of[k] = plant.site.terms[list(TERMS)]
+        for kept, now in zip(self.prices, plant.prices, strict=True):
+            kept[k] = now
         self.reserve[k] = plant.demand_response.state.price
-        self.available_w[k] = plant.asset.generator_w[AVAILABLE]
+        self.available_w[k] = plant.asset.available_w
 
     def _let_nodes(self) -> None:
         there = self.plant.node.deployed
@@ -130,7 +125,7 @@ class Replay(Engine):
             k, plant = from_s // step_s, self.plant
             part = (self.now_s - from_s) / step_s
             self.room_w[k] += plant.limits.room_w * part
-            self.powered[k] += plant.site.terms[POWERED] * part
+            self.powered[k] += plant.supply.powered * part
             flow, nominal_th = plant.asic.flow, plant.asics.nominal_ths * step_s
             running = flow[DEPLOYED] - flow[LOST_FAILURE] - flow[LOST_OUTAGE]
             self.able[k] += running / nominal_th * plant.asic.heat
@@ -202,7 +197,7 @@ def realised(scenario: Scenario, seed: int) -> RealisedWorld:
     )
     sites, count = plant.sites, len(plant.site_names)
     fixed_mw = sites.overhead_w / (1.0 - sites.loss) * replay.powered / 1e6
-    serving = nodes.contracted == 0.5
+    serving = nodes.way == BY_THE_TOKEN
     drawn_mw = replay.nodes_able * replay.node_w * replay.node_factor / 1e6
     loose_mw = _by_site(drawn_mw * serving, nodes.site, count)
     shed_mw = np.zeros_like(fixed_mw)
@@ -303,6 +298,6 @@ def _dearest(serving_fleet: ServingFleet, tenants: int) -> Floats:
 
 def contract_usd(known: RealisedWorld) -> Floats:
     """Positions against the zone's price (step, site) [USD]: nobody's decision."""
-    zone, _, _, position_w, usd_per_s = np.moveaxis(known.replay.terms_of, 1, 0)
-    seconds = known.hours * 3600.0
-    return np.where(position_w > 0.0, (usd_per_s - position_w * zone / J_PER_MWH) * seconds, 0.0)
+    prices, seconds = known.replay.prices, known.hours * 3600.0
+    at_zone = prices.position_w * prices.zone_usd_per_mwh / J_PER_MWH
+    return np.where(prices.position_w > 0.0, (prices.position_usd_per_s - at_zone) * seconds, 0.0)
