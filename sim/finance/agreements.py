@@ -30,7 +30,6 @@ from sim.units import J_PER_MWH, SECONDS_PER_DAY, SECONDS_PER_YEAR
 
 NEVER: Final = float("inf")
 MONTH_S: Final = SECONDS_PER_YEAR / 12
-Event = Callable[[int, str, str, str], None]  # t_s, kind, subject, detail
 
 
 class Payment(NamedTuple):

@@ -1,6 +1,5 @@
 """The firm: everything that has to do with its money, in the order of a day."""
 
-from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -30,11 +29,10 @@ from sim.plant import Plant
 from sim.plant.inventory import Change
 from sim.scenario.deals import Lease
 from sim.scenario.scenario import Scenario
-from sim.types import Floats
+from sim.types import Floats, OnSiteEvent
 from sim.units import CENTS_PER_USD
 from sim.world.world import World
 
-Event = Callable[[int, str, str, str, str], None]  # t_s, kind, site, subject, detail
 CENT = 0.005
 
 
@@ -53,7 +51,7 @@ class Firm:
     """Owns the ledger. After insolvency nothing is posted any more."""
 
     def __init__(
-        self, scenario: Scenario, world: World, plant: Plant, event: Event, meters: Meters
+        self, scenario: Scenario, world: World, plant: Plant, event: OnSiteEvent, meters: Meters
     ) -> None:
         self.scenario = scenario
         self.ledger = Ledger([s.name for s in scenario.sites])

@@ -17,10 +17,10 @@ from sim.finance.treasury import Treasury, cents
 from sim.plant.inventory import ASIC, Inventory
 from sim.scenario.catalogue import asics
 from sim.scenario.scenario import Scenario
+from sim.types import OnEvent
 from sim.units import CENTS_PER_USD, SECONDS_PER_YEAR
 
 CENT: Final = 0.005
-Event = Callable[[int, str, str, str], None]  # t_s, kind, subject, detail
 
 
 class Sold(NamedTuple):
@@ -46,7 +46,7 @@ class Funding:
         projects: Projects,
         inventory: Inventory,
         equity_usd: Callable[[float], float],
-        event: Event,
+        event: OnEvent,
     ) -> None:
         self.spec = scenario.funding
         self.treasury, self.lending = treasury, lending

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from sim.finance.agreements import Event, Payments
+from sim.finance.agreements import Payments
 from sim.finance.assets import FixedAssets
 from sim.finance.calendar import Month
 from sim.finance.chart import Account
@@ -11,6 +11,7 @@ from sim.plant.inventory import ASIC, Change
 from sim.scenario import catalogue
 from sim.scenario.money import Insurance as Spec
 from sim.scenario.scenario import Scenario
+from sim.types import OnEvent
 from sim.units import SECONDS_PER_DAY
 
 
@@ -29,7 +30,7 @@ class Insurers:
         self.ledger.post(t_s, Account.PREMIUMS, Account.CASH, "USD", np.array(usd), "premiums")
 
     def claim(
-        self, t_s: int, peril: str, site: str, lost: list[tuple[Change, float]], event: Event
+        self, t_s: int, peril: str, site: str, lost: list[tuple[Change, float]], event: OnEvent
     ) -> float:
         """Claim what an incident destroyed: changes with their book value [USD]; what is paid."""
         found = self._covered(peril, site, lost)

@@ -5,8 +5,9 @@ from datetime import datetime
 from typing import Final
 
 from sim.finance.chart import Account
-from sim.finance.treasury import Event, Treasury
+from sim.finance.treasury import Treasury
 from sim.scenario.money import Loan
+from sim.types import OnEvent
 from sim.units import CENTS_PER_USD, SATOSHI_PER_BTC, SECONDS_PER_DAY
 
 DAYS_OF_INTEREST: Final = 365  # actual days over 365: the convention of the table
@@ -32,7 +33,7 @@ class LoanAccount:
     """
 
     def __init__(
-        self, name: str, spec: Loan, treasury: Treasury, start_utc: datetime, event: Event
+        self, name: str, spec: Loan, treasury: Treasury, start_utc: datetime, event: OnEvent
     ) -> None:
         def second(when: datetime) -> int:
             return round((when - start_utc).total_seconds())

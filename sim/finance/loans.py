@@ -20,8 +20,9 @@ from typing import Final
 from sim.finance.chart import Account
 from sim.finance.ledger import Ledger
 from sim.finance.loan_accounts import LoanAccount, debt_for, pledge_for
-from sim.finance.treasury import Event, Treasury, cents, least, satoshi
+from sim.finance.treasury import Treasury, cents, least, satoshi
 from sim.scenario.money import Loan
+from sim.types import OnEvent
 from sim.units import CENTS_PER_USD, SATOSHI_PER_BTC, SECONDS_PER_HOUR
 
 SAME_LTV: Final = 1e-9  # levels that are closer than this are met: prices are floats
@@ -40,7 +41,7 @@ class Lending:
         treasury: Treasury,
         ledger: Ledger,
         start_utc: datetime,
-        event: Event,
+        event: OnEvent,
     ) -> None:
         self.treasury = treasury
         self.ledger = ledger

@@ -4,7 +4,6 @@ from collections.abc import Callable
 
 import numpy as np
 
-from sim.finance.agreements import Event
 from sim.finance.assets import FixedAssets, Lot
 from sim.finance.chart import Account
 from sim.finance.ledger import Ledger
@@ -18,7 +17,7 @@ from sim.kernels.arrays import (
 from sim.plant.inventory import ASIC, GPU
 from sim.plant.machines import mean_node_w
 from sim.scenario.scenario import Scenario
-from sim.types import Floats
+from sim.types import Floats, OnEvent
 from sim.units import W_PER_MW
 
 
@@ -33,7 +32,7 @@ class Projects:
         lending: Lending,
         assets: FixedAssets,
         machines: tuple[AsicGroups, NodeGroups],
-        event: Event,
+        event: OnEvent,
     ) -> None:
         self.specs = scenario.projects
         self.ledger, self.treasury, self.lending = ledger, treasury, lending

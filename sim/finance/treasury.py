@@ -15,9 +15,9 @@ from sim.finance.chart import Account
 from sim.finance.ledger import Entry, Ledger
 from sim.scenario.money import Sale
 from sim.scenario.money import Treasury as Spec
+from sim.types import OnEvent
 from sim.units import CENTS_PER_USD, SATOSHI_PER_BTC, SECONDS_PER_DAY
 
-Event = Callable[[int, str, str, str], None]  # t_s, kind, subject, detail
 Repay = Callable[[int, str, float], float]  # t_s, loan, USD offered; USD that were taken
 
 IMPACT_AVERAGE: Final = 2.0 / 3.0  # of the impact at the end: the mean of a square root
@@ -104,7 +104,7 @@ class Treasury:
     what the rule sells from day to day.
     """
 
-    def __init__(self, spec: Spec, ledger: Ledger, start_utc: datetime, event: Event) -> None:
+    def __init__(self, spec: Spec, ledger: Ledger, start_utc: datetime, event: OnEvent) -> None:
         self.spec = spec
         self.ledger = ledger
         self.impact = Impact(spec.impact_factor * spec.volatility_per_day, spec.volume_btc_per_day)

@@ -20,11 +20,11 @@ from sim.scenario.problems import instant
 from sim.scenario.rows import GpuGroup
 from sim.scenario.scenario import Scenario
 from sim.streams import Streams
+from sim.types import OnSiteEvent
 from sim.units import SECONDS_PER_DAY, SECONDS_PER_HOUR
 from sim.world.gpu_market import GpuPaths
 
 YEAR_S: Final = 365 * SECONDS_PER_DAY  # from anniversary to anniversary
-Event = Callable[[int, str, str, str, str], None]  # t_s, kind, site, subject, detail
 
 
 class Tenancy(NamedTuple):
@@ -108,7 +108,9 @@ class Lettings:
     of the tenant who left.
     """
 
-    def __init__(self, scenario: Scenario, paths: GpuPaths, streams: Streams, event: Event) -> None:
+    def __init__(
+        self, scenario: Scenario, paths: GpuPaths, streams: Streams, event: OnSiteEvent
+    ) -> None:
         self.scenario, self.paths, self.event = scenario, paths, event
         self.start = scenario.horizon.start_utc
         self.let = self.written = as_written(scenario)  # now, and where nothing else is known
