@@ -325,10 +325,10 @@ def test_every_kind_has_keys_and_an_effect() -> None:
 
 
 def test_a_kind_without_an_effect_stops_the_import_not_a_run() -> None:
-    with pytest.raises(TypeError, match="incidents: flood: in one of"):
-        complete(EFFECTS, {**KINDS, "flood": KINDS["outage"]})
-    with pytest.raises(TypeError, match="incidents: flood: in one of"):
-        complete({**EFFECTS, "flood": Effect})
+    with pytest.raises(TypeError, match="incidents: nothing-at-all: in one of"):
+        complete(EFFECTS, {**KINDS, "nothing-at-all": KINDS["outage"]})
+    with pytest.raises(TypeError, match="incidents: nothing-at-all: in one of"):
+        complete({**EFFECTS, "nothing-at-all": Effect})
     assert complete(EFFECTS) is EFFECTS
 
 
