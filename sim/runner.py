@@ -6,8 +6,8 @@ from typing import Any
 
 from sim.arithmetic import strict
 from sim.engine import Engine
+from sim.kernels import flows
 from sim.kernels.ahead import Task
-from sim.kernels.arrays import ENERGY_USD
 from sim.policies import BUILTIN
 from sim.policy import Policy, load_policy, policy_spec, refuse_code
 from sim.results.kpi import Totals
@@ -96,7 +96,7 @@ def result_of(
     """The result of a run that has reached its horizon."""
     recorder, scenario = engine.recorder, engine.scenario
     flow = recorder.flow.sum(axis=0)
-    hosting_usd = float((flow[ENERGY_USD] * engine.firm.books.hosted).sum())
+    hosting_usd = float((flow[flows.ENERGY_USD] * engine.firm.books.hosted).sum())
     stored_j = float(engine.plant.asset.stored_j.sum()) - engine.stored_at_start_j
     totals = Totals(
         flow.sum(axis=1), hosting_usd, scenario.horizon.seconds, recorder, engine.firm, stored_j

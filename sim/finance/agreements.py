@@ -8,19 +8,8 @@ import numpy as np
 from sim.finance.calendar import Calendar, Month
 from sim.finance.chart import Account
 from sim.finance.ledger import Ledger
-from sim.kernels.arrays import (
-    BTC_USD,
-    DEPLOYED,
-    ENERGY_USD,
-    FATES,
-    GPU_USD,
-    LET_S,
-    LOST_LIMIT,
-    LOST_OUTAGE,
-    POOL_FEE_USD,
-    UNMET_S,
-    AsicGroups,
-)
+from sim.kernels import flows
+from sim.kernels.arrays import AsicGroups
 from sim.plant.inventory import ASIC, Inventory
 from sim.scenario.deals import Lease, Offtake
 from sim.scenario.rows import MovedGroup
@@ -112,7 +101,9 @@ class Hosting:
             fee = machines * host.usd_per_machine_month * month.overlap(month.start_s, end_s)
             post = self.ledger.post
             post(t_s, Account.HOSTING_CHARGES, Account.CASH, "USD", fee, f"{name}: machine fee")
-            profit = (flow[BTC_USD] - flow[POOL_FEE_USD] - flow[ENERGY_USD]) * here
+            profit = (
+                flow[flows.BTC_USD] - flow[flows.POOL_FEE_USD] - flow[flows.ENERGY_USD]
+            ) * here
             share = max(float(profit.sum()), 0.0) * host.profit_share
             part = np.array(share)
             post(t_s, Account.HOSTING_CHARGES, Account.CASH, "USD", part, f"{name}: profit share")
@@ -124,10 +115,13 @@ class Hosting:
     def _credit(self, name: str, flow: Floats) -> float:
         """What the host owes for machine-time below its minimum [USD]."""
         host, at = self.hosts[name], self.sites[name]
-        deployed_th = float(flow[FATES + DEPLOYED, at].sum())
+        deployed_th = float(flow[flows.FATES + flows.DEPLOYED, at].sum())
         if not host.credit_usd_per_mwh or not deployed_th:
             return 0.0
-        lost_th = float(flow[FATES + LOST_OUTAGE, at].sum() + flow[FATES + LOST_LIMIT, at].sum())
+        lost_th = float(
+            flow[flows.FATES + flows.LOST_OUTAGE, at].sum()
+            + flow[flows.FATES + flows.LOST_LIMIT, at].sum()
+        )
         short = max(host.minimum_uptime - (1.0 - lost_th / deployed_th), 0.0)
         groups = np.flatnonzero(np.isin(self.site_of, at))
         j_per_th = float(self.j_per_th[groups].mean())
@@ -229,8 +223,11 @@ class Offtakes:
         """Invoice the month that ends; its revenue stands in `assets:receivables` by the day."""
         self.missed = []
         for name, offtake, here in self.terms:
-            invoice = float(flow[GPU_USD, here].sum())
-            let_s, unmet_s = float(flow[LET_S, here].sum()), float(flow[UNMET_S, here].sum())
+            invoice = float(flow[flows.GPU_USD, here].sum())
+            let_s, unmet_s = (
+                float(flow[flows.LET_S, here].sum()),
+                float(flow[flows.UNMET_S, here].sum()),
+            )
             uptime = let_s / max(let_s + unmet_s, 1e-300)
             credit = round(self._credit(name, offtake, invoice, uptime), 2)
             self.credited_usd += credit

@@ -6,39 +6,22 @@ import numpy as np
 
 from sim.finance.chart import Account
 from sim.finance.ledger import Ledger
-from sim.kernels.arrays import (
-    BTC,
-    BTC_USD,
-    CONTRACT_USD,
-    CREDIT_USD,
-    DEMAND_USD,
-    ENERGY_USD,
-    FUEL_USD,
-    GPU_OPEX_USD,
-    GPU_USD,
-    PEAK_USD,
-    PENALTY_USD,
-    POOL_FEE_BTC,
-    POOL_FEE_USD,
-    PROGRAMME_USD,
-    TOKEN_USD,
-    WEAR_USD,
-)
+from sim.kernels import flows
 from sim.scenario.scenario import Scenario
 from sim.types import Bools, Floats
 
 # Debit, credit, row of SiteState.flow, memo.
 ENERGY_POSTINGS: Final = (
-    (Account.POWER, Account.CASH, CONTRACT_USD, "blocks and positions against real time"),
-    (Account.DEMAND, Account.CASH, DEMAND_USD, "demand charges, take-or-pay"),
-    (Account.TRANSMISSION, Account.TRANSMISSION_OWED, PEAK_USD, "coincident peak"),
-    (Account.FUEL, Account.CASH, FUEL_USD, "on-site generation"),
-    (Account.BATTERY_WEAR, Account.BATTERIES, WEAR_USD, "wear of batteries"),
-    (Account.CASH, Account.GRID_SERVICES, PROGRAMME_USD, "reserves and demand response"),
+    (Account.POWER, Account.CASH, flows.CONTRACT_USD, "blocks and positions against real time"),
+    (Account.DEMAND, Account.CASH, flows.DEMAND_USD, "demand charges, take-or-pay"),
+    (Account.TRANSMISSION, Account.TRANSMISSION_OWED, flows.PEAK_USD, "coincident peak"),
+    (Account.FUEL, Account.CASH, flows.FUEL_USD, "on-site generation"),
+    (Account.BATTERY_WEAR, Account.BATTERIES, flows.WEAR_USD, "wear of batteries"),
+    (Account.CASH, Account.GRID_SERVICES, flows.PROGRAMME_USD, "reserves and demand response"),
     (
         Account.PENALTIES,
         Account.CASH,
-        PENALTY_USD,
+        flows.PENALTY_USD,
         "owed in a call, or sold as reserve, and not there",
     ),
 )
@@ -58,7 +41,7 @@ class Books:
         `transmission_usd` (site,) is the bill for last year's coincident peaks that falls due.
         """
         post = self.ledger.post
-        energy_usd = flow[ENERGY_USD]
+        energy_usd = flow[flows.ENERGY_USD]
         own_usd = energy_usd * (1.0 - self.hosted)
         post(t_s, Account.POWER, Account.CASH, "USD", own_usd, "energy")
         hosting_usd = energy_usd * self.hosted
@@ -69,16 +52,16 @@ class Books:
         if transmission_usd is not None:
             bill = (transmission_usd, "transmission by last year's coincident peaks")
             post(t_s, Account.TRANSMISSION_OWED, Account.CASH, "USD", *bill)
-        post(t_s, Account.BTC, Account.MINING, "BTC", flow[BTC], "pool payout, gross")
-        post(t_s, Account.BTC, Account.MINING, "USD", flow[BTC_USD], "pool payout, gross")
-        post(t_s, Account.POOL_FEES, Account.BTC, "BTC", flow[POOL_FEE_BTC], "pool fee")
-        post(t_s, Account.POOL_FEES, Account.BTC, "USD", flow[POOL_FEE_USD], "pool fee")
-        paid_usd = np.where(self.invoiced, 0.0, flow[GPU_USD])
+        post(t_s, Account.BTC, Account.MINING, "BTC", flow[flows.BTC], "pool payout, gross")
+        post(t_s, Account.BTC, Account.MINING, "USD", flow[flows.BTC_USD], "pool payout, gross")
+        post(t_s, Account.POOL_FEES, Account.BTC, "BTC", flow[flows.POOL_FEE_BTC], "pool fee")
+        post(t_s, Account.POOL_FEES, Account.BTC, "USD", flow[flows.POOL_FEE_USD], "pool fee")
+        paid_usd = np.where(self.invoiced, 0.0, flow[flows.GPU_USD])
         post(t_s, Account.CASH, Account.INFERENCE, "USD", paid_usd, "reserved GPU nodes")
-        due_usd = flow[GPU_USD] - paid_usd
+        due_usd = flow[flows.GPU_USD] - paid_usd
         memo = "reserved GPU nodes, to be invoiced"
         post(t_s, Account.RECEIVABLES, Account.INFERENCE, "USD", due_usd, memo)
-        post(t_s, Account.CASH, Account.INFERENCE, "USD", flow[TOKEN_USD], "tokens")
-        post(t_s, Account.CREDITS, Account.CASH, "USD", flow[CREDIT_USD], "promises not kept")
+        post(t_s, Account.CASH, Account.INFERENCE, "USD", flow[flows.TOKEN_USD], "tokens")
+        post(t_s, Account.CREDITS, Account.CASH, "USD", flow[flows.CREDIT_USD], "promises not kept")
         memo = "licences, support, network, staff of GPU nodes"
-        post(t_s, Account.GPU_OPERATIONS, Account.CASH, "USD", flow[GPU_OPEX_USD], memo)
+        post(t_s, Account.GPU_OPERATIONS, Account.CASH, "USD", flow[flows.GPU_OPEX_USD], memo)

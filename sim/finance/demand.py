@@ -6,7 +6,8 @@ from typing import Final, NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from sim.kernels.arrays import DEMAND_USD, MeterState, SiteState
+from sim.kernels import flows
+from sim.kernels.arrays import MeterState, SiteState
 from sim.policy import NO_DEMAND, DemandView
 from sim.scenario.scenario import Scenario
 from sim.scenario.tariffs import DemandCharge
@@ -153,7 +154,7 @@ class DemandCharges:
                 peak_w, floor_w = float(self.peak_w[c]), float(self._floor_w[c])
                 billed_w = max(peak_w, floor_w)
                 usd = billed_w * float(self.usd_per_w[c]) * bill.share
-                site.flow[DEMAND_USD, self.site[c]] += usd
+                site.flow[flows.DEMAND_USD, self.site[c]] += usd
                 self.table.append(
                     Billed(
                         step * self.step_s, self.site_names[self.site[c]], self.names[c],

@@ -22,9 +22,7 @@ from sim.finance.projects import Projects
 from sim.finance.solvency import Claim, wind_up
 from sim.finance.tax import TAXES, TaxBooks
 from sim.finance.treasury import Treasury, cents
-from sim.kernels.arrays import (
-    SITE_FLOWS,
-)
+from sim.kernels import flows
 from sim.plant import Plant
 from sim.plant.inventory import Change
 from sim.scenario.deals import Lease
@@ -102,7 +100,7 @@ class Firm:
         line = self.funding.revolver
         self.borrowing_costs = BorrowingCosts(ledger, self.lending, line, self.projects)
         self.impairment = Impairment(scenario, ledger, self.assets, meters)
-        self.month_flow = np.zeros((SITE_FLOWS, len(scenario.sites)))
+        self.month_flow = np.zeros((flows.SITE_FLOWS, len(scenario.sites)))
         self.insolvent_s: int | None = None
         self.claims: list[Claim] = []
         self.usd_per_btc = float(world.usd_per_btc[0])

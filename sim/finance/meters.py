@@ -12,32 +12,18 @@ from typing import Final
 import numpy as np
 
 from sim.finance.statements import months_of, start_of
-from sim.kernels.arrays import (
-    BTC_USD,
-    CONTRACT_USD,
-    DEMAND_USD,
-    ENERGY_USD,
-    FUEL_USD,
-    NODE_USED_COOLING_J,
-    NODE_USED_CREDIT_USD,
-    NODE_USED_J,
-    NODE_USED_OPEX_USD,
-    NODE_USED_USD,
-    PEAK_USD,
-    PENALTY_USD,
-    POOL_FEE_USD,
-    PROGRAMME_USD,
-    USED_COOLING_J,
-    USED_J,
-    USED_TH,
-    USED_THERE_S,
-    WEAR_USD,
-)
+from sim.kernels import flows
 from sim.scenario.scenario import Scenario
 from sim.types import Floats, Ints
 
-AT_ONCE: Final = [ENERGY_USD, FUEL_USD]  # bills of the interval
-BY_MONTH: Final = [CONTRACT_USD, DEMAND_USD, PEAK_USD, WEAR_USD, PENALTY_USD]
+AT_ONCE: Final = [flows.ENERGY_USD, flows.FUEL_USD]  # bills of the interval
+BY_MONTH: Final = [
+    flows.CONTRACT_USD,
+    flows.DEMAND_USD,
+    flows.PEAK_USD,
+    flows.WEAR_USD,
+    flows.PENALTY_USD,
+]
 
 
 class Meters:
@@ -86,21 +72,21 @@ class Meters:
         month = int(np.searchsorted(self._month_ends_s, end_s))
         asic, node, lane = used
         sites = flow.shape[1]
-        hashes = asic[USED_TH].sum(axis=1)
+        hashes = asic[flows.USED_TH].sum(axis=1)
         joules = np.concatenate(
             [
-                (asic[USED_J] + asic[USED_COOLING_J]).sum(axis=1),
-                (node[NODE_USED_J] + node[NODE_USED_COOLING_J]).sum(axis=1),
+                (asic[flows.USED_J] + asic[flows.USED_COOLING_J]).sum(axis=1),
+                (node[flows.NODE_USED_J] + node[flows.NODE_USED_COOLING_J]).sum(axis=1),
             ]
         )
         self.joules[month] += joules
         self.hashed_th[month] += hashes
-        self.there_s[month] += asic[USED_THERE_S].sum(axis=1)
+        self.there_s[month] += asic[flows.USED_THERE_S].sum(axis=1)
         self.mined_usd[month, : self.asics] += _shared(
-            flow[BTC_USD] - flow[POOL_FEE_USD], hashes, self.site[: self.asics], sites
+            flow[flows.BTC_USD] - flow[flows.POOL_FEE_USD], hashes, self.site[: self.asics], sites
         )
-        spent = node[NODE_USED_CREDIT_USD] + node[NODE_USED_OPEX_USD]
-        sold = (node[NODE_USED_USD] - spent).sum(axis=1)
+        spent = node[flows.NODE_USED_CREDIT_USD] + node[flows.NODE_USED_OPEX_USD]
+        sold = (node[flows.NODE_USED_USD] - spent).sum(axis=1)
         if self.pools:
             net_usd = lane[0] - lane[1]
             of_pool = np.bincount(self.lane_pool, net_usd, self.pools).astype(np.float64)
@@ -111,8 +97,8 @@ class Meters:
         charged = _shared(energy, joules, self.site, sites)
         self.energy_usd[month] += charged
         idle = energy - np.bincount(self.site, charged, sites)
-        self.bills_usd[month] += flow[BY_MONTH].sum(axis=0) - flow[PROGRAMME_USD] + idle
-        self.spent_usd[month] += energy + flow[BY_MONTH].sum(axis=0) - flow[PROGRAMME_USD]
+        self.bills_usd[month] += flow[BY_MONTH].sum(axis=0) - flow[flows.PROGRAMME_USD] + idle
+        self.spent_usd[month] += energy + flow[BY_MONTH].sum(axis=0) - flow[flows.PROGRAMME_USD]
 
     def operating(self, other_usd: Floats) -> Floats:
         """Operating cash of each group (month, row) [USD].

@@ -9,7 +9,8 @@ from sim.finance.demand import DemandCharges
 from sim.finance.ledger import Ledger
 from sim.finance.take_or_pay import TakeOrPay
 from sim.finance.tiers import Tiers
-from sim.kernels.arrays import PEAK_USD, MeterState, SiteState
+from sim.kernels import flows
+from sim.kernels.arrays import MeterState, SiteState
 from sim.scenario.scenario import Scenario
 from sim.types import Floats
 from sim.units import SECONDS_PER_DAY, W_PER_MW
@@ -62,7 +63,7 @@ class MonthlyBills:
             share_w = np.maximum(meters.last_w, 0.0) / self.counted
             year = self.peak_year[step]
             self.owed_w[year] = self.owed_w.get(year, np.zeros(len(share_w))) + share_w
-            site.flow[PEAK_USD] += share_w * self.usd_per_w
+            site.flow[flows.PEAK_USD] += share_w * self.usd_per_w
         if step not in self.ends:
             return
         at = self.ends[step]

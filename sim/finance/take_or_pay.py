@@ -3,7 +3,8 @@
 import numpy as np
 
 from sim.finance.contracts import in_force
-from sim.kernels.arrays import DEMAND_USD, MeterState, SiteState
+from sim.kernels import flows
+from sim.kernels.arrays import MeterState, SiteState
 from sim.scenario.scenario import Scenario
 from sim.units import J_PER_MWH
 
@@ -45,6 +46,6 @@ class TakeOrPay:
             used_j, offered_j = self._month[:, k]
             short_j = max(float(self.fraction[k] * offered_j - used_j), 0.0)
             usd = short_j * float(self.strike[k]) / J_PER_MWH
-            site.flow[DEMAND_USD, self.site[k]] += usd
+            site.flow[flows.DEMAND_USD, self.site[k]] += usd
             self._month[:, k] = 0.0
         self._seen[:, at] = 0.0

@@ -4,7 +4,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sim.kernels.arrays import ENERGY_USD, MeterState, SiteState
+from sim.kernels import flows
+from sim.kernels.arrays import MeterState, SiteState
 from sim.scenario.scenario import Scenario
 from sim.types import Floats
 from sim.units import J_PER_MWH, SECONDS_PER_HOUR
@@ -67,7 +68,7 @@ class Tiers:
             within = np.clip(before + more, bounds, np.append(bounds[1:], np.inf))
             within -= np.clip(before, bounds, np.append(bounds[1:], np.inf))
             billed = more * float(usd[self._tier(k, step - 1)])
-            site.flow[ENERGY_USD, tiered.site] += float(within @ usd) - billed
+            site.flow[flows.ENERGY_USD, tiered.site] += float(within @ usd) - billed
             ends = any(last == step for _, last, _ in tiered.months)
             self.used_mwh[k] = 0.0 if ends else before + more
 

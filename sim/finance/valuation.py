@@ -15,21 +15,7 @@ import pyarrow as pa
 from scipy.optimize import brentq, minimize_scalar
 
 from sim.finance.levels import Level, Levels
-from sim.kernels.arrays import (
-    CONTRACT_USD,
-    DEMAND_USD,
-    ENERGY_USD,
-    FATES,
-    FUEL_USD,
-    GPU_OPEX_USD,
-    HASHED,
-    LET_S,
-    PEAK_USD,
-    SITE_ASIC_J,
-    SITE_GPU_J,
-    TOKEN_J,
-    WEAR_USD,
-)
+from sim.kernels import flows as counted
 from sim.scenario.scenario import Scenario
 from sim.types import Floats
 from sim.units import SECONDS_PER_DAY, SECONDS_PER_HOUR, TH_PER_PH
@@ -40,7 +26,14 @@ LEAST_SOLD: Final = 1e-9  # PH-days, GPU-hours, millions of tokens: less has no 
 LOG_GROWTH: Final = np.linspace(-14.0, 14.0, 281)
 TOUCHING: Final = 1e-12  # of all flows: a value this near to zero is zero, by rounding
 MOST_LOG: Final = 600.0  # of a discount factor: what is beyond decides the sign, not the root
-BILLS: Final = [ENERGY_USD, CONTRACT_USD, DEMAND_USD, PEAK_USD, FUEL_USD, WEAR_USD]
+BILLS: Final = [
+    counted.ENERGY_USD,
+    counted.CONTRACT_USD,
+    counted.DEMAND_USD,
+    counted.PEAK_USD,
+    counted.FUEL_USD,
+    counted.WEAR_USD,
+]
 
 
 class Value(NamedTuple):
@@ -146,7 +139,7 @@ def valuation(
         rows.append(_row(scenario, levels, "site", site.name, levels.site(s), prices))
     for name in levels.books.projects:
         rows.append(_row(scenario, levels, "project", name, levels.project(name), NONE))
-    let_s = flow[LET_S]
+    let_s = flow[counted.LET_S]
     mean = float((gpus * let_s).sum() / let_s.sum()) if let_s.any() else 0.0
     prices = breakevens(flow.sum(axis=1), fee, mean, float(tokens_out_mtok.sum()))
     rows.append(_row(scenario, levels, "firm", "", levels.firm(), prices))
@@ -255,20 +248,20 @@ def breakevens(
     flow: Floats, fee_fraction: float, gpus_per_node: float, tokens_out_mtok: float
 ) -> Breakevens:
     """Out of the sums of a site (SITE_FLOWS,): its bills, shared out by energy of the machines."""
-    machines_j = float(flow[SITE_ASIC_J] + flow[SITE_GPU_J])
+    machines_j = float(flow[counted.SITE_ASIC_J] + flow[counted.SITE_GPU_J])
     usd_per_j = float(flow[BILLS].sum()) / machines_j if machines_j else 0.0
-    ph_days = float(flow[FATES + HASHED]) / TH_PER_PH / SECONDS_PER_DAY
-    gpu_h = float(flow[LET_S]) * gpus_per_node / SECONDS_PER_HOUR
-    rented_j = float(flow[SITE_GPU_J] - flow[TOKEN_J])
-    opex_usd = float(flow[GPU_OPEX_USD])  # of the site's nodes that serve tokens as well
+    ph_days = float(flow[counted.FATES + counted.HASHED]) / TH_PER_PH / SECONDS_PER_DAY
+    gpu_h = float(flow[counted.LET_S]) * gpus_per_node / SECONDS_PER_HOUR
+    rented_j = float(flow[counted.SITE_GPU_J] - flow[counted.TOKEN_J])
+    opex_usd = float(flow[counted.GPU_OPEX_USD])  # of the site's nodes that serve tokens as well
 
     def price(energy_j: float, sold: float, more_usd: float = 0.0) -> float | None:
         return (usd_per_j * energy_j + more_usd) / sold if sold > LEAST_SOLD else None
 
     return Breakevens(
-        price(float(flow[SITE_ASIC_J]), ph_days * (1.0 - fee_fraction)),
+        price(float(flow[counted.SITE_ASIC_J]), ph_days * (1.0 - fee_fraction)),
         price(rented_j, gpu_h, opex_usd),
-        price(float(flow[TOKEN_J]), tokens_out_mtok),
+        price(float(flow[counted.TOKEN_J]), tokens_out_mtok),
     )
 
 

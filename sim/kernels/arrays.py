@@ -14,44 +14,6 @@ WISH: Final = 0
 READY: Final = 1
 GRANTED: Final = 2
 
-# Rows of `AsicState.flow`, since the last settlement: hashes by fate [TH], then energy [J].
-HASHED: Final = 0
-LOST_FAILURE: Final = 1
-LOST_THERMAL: Final = 2
-LOST_PRICE: Final = 3
-LOST_MODE: Final = 4
-LOST_RESTART: Final = 5
-LOST_LIMIT: Final = 6
-LOST_OUTAGE: Final = 7
-DEPLOYED: Final = 8
-ASIC_J: Final = 9
-ASIC_FLOWS: Final = 10
-
-# Rows of `AsicState.used`, since the last record: what each firmware mode came to.
-USED_J: Final = 0  # machines
-USED_COOLING_J: Final = 1
-USED_TH: Final = 2  # hashes
-USED_THERE_S: Final = 3  # machine-seconds deployed, whether on or off
-USED_ROWS: Final = 4
-
-# Rows of `NodeState.flow`, since the last settlement.
-NODE_ON_S: Final = 0
-NODE_MISSED_S: Final = 1
-NODE_J: Final = 2
-NODE_FLOWS: Final = 3
-
-# Rows of `NodeState.used`, since the last record: what each way of earning came to.
-NODE_USED_ON_S: Final = 0
-NODE_USED_MISSED_S: Final = 1
-NODE_USED_J: Final = 2
-NODE_USED_COOLING_J: Final = 3
-NODE_USED_USD: Final = 4  # of node-hours; tokens are paid to lanes
-NODE_USED_CREDIT_USD: Final = 5
-NODE_USED_LET_S: Final = 6  # of the node-seconds on; not of tokens
-NODE_USED_UNSOLD_S: Final = 7  # of the node-seconds there, on or off: nobody had taken them
-NODE_USED_OPEX_USD: Final = 8
-NODE_USED_ROWS: Final = 9
-
 # How a node earns (`NodeGroups.way`).
 RESERVED: Final = 0  # let as a whole: credits for hours not delivered
 BY_THE_HOUR: Final = 1  # batch
@@ -176,57 +138,6 @@ class AssetState(NamedTuple):
     available_w: Floats  # (generator,) most that it can give now
     export_wish_w: Floats  # (generator,) what of the wish may flow back into the grid
 
-
-# Rows of `SiteState.flow`, since the last record.
-WISH_J: Final = 0
-GRANTED_J: Final = 1
-IDLED_J: Final = 2
-SITE_ASIC_J: Final = 3
-SITE_GPU_J: Final = 4
-COOLING_J: Final = 5
-OVERHEAD_J: Final = 6
-LOSS_J: Final = 7
-METER_J: Final = 8
-ENERGY_USD: Final = 9
-GPU_USD: Final = 10
-CREDIT_USD: Final = 11
-BTC: Final = 12
-BTC_USD: Final = 13
-POOL_FEE_BTC: Final = 14
-POOL_FEE_USD: Final = 15
-PRICE_S: Final = 16
-AMBIENT_S: Final = 17
-NODES_ON_S: Final = 18
-NODES_S: Final = 19
-FATES: Final = 20  # nine rows in the order of AsicState.flow: HASHED … DEPLOYED
-TOKEN_USD: Final = 29
-TOKEN_J: Final = 30
-GENERATION_J: Final = 31  # on-site generation
-BATTERY_J: Final = 32  # into batteries less out of them, at their terminals
-DISCHARGED_J: Final = 33
-FUEL_USD: Final = 34
-WEAR_USD: Final = 35
-CONTRACT_USD: Final = 36  # blocks at their price less the same at the real-time price
-RESOLD_USD: Final = 37  # what of a block was not used, at the real-time price (part of the above)
-DEMAND_USD: Final = 38  # demand charges, and take-or-pay that was not taken
-PEAK_USD: Final = 39  # transmission by coincident peaks, when they occur
-PROGRAMME_USD: Final = 40
-PENALTY_USD: Final = 41
-CARBON_KG: Final = 42
-DAY_AHEAD_S: Final = 43  # day-ahead price times seconds
-WET_BULB_S: Final = 44
-RESERVED_J: Final = 45  # awarded reserve times seconds
-EXPORT_J: Final = 46  # flowed back into the grid
-EXPORT_USD: Final = 47  # at the price of the zone (taken off the energy bill)
-RESOLD_J: Final = 48  # bought before and not used
-RESOLD_COST_USD: Final = 49  # what of the blocks' price was paid for it
-GPU_OPEX_USD: Final = 50  # operating GPU nodes, energy aside
-LET_S: Final = 51  # node-seconds let, of nodes that do not serve tokens
-UNSOLD_S: Final = 52  # node-seconds of the same that were there and not let, on or off
-UNMET_S: Final = 53  # node-seconds of the same that were let and not on; all three: there
-AWARDED_J: Final = 54  # reserve sold the day before, times seconds
-SHORTFALL_USD: Final = 55  # what of it was not held cost (part of penalties)
-SITE_FLOWS: Final = 56
 
 # States of a programme (`ProgrammeState.phase`).
 IDLE: Final = 0

@@ -4,23 +4,12 @@ from typing import NamedTuple
 
 import numpy as np
 
+from sim.kernels import flows
 from sim.kernels.arrays import (
-    AWARDED_J,
     CALLED,
-    CONTRACT_USD,
-    ENERGY_USD,
-    EXPORT_J,
-    EXPORT_USD,
     GRANTED,
     IDLE,
     NOTICED,
-    PENALTY_USD,
-    PROGRAMME_USD,
-    RESERVED_J,
-    RESOLD_COST_USD,
-    RESOLD_J,
-    RESOLD_USD,
-    SHORTFALL_USD,
     AsicGroups,
     AsicState,
     Assets,
@@ -69,22 +58,22 @@ def _bill_energy(site: SiteState, prices: PricesInForce, meters: MeterState, dt:
         usd_per_s = block_w * prices.block_usd_per_mwh[s] + (used_w - block_w) * site.price[s]
         back_j = max(-meter_w, 0.0) * dt
         back_usd = back_j * prices.zone_usd_per_mwh[s] / J_PER_MWH
-        flow[ENERGY_USD, s] += usd_per_s / J_PER_MWH * dt - back_usd
-        flow[EXPORT_J, s] += back_j
-        flow[EXPORT_USD, s] += back_usd
+        flow[flows.ENERGY_USD, s] += usd_per_s / J_PER_MWH * dt - back_usd
+        flow[flows.EXPORT_J, s] += back_j
+        flow[flows.EXPORT_USD, s] += back_usd
         meters.month_block_j[s] += block_w * dt
         meters.month_offer_j[s] += prices.block_w[s] * dt
         position_w = prices.position_w[s]
         if position_w > 0.0:
             zone = prices.zone_usd_per_mwh[s] / J_PER_MWH
             at_zone = position_w * zone
-            flow[CONTRACT_USD, s] += (prices.position_usd_per_s[s] - at_zone) * dt
+            flow[flows.CONTRACT_USD, s] += (prices.position_usd_per_s[s] - at_zone) * dt
             # What flows back is sold as such, not out of the position.
             left_w = max(position_w - used_w, 0.0)
-            flow[RESOLD_USD, s] += left_w * zone * dt
-            flow[RESOLD_J, s] += left_w * dt
+            flow[flows.RESOLD_USD, s] += left_w * zone * dt
+            flow[flows.RESOLD_J, s] += left_w * dt
             of_price = left_w / position_w
-            flow[RESOLD_COST_USD, s] += of_price * prices.position_usd_per_s[s] * dt
+            flow[flows.RESOLD_COST_USD, s] += of_price * prices.position_usd_per_s[s] * dt
 
 
 @pure_kernel
@@ -100,18 +89,18 @@ def _bill_programmes(
             sold_w = programme.sold_w[p, s]
             if programmes.by_day[p]:
                 usd = programme.sold_usd_per_s[p, s] * dt
-                flow[AWARDED_J, s] += sold_w * dt
-            flow[PROGRAMME_USD, s] += usd
+                flow[flows.AWARDED_J, s] += sold_w * dt
+            flow[flows.PROGRAMME_USD, s] += usd
             if sold_w > 0.0 and programme.short_j[p, s] > 0.0:
                 per_j = programme.sold_usd_per_s[p, s] / sold_w
                 lost_usd = programme.short_j[p, s] * per_j
                 real_usd = programme.short_j[p, s] / J_PER_MWH * programme.real_time[p]
                 short_usd = max(real_usd, lost_usd)
-                flow[PENALTY_USD, s] += short_usd
-                flow[SHORTFALL_USD, s] += short_usd
+                flow[flows.PENALTY_USD, s] += short_usd
+                flow[flows.SHORTFALL_USD, s] += short_usd
                 usd -= lost_usd
             programme.earned_usd[p, s] += usd
-            flow[RESERVED_J, s] += programme.stood_j[p, s]
+            flow[flows.RESERVED_J, s] += programme.stood_j[p, s]
             programme.stood_j[p, s] = 0.0
             programme.short_j[p, s] = 0.0
 
@@ -137,7 +126,7 @@ def measure(site: SiteState, programmes: Programmes, programme: ProgrammeState, 
                 programme.owed_j[p, s] += owed_w * dt
                 programme.delivered_j[p, s] += got_j
                 usd = got_j * programmes.usd_per_j[p]
-                site.flow[PROGRAMME_USD, s] += usd
+                site.flow[flows.PROGRAMME_USD, s] += usd
 
 
 @kernel

@@ -1,22 +1,7 @@
 """Hashes and energy of all ASIC groups under constant controls."""
 
-from sim.kernels.arrays import (
-    ASIC_J,
-    DEPLOYED,
-    GRANTED,
-    HASHED,
-    LOST_FAILURE,
-    LOST_LIMIT,
-    LOST_MODE,
-    LOST_OUTAGE,
-    LOST_PRICE,
-    LOST_RESTART,
-    LOST_THERMAL,
-    READY,
-    WISH,
-    AsicGroups,
-    AsicState,
-)
+from sim.kernels import flows
+from sim.kernels.arrays import GRANTED, READY, WISH, AsicGroups, AsicState
 from sim.kernels.jit import pure_kernel
 
 
@@ -57,19 +42,19 @@ def advance_groups(groups: AsicGroups, state: AsicState, first: int, last: int, 
             booting = state.starting[g] / on * on_ths * booting_s
         flow = state.flow
         off = state.deployed[g] - state.running[g] - state.shut[g]
-        flow[DEPLOYED, g] += state.deployed[g] * nominal * dt
-        flow[LOST_FAILURE, g] += off * nominal * dt
-        flow[LOST_OUTAGE, g] += state.shut[g] * nominal * dt
-        flow[LOST_THERMAL, g] += state.running[g] * (1.0 - state.heat[g]) * nominal * dt
+        flow[flows.DEPLOYED, g] += state.deployed[g] * nominal * dt
+        flow[flows.LOST_FAILURE, g] += off * nominal * dt
+        flow[flows.LOST_OUTAGE, g] += state.shut[g] * nominal * dt
+        flow[flows.LOST_THERMAL, g] += state.running[g] * (1.0 - state.heat[g]) * nominal * dt
         idle_th = able * (1.0 - wish) * nominal * dt
         slowed_th = able * (wish * nominal - wish_ths) * dt
         if state.blocked[g] > 0.0:  # a policy that knows the limits does not wish for more
-            flow[LOST_LIMIT, g] += idle_th + max(slowed_th, 0.0)
-            flow[LOST_MODE, g] += min(slowed_th, 0.0)
+            flow[flows.LOST_LIMIT, g] += idle_th + max(slowed_th, 0.0)
+            flow[flows.LOST_MODE, g] += min(slowed_th, 0.0)
         else:
-            flow[LOST_PRICE, g] += idle_th
-            flow[LOST_MODE, g] += slowed_th
-        flow[LOST_RESTART, g] += able * ((wish_ths - ready_ths) * dt + booting)
-        flow[LOST_LIMIT, g] += able * (ready_ths - on_ths) * dt
-        flow[HASHED, g] += able * (on_ths * dt - booting)
-        flow[ASIC_J, g] += able * on_w * dt
+            flow[flows.LOST_PRICE, g] += idle_th
+            flow[flows.LOST_MODE, g] += slowed_th
+        flow[flows.LOST_RESTART, g] += able * ((wish_ths - ready_ths) * dt + booting)
+        flow[flows.LOST_LIMIT, g] += able * (ready_ths - on_ths) * dt
+        flow[flows.HASHED, g] += able * (on_ths * dt - booting)
+        flow[flows.ASIC_J, g] += able * on_w * dt

@@ -1,6 +1,7 @@
 """GPU nodes as capacity: hours delivered and missed, energy of those without engines."""
 
-from sim.kernels.arrays import GRANTED, NODE_J, NODE_MISSED_S, NODE_ON_S, NodeGroups, NodeState
+from sim.kernels import flows
+from sim.kernels.arrays import GRANTED, NodeGroups, NodeState
 from sim.kernels.jit import pure_kernel
 
 
@@ -13,6 +14,6 @@ def advance_nodes(groups: NodeGroups, state: NodeState, first: int, last: int, t
             continue
         state.last_s[n] = t_s
         on = state.running[n] * state.shares[GRANTED, n]
-        state.flow[NODE_ON_S, n] += on * dt
-        state.flow[NODE_MISSED_S, n] += (state.deployed[n] - on) * dt
-        state.flow[NODE_J, n] += on * groups.drawn_w[n] * dt
+        state.flow[flows.NODE_ON_S, n] += on * dt
+        state.flow[flows.NODE_MISSED_S, n] += (state.deployed[n] - on) * dt
+        state.flow[flows.NODE_J, n] += on * groups.drawn_w[n] * dt

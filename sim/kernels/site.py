@@ -2,69 +2,10 @@
 
 import numpy as np
 
+from sim.kernels import flows
 from sim.kernels.arrays import (
-    AMBIENT_S,
-    ASIC_FLOWS,
-    ASIC_J,
-    BATTERY_J,
-    BTC,
-    BTC_USD,
     BY_THE_TOKEN,
-    CARBON_KG,
-    CONTRACT_USD,
-    COOLING_J,
-    CREDIT_USD,
-    DAY_AHEAD_S,
-    DEMAND_USD,
-    DEPLOYED,
-    DISCHARGED_J,
-    ENERGY_USD,
-    FATES,
-    FUEL_USD,
-    GENERATION_J,
-    GPU_OPEX_USD,
-    GPU_USD,
     GRANTED,
-    GRANTED_J,
-    HASHED,
-    IDLED_J,
-    LET_S,
-    LOSS_J,
-    METER_J,
-    NODE_FLOWS,
-    NODE_J,
-    NODE_MISSED_S,
-    NODE_ON_S,
-    NODE_USED_COOLING_J,
-    NODE_USED_CREDIT_USD,
-    NODE_USED_J,
-    NODE_USED_LET_S,
-    NODE_USED_MISSED_S,
-    NODE_USED_ON_S,
-    NODE_USED_OPEX_USD,
-    NODE_USED_UNSOLD_S,
-    NODE_USED_USD,
-    NODES_ON_S,
-    NODES_S,
-    OVERHEAD_J,
-    PEAK_USD,
-    PENALTY_USD,
-    POOL_FEE_BTC,
-    POOL_FEE_USD,
-    PRICE_S,
-    PROGRAMME_USD,
-    SITE_ASIC_J,
-    SITE_GPU_J,
-    TOKEN_USD,
-    UNMET_S,
-    UNSOLD_S,
-    USED_COOLING_J,
-    USED_J,
-    USED_TH,
-    USED_THERE_S,
-    WEAR_USD,
-    WET_BULB_S,
-    WISH_J,
     AsicGroups,
     AsicState,
     Assets,
@@ -122,10 +63,10 @@ def earn(fleet: Fleet, btc: Floats, usd_per_btc: float, fee: float) -> None:
     """What a pool paid (site,) [BTC] at the price of the interval [USD/BTC]; it keeps its `fee`."""
     flow = fleet.site.flow
     for s in range(btc.shape[0]):
-        flow[BTC, s] += btc[s]
-        flow[BTC_USD, s] += usd_per_btc * btc[s]
-        flow[POOL_FEE_BTC, s] += fee * btc[s]
-        flow[POOL_FEE_USD, s] += fee * usd_per_btc * btc[s]
+        flow[flows.BTC, s] += btc[s]
+        flow[flows.BTC_USD, s] += usd_per_btc * btc[s]
+        flow[flows.POOL_FEE_BTC, s] += fee * btc[s]
+        flow[flows.POOL_FEE_USD, s] += fee * usd_per_btc * btc[s]
 
 
 @pure_kernel
@@ -133,11 +74,16 @@ def gross_margin_usd(flow: Floats) -> float:
     """Gross margin of flows (SITE_FLOWS, site) [USD], as the KPI of that name counts it."""
     usd = 0.0
     for s in range(flow.shape[1]):
-        usd += flow[BTC_USD, s] + flow[GPU_USD, s] + flow[TOKEN_USD, s] + flow[PROGRAMME_USD, s]
-        usd -= flow[ENERGY_USD, s] + flow[CONTRACT_USD, s] + flow[DEMAND_USD, s]
-        usd -= flow[PEAK_USD, s] + flow[FUEL_USD, s] + flow[WEAR_USD, s]
-        usd -= flow[PENALTY_USD, s] + flow[POOL_FEE_USD, s] + flow[CREDIT_USD, s]
-        usd -= flow[GPU_OPEX_USD, s]
+        usd += (
+            flow[flows.BTC_USD, s]
+            + flow[flows.GPU_USD, s]
+            + flow[flows.TOKEN_USD, s]
+            + flow[flows.PROGRAMME_USD, s]
+        )
+        usd -= flow[flows.ENERGY_USD, s] + flow[flows.CONTRACT_USD, s] + flow[flows.DEMAND_USD, s]
+        usd -= flow[flows.PEAK_USD, s] + flow[flows.FUEL_USD, s] + flow[flows.WEAR_USD, s]
+        usd -= flow[flows.PENALTY_USD, s] + flow[flows.POOL_FEE_USD, s] + flow[flows.CREDIT_USD, s]
+        usd -= flow[flows.GPU_OPEX_USD, s]
     return usd
 
 
@@ -154,16 +100,16 @@ def _settle_assets(
             energy_j * one_way if energy_j > 0.0 else energy_j / one_way
         )
         asset.stored_j[b] = min(max(stored_j, 0.0), assets.energy_j[b])
-        flow[BATTERY_J, s] += energy_j
-        flow[DISCHARGED_J, s] += max(-energy_j, 0.0)
-        flow[WEAR_USD, s] += max(-energy_j, 0.0) * assets.wear_usd_per_j[b]
+        flow[flows.BATTERY_J, s] += energy_j
+        flow[flows.DISCHARGED_J, s] += max(-energy_j, 0.0)
+        flow[flows.WEAR_USD, s] += max(-energy_j, 0.0) * assets.wear_usd_per_j[b]
         at_site_j[s] += energy_j
     for k in range(assets.generator_site.shape[0]):
         s = assets.generator_site[k]
         energy_j = asset.generator_w[k] * dt
-        flow[GENERATION_J, s] += energy_j
-        flow[FUEL_USD, s] += energy_j * assets.fuel_usd_per_j[k]
-        flow[CARBON_KG, s] += energy_j * assets.carbon_kg_per_j[k]
+        flow[flows.GENERATION_J, s] += energy_j
+        flow[flows.FUEL_USD, s] += energy_j * assets.fuel_usd_per_j[k]
+        flow[flows.CARBON_KG, s] += energy_j * assets.carbon_kg_per_j[k]
         at_site_j[s] -= energy_j
 
 
@@ -187,18 +133,18 @@ def _meter(
         else:  # what flows back is worth less at the root of the grid
             loss_j = -at_site_j[s] * sites.loss[s]
         meter_j = at_site_j[s] + loss_j
-        flow[OVERHEAD_J, s] += overhead_j
-        flow[LOSS_J, s] += loss_j
-        flow[METER_J, s] += meter_j
-        flow[CARBON_KG, s] += max(meter_j, 0.0) * prices.carbon_kg_per_j[s]
+        flow[flows.OVERHEAD_J, s] += overhead_j
+        flow[flows.LOSS_J, s] += loss_j
+        flow[flows.METER_J, s] += meter_j
+        flow[flows.CARBON_KG, s] += max(meter_j, 0.0) * prices.carbon_kg_per_j[s]
         meters.step_j[s] += meter_j
-        flow[WISH_J, s] += site.wish_w[s] * dt
-        flow[GRANTED_J, s] += site.granted_w[s] * dt
-        flow[IDLED_J, s] += site.idled_w[s] * dt
-        flow[PRICE_S, s] += site.price[s] * dt
-        flow[DAY_AHEAD_S, s] += prices.day_ahead_usd_per_mwh[s] * dt
-        flow[AMBIENT_S, s] += site.ambient_c[s] * dt
-        flow[WET_BULB_S, s] += site.wet_bulb_c[s] * dt
+        flow[flows.WISH_J, s] += site.wish_w[s] * dt
+        flow[flows.GRANTED_J, s] += site.granted_w[s] * dt
+        flow[flows.IDLED_J, s] += site.idled_w[s] * dt
+        flow[flows.PRICE_S, s] += site.price[s] * dt
+        flow[flows.DAY_AHEAD_S, s] += prices.day_ahead_usd_per_mwh[s] * dt
+        flow[flows.AMBIENT_S, s] += site.ambient_c[s] * dt
+        flow[flows.WET_BULB_S, s] += site.wet_bulb_c[s] * dt
 
 
 @pure_kernel
@@ -209,13 +155,13 @@ def _gather_asics(asics: AsicGroups, asic: AsicState, site: SiteState, at_site_j
         site.hashed_th[s] = 0.0
     for g in range(asics.site.shape[0]):
         s = asics.site[g]
-        site.hashed_th[s] += asic.flow[HASHED, g]
-        for fate in range(ASIC_J):
-            flow[FATES + fate, s] += asic.flow[fate, g]
-        flow[SITE_ASIC_J, s] += asic.flow[ASIC_J, g]
-        cooling_j = asic.flow[ASIC_J, g] * asic.cooling[g]
-        flow[COOLING_J, s] += cooling_j
-        at_site_j[s] += asic.flow[ASIC_J, g] + cooling_j
+        site.hashed_th[s] += asic.flow[flows.HASHED, g]
+        for fate in range(flows.ASIC_J):
+            flow[flows.FATES + fate, s] += asic.flow[fate, g]
+        flow[flows.SITE_ASIC_J, s] += asic.flow[flows.ASIC_J, g]
+        cooling_j = asic.flow[flows.ASIC_J, g] * asic.cooling[g]
+        flow[flows.COOLING_J, s] += cooling_j
+        at_site_j[s] += asic.flow[flows.ASIC_J, g] + cooling_j
         on = 0.0  # controls hold from one settlement to the next: modes share what came of them
         on_w = 0.0
         on_ths = 0.0
@@ -223,19 +169,19 @@ def _gather_asics(asics: AsicGroups, asic: AsicState, site: SiteState, at_site_j
             on += asic.shares[GRANTED, g, m]
             on_w += asic.shares[GRANTED, g, m] * asics.mode_w[g, m]
             on_ths += asic.shares[GRANTED, g, m] * asics.mode_ths[g, m]
-        there_s = asic.flow[DEPLOYED, g] / asics.nominal_ths[g]
+        there_s = asic.flow[flows.DEPLOYED, g] / asics.nominal_ths[g]
         for m in range(asics.mode_w.shape[1]):
             share = asic.shares[GRANTED, g, m]
             if on_w > 0.0:
                 of_power = share * asics.mode_w[g, m] / on_w
-                asic.used[USED_J, g, m] += asic.flow[ASIC_J, g] * of_power
-                asic.used[USED_COOLING_J, g, m] += cooling_j * of_power
+                asic.used[flows.USED_J, g, m] += asic.flow[flows.ASIC_J, g] * of_power
+                asic.used[flows.USED_COOLING_J, g, m] += cooling_j * of_power
             if on_ths > 0.0:
                 of_hashes = share * asics.mode_ths[g, m] / on_ths
-                asic.used[USED_TH, g, m] += asic.flow[HASHED, g] * of_hashes
+                asic.used[flows.USED_TH, g, m] += asic.flow[flows.HASHED, g] * of_hashes
             of_time = share / on if on > 0.0 else asics.default_share[g, m]
-            asic.used[USED_THERE_S, g, m] += there_s * of_time
-        for row in range(ASIC_FLOWS):
+            asic.used[flows.USED_THERE_S, g, m] += there_s * of_time
+        for row in range(flows.ASIC_FLOWS):
             asic.flow[row, g] = 0.0
 
 
@@ -245,8 +191,8 @@ def _gather_nodes(nodes: NodeGroups, node: NodeState, site: SiteState, at_site_j
     flow = site.flow
     for n in range(nodes.site.shape[0]):
         s = nodes.site[n]
-        on_s = node.flow[NODE_ON_S, n]
-        missed_s = node.flow[NODE_MISSED_S, n]
+        on_s = node.flow[flows.NODE_ON_S, n]
+        missed_s = node.flow[flows.NODE_MISSED_S, n]
         way = nodes.way[n]
         usd = on_s * nodes.usd_per_h[n] / 3600.0
         credit_usd = missed_s * nodes.credit_usd_per_h[n] / 3600.0
@@ -254,29 +200,29 @@ def _gather_nodes(nodes: NodeGroups, node: NodeState, site: SiteState, at_site_j
         opex_usd = let_s * nodes.opex_usd_per_h[0, n] / 3600.0
         opex_usd += (on_s + missed_s) * nodes.opex_usd_per_h[1, n] / 3600.0
         if way != BY_THE_TOKEN:
-            flow[LET_S, s] += let_s
+            flow[flows.LET_S, s] += let_s
             unsold_s = (on_s + missed_s) * (1.0 - nodes.let_share[n])
-            flow[UNSOLD_S, s] += unsold_s
-            flow[UNMET_S, s] += missed_s * nodes.let_share[n]
-            node.used[NODE_USED_LET_S, n, way] += let_s
-            node.used[NODE_USED_UNSOLD_S, n, way] += unsold_s
-        flow[GPU_USD, s] += usd
-        flow[CREDIT_USD, s] += credit_usd
-        flow[GPU_OPEX_USD, s] += opex_usd
-        node.used[NODE_USED_OPEX_USD, n, way] += opex_usd
-        node.used[NODE_USED_USD, n, way] += usd
-        node.used[NODE_USED_CREDIT_USD, n, way] += credit_usd
-        node.used[NODE_USED_ON_S, n, way] += on_s
-        node.used[NODE_USED_MISSED_S, n, way] += missed_s
-        flow[NODES_ON_S, s] += on_s
-        flow[NODES_S, s] += on_s + missed_s
-        flow[SITE_GPU_J, s] += node.flow[NODE_J, n]
-        cooling_j = node.flow[NODE_J, n] * node.cooling[n]
-        flow[COOLING_J, s] += cooling_j
-        node.used[NODE_USED_J, n, way] += node.flow[NODE_J, n]
-        node.used[NODE_USED_COOLING_J, n, way] += cooling_j
-        at_site_j[s] += node.flow[NODE_J, n] + cooling_j
-        for row in range(NODE_FLOWS):
+            flow[flows.UNSOLD_S, s] += unsold_s
+            flow[flows.UNMET_S, s] += missed_s * nodes.let_share[n]
+            node.used[flows.NODE_USED_LET_S, n, way] += let_s
+            node.used[flows.NODE_USED_UNSOLD_S, n, way] += unsold_s
+        flow[flows.GPU_USD, s] += usd
+        flow[flows.CREDIT_USD, s] += credit_usd
+        flow[flows.GPU_OPEX_USD, s] += opex_usd
+        node.used[flows.NODE_USED_OPEX_USD, n, way] += opex_usd
+        node.used[flows.NODE_USED_USD, n, way] += usd
+        node.used[flows.NODE_USED_CREDIT_USD, n, way] += credit_usd
+        node.used[flows.NODE_USED_ON_S, n, way] += on_s
+        node.used[flows.NODE_USED_MISSED_S, n, way] += missed_s
+        flow[flows.NODES_ON_S, s] += on_s
+        flow[flows.NODES_S, s] += on_s + missed_s
+        flow[flows.SITE_GPU_J, s] += node.flow[flows.NODE_J, n]
+        cooling_j = node.flow[flows.NODE_J, n] * node.cooling[n]
+        flow[flows.COOLING_J, s] += cooling_j
+        node.used[flows.NODE_USED_J, n, way] += node.flow[flows.NODE_J, n]
+        node.used[flows.NODE_USED_COOLING_J, n, way] += cooling_j
+        at_site_j[s] += node.flow[flows.NODE_J, n] + cooling_j
+        for row in range(flows.NODE_FLOWS):
             node.flow[row, n] = 0.0
 
 

@@ -7,15 +7,8 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 
-from sim.kernels.arrays import (
-    CALLED,
-    IDLE,
-    NOTICED,
-    PENALTY_USD,
-    PROGRAMME_USD,
-    Programmes,
-    ProgrammeState,
-)
+from sim.kernels import flows
+from sim.kernels.arrays import CALLED, IDLE, NOTICED, Programmes, ProgrammeState
 from sim.kernels.energy import bill, call, call_caps
 from sim.kernels.fleet import Fleet
 from sim.kernels.jit import bind
@@ -188,7 +181,7 @@ class DemandResponse:
         meter_w, price = self.fleet.meters.last_w, self.fleet.prices.zone_usd_per_mwh
         for programme in self.economic:
             usd = programme.settle(t_s, meter_w, price, self._wires)
-            self.site.flow[PROGRAMME_USD] += usd
+            self.site.flow[flows.PROGRAMME_USD] += usd
         self._wires.clear()
         self._close_days(t_s)
 
@@ -220,7 +213,7 @@ class DemandResponse:
         if isinstance(spec, EmergencyProgramme):
             short_j = np.where(got_j < spec.minimum_response * owed_j, short_j, 0.0)
         usd = short_j * self.fixed.penalty_usd_per_j[p]
-        self.site.flow[PENALTY_USD] += usd
+        self.site.flow[flows.PENALTY_USD] += usd
         self._today_j[:, p] += np.stack([owed_j, got_j]) - self._counted_j[:, p]
         self._counted_j[:, p] = 0.0
         outcome = Outcome(
@@ -250,7 +243,7 @@ class DemandResponse:
                 self._counted_j[:, p] = so_far_j
             owed_j, got_j = self._today_j[:, p]
             factor = np.where(owed_j > 0.0, got_j / np.maximum(owed_j, 1e-300), 1.0)
-            self.site.flow[PROGRAMME_USD] -= (1.0 - factor) * state.earned_usd[p]
+            self.site.flow[flows.PROGRAMME_USD] -= (1.0 - factor) * state.earned_usd[p]
             state.earned_usd[p] = 0.0
             self._today_j[:, p] = 0.0
 

@@ -4,15 +4,12 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
+from sim.kernels import flows
 from sim.kernels.arrays import (
-    ASIC_FLOWS,
     BY_THE_HOUR,
     BY_THE_TOKEN,
-    NODE_FLOWS,
-    NODE_USED_ROWS,
     NODE_WAYS,
     RESERVED,
-    USED_ROWS,
     AsicGroups,
     AsicState,
     NodeGroups,
@@ -81,8 +78,8 @@ def build_asics(scenario: Scenario, names: list[str]) -> tuple[AsicGroups, AsicS
         blocked=np.zeros(count),
         lowered_s=np.full(count, NEVER_S),
         last_s=np.zeros(count),
-        flow=np.zeros((ASIC_FLOWS, count)),
-        used=np.zeros((USED_ROWS, count, modes)),
+        flow=np.zeros((flows.ASIC_FLOWS, count)),
+        used=np.zeros((flows.USED_ROWS, count, modes)),
     )
     return asics, state
 
@@ -176,7 +173,7 @@ def build_nodes(scenario: Scenario, names: list[str]) -> tuple[NodeGroups, NodeS
         factor=np.ones(count),
         shares=np.ones((3, count)),
         last_s=np.zeros(count),
-        flow=np.zeros((NODE_FLOWS, count)),
-        used=np.zeros((NODE_USED_ROWS, count, NODE_WAYS)),
+        flow=np.zeros((flows.NODE_FLOWS, count)),
+        used=np.zeros((flows.NODE_USED_ROWS, count, NODE_WAYS)),
     )
     return nodes, state

@@ -6,13 +6,10 @@ from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
+from sim.kernels import flows
 from sim.kernels.arrays import (
-    CREDIT_USD,
     GRANTED,
-    NODE_J,
     NODE_RATES,
-    TOKEN_J,
-    TOKEN_USD,
     WISH,
     AsicGroups,
     AsicState,
@@ -206,7 +203,7 @@ class Plant:
     def settle(self, t_s: int) -> Floats:
         """Gather the interval that ends at `t_s`; the hashes of each site (site,) [TH]."""
         if self.serving_fleet is not None:
-            self._to_sites(TOKEN_USD, 0, self.serving_fleet.revenue_usd())
+            self._to_sites(flows.TOKEN_USD, 0, self.serving_fleet.revenue_usd())
         if self.demand_response.economic:
             self.demand_response.note(t_s)
         self._calls.settle(t_s)
@@ -237,13 +234,13 @@ class Plant:
     def close_day(self) -> None:
         """At the end of a day: credits where the SLO was missed."""
         if self.serving_fleet is not None:
-            self._to_sites(CREDIT_USD, 1, self.serving_fleet.credits_usd())
+            self._to_sites(flows.CREDIT_USD, 1, self.serving_fleet.credits_usd())
 
     def _serve(self, t_s: int) -> None:
         if self.serving_fleet is not None:
             spent_j = self.serving_fleet.advance(t_s)
-            self.node.flow[NODE_J] += spent_j
-            np.add.at(self.site.flow[TOKEN_J], self.nodes.site, spent_j)
+            self.node.flow[flows.NODE_J] += spent_j
+            np.add.at(self.site.flow[flows.TOKEN_J], self.nodes.site, spent_j)
 
     def _to_sites(self, row: int, kind: int, lane_usd: Floats) -> None:
         if self.serving_fleet is not None:

@@ -2,8 +2,8 @@
 
 import numpy as np
 
+from sim.kernels import flows
 from sim.kernels.arrays import (
-    SITE_FLOWS,
     Assets,
     AssetState,
     Limits,
@@ -45,7 +45,7 @@ def build_sites(scenario: Scenario, topology: Topology) -> tuple[Sites, SiteStat
         idled_w=np.zeros(count),
         hashed_th=np.zeros(count),
         settled_s=np.zeros(1),
-        flow=np.zeros((SITE_FLOWS, count)),
+        flow=np.zeros((flows.SITE_FLOWS, count)),
     )
     return sites, state
 

@@ -2,49 +2,26 @@
 
 from typing import Final
 
-from sim.kernels.arrays import (
-    BTC,
-    BTC_USD,
-    CONTRACT_USD,
-    COOLING_J,
-    CREDIT_USD,
-    DEMAND_USD,
-    DEPLOYED,
-    ENERGY_USD,
-    FATES,
-    FUEL_USD,
-    GPU_OPEX_USD,
-    GPU_USD,
-    HASHED,
-    IDLED_J,
-    LOSS_J,
-    LOST_FAILURE,
-    LOST_LIMIT,
-    LOST_MODE,
-    LOST_OUTAGE,
-    LOST_PRICE,
-    LOST_RESTART,
-    LOST_THERMAL,
-    METER_J,
-    NODES_ON_S,
-    NODES_S,
-    OVERHEAD_J,
-    PEAK_USD,
-    PENALTY_USD,
-    POOL_FEE_USD,
-    PRICE_S,
-    PROGRAMME_USD,
-    SITE_ASIC_J,
-    SITE_GPU_J,
-    TOKEN_USD,
-    WEAR_USD,
-)
+from sim.kernels import flows
 from sim.results.kpi import ENERGY, FIRM, LOST, MACHINES, MARGIN, Totals, kpi, ratio
 from sim.results.recorder import RESTARTED
 from sim.units import J_PER_MWH, TH_PER_EH
 
-POWER_ROWS: Final = [ENERGY_USD, CONTRACT_USD, DEMAND_USD, PEAK_USD, FUEL_USD, WEAR_USD]
-USE_ROWS: Final = [SITE_ASIC_J, SITE_GPU_J, COOLING_J, OVERHEAD_J, LOSS_J]
+POWER_ROWS: Final = [
+    flows.ENERGY_USD,
+    flows.CONTRACT_USD,
+    flows.DEMAND_USD,
+    flows.PEAK_USD,
+    flows.FUEL_USD,
+    flows.WEAR_USD,
+]
+USE_ROWS: Final = [
+    flows.SITE_ASIC_J,
+    flows.SITE_GPU_J,
+    flows.COOLING_J,
+    flows.OVERHEAD_J,
+    flows.LOSS_J,
+]
 
 
 def energy_cost_usd(t: Totals) -> float:
@@ -57,8 +34,13 @@ def uses_j(t: Totals) -> float:
     return float(t.flow[USE_ROWS].sum())
 
 
+def machines_j(t: Totals) -> float:
+    """Energy of the machines."""
+    return float(t.flow[flows.SITE_ASIC_J] + t.flow[flows.SITE_GPU_J])
+
+
 def _ehs(t: Totals, fate: int) -> float:
-    return float(t.flow[FATES + fate]) / t.seconds / TH_PER_EH
+    return float(t.flow[flows.FATES + fate]) / t.seconds / TH_PER_EH
 
 
 @kpi("USD", MARGIN)
@@ -68,23 +50,23 @@ def gross_margin_usd(t: Totals) -> float:
     return (
         mining_revenue_usd(t)
         + inference_revenue_usd(t)
-        + float(f[PROGRAMME_USD])
+        + float(f[flows.PROGRAMME_USD])
         - energy_cost_usd(t)
         - credits_usd(t)
-        - float(f[PENALTY_USD] + f[POOL_FEE_USD] + f[GPU_OPEX_USD])
+        - float(f[flows.PENALTY_USD] + f[flows.POOL_FEE_USD] + f[flows.GPU_OPEX_USD])
     )
 
 
 @kpi("USD", MARGIN)
 def mining_revenue_usd(t: Totals) -> float:
     """Bitcoin earned before the pool's fee, at the price when it was earned."""
-    return float(t.flow[BTC_USD])
+    return float(t.flow[flows.BTC_USD])
 
 
 @kpi("USD", MARGIN)
 def inference_revenue_usd(t: Totals) -> float:
     """GPU hours that are paid, let or by take-or-pay, and tokens served, at their prices."""
-    return float(t.flow[GPU_USD] + t.flow[TOKEN_USD])
+    return float(t.flow[flows.GPU_USD] + t.flow[flows.TOKEN_USD])
 
 
 @kpi("USD", MARGIN)
@@ -102,73 +84,73 @@ def hosting_cost_usd(t: Totals) -> float:
 @kpi("USD", MARGIN)
 def pool_fees_usd(t: Totals) -> float:
     """What the pool kept, at the price when it was earned."""
-    return float(t.flow[POOL_FEE_USD])
+    return float(t.flow[flows.POOL_FEE_USD])
 
 
 @kpi("USD", MARGIN)
 def credits_usd(t: Totals) -> float:
     """Credits: node-hours not delivered, days that missed their SLO, months their SLA."""
-    return float(t.flow[CREDIT_USD]) + t.firm.offtakes.credited_usd
+    return float(t.flow[flows.CREDIT_USD]) + t.firm.offtakes.credited_usd
 
 
 @kpi("BTC", MARGIN)
 def btc_mined_btc(t: Totals) -> float:
     """Bitcoin earned before the pool's fee."""
-    return float(t.flow[BTC])
+    return float(t.flow[flows.BTC])
 
 
 @kpi("EH/s", MACHINES)
 def deployed_ehs(t: Totals) -> float:
     """Nameplate hashrate, mean."""
-    return _ehs(t, DEPLOYED)
+    return _ehs(t, flows.DEPLOYED)
 
 
 @kpi("EH/s", MACHINES)
 def operating_ehs(t: Totals) -> float:
     """Hashrate that was on, healthy, powered and cool enough, mean."""
-    return _ehs(t, HASHED)
+    return _ehs(t, flows.HASHED)
 
 
 @kpi("EH/s", LOST, cause="switched off by the policy")
 def lost_price_ehs(t: Totals) -> float:
     """Deployed but switched off by the policy's choice, mean."""
-    return _ehs(t, LOST_PRICE)
+    return _ehs(t, flows.LOST_PRICE)
 
 
 @kpi("EH/s", LOST, cause="slower firmware mode (negative: overclocked)")
 def lost_mode_ehs(t: Totals) -> float:
     """Nameplate less the chosen firmware mode (negative when overclocked), mean."""
-    return _ehs(t, LOST_MODE)
+    return _ehs(t, flows.LOST_MODE)
 
 
 @kpi("EH/s", LOST, cause="failed, or waiting to rejoin")
 def lost_failure_ehs(t: Totals) -> float:
     """Machines failed, or repaired but not yet back in a control step, mean."""
-    return _ehs(t, LOST_FAILURE)
+    return _ehs(t, flows.LOST_FAILURE)
 
 
 @kpi("EH/s", LOST, cause="derated or tripped by heat")
 def lost_thermal_ehs(t: Totals) -> float:
     """Derated or tripped by heat, mean."""
-    return _ehs(t, LOST_THERMAL)
+    return _ehs(t, flows.LOST_THERMAL)
 
 
 @kpi("EH/s", LOST, cause="worth running, but a limit of the grid is full")
 def lost_limit_ehs(t: Totals) -> float:
     """Worth running but below a full limit, or cut by one, mean."""
-    return _ehs(t, LOST_LIMIT)
+    return _ehs(t, flows.LOST_LIMIT)
 
 
 @kpi("EH/s", LOST, cause="site without power, network or host")
 def lost_outage_ehs(t: Totals) -> float:
     """Sites without power or network, or that a host has closed, mean."""
-    return _ehs(t, LOST_OUTAGE)
+    return _ehs(t, flows.LOST_OUTAGE)
 
 
 @kpi("EH/s", LOST, cause="booting, ramping, shortest pause")
 def lost_restart_ehs(t: Totals) -> float:
     """Booting, ramping or in the shortest pause, mean."""
-    return _ehs(t, LOST_RESTART)
+    return _ehs(t, flows.LOST_RESTART)
 
 
 @kpi("%", MACHINES)
@@ -186,25 +168,25 @@ def asic_availability_pct(t: Totals) -> float:
 @kpi("%", MACHINES)
 def gpu_delivered_pct(t: Totals) -> float:
     """GPU node-hours on / node-hours deployed."""
-    return 100.0 * ratio(float(t.flow[NODES_ON_S]), float(t.flow[NODES_S]))
+    return 100.0 * ratio(float(t.flow[flows.NODES_ON_S]), float(t.flow[flows.NODES_S]))
 
 
 @kpi("MWh", ENERGY)
 def energy_mwh(t: Totals) -> float:
     """Energy at the meters, what flowed back taken off."""
-    return float(t.flow[METER_J]) / J_PER_MWH
+    return float(t.flow[flows.METER_J]) / J_PER_MWH
 
 
 @kpi("MWh", ENERGY)
 def curtailed_mwh(t: Totals) -> float:
     """What healthy machines in the scenario's own modes would have drawn on top."""
-    return float(t.flow[IDLED_J]) / J_PER_MWH
+    return float(t.flow[flows.IDLED_J]) / J_PER_MWH
 
 
 @kpi("MW", ENERGY)
 def mean_power_mw(t: Totals) -> float:
     """Mean power at the meters."""
-    return float(t.flow[METER_J]) / t.seconds / 1e6
+    return float(t.flow[flows.METER_J]) / t.seconds / 1e6
 
 
 @kpi("USD/MWh", ENERGY)
@@ -216,42 +198,40 @@ def energy_price_usd_per_mwh(t: Totals) -> float:
 @kpi("USD/MWh", ENERGY)
 def mean_price_usd_per_mwh(t: Totals) -> float:
     """Price over time and sites, not weighted by energy."""
-    return float(t.flow[PRICE_S]) / t.seconds / len(t.recorder.sites)
+    return float(t.flow[flows.PRICE_S]) / t.seconds / len(t.recorder.sites)
 
 
 @kpi("USD/BTC", ENERGY)
 def energy_cost_usd_per_btc(t: Totals) -> float:
     """Power and hosting cost, shared out to the ASICs by energy, / bitcoin earned."""
-    machines_j = float(t.flow[SITE_ASIC_J] + t.flow[SITE_GPU_J])
-    share = ratio(float(t.flow[SITE_ASIC_J]), machines_j)
+    share = ratio(float(t.flow[flows.SITE_ASIC_J]), machines_j(t))
     return ratio(energy_cost_usd(t) * share, btc_mined_btc(t))
 
 
 @kpi("J/TH", ENERGY)
 def efficiency_j_per_th(t: Totals) -> float:
     """ASICs' share of the energy of all uses / hashes."""
-    machines_j = float(t.flow[SITE_ASIC_J] + t.flow[SITE_GPU_J])
-    share = ratio(float(t.flow[SITE_ASIC_J]), machines_j)
-    return ratio(uses_j(t) * share, float(t.flow[FATES + HASHED]))
+    share = ratio(float(t.flow[flows.SITE_ASIC_J]), machines_j(t))
+    return ratio(uses_j(t) * share, float(t.flow[flows.FATES + flows.HASHED]))
 
 
 @kpi("-", ENERGY)
 def pue(t: Totals) -> float:
     """Energy of all uses / energy of the machines."""
-    return ratio(uses_j(t), float(t.flow[SITE_ASIC_J] + t.flow[SITE_GPU_J]))
+    return ratio(uses_j(t), machines_j(t))
 
 
 @kpi("USD/MWh", MARGIN)
 def mining_revenue_usd_per_mwh(t: Totals) -> float:
     """Mining revenue / ASICs' share of the energy of all uses."""
-    share = float(t.flow[SITE_ASIC_J]) * pue(t) / J_PER_MWH
+    share = float(t.flow[flows.SITE_ASIC_J]) * pue(t) / J_PER_MWH
     return ratio(mining_revenue_usd(t), share)
 
 
 @kpi("USD/MWh", MARGIN)
 def inference_revenue_usd_per_mwh(t: Totals) -> float:
     """Inference revenue / GPU nodes' share of the energy of all uses."""
-    share = float(t.flow[SITE_GPU_J]) * pue(t) / J_PER_MWH
+    share = float(t.flow[flows.SITE_GPU_J]) * pue(t) / J_PER_MWH
     return ratio(inference_revenue_usd(t), share)
 
 

@@ -2,7 +2,8 @@
 
 import math
 
-from sim.kernels.arrays import BY_THE_HOUR, GPU_OPEX_USD, LET_S, RESERVED, UNMET_S, UNSOLD_S
+from sim.kernels import flows
+from sim.kernels.arrays import BY_THE_HOUR, RESERVED
 from sim.results import uses
 from sim.results.kpi import GPU_HOURS, Totals, kpi, ratio
 from sim.serving_fleet.work import BUSY_S, POWERED_S, REQUEST_S, SEAT_S
@@ -31,7 +32,10 @@ def _mwh(t: Totals, kind: str, how: str) -> float:
 @kpi("%", GPU_HOURS)
 def gpu_occupancy_pct(t: Totals) -> float:
     """Node-hours let and on / node-hours there, on or off, tokens aside."""
-    return 100.0 * ratio(float(t.flow[LET_S]), float(t.flow[[LET_S, UNSOLD_S, UNMET_S]].sum()))
+    return 100.0 * ratio(
+        float(t.flow[flows.LET_S]),
+        float(t.flow[[flows.LET_S, flows.UNSOLD_S, flows.UNMET_S]].sum()),
+    )
 
 
 @kpi("GPU-h", GPU_HOURS)
@@ -101,5 +105,5 @@ def requests_per_seat(t: Totals) -> float:
 @kpi("USD", GPU_HOURS)
 def gpu_opex_usd(t: Totals) -> float:
     """Operating GPU nodes, energy aside: licences, support, network, staff."""
-    usd = float(t.flow[GPU_OPEX_USD])
+    usd = float(t.flow[flows.GPU_OPEX_USD])
     return usd if usd else math.nan

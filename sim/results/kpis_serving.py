@@ -2,7 +2,7 @@
 
 import math
 
-from sim.kernels.arrays import TOKEN_J, TOKEN_USD
+from sim.kernels import flows
 from sim.kernels.routing import (
     ARRIVED,
     EXPIRED,
@@ -38,7 +38,7 @@ def _percentile_s(t: Totals, metric: str, q: float) -> float:
 @kpi("USD", SERVING)
 def token_revenue_usd(t: Totals) -> float:
     """Input and output tokens of served requests times their prices."""
-    return math.nan if t.recorder.serving is None else float(t.flow[TOKEN_USD])
+    return math.nan if t.recorder.serving is None else float(t.flow[flows.TOKEN_USD])
 
 
 @kpi("count", SERVING)
@@ -171,7 +171,7 @@ def e2e_p99_s(t: Totals) -> float:
 @kpi("J/token", SERVING)
 def joules_per_token(t: Totals) -> float:
     """Energy of the serving nodes / output tokens."""
-    return ratio(float(t.flow[TOKEN_J]), _lanes(t, LANE_TOKENS_OUT))
+    return ratio(float(t.flow[flows.TOKEN_J]), _lanes(t, LANE_TOKENS_OUT))
 
 
 @kpi("USD/Mtoken", SERVING)

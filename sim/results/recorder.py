@@ -6,135 +6,13 @@ import numpy as np
 import pyarrow as pa
 
 from sim.finance.meters import Meters
-from sim.kernels.arrays import (
-    AMBIENT_S,
-    AWARDED_J,
-    BATTERY_J,
-    BTC,
-    BTC_USD,
-    CARBON_KG,
-    CONTRACT_USD,
-    COOLING_J,
-    CREDIT_USD,
-    DAY_AHEAD_S,
-    DEMAND_USD,
-    DEPLOYED,
-    DISCHARGED_J,
-    ENERGY_USD,
-    EXPORT_J,
-    EXPORT_USD,
-    FATES,
-    FUEL_USD,
-    GENERATION_J,
-    GPU_OPEX_USD,
-    GPU_USD,
-    GRANTED_J,
-    HASHED,
-    IDLED_J,
-    LET_S,
-    LOSS_J,
-    LOST_FAILURE,
-    LOST_LIMIT,
-    LOST_MODE,
-    LOST_OUTAGE,
-    LOST_PRICE,
-    LOST_RESTART,
-    LOST_THERMAL,
-    METER_J,
-    NODES_ON_S,
-    NODES_S,
-    OVERHEAD_J,
-    PEAK_USD,
-    PENALTY_USD,
-    POOL_FEE_BTC,
-    POOL_FEE_USD,
-    PRICE_S,
-    PROGRAMME_USD,
-    RESERVED_J,
-    RESOLD_COST_USD,
-    RESOLD_J,
-    RESOLD_USD,
-    SHORTFALL_USD,
-    SITE_ASIC_J,
-    SITE_FLOWS,
-    SITE_GPU_J,
-    TOKEN_J,
-    TOKEN_USD,
-    UNMET_S,
-    UNSOLD_S,
-    WEAR_USD,
-    WET_BULB_S,
-    WISH_J,
-)
+from sim.kernels import flows
 from sim.results.lettings import LetRecord
 from sim.results.serving import ServingRecord
 from sim.results.uses import UseRecord
 from sim.scenario.scenario import Scenario
 from sim.types import Floats, Ints
-from sim.units import TH_PER_PH, W_PER_MW
-
-# Column of sites.parquet → row of SiteState.flow and divisor. "mean": the divisor times the
-# interval's seconds turns a sum over time into a mean; "sum": the total of the interval.
-MEANS: Final = {
-    "wish_mw": (WISH_J, W_PER_MW),
-    "granted_mw": (GRANTED_J, W_PER_MW),
-    "meter_mw": (METER_J, W_PER_MW),
-    "asic_mw": (SITE_ASIC_J, W_PER_MW),
-    "gpu_mw": (SITE_GPU_J, W_PER_MW),
-    "serving_mw": (TOKEN_J, W_PER_MW),
-    "cooling_mw": (COOLING_J, W_PER_MW),
-    "overhead_mw": (OVERHEAD_J, W_PER_MW),
-    "loss_mw": (LOSS_J, W_PER_MW),
-    "generation_mw": (GENERATION_J, W_PER_MW),
-    "battery_mw": (BATTERY_J, W_PER_MW),
-    "discharged_mw": (DISCHARGED_J, W_PER_MW),
-    "reserved_mw": (RESERVED_J, W_PER_MW),
-    "reserve_sold_mw": (AWARDED_J, W_PER_MW),
-    "exported_mw": (EXPORT_J, W_PER_MW),
-    "resold_mw": (RESOLD_J, W_PER_MW),
-    "curtailed_mw": (IDLED_J, W_PER_MW),
-    "price_usd_per_mwh": (PRICE_S, 1.0),
-    "day_ahead_usd_per_mwh": (DAY_AHEAD_S, 1.0),
-    "ambient_c": (AMBIENT_S, 1.0),
-    "wet_bulb_c": (WET_BULB_S, 1.0),
-    "hashrate_phs": (FATES + HASHED, TH_PER_PH),
-    "deployed_phs": (FATES + DEPLOYED, TH_PER_PH),
-    "lost_failure_phs": (FATES + LOST_FAILURE, TH_PER_PH),
-    "lost_thermal_phs": (FATES + LOST_THERMAL, TH_PER_PH),
-    "lost_price_phs": (FATES + LOST_PRICE, TH_PER_PH),
-    "lost_mode_phs": (FATES + LOST_MODE, TH_PER_PH),
-    "lost_restart_phs": (FATES + LOST_RESTART, TH_PER_PH),
-    "lost_limit_phs": (FATES + LOST_LIMIT, TH_PER_PH),
-    "lost_outage_phs": (FATES + LOST_OUTAGE, TH_PER_PH),
-    "gpu_nodes_on": (NODES_ON_S, 1.0),
-    "gpu_nodes": (NODES_S, 1.0),
-    "gpu_nodes_let": (LET_S, 1.0),
-    "gpu_nodes_unsold": (UNSOLD_S, 1.0),
-    "gpu_nodes_unmet": (UNMET_S, 1.0),
-}
-SUMS: Final = {
-    "energy_usd": ENERGY_USD,
-    "contract_usd": CONTRACT_USD,
-    "resold_usd": RESOLD_USD,
-    "resold_cost_usd": RESOLD_COST_USD,
-    "exported_usd": EXPORT_USD,
-    "demand_usd": DEMAND_USD,
-    "peak_usd": PEAK_USD,
-    "fuel_usd": FUEL_USD,
-    "wear_usd": WEAR_USD,
-    "programme_usd": PROGRAMME_USD,
-    "penalty_usd": PENALTY_USD,
-    "reserve_shortfall_usd": SHORTFALL_USD,
-    "carbon_kg": CARBON_KG,
-    "gpu_usd": GPU_USD,
-    "gpu_opex_usd": GPU_OPEX_USD,
-    "token_usd": TOKEN_USD,
-    "credit_usd": CREDIT_USD,
-    "btc": BTC,
-    "btc_usd": BTC_USD,
-    "pool_fee_btc": POOL_FEE_BTC,
-    "pool_fee_usd": POOL_FEE_USD,
-}
+from sim.units import W_PER_MW
 
 RESTARTED: Final = ", at a restart"  # of a failure
 
@@ -149,7 +27,7 @@ class Recorder:
         self.sites = [s.name for s in scenario.sites]
         self.horizon_s = horizon.seconds
         intervals = horizon.seconds // horizon.record_s
-        self.flow = np.zeros((intervals, SITE_FLOWS, len(self.sites)))
+        self.flow = np.zeros((intervals, flows.SITE_FLOWS, len(self.sites)))
         lanes = serving.serving_fleet.lanes if serving is not None else []
         places = [(x.site, x.model) for x in lanes]
         self.uses = UseRecord(scenario, places, intervals)
@@ -264,11 +142,13 @@ class Recorder:
             "t_s": np.repeat(start_s, sites),
             "site": pa.DictionaryArray.from_arrays(index, pa.array(self.sites)),
         }
-        for name, (row, divisor) in MEANS.items():
-            means = (self.flow[:, row, :] / (self.record_s * divisor)).ravel()
-            columns[name] = pa.array(means, from_pandas=True)  # no day-ahead price: null
-        for name, row in SUMS.items():
-            columns[name] = self.flow[:, row, :].ravel()
+        for row, flow in enumerate(flows.SITE):
+            values = self.flow[:, row, :]
+            if flow.kind == flows.MEAN:
+                means = (values / (self.record_s * flow.per)).ravel()
+                columns[flow.column] = pa.array(means, from_pandas=True)  # no price: null
+            else:
+                columns[flow.column] = values.ravel()
         if self.serving is not None:
             columns |= self.serving.site_columns()
         return pa.table(columns)
@@ -302,13 +182,13 @@ class Recorder:
             "asics_failed": self._mean(self._failed["asic"]),
             "gpu_nodes": self._mean(self._there["gpu"]),
             "gpu_nodes_failed": self._mean(self._failed["gpu"]),
-            "deployed_ehs": total[:, FATES + DEPLOYED] / (self.record_s * 1e6),
-            "operating_ehs": total[:, FATES + HASHED] / (self.record_s * 1e6),
-            "meter_mw": total[:, METER_J] / per,
-            "asic_mw": total[:, SITE_ASIC_J] / per,
-            "gpu_mw": total[:, SITE_GPU_J] / per,
-            "curtailed_mw": total[:, IDLED_J] / per,
-            "btc": total[:, BTC],
+            "deployed_ehs": total[:, flows.FATES + flows.DEPLOYED] / (self.record_s * 1e6),
+            "operating_ehs": total[:, flows.FATES + flows.HASHED] / (self.record_s * 1e6),
+            "meter_mw": total[:, flows.METER_J] / per,
+            "asic_mw": total[:, flows.SITE_ASIC_J] / per,
+            "gpu_mw": total[:, flows.SITE_GPU_J] / per,
+            "curtailed_mw": total[:, flows.IDLED_J] / per,
+            "btc": total[:, flows.BTC],
         }
         return pa.table(columns)
 

@@ -5,12 +5,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from sim.kernels.arrays import (
-    ENERGY_USD,
-    SITE_ASIC_J,
-    SITE_GPU_J,
-    TOKEN_J,
-)
+from sim.kernels import flows
 from sim.kernels.routing import (
     ARRIVED,
     BINS,
@@ -137,7 +132,7 @@ class ServingRecord:
         tokens = self.lanes[LANE_TOKENS_OUT].astype(np.float64)
         of_site = np.bincount(x.lane_site, tokens, len(self.sites)).clip(min=1.0)
         share = tokens / of_site[x.lane_site]
-        lane_j = flow[:, TOKEN_J].sum(axis=0)[x.lane_site] * share
+        lane_j = flow[:, flows.TOKEN_J].sum(axis=0)[x.lane_site] * share
         lane_cost = serving_cost_usd(flow)[x.lane_site] * share
         lane_usd = self.lane_usd
         every = np.ones(len(x.lanes), dtype=np.bool_)
@@ -252,9 +247,9 @@ class ServingRecord:
 
 def serving_cost_usd(flow: Floats) -> Floats:
     """Energy bills (site,), shared out to serving nodes by energy in each interval [USD]."""
-    machines_j = flow[:, SITE_ASIC_J] + flow[:, SITE_GPU_J]
-    share = flow[:, TOKEN_J] / machines_j.clip(min=1e-9)
-    return np.asarray((flow[:, ENERGY_USD] * share).sum(axis=0))
+    machines_j = flow[:, flows.SITE_ASIC_J] + flow[:, flows.SITE_GPU_J]
+    share = flow[:, flows.TOKEN_J] / machines_j.clip(min=1e-9)
+    return np.asarray((flow[:, flows.ENERGY_USD] * share).sum(axis=0))
 
 
 def _names(index: Ints, names: list[str]) -> pa.DictionaryArray:

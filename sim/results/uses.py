@@ -10,25 +10,8 @@ from typing import Final, NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from sim.kernels.arrays import (
-    BY_THE_HOUR,
-    BY_THE_TOKEN,
-    NODE_USED_COOLING_J,
-    NODE_USED_CREDIT_USD,
-    NODE_USED_J,
-    NODE_USED_LET_S,
-    NODE_USED_MISSED_S,
-    NODE_USED_ON_S,
-    NODE_USED_OPEX_USD,
-    NODE_USED_UNSOLD_S,
-    NODE_USED_USD,
-    NODE_WAYS,
-    RESERVED,
-    USED_COOLING_J,
-    USED_J,
-    USED_TH,
-    USED_THERE_S,
-)
+from sim.kernels import flows
+from sim.kernels.arrays import BY_THE_HOUR, BY_THE_TOKEN, NODE_WAYS, RESERVED
 from sim.scenario import catalogue
 from sim.scenario.scenario import Scenario
 from sim.serving_fleet.work import BUSY_S, POWERED_S, REQUEST_S, SEAT_S, WORKED
@@ -124,25 +107,34 @@ class UseRecord:
         asic, node, lane = used
         flow = self.flow[number]
         for row, of_asic in (
-            (MACHINE_J, USED_J), (COOLING_J, USED_COOLING_J), (HASHES_TH, USED_TH),
-            (THERE_S, USED_THERE_S),
-        ):  # fmt: skip
+            (MACHINE_J, flows.USED_J),
+            (COOLING_J, flows.USED_COOLING_J),
+            (HASHES_TH, flows.USED_TH),
+            (THERE_S, flows.USED_THERE_S),
+        ):
             flow[row] += self._sums(self.of_mode, asic[of_asic])
         for row, of_node in (
-            (MACHINE_J, NODE_USED_J), (COOLING_J, NODE_USED_COOLING_J), (ON_S, NODE_USED_ON_S),
-            (USD, NODE_USED_USD), (CREDIT_USD, NODE_USED_CREDIT_USD), (THERE_S, NODE_USED_ON_S),
-            (THERE_S, NODE_USED_MISSED_S), (OPEX_USD, NODE_USED_OPEX_USD),
-        ):  # fmt: skip
+            (MACHINE_J, flows.NODE_USED_J),
+            (COOLING_J, flows.NODE_USED_COOLING_J),
+            (ON_S, flows.NODE_USED_ON_S),
+            (USD, flows.NODE_USED_USD),
+            (CREDIT_USD, flows.NODE_USED_CREDIT_USD),
+            (THERE_S, flows.NODE_USED_ON_S),
+            (THERE_S, flows.NODE_USED_MISSED_S),
+            (OPEX_USD, flows.NODE_USED_OPEX_USD),
+        ):
             flow[row] += self._sums(self.of_way, node[of_node])
         for row, of_node in (
-            (GPU_S, NODE_USED_ON_S), (LET_S, NODE_USED_LET_S), (UNSOLD_S, NODE_USED_UNSOLD_S),
-        ):  # fmt: skip
+            (GPU_S, flows.NODE_USED_ON_S),
+            (LET_S, flows.NODE_USED_LET_S),
+            (UNSOLD_S, flows.NODE_USED_UNSOLD_S),
+        ):
             flow[row] += self._sums(self.of_way, node[of_node] * self.gpus[:, None])
         if worked is not None:
             for row in range(WORKED):
                 flow[WORK + row] += self._sums(self.of_way[:, BY_THE_TOKEN], worked[row])
-        self.mode_there_s += asic[USED_THERE_S]
-        self.way_there_s += node[NODE_USED_ON_S] + node[NODE_USED_MISSED_S]
+        self.mode_there_s += asic[flows.USED_THERE_S]
+        self.way_there_s += node[flows.NODE_USED_ON_S] + node[flows.NODE_USED_MISSED_S]
         flow[USD] += self._sums(self.of_lane, lane[0])
         flow[CREDIT_USD] += self._sums(self.of_lane, lane[1])
         for array in used:

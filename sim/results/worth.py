@@ -21,24 +21,7 @@ import numpy as np
 from sim.finance.chart import EXPENSE, INCOME, USD_CHART, Account, place
 from sim.finance.firm import Firm
 from sim.finance.ledger import UNITS
-from sim.kernels.arrays import (
-    BTC_USD,
-    CONTRACT_USD,
-    ENERGY_USD,
-    EXPORT_J,
-    EXPORT_USD,
-    FUEL_USD,
-    IDLED_J,
-    LOSS_J,
-    OVERHEAD_J,
-    POOL_FEE_USD,
-    RESOLD_COST_USD,
-    RESOLD_J,
-    RESOLD_USD,
-    SITE_ASIC_J,
-    SITE_GPU_J,
-    WEAR_USD,
-)
+from sim.kernels import flows
 from sim.kernels.routing import LANE_TOKENS_OUT
 from sim.results.capital import Charge
 from sim.results.recorder import Recorder
@@ -171,7 +154,9 @@ class _Sharing:
             if account in (Account.POOL_FEES, Account.CREDITS):
                 self._going_with_revenue += known + rest
         flow = self.flow.sum(axis=0)
-        back_usd = flow[EXPORT_USD] + flow[RESOLD_USD]  # taken off the bill: a use of its own
+        back_usd = (
+            flow[flows.EXPORT_USD] + flow[flows.RESOLD_USD]
+        )  # taken off the bill: a use of its own
         self.usd[REVENUE, self.of[SOLD_BACK]] += back_usd
         self.usd[ENERGY, self.of[SOLD_BACK]] += back_usd
 
@@ -207,26 +192,33 @@ class _Sharing:
         flow, hosted = self.flow, self.firm.books.hosted
         total = self.total
         waiting = self.of[WAITING]
-        bill = flow[:, ENERGY_USD] + flow[:, EXPORT_USD]
-        blocks = flow[:, CONTRACT_USD] + flow[:, RESOLD_USD] - flow[:, RESOLD_COST_USD]
+        bill = flow[:, flows.ENERGY_USD] + flow[:, flows.EXPORT_USD]
+        blocks = (
+            flow[:, flows.CONTRACT_USD] + flow[:, flows.RESOLD_USD] - flow[:, flows.RESOLD_COST_USD]
+        )
         whole = flow.sum(axis=0)
         power = self._by_interval(bill * (1.0 - hosted) + blocks, self.energy_j, waiting)
-        power[self.of[SOLD_BACK]] += whole[RESOLD_COST_USD]
-        power[self.of[SOLD_BACK]] -= whole[RESOLD_USD] + whole[EXPORT_USD] * (1.0 - hosted)
+        power[self.of[SOLD_BACK]] += whole[flows.RESOLD_COST_USD]
+        power[self.of[SOLD_BACK]] -= whole[flows.RESOLD_USD] + whole[flows.EXPORT_USD] * (
+            1.0 - hosted
+        )
         hosting = self._by_interval(bill * hosted, self.energy_j, waiting)
-        hosting[self.of[SOLD_BACK]] -= whole[EXPORT_USD] * hosted
+        hosting[self.of[SOLD_BACK]] -= whole[flows.EXPORT_USD] * hosted
         direct: dict[str, Floats] = {Account.POWER: power, Account.HOSTING: hosting}
-        uses_j = flow[:, [SITE_ASIC_J, SITE_GPU_J]].sum(axis=1)
-        back = flow[:, EXPORT_J]
+        uses_j = flow[:, [flows.SITE_ASIC_J, flows.SITE_GPU_J]].sum(axis=1)
+        back = flow[:, flows.EXPORT_J]
         with np.errstate(invalid="ignore", divide="ignore"):
             sold = np.where(back > 0.0, back / (back + uses_j), 0.0)
-        for account, row in ((Account.FUEL, FUEL_USD), (Account.BATTERY_WEAR, WEAR_USD)):
+        for account, row in (
+            (Account.FUEL, flows.FUEL_USD),
+            (Account.BATTERY_WEAR, flows.WEAR_USD),
+        ):
             of = self._by_interval(flow[:, row] * (1.0 - sold), self.energy_j, waiting)
             of[self.of[SOLD_BACK]] += (flow[:, row] * sold).sum(axis=0)
             direct[account] = of
-        mined = self._by_interval(flow[:, BTC_USD], self.hashes_th, self.of[REST])
+        mined = self._by_interval(flow[:, flows.BTC_USD], self.hashes_th, self.of[REST])
         direct[Account.MINING] = mined
-        fees = self._by_interval(flow[:, POOL_FEE_USD], self.hashes_th, self.of[REST])
+        fees = self._by_interval(flow[:, flows.POOL_FEE_USD], self.hashes_th, self.of[REST])
         direct[Account.POOL_FEES] = fees
         direct[Account.INFERENCE] = self._padded(total[USD])
         direct[Account.CREDITS] = self._padded(total[CREDIT_USD])
@@ -268,17 +260,19 @@ class _Sharing:
     def _energy(self) -> tuple[Floats, Floats]:
         """Energy at the meter [MWh] and connection [MW-years], (use,)."""
         whole = self.flow.sum(axis=0)
-        machines = whole[SITE_ASIC_J] + whole[SITE_GPU_J]
+        machines = whole[flows.SITE_ASIC_J] + whole[flows.SITE_GPU_J]
         shared = self._by_interval(
-            self.flow[:, OVERHEAD_J] + self.flow[:, LOSS_J], self.energy_j, self.of[REST]
+            self.flow[:, flows.OVERHEAD_J] + self.flow[:, flows.LOSS_J],
+            self.energy_j,
+            self.of[REST],
         )
         energy_j = self._padded(self.energy_j.sum(axis=0)) + shared
         uses_j = np.zeros(len(machines))
         np.add.at(uses_j, self.at[: self.metered], energy_j[: self.metered])
         factor = np.divide(uses_j, machines, out=np.ones_like(machines), where=machines > 0.0)
         plate_j = self._padded(self._plate_j()) * factor[self.at]
-        energy_j[self.of[SOLD_BACK]] = whole[EXPORT_J] + whole[RESOLD_J]
-        energy_j[self.of[WAITING]] = whole[IDLED_J]
+        energy_j[self.of[SOLD_BACK]] = whole[flows.EXPORT_J] + whole[flows.RESOLD_J]
+        energy_j[self.of[WAITING]] = whole[flows.IDLED_J]
         plate_j[self.of[SOLD_BACK]] = energy_j[self.of[SOLD_BACK]]
         plate_j[self.of[WAITING]] = energy_j[self.of[WAITING]]
         return energy_j / J_PER_MWH, plate_j / J_PER_MWH / HOURS_PER_YEAR

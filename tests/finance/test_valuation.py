@@ -24,17 +24,7 @@ from sim.finance.valuation import (
     valuation,
     value,
 )
-from sim.kernels.arrays import (
-    ENERGY_USD,
-    FATES,
-    GPU_OPEX_USD,
-    HASHED,
-    LET_S,
-    SITE_ASIC_J,
-    SITE_FLOWS,
-    SITE_GPU_J,
-    TOKEN_J,
-)
+from sim.kernels import flows as counted
 from sim.plant.inventory import GPU
 from sim.scenario import Scenario
 from sim.types import Floats
@@ -114,16 +104,16 @@ def test_breakevens_by_hand() -> None:
 
     Half of the nodes' quarter is for tokens; ten hours of a node of eight are let.
     """
-    flow = np.zeros(SITE_FLOWS)
-    flow[ENERGY_USD] = 400.0
-    flow[SITE_ASIC_J], flow[SITE_GPU_J], flow[TOKEN_J] = 3e9, 1e9, 0.5e9
-    flow[FATES + HASHED] = 2e3 * DAY
-    flow[LET_S], flow[GPU_OPEX_USD] = 10 * 3600.0, 16.0
+    flow = np.zeros(counted.SITE_FLOWS)
+    flow[counted.ENERGY_USD] = 400.0
+    flow[counted.SITE_ASIC_J], flow[counted.SITE_GPU_J], flow[counted.TOKEN_J] = 3e9, 1e9, 0.5e9
+    flow[counted.FATES + counted.HASHED] = 2e3 * DAY
+    flow[counted.LET_S], flow[counted.GPU_OPEX_USD] = 10 * 3600.0, 16.0
     prices = breakevens(flow, 0.02, 8.0, 25.0)
     assert prices.hashprice_usd_per_ph_day == pytest.approx(300 / 2 / 0.98)
     assert prices.gpu_usd_per_h == pytest.approx((50 + 16) / 80)
     assert prices.token_usd_per_mtok == pytest.approx(50 / 25)
-    assert breakevens(np.zeros(SITE_FLOWS), 0.02, 8.0, 0.0) == (None, None, None)
+    assert breakevens(np.zeros(counted.SITE_FLOWS), 0.02, 8.0, 0.0) == (None, None, None)
 
 
 def firm(**tables: Any) -> Scenario:
@@ -161,7 +151,7 @@ def monthly(ledger: Ledger, debit: str, credit: str, alpha: float, bravo: float)
 
 MONTH_ENDS = np.cumsum([31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31])
 CALENDAR = Calendar(datetime(2026, 1, 1, tzinfo=UTC), 365 * DAY)
-NO_FLOW: Floats = np.zeros((SITE_FLOWS, 2))
+NO_FLOW: Floats = np.zeros((counted.SITE_FLOWS, 2))
 NO_TOKENS: Floats = np.zeros(2)
 HALL = ProjectHistory(((40 * DAY, 300.0), (90 * DAY, 500.0), (179 * DAY, 200.0)), 179 * DAY)
 

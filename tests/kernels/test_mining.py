@@ -4,18 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sim.kernels.arrays import (
-    ASIC_J,
-    DEPLOYED,
-    HASHED,
-    LOST_FAILURE,
-    LOST_LIMIT,
-    LOST_MODE,
-    LOST_OUTAGE,
-    LOST_PRICE,
-    LOST_RESTART,
-    LOST_THERMAL,
-)
+from sim.kernels import flows
 from sim.kernels.mining import advance_groups
 from sim.plant import Plant
 from tests.conftest import build_scenario
@@ -46,31 +35,31 @@ def twin(plant: Plant, g: int, seconds: int) -> dict[int, float]:
     ths = groups.mode_ths[g]
     failed = state.deployed[g] - state.running[g] - state.shut[g]
     for t in range(seconds):
-        out[DEPLOYED] += state.deployed[g] * nominal
-        out[LOST_FAILURE] += failed * nominal
-        out[LOST_OUTAGE] += state.shut[g] * nominal
-        out[LOST_THERMAL] += state.running[g] * nominal * (1 - state.heat[g])
+        out[flows.DEPLOYED] += state.deployed[g] * nominal
+        out[flows.LOST_FAILURE] += failed * nominal
+        out[flows.LOST_OUTAGE] += state.shut[g] * nominal
+        out[flows.LOST_THERMAL] += state.running[g] * nominal * (1 - state.heat[g])
         able = state.running[g] * state.heat[g]
         wish, ready, granted = state.shares[:, g]
         off = able * (1 - wish.sum()) * nominal
         slow = able * sum(wish * (nominal - ths))
         if state.blocked[g] and slow > 0:
-            out[LOST_LIMIT] += off + slow
+            out[flows.LOST_LIMIT] += off + slow
         elif state.blocked[g]:
-            out[LOST_LIMIT] += off
-            out[LOST_MODE] += slow
+            out[flows.LOST_LIMIT] += off
+            out[flows.LOST_MODE] += slow
         else:
-            out[LOST_PRICE] += off
-            out[LOST_MODE] += slow
-        out[LOST_RESTART] += able * sum((wish - ready) * ths)
-        out[LOST_LIMIT] += able * sum((ready - granted) * ths)
+            out[flows.LOST_PRICE] += off
+            out[flows.LOST_MODE] += slow
+        out[flows.LOST_RESTART] += able * sum((wish - ready) * ths)
+        out[flows.LOST_LIMIT] += able * sum((ready - granted) * ths)
         hashing = able * sum(granted * ths)
         if t < state.starting_until_s[g] and granted.sum() > 0:
             booting = state.starting[g] / granted.sum() * hashing
-            out[LOST_RESTART] += booting
+            out[flows.LOST_RESTART] += booting
             hashing -= booting
-        out[HASHED] += hashing
-        out[ASIC_J] += able * sum(granted * groups.mode_w[g])
+        out[flows.HASHED] += hashing
+        out[flows.ASIC_J] += able * sum(granted * groups.mode_w[g])
     return out
 
 

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 import sim
 from sim.engine import Engine
-from sim.kernels.arrays import BATTERY_J, GRANTED
+from sim.kernels import flows
+from sim.kernels.arrays import GRANTED
 from sim.policy import Decision, Observation
 from sim.scenario import Scenario
 from sim.units import J_PER_MWH, W_PER_MW
@@ -164,7 +165,7 @@ def test_law_2_a_battery_gives_back_what_it_took_less_its_losses(values: dict[st
     flow = engine.recorder.flow.sum(axis=0)
     initial_j = 0.5 * assets.energy_j
     gained_j = np.bincount(assets.battery_site, asset.stored_j - initial_j, 3)
-    assert (flow[BATTERY_J] >= gained_j - 1.0).all()
+    assert (flow[flows.BATTERY_J] >= gained_j - 1.0).all()
 
 
 @given(fleets)

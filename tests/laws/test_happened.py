@@ -11,12 +11,8 @@ import sim
 from sim.engine import Engine
 from sim.grid.matpower import read_case
 from sim.grid.mesh import Mesh
-from sim.kernels.arrays import (
-    GRANTED,
-    METER_J,
-    SITE_ASIC_J,
-    SITE_GPU_J,
-)
+from sim.kernels import flows
+from sim.kernels.arrays import GRANTED
 from sim.policies.static import Static
 from sim.types import Floats
 from sim.units import W_PER_MW
@@ -56,10 +52,10 @@ class Metered(Engine):
     def settle(self) -> None:
         meshed, seconds = self.plant.meshed, self.now_s - self.settled_s
         assert meshed is not None
-        mesh, before_j = meshed.grid.mesh, self.plant.site.flow[METER_J].copy()
+        mesh, before_j = meshed.grid.mesh, self.plant.site.flow[flows.METER_J].copy()
         super().settle()
         if seconds:
-            drawn_j = self.plant.site.flow[METER_J] - before_j
+            drawn_j = self.plant.site.flow[flows.METER_J] - before_j
             self.drew.append((mesh, drawn_j / seconds / W_PER_MW))
 
 
@@ -162,7 +158,7 @@ def test_a_short_line_sheds_machines_by_margin_then_batch_then_reserved_nodes() 
                 assert 0.0 < share < 1.0, (limit_mw, shares)
             else:
                 assert share == pytest.approx(wanted, abs=1e-6), (limit_mw, shares)
-        drawn = engine.recorder.flow[:, [SITE_ASIC_J, SITE_GPU_J]].sum()
+        drawn = engine.recorder.flow[:, [flows.SITE_ASIC_J, flows.SITE_GPU_J]].sum()
         assert drawn > 0.0
 
 
@@ -183,6 +179,6 @@ def test_a_grid_that_carries_loads_of_others_leaves_a_fleet_the_rest(tmp_path: P
     half = Engine(scenario.model_copy(update={"sites": at_bus, "case": case}), Static())
     assert half.clearing is not None
     half.clearing.market.share[3:] = 0.5  # of the loads of others, from the fourth hour on
-    meter_w = half.run().flow[:, METER_J, 0] / HOUR
+    meter_w = half.run().flow[:, flows.METER_J, 0] / HOUR
     np.testing.assert_allclose(meter_w[:3], 70e6, rtol=1e-3)
     assert (meter_w[3:] > 139e6).all()

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 import sim
 from sim.engine import Engine
-from sim.kernels.arrays import FATES, HASHED, METER_J
+from sim.kernels import flows
 from sim.policy import Decision, Observation
 from sim.report.energy import draw_energy
 from sim.report.summary import draw
@@ -168,7 +168,7 @@ def test_law_4_no_limit_is_ever_broken(values: dict[str, Any]) -> None:
     engine.phases = (*engine.phases[:-1], look)
     engine.run()
     assert len(checked) == scenario.horizon.steps
-    flow = engine.recorder.flow[:, METER_J, :] / engine.recorder.record_s
+    flow = engine.recorder.flow[:, flows.METER_J, :] / engine.recorder.record_s
     assert (flow <= values["limit_mw"] * W_PER_MW * (1 + 1e-9)).all()
     assert (flow.sum(axis=1) <= feeder_w * (1 + 1e-9)).all()
 
@@ -310,7 +310,10 @@ def test_law_12_a_higher_hashprice_never_lowers_hashes(
             feeder_mw=5.0,
         )
         hashed.append(
-            Engine(scenario, merit_order(), seed).run().flow[:, FATES + HASHED].sum(axis=1)
+            Engine(scenario, merit_order(), seed)
+            .run()
+            .flow[:, flows.FATES + flows.HASHED]
+            .sum(axis=1)
         )
     assert (hashed[1] >= hashed[0] * (1 - 1e-9)).all()
     assert J_PER_MWH == 3.6e9

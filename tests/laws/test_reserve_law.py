@@ -8,7 +8,7 @@ from hypothesis import given, settings
 
 import sim
 from sim.engine import Engine
-from sim.kernels.arrays import AWARDED_J, RESERVED_J, SHORTFALL_USD
+from sim.kernels import flows
 from sim.policy import Observation, ReserveOffers
 from sim.scenario import Scenario
 from sim.units import W_PER_MW
@@ -138,9 +138,9 @@ def test_law_6_what_stands_by_is_paid_by_time_however_it_is_cut(values: dict[str
 
     engine.env.process(cutter())
     pieces = engine.run()
-    for row in (AWARDED_J, RESERVED_J, SHORTFALL_USD):
+    for row in (flows.AWARDED_J, flows.RESERVED_J, flows.SHORTFALL_USD):
         np.testing.assert_allclose(pieces.flow[:, row], whole.flow[:, row], rtol=1e-9, atol=1e-3)
-    assert whole.flow[:, AWARDED_J].sum() > 0.0
+    assert whole.flow[:, flows.AWARDED_J].sum() > 0.0
 
 
 @given(fleets)

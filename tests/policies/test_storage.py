@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from sim.engine import Engine
-from sim.kernels.arrays import ENERGY_USD
+from sim.kernels import flows
 from sim.kernels.storage import Store, battery_now
 from sim.policies.look_ahead import LookAhead
 from sim.policies.merit_order import MeritOrder
@@ -293,5 +293,5 @@ def test_a_fixed_price_is_stored_for_the_dear_hours_of_the_zone(
     zone = engine.terms.step_inputs.zone_price
     hour = np.arange(len(zone)) * scenario.horizon.step_s // 3600 % 24
     zone[:] = np.where((hour >= 18) & (hour < 21), 300.0, 20.0)[:, None]
-    paid = engine.run().flow[:, ENERGY_USD, 0].reshape(4, 24).sum(axis=1)
+    paid = engine.run().flow[:, flows.ENERGY_USD, 0].reshape(4, 24).sum(axis=1)
     assert paid[1:] == pytest.approx(usd)

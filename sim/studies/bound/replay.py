@@ -10,16 +10,8 @@ import numpy as np
 
 from sim.engine import Engine
 from sim.finance.pools import Solo
-from sim.kernels.arrays import (
-    BY_THE_TOKEN,
-    DEPLOYED,
-    LOST_FAILURE,
-    LOST_OUTAGE,
-    NODE_MISSED_S,
-    NODE_ON_S,
-    NodeGroups,
-    PricesInForce,
-)
+from sim.kernels import flows
+from sim.kernels.arrays import BY_THE_TOKEN, NodeGroups, PricesInForce
 from sim.kernels.dispatch import frontier
 from sim.plant.lettings import Lettings
 from sim.plant.machines import as_written, build_nodes, node_rates
@@ -127,11 +119,13 @@ class Replay(Engine):
             self.room_w[k] += plant.limits.room_w * part
             self.powered[k] += plant.supply.powered * part
             flow, nominal_th = plant.asic.flow, plant.asics.nominal_ths * step_s
-            running = flow[DEPLOYED] - flow[LOST_FAILURE] - flow[LOST_OUTAGE]
+            running = flow[flows.DEPLOYED] - flow[flows.LOST_FAILURE] - flow[flows.LOST_OUTAGE]
             self.able[k] += running / nominal_th * plant.asic.heat
             self.begin[k] = np.maximum(self.begin[k], plant.asic.running * plant.asic.heat)
             self.nodes_able[k] = np.maximum(self.nodes_able[k], plant.node.running)
-            self.nodes_there[k] += plant.node.flow[[NODE_ON_S, NODE_MISSED_S]].sum(axis=0) / step_s
+            self.nodes_there[k] += (
+                plant.node.flow[[flows.NODE_ON_S, flows.NODE_MISSED_S]].sum(axis=0) / step_s
+            )
             net = 1.0 - self.scenario.pool.fee_fraction
             usd_per_th = self.btc_per_th * self.usd_per_btc * net
             self.usd_per_th[k] = max(self.usd_per_th[k], usd_per_th)
