@@ -292,10 +292,12 @@ class Engine:
         if day_ends:
             self.plant.close_day()
         self._recorded_usd += self.plant.gross_margin_usd()
-        self.recorder.interval(now_s, self.plant.site.flow, self.plant.used())
+        flow = self.plant.site.flow
+        self.firm.interval(flow)
+        self.recorder.interval(now_s, flow, self.plant.used())
+        self.plant.begin_interval()
         if day_ends:
-            flow = self.recorder.day_flow()
-            goes_on = self.firm.close_day(now_s, flow, self.usd_per_btc)
+            goes_on = self.firm.close_day(now_s, self.usd_per_btc)
             self._let_go()
             if not goes_on:
                 self._stop()

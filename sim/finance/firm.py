@@ -100,7 +100,8 @@ class Firm:
         line = self.funding.revolver
         self.borrowing_costs = BorrowingCosts(ledger, self.lending, line, self.projects)
         self.impairment = Impairment(scenario, ledger, self.assets, meters)
-        self.month_flow = np.zeros((flows.SITE_FLOWS, len(scenario.sites)))
+        self.day_flow = np.zeros((flows.SITE_FLOWS, len(scenario.sites)))  # not posted yet
+        self.month_flow = np.zeros_like(self.day_flow)
         self.insolvent_s: int | None = None
         self.claims: list[Claim] = []
         self.usd_per_btc = float(world.usd_per_btc[0])
@@ -142,13 +143,18 @@ class Firm:
         if self.insolvent_s is None:
             self.lending.check(t_s, usd_per_btc)
 
-    def close_day(self, t_s: int, flow: Floats, usd_per_btc: float) -> bool:
-        """Post the flows (row, site) of the day; False when the firm can no longer pay."""
+    def interval(self, flow: Floats) -> None:
+        """Take the flows (SITE_FLOWS, site) of an interval, to be posted when the day ends."""
+        self.day_flow += flow
+
+    def close_day(self, t_s: int, usd_per_btc: float) -> bool:
+        """Post what the day's intervals came to; False when the firm can no longer pay."""
         if self.insolvent_s is not None:
             return True
         self.usd_per_btc = usd_per_btc
-        self.books.close_day(t_s, flow, self.bills.transmission(t_s))
-        self.month_flow += flow
+        self.books.close_day(t_s, self.day_flow, self.bills.transmission(t_s))
+        self.month_flow += self.day_flow
+        self.day_flow[:] = 0.0
         self.payments.close_day(t_s)
         self._sell_machines(t_s)
         self.lending.close_day(t_s, usd_per_btc)

@@ -220,12 +220,18 @@ class Plant:
         self._calls.earn(btc, usd_per_btc, fee)
 
     def used(self) -> tuple[Floats, Floats, Floats]:
-        """What uses of power came to since the last record; whoever keeps it clears it.
+        """What uses of power came to since the last record.
 
         By firmware mode (USED_ROWS, group, mode), by way of earning (NODE_USED_ROWS, node,
         NODE_WAYS), by lane of requests (2, lane) [USD]: tokens, credits.
         """
         return self.asic.used, self.node.used, self.lane_usd
+
+    def begin_interval(self) -> None:
+        """A record was made: flows and uses of power are counted anew."""
+        self.site.flow[:] = 0.0
+        for array in self.used():
+            array[:] = 0.0
 
     def gross_margin_usd(self) -> float:
         """Of the flows since the last record [USD]."""

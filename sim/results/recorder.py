@@ -40,7 +40,6 @@ class Recorder:
         self._there: dict[str, list[tuple[int, int]]] = {"asic": [], "gpu": []}  # t_s, change
         self._failed: dict[str, list[tuple[int, int]]] = {"asic": [], "gpu": []}
         self._done = 0
-        self._closed = 0
         self.step_s = horizon.step_s
         self.binding = np.full((horizon.steps, len(self.sites)), -1, dtype=np.int16)
         self.limit_names: tuple[str, ...] = ()
@@ -53,7 +52,7 @@ class Recorder:
         self.binding[step] = binding
 
     def interval(self, end_s: int, flow: Floats, used: tuple[Floats, Floats, Floats]) -> None:
-        """Keep the flows (SITE_FLOWS, site) and uses since the last record, and clear them."""
+        """Keep the flows (SITE_FLOWS, site) and uses since the last record."""
         self._done = end_s // self.record_s
         self.flow[self._done - 1] = flow
         self.meters.interval(end_s, flow, used)
@@ -61,13 +60,6 @@ class Recorder:
         self.uses.interval(self._done - 1, used, worked)
         if self.serving is not None:
             self.serving.interval(end_s - self.record_s)
-        flow[:] = 0.0
-
-    def day_flow(self) -> Floats:
-        """Flows (SITE_FLOWS, site) of the intervals recorded since the last call."""
-        since = self.flow[self._closed : self._done]
-        self._closed = self._done
-        return np.asarray(since.sum(axis=0), dtype=np.float64)
 
     def fleet(self, **values: float) -> None:
         """The fleet's state at the end of the interval that was recorded last."""

@@ -100,7 +100,7 @@ class UseRecord:
     def interval(
         self, number: int, used: tuple[Floats, Floats, Floats], worked: Floats | None = None
     ) -> None:
-        """Keep what the plant's uses came to since the last call, and clear it.
+        """Keep what the plant's uses came to since the last call.
 
         `worked` (WORKED, node) is what serving nodes did.
         """
@@ -137,8 +137,6 @@ class UseRecord:
         self.way_there_s += node[flows.NODE_USED_ON_S] + node[flows.NODE_USED_MISSED_S]
         flow[USD] += self._sums(self.of_lane, lane[0])
         flow[CREDIT_USD] += self._sums(self.of_lane, lane[1])
-        for array in used:
-            array[:] = 0.0
 
     def _sums(self, of: Ints, amount: Floats) -> Floats:
         sums = np.bincount(of.ravel(), amount.ravel(), len(self.uses))
