@@ -139,7 +139,7 @@ def check_buildout(file: Path, allow_code: bool, allow_path: bool, as_json: bool
         )
 
 
-KINDS = ("scenario", "experiment", "buildout")
+KINDS = ("scenario", "experiment", "buildout", "tables")
 
 
 @app.command(
@@ -154,10 +154,18 @@ def schema(
 ) -> None:
     """JSON Schema of a scenario, experiment or build-out, for editors; or a reference of its keys.
 
-    docs/ has the references: scenario.md, experiment.md, buildout.md.
+    docs/ has the references: scenario.md, experiment.md, buildout.md, and tables.md of all tables
+    that a run writes, as Markdown only.
     """
     if what not in KINDS:
         fail(WRONG_INPUT, f"schema {what!r}: allowed: {', '.join(KINDS)}")
+    if what == "tables":
+        from sim.results.tables import markdown as of_tables
+
+        if not markdown:
+            fail(WRONG_INPUT, "schema tables: a reference to read; add --markdown")
+        echo(of_tables(), end="")
+        return
     from pydantic import BaseModel
 
     from sim.scenario.reference import markdown as of_scenario

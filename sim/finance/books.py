@@ -1,6 +1,6 @@
 """From the flows of sites to postings: once a day, as pools pay and hosts bill."""
 
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 
@@ -10,58 +10,105 @@ from sim.kernels import flows
 from sim.scenario.scenario import Scenario
 from sim.types import Bools, Floats
 
-# Debit, credit, row of SiteState.flow, memo.
-ENERGY_POSTINGS: Final = (
-    (Account.POWER, Account.CASH, flows.CONTRACT_USD, "blocks and positions against real time"),
-    (Account.DEMAND, Account.CASH, flows.DEMAND_USD, "demand charges, take-or-pay"),
-    (Account.TRANSMISSION, Account.TRANSMISSION_OWED, flows.PEAK_USD, "coincident peak"),
-    (Account.FUEL, Account.CASH, flows.FUEL_USD, "on-site generation"),
-    (Account.BATTERY_WEAR, Account.BATTERIES, flows.WEAR_USD, "wear of batteries"),
-    (Account.CASH, Account.GRID_SERVICES, flows.PROGRAMME_USD, "reserves and demand response"),
-    (
+EVERY, OWN, HOSTED, AT_ONCE, INVOICED = "every", "own", "hosted", "at once", "invoiced"
+
+
+class Posting(NamedTuple):
+    """What is posted of a row of the sites' flows, in the commodity that is its unit."""
+
+    row: int  # of `SiteState.flow`
+    debit: Account
+    credit: Account
+    memo: str
+    sites: str = EVERY  # whose part it is
+
+    @property
+    def commodity(self) -> str:
+        """USD or BTC."""
+        return flows.SITE[self.row].unit
+
+
+OF_ENERGY: Final = (
+    Posting(flows.ENERGY_USD, Account.POWER, Account.CASH, "energy", OWN),
+    Posting(flows.ENERGY_USD, Account.HOSTING, Account.CASH, "hosting, energy included", HOSTED),
+    Posting(
+        flows.CONTRACT_USD, Account.POWER, Account.CASH, "blocks and positions against real time"
+    ),
+    Posting(flows.DEMAND_USD, Account.DEMAND, Account.CASH, "demand charges, take-or-pay"),
+    Posting(flows.PEAK_USD, Account.TRANSMISSION, Account.TRANSMISSION_OWED, "coincident peak"),
+    Posting(flows.FUEL_USD, Account.FUEL, Account.CASH, "on-site generation"),
+    Posting(flows.WEAR_USD, Account.BATTERY_WEAR, Account.BATTERIES, "wear of batteries"),
+    Posting(
+        flows.PROGRAMME_USD, Account.CASH, Account.GRID_SERVICES, "reserves and demand response"
+    ),
+    Posting(
+        flows.PENALTY_USD,
         Account.PENALTIES,
         Account.CASH,
-        flows.PENALTY_USD,
         "owed in a call, or sold as reserve, and not there",
     ),
 )
+OF_MACHINES: Final = (
+    Posting(flows.BTC, Account.BTC, Account.MINING, "pool payout, gross"),
+    Posting(flows.BTC_USD, Account.BTC, Account.MINING, "pool payout, gross"),
+    Posting(flows.POOL_FEE_BTC, Account.POOL_FEES, Account.BTC, "pool fee"),
+    Posting(flows.POOL_FEE_USD, Account.POOL_FEES, Account.BTC, "pool fee"),
+    Posting(flows.GPU_USD, Account.CASH, Account.INFERENCE, "reserved GPU nodes", AT_ONCE),
+    Posting(
+        flows.GPU_USD,
+        Account.RECEIVABLES,
+        Account.INFERENCE,
+        "reserved GPU nodes, to be invoiced",
+        INVOICED,
+    ),
+    Posting(flows.TOKEN_USD, Account.CASH, Account.INFERENCE, "tokens"),
+    Posting(flows.CREDIT_USD, Account.CREDITS, Account.CASH, "promises not kept"),
+    Posting(
+        flows.GPU_OPEX_USD,
+        Account.GPU_OPERATIONS,
+        Account.CASH,
+        "licences, support, network, staff of GPU nodes",
+    ),
+)
+POSTED: Final = (*OF_ENERGY, *OF_MACHINES)
+# Rows of money that are a part of another, and so not posted again: of which.
+PART_OF: Final = {
+    flows.EXPORT_USD: flows.ENERGY_USD,
+    flows.RESOLD_USD: flows.CONTRACT_USD,
+    flows.RESOLD_COST_USD: flows.CONTRACT_USD,
+    flows.SHORTFALL_USD: flows.PENALTY_USD,
+}
 
 
 class Books:
     """Posts what a day brought: energy, contracts, mining, inference."""
 
     def __init__(self, scenario: Scenario, ledger: Ledger, invoiced: Bools) -> None:
+        """`invoiced` (site,) says where reserved nodes are paid by invoice."""
         self.ledger = ledger
         self.hosted = np.array([s.contract == "hosted" for s in scenario.sites], dtype=np.float64)
-        self.invoiced = invoiced  # (site,) reserved nodes are paid by invoice
+        self._parts = {
+            OWN: 1.0 - self.hosted,
+            HOSTED: self.hosted,
+            AT_ONCE: np.where(invoiced, 0.0, 1.0),
+            INVOICED: np.where(invoiced, 1.0, 0.0),
+        }
 
     def close_day(self, t_s: int, flow: Floats, transmission_usd: Floats | None = None) -> None:
         """Post the flows (row, site) since the last close.
 
         `transmission_usd` (site,) is the bill for last year's coincident peaks that falls due.
         """
-        post = self.ledger.post
-        energy_usd = flow[flows.ENERGY_USD]
-        own_usd = energy_usd * (1.0 - self.hosted)
-        post(t_s, Account.POWER, Account.CASH, "USD", own_usd, "energy")
-        hosting_usd = energy_usd * self.hosted
-        post(t_s, Account.HOSTING, Account.CASH, "USD", hosting_usd, "hosting, energy included")
-        for debit, credit, row, memo in ENERGY_POSTINGS:
-            if flow[row].any():
-                post(t_s, debit, credit, "USD", flow[row], memo)
+        self._post(t_s, flow, OF_ENERGY)
         if transmission_usd is not None:
-            bill = (transmission_usd, "transmission by last year's coincident peaks")
-            post(t_s, Account.TRANSMISSION_OWED, Account.CASH, "USD", *bill)
-        post(t_s, Account.BTC, Account.MINING, "BTC", flow[flows.BTC], "pool payout, gross")
-        post(t_s, Account.BTC, Account.MINING, "USD", flow[flows.BTC_USD], "pool payout, gross")
-        post(t_s, Account.POOL_FEES, Account.BTC, "BTC", flow[flows.POOL_FEE_BTC], "pool fee")
-        post(t_s, Account.POOL_FEES, Account.BTC, "USD", flow[flows.POOL_FEE_USD], "pool fee")
-        paid_usd = np.where(self.invoiced, 0.0, flow[flows.GPU_USD])
-        post(t_s, Account.CASH, Account.INFERENCE, "USD", paid_usd, "reserved GPU nodes")
-        due_usd = flow[flows.GPU_USD] - paid_usd
-        memo = "reserved GPU nodes, to be invoiced"
-        post(t_s, Account.RECEIVABLES, Account.INFERENCE, "USD", due_usd, memo)
-        post(t_s, Account.CASH, Account.INFERENCE, "USD", flow[flows.TOKEN_USD], "tokens")
-        post(t_s, Account.CREDITS, Account.CASH, "USD", flow[flows.CREDIT_USD], "promises not kept")
-        memo = "licences, support, network, staff of GPU nodes"
-        post(t_s, Account.GPU_OPERATIONS, Account.CASH, "USD", flow[flows.GPU_OPEX_USD], memo)
+            memo = "transmission by last year's coincident peaks"
+            accounts = (Account.TRANSMISSION_OWED, Account.CASH)
+            self.ledger.post(t_s, *accounts, "USD", transmission_usd, memo)
+        self._post(t_s, flow, OF_MACHINES)
+
+    def _post(self, t_s: int, flow: Floats, postings: tuple[Posting, ...]) -> None:
+        for p in postings:
+            amount = flow[p.row]
+            if amount.any():
+                part = amount if p.sites == EVERY else amount * self._parts[p.sites]
+                self.ledger.post(t_s, p.debit, p.credit, p.commodity, part, p.memo)
