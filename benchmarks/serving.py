@@ -23,7 +23,7 @@ import simpy
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from sim.kernels.requests import PARENT, START
-from sim.kernels.routing import ARRIVED, SERVED, Day
+from sim.kernels.traffic import ARRIVED, SERVED, Day
 from sim.scenario.catalogue.serving import served
 from sim.scenario.demand import Tenant
 from sim.scenario.load import assemble

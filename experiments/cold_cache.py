@@ -18,7 +18,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from sim.kernels.requests import PREFILLED
-from sim.kernels.routing import LANE_CACHED_TOKENS, LANE_TOKENS_IN
+from sim.kernels.traffic import LANE_CACHED_TOKENS, LANE_TOKENS_IN
 from sim.scenario.load import assemble
 from sim.scenario.scenario import Scenario
 from sim.serving_fleet import ServingFleet

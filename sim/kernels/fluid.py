@@ -5,7 +5,7 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from sim.kernels.jit import pure_kernel
-from sim.kernels.routing import (
+from sim.kernels.traffic import (
     ARRIVED,
     EXPIRED,
     LANE_EXPIRED,

@@ -6,6 +6,9 @@ requests in memory, `engine` replicas, `kind` settings that engines share.
 
 from typing import Final, NamedTuple
 
+import numpy as np
+
+from sim.kernels.jit import part
 from sim.types import Floats, Ints
 
 # Columns of `Requests.counts`.
@@ -159,3 +162,42 @@ class EngineState(NamedTuple):
     done: Ints  # (finished and not yet collected,) slots; empty: nobody collects
     dones: Ints  # (1,) how many
     memory: Ints  # (engine, entry) block caches; (engine, 1): there is none
+
+
+@part
+def enqueue(counts: Ints, request: Ints, e: int, slot: int) -> None:
+    """Put a request at the end of the queue of engine e; its ARRIVAL is never before the tail's."""
+    tail = counts[e, TAIL]
+    request[slot, NEXT] = -1
+    request[slot, PREVIOUS] = tail
+    if tail >= 0:
+        request[tail, NEXT] = slot
+    else:
+        counts[e, HEAD] = slot
+    counts[e, TAIL] = slot
+    counts[e, OUTSTANDING] += 1
+
+
+@part
+def fill_slot(
+    request: Ints, when: Floats, slot: int, arrival_s: float, prompt: int, output: int, hit: int
+) -> None:
+    """Write a new request into a slot; at least one token of its prompt is computed."""
+    request[slot, PROMPT] = prompt
+    request[slot, OUTPUT] = output
+    request[slot, HIT] = min(hit, prompt - 1)
+    request[slot, GENERATED] = 0
+    request[slot, FINISH_IT] = -1
+    request[slot, PREEMPTIONS] = 0
+    when[slot, ARRIVAL] = arrival_s
+    when[slot, FIRST_TOKEN] = np.nan
+    when[slot, FINISH] = np.nan
+
+
+@part
+def fits(size: Ints, kind: int, prompt: int, output: int, hit: int) -> bool:
+    """Whether a request could ever be served by an engine with these settings."""
+    tokens = prompt + output - 1
+    if tokens > size[kind, KV_BLOCKS] * size[kind, BLOCK_TOKENS]:
+        return False
+    return bool(size[kind, CHUNKED_PREFILL] != 0 or tokens - hit <= size[kind, MAX_BATCHED_TOKENS])

@@ -1,31 +1,38 @@
 """Continuous batching, token-exact: docs/MODEL.md section 4 without stepping through iterations.
 
-While a batch decodes, all its sequences move together. So a sequence is known by the iteration at
-which it finishes (`FINISH_IT`): after `it` iterations it has emitted OUTPUT - (FINISH_IT - it)
-tokens, and all its tokens but the last one have their KV. A heap of FINISH_IT tells how many
-iterations the batch stays as it is, and sequences counted by residue tell how many blocks those
-take. Nothing here loops over the batch. Where a block cache is on, `blocks` says what a request
-finds and how many blocks are free when it leaves; nothing else changes.
+An iteration: running sequences first, the last of which go back to the queue where blocks are
+short; then the queue, from its front; then a jump over many iterations where there are only
+decodes, else one step; then prefills that are complete join the batch, and sequences that have all
+their tokens leave. `batch` draws the ledger of blocks that come due, which tells how far a jump may
+go. Nothing here loops over the batch. Where a block cache is on, `blocks` says what a request finds
+and how many blocks are free when it leaves; nothing else changes.
 """
 
-import math
+from typing import NamedTuple
 
-import numpy as np
-
-from sim.kernels.blocks import MAGIC, MAGIC_BITS, complete, look, release, take
+from sim.kernels.batch import (
+    SLOT_MASK,
+    cleaned,
+    decode_energy_j,
+    iterations_until,
+    popped,
+    pushed,
+    residue_of,
+    weights_s,
+    within,
+)
+from sim.kernels.blocks import Cache, complete, look, release, take
 from sim.kernels.jit import part, pure_kernel
+from sim.kernels.pieces import MAGIC, MAGIC_BITS
 from sim.kernels.requests import (
     ADMISSIONS,
     ARRIVAL,
-    BASE_S,
     BATCH,
     BLOCK_TOKENS,
     BUSY,
     BUSY_W,
     CHUNKED_PREFILL,
     CLOCK,
-    COMPUTE_BASE_S,
-    COMPUTE_TOKEN_S,
     COMPUTED,
     DECODE_J,
     DECODE_SEQ_S,
@@ -44,12 +51,10 @@ from sim.kernels.requests import (
     HITS,
     ITERATIONS,
     KV,
-    KV_BLOCKS,
     KV_TOKEN_S,
     LAST,
     LAST_W,
     LATE,
-    LEAF,
     LIMIT_W,
     MAX_BATCHED_TOKENS,
     MAX_SEQS,
@@ -74,16 +79,28 @@ from sim.kernels.requests import (
     STEP,
     TAIL,
     TAKEN,
-    TOKEN_S,
     TOLD,
     Engines,
     EngineState,
     Requests,
 )
-from sim.types import Bools, Floats, Ints
+from sim.types import Floats, Ints
 
-SLOT_MASK = (1 << SLOT_BITS) - 1
-MAX_TOKENS = 1 << 24
+
+class Tables(NamedTuple):
+    """What an engine touches that has no block cache: of `Engines`, `EngineState`, `Requests`."""
+
+    seconds: Floats
+    power: Floats
+    size: Ints
+    counts: Ints
+    times: Floats
+    heap: Ints
+    due: Ints
+    done: Ints
+    dones: Ints
+    request: Ints
+    when: Floats
 
 
 @pure_kernel
@@ -101,11 +118,20 @@ def advance_engines(
     in the state already.
     """
     for e in range(first, last):
-        advance_engine(
+        advance_engine(engines, state, requests, e, until_s)
+
+
+@part
+def advance_engine(
+    engines: Engines, state: EngineState, requests: Requests, e: int, until_s: float
+) -> None:
+    """Run one engine through every iteration that begins before `until_s` [s]."""
+    if state.times[e, CLOCK] < until_s and state.counts[e, OUTSTANDING] > 0:
+        kind = engines.kind[e]
+        tables = Tables(
             engines.seconds,
             engines.power,
             engines.size,
-            engines.kind[e],
             state.counts,
             state.times,
             state.heap,
@@ -114,126 +140,42 @@ def advance_engines(
             state.dones,
             requests.counts,
             requests.times,
-            requests.chains,
-            requests.content,
-            state.memory,
-            e,
-            until_s,
         )
-
-
-@part
-def advance_engine(
-    seconds: Floats,
-    power: Floats,
-    size: Ints,
-    kind: int,
-    counts: Ints,
-    times: Floats,
-    heap: Ints,
-    due: Ints,
-    done: Ints,
-    dones: Ints,
-    request: Ints,
-    when: Floats,
-    chain: Ints,
-    content: Ints,
-    memories: Ints,
-    e: int,
-    until_s: float,
-) -> None:
-    """Run one engine; arguments are the arrays of `Engines`, `EngineState` and `Requests`."""
-    if times[e, CLOCK] < until_s and counts[e, OUTSTANDING] > 0:
-        if size[kind, PREFIX_CACHE] != 0:
-            _with_cache(
-                seconds, power, size, kind, counts, times, heap, due, done, dones, request, when,
-                chain, content, memories, e, until_s,
-            )  # fmt: skip
+        if engines.size[kind, PREFIX_CACHE] != 0:
+            _with_cache(tables, requests.chains, requests.content, state.memory, kind, e, until_s)
         else:
-            _without_cache(
-                seconds, power, size, kind, counts, times, heap, due, done, dones, request, when,
-                e, until_s,
-            )  # fmt: skip
+            _without_cache(tables, kind, e, until_s)
 
 
 @pure_kernel
 def _with_cache(
-    seconds: Floats,
-    power: Floats,
-    size: Ints,
-    kind: int,
-    counts: Ints,
-    times: Floats,
-    heap: Ints,
-    due: Ints,
-    done: Ints,
-    dones: Ints,
-    request: Ints,
-    when: Floats,
-    chain: Ints,
+    tables: Tables,
+    chains: Ints,
     content: Ints,
     memories: Ints,
+    kind: int,
     e: int,
     until_s: float,
 ) -> None:
-    _advance(
-        seconds, power, size, kind, counts, times, heap, due, done, dones, request, when,
-        chain, content, memories[e], True, e, until_s,
-    )  # fmt: skip
+    bt = tables.size[kind, BLOCK_TOKENS]
+    cache = Cache(memories[e], chains, content, bt, MAGIC // bt + 1)
+    _advance(tables, cache, True, kind, e, until_s)
 
 
 @pure_kernel
-def _without_cache(
-    seconds: Floats,
-    power: Floats,
-    size: Ints,
-    kind: int,
-    counts: Ints,
-    times: Floats,
-    heap: Ints,
-    due: Ints,
-    done: Ints,
-    dones: Ints,
-    request: Ints,
-    when: Floats,
-    e: int,
-    until_s: float,
-) -> None:
-    _advance(  # nobody looks at the three arrays of a cache
-        seconds, power, size, kind, counts, times, heap, due, done, dones, request, when,
-        counts, counts, dones, False, e, until_s,
-    )  # fmt: skip
+def _without_cache(tables: Tables, kind: int, e: int, until_s: float) -> None:
+    bt = tables.size[kind, BLOCK_TOKENS]
+    nobody = Cache(tables.dones, tables.counts, tables.counts, bt, MAGIC // bt + 1)  # never read
+    _advance(tables, nobody, False, kind, e, until_s)
 
 
 @part
-def _advance(
-    seconds: Floats,
-    power: Floats,
-    size: Ints,
-    kind: int,
-    counts: Ints,
-    times: Floats,
-    heap: Ints,
-    due: Ints,
-    done: Ints,
-    dones: Ints,
-    request: Ints,
-    when: Floats,
-    chain: Ints,
-    content: Ints,
-    memory: Ints,
-    cached: bool,
-    e: int,
-    until_s: float,
-) -> None:
+def _advance(tables: Tables, cache: Cache, cached: bool, kind: int, e: int, until_s: float) -> None:
     """Run one engine: copied once with all of a block cache and once without."""
+    seconds, power, size, counts, times, heap, due, done, dones, request, when = tables
     clock = times[e, CLOCK]
     head = counts[e, HEAD]
     running = counts[e, RUNNING]
-    base_s = seconds[kind, BASE_S]
-    token_s = seconds[kind, TOKEN_S]
-    compute_base_s = seconds[kind, COMPUTE_BASE_S]
-    compute_token_s = seconds[kind, COMPUTE_TOKEN_S]
     each = seconds[kind, DECODE_TOKENS]
     seq_s = seconds[kind, DECODE_SEQ_S]
     kv_s = seconds[kind, KV_TOKEN_S]
@@ -245,7 +187,9 @@ def _advance(
     max_tokens = size[kind, MAX_BATCHED_TOKENS]
     max_seqs = size[kind, MAX_SEQS]
     bt = size[kind, BLOCK_TOKENS]
-    magic = MAGIC // bt + 1  # x * magic >> MAGIC_BITS is x // bt, without a division
+    magic = cache.magic
+    memory = cache.memory
+    chain = cache.chains
     chunked = size[kind, CHUNKED_PREFILL] != 0
     reserve = size[kind, RESERVE_FULL_PROMPT] != 0
 
@@ -301,15 +245,14 @@ def _advance(
                 left = request[victim, FINISH_IT] - it
                 has = request[victim, PROMPT] + request[victim, OUTPUT] - left - 1
                 request[victim, GENERATED] = request[victim, OUTPUT] - left
-                residue = has - (has * magic >> MAGIC_BITS) * bt + phase
-                residue -= bt if residue >= bt else 0
+                residue = residue_of(has, phase, bt, magic)
                 due[e, residue] -= 1
                 if residue == phase:
                     need -= 1
                 batch -= 1
                 kv -= has + 1
             if cached:
-                free += release(memory, chain, content, victim, has, free, it, bt, magic)
+                free += release(cache, victim, has, it)
             else:
                 free += (has + bt - 1) * magic >> MAGIC_BITS
             last = request[victim, PREVIOUS]
@@ -361,10 +304,7 @@ def _advance(
                 if when[head, ARRIVAL] > clock:
                     break
                 if chain[head, TOLD] > 0 and running < max_seqs and budget > 0:
-                    found, idle, grows = look(
-                        memory, content, chain[head, LEAF], chain[head, TOLD], known - 1, room,
-                        it, magic,
-                    )  # fmt: skip
+                    found, idle, grows = look(cache, head, known - 1, room, it)
                     if found * bt > hit:
                         hit = found * bt
                     else:
@@ -389,7 +329,7 @@ def _advance(
                 chain[head, SHARED] = found
                 chain[head, OWN] = -1
                 if found > 0:
-                    take(memory, chain, content, head, found, it, magic)
+                    take(cache, head, found, it)
                 if request[head, PREEMPTIONS] == 0 and request[head, GENERATED] == 0:
                     chain[head, HITS] = found * bt
             room -= blocks
@@ -430,48 +370,24 @@ def _advance(
                 x = 1.0 * batch
                 if each != 1.0:
                     x *= each
-                step_s = max(base_s + token_s * x, compute_base_s + compute_token_s * x)
+                step_s = weights_s(seconds, kind, x)
                 step_s += seq_s * batch + kv_s * kv
             limit_s = until_s
             if waits:
                 limit_s = min(until_s, when[head, ARRIVAL])
             j = taken + k - 1
             if epoch_s + j * step_s + slope_s * (0.5 * j * (j - 1)) >= limit_s:
-                k = _iterations_until(step_s, slope_s, epoch_s, limit_s) - taken
+                k = iterations_until(step_s, slope_s, epoch_s, limit_s) - taken
             if k == 1:
                 free -= need
             else:
-                periods = k * magic >> MAGIC_BITS
-                used = periods * batch
-                j = periods * bt
-                if used > free:
-                    periods = free // batch
-                    used = periods * batch
-                    j = periods * bt
-                at = phase
-                while j < k:
-                    takes = due[e, at]
-                    if used + takes > free:
-                        break
-                    used += takes
-                    j += 1
-                    at = at - 1 if at > 0 else bt - 1
-                k = j
+                k, used = within(cache, due[e], phase, k, batch, free)
                 free -= used
             first_s = step_s + slope_s * taken
             taken += k
             clock = epoch_s + taken * step_s + slope_s * (0.5 * taken * (taken - 1))
             dt = clock - began_s
-            joules = busy_w * dt + decode_j * batch * k
-            # Below the power limit unless iterations are too short, and they grow longer:
-            if limit_w * first_s < busy_w * first_s + decode_j * batch:
-                over = 1.0 * k
-                if slope_s > 0.0:
-                    over = (decode_j * batch / (limit_w - busy_w) - first_s) / slope_s
-                    over = min(max(np.ceil(over), 1.0), 1.0 * k)
-                over_s = over * first_s + slope_s * (0.5 * over * (over - 1.0))
-                joules = limit_w * over_s
-                joules += busy_w * (dt - over_s) + decode_j * batch * (k - over)
+            joules = decode_energy_j(power, kind, batch, k, dt, first_s, slope_s)
             it += k
             phase -= k - (k * magic >> MAGIC_BITS) * bt
             phase += bt if phase < 0 else 0
@@ -485,7 +401,7 @@ def _advance(
             x = 1.0 * (prefill + b)
             if each != 1.0:
                 x += (each - 1.0) * b
-            dt = max(base_s + token_s * x, compute_base_s + compute_token_s * x)
+            dt = weights_s(seconds, kind, x)
             dt += seq_s * b + kv_s * (kv + like_kv) + context_s * context
             clock += dt
             joules = min(limit_w * dt, busy_w * dt + prefill_j * prefill + decode_j * b)
@@ -498,10 +414,7 @@ def _advance(
         energy_j += joules
         late = 0
         if cached and partial >= 0 and fresh < 0:
-            complete(
-                memory, chain, content, partial, computed, False, free,
-                it, bt, magic,
-            )  # fmt: skip
+            complete(cache, partial, computed, False, free, it)
 
         # Prefills that are complete emit a token: the partial one of before, then the fresh ones.
         slot = ending if ending >= 0 else fresh
@@ -514,58 +427,27 @@ def _advance(
                 finish_it = it + request[slot, OUTPUT] - generated
                 request[slot, FINISH_IT] = finish_it
                 known = request[slot, PROMPT] + generated
-                residue = known - 1 - ((known - 1) * magic >> MAGIC_BITS) * bt + phase
-                residue -= bt if residue >= bt else 0
-                due[e, residue] += 1
+                due[e, residue_of(known - 1, phase, bt, magic)] += 1
                 batch += 1
                 kv += known
                 if cached and chain[slot, TOLD] > 0:
-                    complete(
-                        memory, chain, content, slot, known - 1,
-                        finish_it > it, free, it, bt, magic,
-                    )  # fmt: skip
+                    complete(cache, slot, known - 1, finish_it > it, free, it)
                 if entries == heap.shape[1]:
-                    entries = _cleaned(heap, e, entries, request)
-                key = (finish_it << SLOT_BITS) | slot
-                i = entries
-                entries += 1
-                while i > 0:
-                    above = heap[e, (i - 1) >> 1]
-                    if above <= key:
-                        break
-                    heap[e, i] = above
-                    i = (i - 1) >> 1
-                heap[e, i] = key
+                    entries = cleaned(heap, e, entries, request)
+                entries = pushed(heap, e, entries, (finish_it << SLOT_BITS) | slot)
             elif cached:
-                complete(
-                    memory, chain, content, slot, computed, False, free,
-                    it, bt, magic,
-                )  # fmt: skip
+                complete(cache, slot, computed, False, free, it)
             slot = fresh if slot == ending else request[slot, NEXT]
 
         # Sequences that have all their tokens leave.
         leaving = -1  # with a block cache: in the order of the running list
         while entries > 0 and heap[e, 0] >> SLOT_BITS <= it:
             slot = heap[e, 0] & SLOT_MASK
-            entries -= 1
-            key = heap[e, entries]
-            i = 0
-            child = 1
-            while child < entries:
-                if child + 1 < entries:
-                    child += int(heap[e, child + 1] < heap[e, child])  # no branch to mispredict
-                if heap[e, child] >= key:
-                    break
-                heap[e, i] = heap[e, child]
-                i = child
-                child = 2 * i + 1
-            heap[e, i] = key
+            entries = popped(heap, e, entries)
             if request[slot, FINISH_IT] != it:
                 continue  # outdated: it was preempted
             has = request[slot, PROMPT] + request[slot, OUTPUT] - 1
-            residue = has - (has * magic >> MAGIC_BITS) * bt + phase
-            residue -= bt if residue >= bt else 0
-            due[e, residue] -= 1
+            due[e, residue_of(has, phase, bt, magic)] -= 1
             batch -= 1
             kv -= has + 1
             before = request[slot, PREVIOUS]
@@ -600,7 +482,7 @@ def _advance(
                 dones[0] += 1
         while leaving >= 0:
             has = request[leaving, PROMPT] + request[leaving, OUTPUT] - 1
-            free += release(memory, chain, content, leaving, has, free, it, bt, magic)
+            free += release(cache, leaving, has, it)
             request[leaving, FINISH_IT] = -1
             leaving = request[leaving, NEXT]
 
@@ -627,175 +509,3 @@ def _advance(
     times[e, ENERGY] = energy_j
     if dt > 0.0:
         times[e, LAST_W] = joules / dt
-
-
-@pure_kernel
-def _iterations_until(step_s: float, slope_s: float, epoch_s: float, limit_s: float) -> int:
-    """The smallest j with epoch + j step + slope j (j - 1) / 2 >= limit: a root, then exact."""
-    x = limit_s - epoch_s
-    b = step_s - 0.5 * slope_s
-    j = math.ceil(2.0 * x / (b + math.sqrt(b * b + 2.0 * slope_s * x)))
-    while j > 1 and epoch_s + (j - 1) * step_s + slope_s * (0.5 * (j - 1) * (j - 2)) >= limit_s:
-        j -= 1
-    while epoch_s + j * step_s + slope_s * (0.5 * j * (j - 1)) < limit_s:
-        j += 1
-    return j
-
-
-@pure_kernel
-def _cleaned(heap: Ints, e: int, entries: int, request: Ints) -> int:
-    """Throw out what is outdated; a full heap has room then, for at most max_seqs entries count."""
-    count = 0
-    for i in range(entries):
-        key = heap[e, i]
-        if request[key & SLOT_MASK, FINISH_IT] != key >> SLOT_BITS:
-            continue
-        hole = count
-        count += 1
-        while hole > 0 and heap[e, (hole - 1) >> 1] > key:
-            heap[e, hole] = heap[e, (hole - 1) >> 1]
-            hole = (hole - 1) >> 1
-        heap[e, hole] = key
-    return count
-
-
-@part
-def enqueue(counts: Ints, request: Ints, e: int, slot: int) -> None:
-    """Put a request at the end of the queue of engine e; its ARRIVAL is never before the tail's."""
-    tail = counts[e, TAIL]
-    request[slot, NEXT] = -1
-    request[slot, PREVIOUS] = tail
-    if tail >= 0:
-        request[tail, NEXT] = slot
-    else:
-        counts[e, HEAD] = slot
-    counts[e, TAIL] = slot
-    counts[e, OUTSTANDING] += 1
-
-
-@part
-def fill_slot(
-    request: Ints, when: Floats, slot: int, arrival_s: float, prompt: int, output: int, hit: int
-) -> None:
-    """Write a new request into a slot; at least one token of its prompt is computed."""
-    request[slot, PROMPT] = prompt
-    request[slot, OUTPUT] = output
-    request[slot, HIT] = min(hit, prompt - 1)
-    request[slot, GENERATED] = 0
-    request[slot, FINISH_IT] = -1
-    request[slot, PREEMPTIONS] = 0
-    when[slot, ARRIVAL] = arrival_s
-    when[slot, FIRST_TOKEN] = np.nan
-    when[slot, FINISH] = np.nan
-
-
-@part
-def fits(size: Ints, kind: int, prompt: int, output: int, hit: int) -> bool:
-    """Whether a request could ever be served by an engine with these settings."""
-    tokens = prompt + output - 1
-    if tokens > size[kind, KV_BLOCKS] * size[kind, BLOCK_TOKENS]:
-        return False
-    return bool(size[kind, CHUNKED_PREFILL] != 0 or tokens - hit <= size[kind, MAX_BATCHED_TOKENS])
-
-
-@pure_kernel
-def serve_trace(
-    engines: Engines,
-    state: EngineState,
-    requests: Requests,
-    owner: Ints,
-    idle: Ints,
-    progress: Ints,
-    arrival_s: Floats,
-    prompt: Ints,
-    output: Ints,
-    hit: Ints,
-    leaf: Ints,
-    told: Ints,
-    first_token_s: Floats,
-    finish_s: Floats,
-    preemptions: Ints,
-    rejected: Bools,
-    found: Ints,
-) -> int:
-    """Serve a trace on engine 0 through a small table of slots, which stays in the cache.
-
-    `owner` (slot,) is the request in a slot, `idle` (slot,) a stack of empty slots, `progress` the
-    next request and the height of that stack. The last five arrays take the results. `hit` is empty
-    where no prefix is given as cached, `leaf` and `told` where there is no block cache. Returns -1
-    when done, -2 when more slots are needed to go on, or the first request that makes no sense.
-    """
-    request = requests.counts
-    when = requests.times
-    chain = requests.chains
-    counts = state.counts
-    size = engines.size
-    kind = engines.kind[0]
-    done = state.done
-    n = arrival_s.shape[0]
-    i = int(progress[0])
-    empty = int(progress[1])
-    while True:
-        while i < n and empty > 0:
-            cached = hit[i] if hit.shape[0] > 0 else 0
-            wrong = not (arrival_s[i] < np.inf and arrival_s[i] > -np.inf)
-            wrong = wrong or (i > 0 and arrival_s[i] < arrival_s[i - 1])
-            wrong = wrong or prompt[i] < 1 or output[i] < 1 or cached < 0 or cached > prompt[i]
-            if wrong or prompt[i] + output[i] > MAX_TOKENS:
-                return i
-            cached = min(cached, prompt[i] - 1)
-            first_token_s[i] = np.nan
-            finish_s[i] = np.nan
-            preemptions[i] = 0
-            found[i] = cached
-            rejected[i] = not fits(size, kind, prompt[i], output[i], cached)
-            if not rejected[i]:
-                empty -= 1
-                slot = idle[empty]
-                owner[slot] = i
-                fill_slot(request, when, slot, arrival_s[i], prompt[i], output[i], cached)
-                if leaf.shape[0] > 0:
-                    chain[slot, LEAF] = leaf[i]
-                    chain[slot, TOLD] = told[i]
-                enqueue(counts, request, 0, slot)
-            i += 1
-        until_s = arrival_s[i] if i < n else np.inf
-        advance_engines(engines, state, requests, 0, 1, until_s)
-        for k in range(state.dones[0]):
-            slot = done[k]
-            served = owner[slot]
-            first_token_s[served] = when[slot, FIRST_TOKEN]
-            finish_s[served] = when[slot, FINISH]
-            preemptions[served] = request[slot, PREEMPTIONS]
-            if leaf.shape[0] > 0:
-                found[served] = chain[slot, HITS]
-            idle[empty] = slot
-            empty += 1
-        state.dones[0] = 0
-        progress[0] = i
-        progress[1] = empty
-        if i == n:
-            return -1
-        if empty == 0:
-            return -2
-
-
-@pure_kernel
-def enqueue_all(
-    engines: Engines,
-    state: EngineState,
-    requests: Requests,
-    arrival_s: Floats,
-    prompt: Ints,
-    output: Ints,
-    hit: Ints,
-    share: int,
-) -> None:
-    """Queue a trace: the first `share` requests that fit at engine 0, the others at engine 1."""
-    for i in range(arrival_s.shape[0]):
-        e = 0 if i < share else 1
-        if fits(engines.size, engines.kind[e], prompt[i], output[i], hit[i]):
-            fill_slot(
-                requests.counts, requests.times, i, arrival_s[i], prompt[i], output[i], hit[i]
-            )
-            enqueue(state.counts, requests.counts, e, i)

@@ -3,7 +3,7 @@
 import math
 
 from sim.kernels import flows
-from sim.kernels.routing import (
+from sim.kernels.traffic import (
     ARRIVED,
     EXPIRED,
     LANE_CACHED_TOKENS,

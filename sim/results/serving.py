@@ -6,9 +6,9 @@ import numpy as np
 import pyarrow as pa
 
 from sim.kernels import flows
-from sim.kernels.routing import (
+from sim.kernels.bins import BINS
+from sim.kernels.traffic import (
     ARRIVED,
-    BINS,
     E2E,
     EXPIRED,
     LANE_CACHED_TOKENS,

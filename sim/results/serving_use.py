@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from sim.kernels.routing import LANE_TOKENS_IN, LANE_TOKENS_OUT
+from sim.kernels.traffic import LANE_TOKENS_IN, LANE_TOKENS_OUT
 from sim.results import uses
 from sim.results.recorder import Recorder
 from sim.results.worth import ENERGY, OTHER, REVENUE, Worth

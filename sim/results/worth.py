@@ -22,7 +22,7 @@ from sim.finance.chart import EXPENSE, INCOME, USD_CHART, Account, place
 from sim.finance.firm import Firm
 from sim.finance.ledger import UNITS
 from sim.kernels import flows
-from sim.kernels.routing import LANE_TOKENS_OUT
+from sim.kernels.traffic import LANE_TOKENS_OUT
 from sim.results.capital import Charge
 from sim.results.recorder import Recorder
 from sim.results.uses import (

@@ -40,7 +40,15 @@ from sim.kernels.requests import (
     EngineState,
     Requests,
 )
-from sim.kernels.serving import MAX_TOKENS, serve_trace
+from sim.kernels.traces import (
+    DONE,
+    MAX_TOKENS,
+    MORE_SLOTS,
+    Outcome,
+    Slots,
+    Trace,
+    serve_trace,
+)
 from sim.serving.content import NOTHING_TOLD, Content, content_of
 from sim.types import Bools, Floats, Ints
 
@@ -225,7 +233,6 @@ def serve(
             f"arrays of different lengths: {count} arrivals, {len(prompt)} prompts, "
             f"{len(output)} outputs, {len(hit)} hits"
         )
-    first_token_s, finish_s = np.empty(count), np.empty(count)
     if engine.prefix_cache and len(hit):
         raise ValueError("hit_tokens beside Engine.prefix_cache: one cache at a time")
     if blocks is not None and content is not None:
@@ -235,8 +242,9 @@ def serve(
     content = content if engine.prefix_cache and content is not None else NOTHING_TOLD
     if len(content.leaf) not in (0, count):
         raise ValueError(f"content of {len(content.leaf)} requests for {count} arrivals")
-    preemptions, rejected = np.empty(count, np.int64), np.empty(count, np.bool_)
-    results = (first_token_s, finish_s, preemptions, rejected, np.zeros(count, np.int64))
+    rejected = np.empty(count, np.bool_)
+    preemptions, found = np.empty(count, np.int64), np.zeros(count, np.int64)
+    outcome = Outcome(np.empty(count), np.empty(count), preemptions, rejected, found)
     engines = compile_engines([engine])
     slots = min(2 * engine.max_seqs + SPARE_SLOTS, MAX_SLOTS)
     state = fresh_state(engines, slots, content.deepest)
@@ -244,14 +252,14 @@ def serve(
     requests = fresh_requests(slots, nodes)
     owner, idle = np.zeros(slots, np.int64), np.arange(slots)
     progress = np.array([0, slots])
-    trace = (arrival, prompt, output, hit)
-    asked = (*trace, content.leaf, content.told)
+    trace = Trace(arrival, prompt, output, hit, content.leaf, content.told)
     while True:
-        code = serve_trace(engines, state, requests, owner, idle, progress, *asked, *results)
-        if code == -1:
+        memory = Slots(owner, idle, progress)
+        code = serve_trace(engines, state, requests, memory, trace, outcome)
+        if code == DONE:
             break
-        if code >= 0:
-            raise ValueError(_wrong_request(code, *trace))
+        if code != MORE_SLOTS:
+            raise ValueError(_wrong_request(code, arrival, prompt, output, hit))
         if slots == MAX_SLOTS:
             raise ValueError(
                 f"more than {MAX_SLOTS} requests are waiting: the engine is overloaded"
@@ -268,7 +276,7 @@ def serve(
         open_s = float(state.times[0, CLOCK] - arrival[np.argmin(rejected)])
         energy_j += engine.power.idle_w * (open_s - busy_s)
     iterations = int(state.counts[0, ITERATIONS])
-    return Served(*results[:4], iterations, energy_j, busy_s, results[4])
+    return Served(*outcome[:4], iterations, energy_j, busy_s, found)
 
 
 def _tree(

@@ -6,9 +6,11 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
+from sim.kernels.answers import collect
+from sim.kernels.bins import BINS
 from sim.kernels.requests import BUSY, CLOCK, ENERGY, OUTSTANDING, RUNNING
-from sim.kernels.routing import (
-    BINS,
+from sim.kernels.routing import route, sum_weights
+from sim.kernels.traffic import (
     CLIENT_COUNTS,
     CLIENT_TIMES,
     DONE,
@@ -22,10 +24,8 @@ from sim.kernels.routing import (
     Day,
     Router,
     RouterState,
+    Service,
     ServingTally,
-    collect,
-    route,
-    sum_weights,
 )
 from sim.serving.engine import Engine, compile_engines, fresh_requests, fresh_state
 from sim.serving.mix import Sent, Stream
@@ -105,14 +105,17 @@ def serve_pool(
     day = Day(np.ascontiguousarray(sent.at), sent.stream, sent.prompt, sent.output, hit, luck)
     sum_weights(router, traffic)
 
+    def service() -> Service:
+        return Service(made, state, requests, clients, router, traffic, tally)
+
     def serve_until(t_s: float) -> None:
         nonlocal traffic
-        while route(made, state, requests, clients, router, traffic, tally, day, t_s) != DONE:
+        while route(service(), day, t_s) != DONE:
             traffic = traffic._replace(
                 timer_s=np.concatenate([traffic.timer_s, np.zeros(len(traffic.timer))]),
                 timer=np.concatenate([traffic.timer, np.zeros(len(traffic.timer), np.int64)]),
             )
-        collect(state, requests, clients, router, traffic, tally, t_s)
+        collect(service(), t_s)
 
     def spent() -> tuple[float, float]:
         return float(state.times[:, BUSY].sum()), float(state.times[:, ENERGY].sum())

@@ -17,7 +17,7 @@ import numpy as np
 
 from sim.kernels.ahead import MOST_HELPERS, Task, side_by_side, usable_cores
 from sim.kernels.jit import source_digest
-from sim.kernels.routing import ARRIVED, EXPIRED, REJECTED, RETRIED
+from sim.kernels.traffic import ARRIVED, EXPIRED, REJECTED, RETRIED
 from sim.serving.engine import Engine, IterationTime
 from sim.serving.mix import Sent, Stream, draw_sent
 from sim.serving.pool import Watched, serve_pool

@@ -8,6 +8,8 @@ from typing import Final, NamedTuple, Protocol, TypeVar
 import numpy as np
 
 from sim.kernels.ahead import Task
+from sim.kernels.answers import collect
+from sim.kernels.bins import BINS
 from sim.kernels.jit import Entry, bind, entry
 from sim.kernels.requests import (
     BUSY,
@@ -22,9 +24,11 @@ from sim.kernels.requests import (
     EngineState,
     Requests,
 )
-from sim.kernels.routing import (
+from sim.kernels.routing import route, sum_weights
+from sim.kernels.switching import close_engine, forget_engine, present, send_back
+from sim.kernels.timers import set_timer
+from sim.kernels.traffic import (
     ARRIVED,
-    BINS,
     CLIENT_COUNTS,
     CLIENT_TIMES,
     DONE,
@@ -52,15 +56,8 @@ from sim.kernels.routing import (
     Day,
     Router,
     RouterState,
+    Service,
     ServingTally,
-    close_engine,
-    collect,
-    forget_engine,
-    present,
-    route,
-    send_back,
-    set_timer,
-    sum_weights,
 )
 from sim.policy import ServingView
 from sim.scenario.catalogue.serving import served
@@ -345,13 +342,23 @@ class ServingFleet:
 
     def _bound(self, make: Callable[..., Made]) -> dict[str, Made]:
         """What `make` (`bind` or `entry`) makes of each kernel and the arrays of now."""
-        clients = (self.requests, self.clients, self.router, self.traffic, self.tally)
+        service = self._service()
         return {
-            "route": make(
-                route, self.engines, self.state, *clients, self.requests_of_day, floats=1
-            ),
-            "collect": make(collect, self.state, *clients, floats=1),
+            "route": make(route, service, self.requests_of_day, floats=1),
+            "collect": make(collect, service, floats=1),
         }
+
+    def _service(self) -> Service:
+        """The arrays of now."""
+        return Service(
+            self.engines,
+            self.state,
+            self.requests,
+            self.clients,
+            self.router,
+            self.traffic,
+            self.tally,
+        )
 
     # What it does.
 
@@ -435,7 +442,6 @@ class ServingFleet:
 
     def _empty(self, engines: Ints, how: str) -> None:
         """Close engines of one node; what they have goes where the scenario says."""
-        clients = (self.requests, self.clients, self.router, self.traffic, self.tally)
         gbit = self.scenario.demand.migration_gbit_per_s
         for e in engines:
             kv_bytes = self.kv_bytes[self.group_of[e]]
@@ -451,10 +457,7 @@ class ServingFleet:
                 self.traffic.timer
             ):
                 self._grow(MORE_SLOTS + 1)
-                clients = (self.requests, self.clients, self.router, self.traffic, self.tally)
-            self.sent_back += send_back(
-                self.engines, self.state, *clients, int(e), self.now_s, float(kv_s)
-            )
+            self.sent_back += send_back(self._service(), int(e), self.now_s, float(kv_s))
 
     def _forget(self, engines: Iterable[int]) -> None:
         """The block caches of engines that lose their power; tokens that others might have used."""
@@ -543,7 +546,7 @@ class ServingFleet:
         """Who is where, now."""
         lanes = np.zeros((2, len(self.lanes)), dtype=np.int64)
         held = np.zeros(len(self.scenario.tenants), dtype=np.int64)
-        present(self.state, self.clients, self.router, lanes, held, self.requests)
+        present(self._service(), lanes, held)
         return Present(lanes[0], lanes[1], held)
 
     def credits_usd(self) -> Floats:

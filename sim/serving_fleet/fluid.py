@@ -17,6 +17,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 
 from sim.kernels.ahead import Task
+from sim.kernels.bins import BIN_LOG, BINS, FIRST_BIN_S
 from sim.kernels.fluid import (
     LANE_CURVES,
     NOW_BUSY,
@@ -29,12 +30,10 @@ from sim.kernels.fluid import (
     flow,
 )
 from sim.kernels.jit import Entry, bind, entry
-from sim.kernels.routing import (
+from sim.kernels.switching import close_engine
+from sim.kernels.traffic import (
     BACKOFF_S,
     BALANCING,
-    BIN_LOG,
-    BINS,
-    FIRST_BIN_S,
     LANE_GOOD,
     LANE_GOOD_TOKENS,
     LANE_LOST_TOKENS,
@@ -46,7 +45,6 @@ from sim.kernels.routing import (
     RETRIES,
     SLO_TPOT_S,
     SLO_TTFT_S,
-    close_engine,
 )
 from sim.serving.mix import NOT_RECORDED, Recorded, Stream
 from sim.serving.surface import (

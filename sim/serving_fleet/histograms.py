@@ -4,7 +4,7 @@ from typing import Final
 
 import numpy as np
 
-from sim.kernels.routing import BIN_LOG, BINS, FIRST_BIN_S
+from sim.kernels.bins import BIN_LOG, BINS, FIRST_BIN_S
 from sim.types import Ints
 
 BIN_MIDDLE_S: Final = FIRST_BIN_S * np.exp((np.arange(BINS) + 0.5) * BIN_LOG)

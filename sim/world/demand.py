@@ -6,7 +6,7 @@ from typing import Final
 
 import numpy as np
 
-from sim.kernels.routing import Day
+from sim.kernels.traffic import Day
 from sim.scenario.demand import Tenant
 from sim.scenario.scenario import Scenario
 from sim.serving.mix import lognormal

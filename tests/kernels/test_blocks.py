@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sim.kernels.blocks import MAGIC, complete, look, release, take
+from sim.kernels.blocks import Cache, complete, look, release, take
+from sim.kernels.pieces import MAGIC
 from sim.kernels.requests import LEAF, OWN, PARENT, SEAT, SHARED, START, TOLD
 from sim.scenario.catalogue.serving import served
 from sim.serving import Engine, IterationTime, serve
@@ -127,57 +128,44 @@ def chat(seed: int, count: int = 400, system: int = 100) -> tuple[Any, ...]:
 ROOMY = Engine(ITERATION, kv_blocks=20_000, prefix_cache=True)
 
 
-class Cache:
+def a_cache_of_four() -> Cache:
     """Four blocks of four tokens, and three requests of the same eight tokens."""
-
-    def __init__(self) -> None:
-        engine = Engine(ITERATION, kv_blocks=4, block_tokens=4, prefix_cache=True)
-        state = fresh_state(compile_engines([engine], np.zeros(1, dtype=np.int64)))
-        self.memory, self.content = state.memory[0], np.array([[-1, 0]])
-        self.chains = fresh_requests(3, self.content).chains
-        self.chains[:, [LEAF, TOLD, SHARED, OWN]] = 0, 8, 0, -1
-        self.chains[:, SEAT] = 1, 2, 3
-
-    def look(self, most: int, free: int, it: int) -> tuple[int, int, bool]:
-        return look(self.memory, self.content, 0, 8, most, free, it, MAGIC // 4 + 1)
-
-    def take(self, slot: int, hit: int, it: int) -> None:
-        self.chains[slot, SHARED] = hit
-        take(self.memory, self.chains, self.content, slot, hit, it, MAGIC // 4 + 1)
-
-    def complete(self, slot: int, computed: int, decodes: bool, free: int, it: int) -> None:
-        complete(self.memory, self.chains, self.content, slot, computed, decodes, free, it, 4,
-                 MAGIC // 4 + 1)  # fmt: skip
-
-    def release(self, slot: int, free: int, it: int) -> int:
-        return release(self.memory, self.chains, self.content, slot, 8, free, it, 4, MAGIC // 4 + 1)
+    engine = Engine(ITERATION, kv_blocks=4, block_tokens=4, prefix_cache=True)
+    state = fresh_state(compile_engines([engine], np.zeros(1, dtype=np.int64)))
+    chains = fresh_requests(3, np.array([[-1, 0]])).chains
+    chains[:, [LEAF, TOLD, SHARED, OWN]] = 0, 8, 0, -1
+    chains[:, SEAT] = 1, 2, 3
+    return Cache(state.memory[0], chains, np.array([[-1, 0]]), 4, MAGIC // 4 + 1)
 
 
 def test_a_younger_copy_that_was_overwritten_is_not_given_up_for_the_one_that_is_held() -> None:
-    cache = Cache()
-    cache.complete(0, 8, False, 0, 1)
-    cache.complete(1, 8, False, 0, 1)
-    assert cache.release(0, 0, 2) == 2
-    assert cache.look(8, 2, 3) == (2, 2, False)
-    cache.take(2, 2, 3)
-    assert cache.release(1, 0, 4) == 2
-    assert cache.release(2, 0, 5) == 2  # the two that were free until then have been taken
-    assert cache.look(8, 2, 5) == (2, 2, False)
+    cache = a_cache_of_four()
+    complete(cache, 0, 8, False, 0, 1)
+    complete(cache, 1, 8, False, 0, 1)
+    assert release(cache, 0, 8, 2) == 2
+    assert look(cache, 2, 8, 2, 3) == (2, 2, False)
+    cache.chains[2, SHARED] = 2
+    take(cache, 2, 2, 3)
+    assert release(cache, 1, 8, 4) == 2
+    assert release(cache, 2, 8, 5) == 2  # the two that were free until then have been taken
+    assert look(cache, 2, 8, 2, 5) == (2, 2, False)
 
 
 @pytest.mark.parametrize("free", [2, 0])  # with 0 the older copy has been overwritten
 def test_an_older_copy_known_later_is_not_given_up_for_the_one_that_is_held(free: int) -> None:
-    cache = Cache()
-    cache.complete(0, 4, True, 3, 1)  # its second block is full after five iterations
-    assert cache.look(7, 3, 2) == (1, 0, False)
-    cache.take(1, 1, 2)
-    cache.complete(1, 8, False, 2, 3)
-    assert cache.look(8, 2, 4) == (2, 0, False)  # the second block is the other's
-    cache.take(2, 2, 4)
-    assert cache.release(0, 1, 5) == 1
-    assert cache.release(1, 2, 6) == 0
-    assert cache.release(2, free, 7) == 2
-    assert cache.look(8, free + 2, 7) == (2, 2, False)
+    cache = a_cache_of_four()
+    complete(cache, 0, 4, True, 3, 1)  # its second block is full after five iterations
+    assert look(cache, 1, 7, 3, 2) == (1, 0, False)
+    cache.chains[1, SHARED] = 1
+    take(cache, 1, 1, 2)
+    complete(cache, 1, 8, False, 2, 3)
+    assert look(cache, 2, 8, 2, 4) == (2, 0, False)  # the second block is the other's
+    cache.chains[2, SHARED] = 2
+    take(cache, 2, 2, 4)
+    assert release(cache, 0, 8, 5) == 1
+    assert release(cache, 1, 8, 6) == 0
+    assert release(cache, free, 8, 7) == 2
+    assert look(cache, 2, 8, free + 2, 7) == (2, 2, False)
 
 
 def test_a_cache_finds_no_more_than_an_endless_one_and_a_larger_one_no_less_here() -> None:

@@ -129,7 +129,7 @@ def test_a_last_chunk_of_one_token_still_sets_the_first_token() -> None:
 @pytest.mark.parametrize("seed", range(40))
 def test_cut_anywhere_it_is_the_same_to_the_byte(seed: int) -> None:
     """Additivity: the state after many short advances equals that after a long one."""
-    from sim.kernels.serving import enqueue_all
+    from sim.kernels.traces import Trace, enqueue_all
     from sim.serving.engine import compile_engines, fresh_requests, fresh_state
 
     draw = np.random.default_rng(seed)
@@ -145,7 +145,8 @@ def test_cut_anywhere_it_is_the_same_to_the_byte(seed: int) -> None:
     for cuts in ([], np.sort(draw.uniform(0.0, end_s, 500)), np.arange(1.0, end_s, 0.0037)):
         engines = compile_engines([engine, engine])
         state, requests = fresh_state(engines), fresh_requests(len(arrival))
-        enqueue_all(engines, state, requests, arrival, prompt, output, hit, len(arrival) // 2)
+        trace = Trace(arrival, prompt, output, hit, hit, hit)
+        enqueue_all(engines, state, requests, trace, len(arrival) // 2)
         for until_s in (*cuts, end_s):
             advance_engines(engines, state, requests, 0, 2, until_s)
         states.append((state, requests))

@@ -7,7 +7,7 @@ import pytest
 
 import sim
 from sim.engine import Engine as Run
-from sim.kernels.routing import LANE_CACHED_TOKENS, LANE_TOKENS_IN
+from sim.kernels.traffic import LANE_CACHED_TOKENS, LANE_TOKENS_IN
 from sim.scenario.demand import Tenant
 from sim.scenario.problems import ScenarioError
 from sim.serving_fleet import ServingFleet

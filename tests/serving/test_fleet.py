@@ -7,14 +7,12 @@ import pytest
 
 import sim
 from sim.engine import Engine as Run
+from sim.kernels.bins import BIN_EDGES, BIN_LOG, BINS, FIRST_BIN_S, bins_of
 from sim.kernels.requests import OUTSTANDING
-from sim.kernels.routing import (
+from sim.kernels.routing import _redrawn
+from sim.kernels.traffic import (
     ARRIVED,
-    BIN_EDGES,
-    BIN_LOG,
-    BINS,
     EXPIRED,
-    FIRST_BIN_S,
     LANE_EXPIRED,
     LANE_LOST_TOKENS,
     LANE_REJECTED,
@@ -26,8 +24,6 @@ from sim.kernels.routing import (
     SENT,
     SERVED,
     Day,
-    _redrawn,
-    bins_of,
 )
 from sim.policies.static import Static
 from sim.scenario.scenario import Scenario

@@ -12,7 +12,7 @@ import sim
 from sim.engine import Engine as Run
 from sim.kernels.ahead import OnProgress, Task
 from sim.kernels.fluid import OUTSTANDING, REFUSED, STAY_S, flow
-from sim.kernels.routing import LANE_RETURNED, POWER_OF_TWO
+from sim.kernels.traffic import LANE_RETURNED, POWER_OF_TWO
 from sim.policies.static import Static
 from sim.scenario.catalogue.serving import served
 from sim.serving.mix import Recorded, Stream, draw_lengths, draw_sent, lognormal, mean_tokens
