@@ -19,7 +19,7 @@ from sim.kernels.requests import (
     fill_slot,
     fits,
 )
-from sim.kernels.serving import advance_engine
+from sim.kernels.serving import advance_engines
 from sim.types import Bools, Floats, Ints
 
 MAX_TOKENS: Final = 1 << 24
@@ -70,21 +70,55 @@ def serve_trace(
     Returns DONE, MORE_SLOTS when that many are needed to go on, or the first request that makes no
     sense.
     """
-    progress = slots.progress
-    n = trace.arrival_s.shape[0]
+    arrival_s, prompt, output, hit, leaf, told = trace
+    first_token_s, finish_s, preemptions, rejected, found = outcome
+    owner, idle, progress = slots
+    request = requests.counts
+    when = requests.times
+    chain = requests.chains
+    kind = engines.kind[0]
+    done = state.done
+    n = arrival_s.shape[0]
+    i = int(progress[0])
+    empty = int(progress[1])
     while True:
-        i = progress[0]
-        while i < n and progress[1] > 0:
+        while i < n and empty > 0:
             if not _makes_sense(trace, i):
-                return int(i)
-            _enter(engines, state, requests, slots, trace, outcome)
+                return i
+            cached = min(hit[i] if hit.shape[0] > 0 else 0, prompt[i] - 1)
+            first_token_s[i] = np.nan
+            finish_s[i] = np.nan
+            preemptions[i] = 0
+            found[i] = cached
+            rejected[i] = not fits(engines.size, kind, prompt[i], output[i], cached)
+            if not rejected[i]:
+                empty -= 1
+                slot = idle[empty]
+                owner[slot] = i
+                fill_slot(request, when, slot, arrival_s[i], prompt[i], output[i], cached)
+                if leaf.shape[0] > 0:
+                    chain[slot, LEAF] = leaf[i]
+                    chain[slot, TOLD] = told[i]
+                enqueue(state.counts, request, 0, slot)
             i += 1
-        until_s = trace.arrival_s[i] if i < n else np.inf
-        advance_engine(engines, state, requests, 0, until_s)
-        _collect(state, requests, slots, outcome)
+        until_s = arrival_s[i] if i < n else np.inf
+        advance_engines(engines, state, requests, 0, 1, until_s)
+        for k in range(state.dones[0]):
+            slot = done[k]
+            served = owner[slot]
+            first_token_s[served] = when[slot, FIRST_TOKEN]
+            finish_s[served] = when[slot, FINISH]
+            preemptions[served] = request[slot, PREEMPTIONS]
+            if leaf.shape[0] > 0:
+                found[served] = chain[slot, HITS]
+            idle[empty] = slot
+            empty += 1
+        state.dones[0] = 0
+        progress[0] = i
+        progress[1] = empty
         if i == n:
             return DONE
-        if progress[1] == 0:
+        if empty == 0:
             return MORE_SLOTS
 
 
@@ -98,54 +132,6 @@ def _makes_sense(trace: Trace, i: int) -> bool:
     wrong = wrong or (i > 0 and arrival_s < trace.arrival_s[i - 1])
     wrong = wrong or prompt < 1 or output < 1 or hit < 0 or hit > prompt
     return not wrong and prompt + output <= MAX_TOKENS
-
-
-@part
-def _enter(
-    engines: Engines,
-    state: EngineState,
-    requests: Requests,
-    slots: Slots,
-    trace: Trace,
-    outcome: Outcome,
-) -> None:
-    """The next request gets a slot and is queued, if the engine can ever serve it."""
-    i = slots.progress[0]
-    slots.progress[0] = i + 1
-    prompt = trace.prompt[i]
-    output = trace.output[i]
-    hit = min(trace.hit[i] if trace.hit.shape[0] > 0 else 0, prompt - 1)
-    outcome.first_token_s[i] = np.nan
-    outcome.finish_s[i] = np.nan
-    outcome.preemptions[i] = 0
-    outcome.found[i] = hit
-    outcome.rejected[i] = not fits(engines.size, engines.kind[0], prompt, output, hit)
-    if outcome.rejected[i]:
-        return
-    slots.progress[1] -= 1
-    slot = slots.idle[slots.progress[1]]
-    slots.owner[slot] = i
-    fill_slot(requests.counts, requests.times, slot, trace.arrival_s[i], prompt, output, hit)
-    if trace.leaf.shape[0] > 0:
-        requests.chains[slot, LEAF] = trace.leaf[i]
-        requests.chains[slot, TOLD] = trace.told[i]
-    enqueue(state.counts, requests.counts, 0, slot)
-
-
-@part
-def _collect(state: EngineState, requests: Requests, slots: Slots, outcome: Outcome) -> None:
-    """Write down what became of those who have finished; their slots are empty."""
-    for k in range(state.dones[0]):
-        slot = state.done[k]
-        i = slots.owner[slot]
-        outcome.first_token_s[i] = requests.times[slot, FIRST_TOKEN]
-        outcome.finish_s[i] = requests.times[slot, FINISH]
-        outcome.preemptions[i] = requests.counts[slot, PREEMPTIONS]
-        if requests.chains.shape[0] > 0:
-            outcome.found[i] = requests.chains[slot, HITS]
-        slots.idle[slots.progress[1]] = slot
-        slots.progress[1] += 1
-    state.dones[0] = 0
 
 
 @pure_kernel
