@@ -164,7 +164,7 @@ def test_an_older_copy_known_later_is_not_given_up_for_the_one_that_is_held(free
     take(cache, 2, 2, 4)
     assert release(cache, 0, 8, 5) == 1
     assert release(cache, 1, 8, 6) == 0
-    assert release(cache, free, 8, 7) == 2
+    assert release(cache, 2, 8, 7) == 2
     assert look(cache, 2, 8, free + 2, 7) == (2, 2, False)
 
 
