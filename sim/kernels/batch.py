@@ -34,17 +34,10 @@ from sim.kernels.blocks import Cache
 from sim.kernels.jit import part, pure_kernel
 from sim.kernels.pieces import MAGIC_BITS
 from sim.kernels.requests import (
-    BASE_S,
-    BUSY_W,
-    COMPUTE_BASE_S,
-    COMPUTE_TOKEN_S,
-    DECODE_J,
     FINISH_IT,
-    LIMIT_W,
     SLOT_BITS,
-    TOKEN_S,
 )
-from sim.types import Floats, Ints
+from sim.types import Ints
 
 SLOT_MASK = (1 << SLOT_BITS) - 1
 
@@ -58,7 +51,9 @@ def residue_of(has: int, phase: int, bt: int, magic: int) -> int:
 
 
 @part
-def within(cache: Cache, due: Ints, phase: int, k: int, batch: int, free: int) -> tuple[int, int]:
+def within(
+    cache: Cache, due: Ints, e: int, phase: int, k: int, batch: int, free: int
+) -> tuple[int, int]:
     """How many of k iterations the free blocks are enough for, and what those take."""
     bt = cache.block_tokens
     periods = k * cache.magic >> MAGIC_BITS
@@ -68,7 +63,7 @@ def within(cache: Cache, due: Ints, phase: int, k: int, batch: int, free: int) -
     j = periods * bt
     at = phase
     while j < k:
-        takes = due[at]
+        takes = due[e, at]
         if used + takes > free:
             break
         used += takes
@@ -128,24 +123,21 @@ def cleaned(heap: Ints, e: int, entries: int, request: Ints) -> int:
 
 
 @part
-def weights_s(seconds: Floats, kind: int, tokens: float) -> float:
+def weights_s(
+    base_s: float, token_s: float, compute_base_s: float, compute_token_s: float, tokens: float
+) -> float:
     """Memory or arithmetic, whichever takes longer, for so many tokens [s]."""
-    memory_s = seconds[kind, BASE_S] + seconds[kind, TOKEN_S] * tokens
-    compute_s = seconds[kind, COMPUTE_BASE_S] + seconds[kind, COMPUTE_TOKEN_S] * tokens
-    return float(max(memory_s, compute_s))
+    return float(max(base_s + token_s * tokens, compute_base_s + compute_token_s * tokens))
 
 
 @part
 def decode_energy_j(
-    power: Floats, kind: int, batch: int, k: int, dt: float, first_s: float, slope_s: float
+    busy_w: float, limit_w: float, each_j: float, k: int, dt: float, first_s: float, slope_s: float
 ) -> float:
     """Energy of k iterations of a batch [J] in `dt` [s], each longer by `slope_s` than the last.
 
     Below the power limit unless iterations are too short, and they grow longer.
     """
-    busy_w = power[kind, BUSY_W]
-    limit_w = power[kind, LIMIT_W]
-    each_j = power[kind, DECODE_J] * batch
     joules = busy_w * dt + each_j * k
     if limit_w * first_s < busy_w * first_s + each_j:
         over = 1.0 * k

@@ -27,12 +27,15 @@ from sim.kernels.pieces import MAGIC, MAGIC_BITS
 from sim.kernels.requests import (
     ADMISSIONS,
     ARRIVAL,
+    BASE_S,
     BATCH,
     BLOCK_TOKENS,
     BUSY,
     BUSY_W,
     CHUNKED_PREFILL,
     CLOCK,
+    COMPUTE_BASE_S,
+    COMPUTE_TOKEN_S,
     COMPUTED,
     DECODE_J,
     DECODE_SEQ_S,
@@ -79,6 +82,7 @@ from sim.kernels.requests import (
     STEP,
     TAIL,
     TAKEN,
+    TOKEN_S,
     TOLD,
     Engines,
     EngineState,
@@ -180,6 +184,10 @@ def _advance(tables: Tables, cache: Cache, cached: bool, kind: int, e: int, unti
     seq_s = seconds[kind, DECODE_SEQ_S]
     kv_s = seconds[kind, KV_TOKEN_S]
     context_s = seconds[kind, PREFILL_CONTEXT_S]
+    base_s = seconds[kind, BASE_S]
+    token_s = seconds[kind, TOKEN_S]
+    compute_base_s = seconds[kind, COMPUTE_BASE_S]
+    compute_token_s = seconds[kind, COMPUTE_TOKEN_S]
     busy_w = power[kind, BUSY_W]
     prefill_j = power[kind, PREFILL_J]
     decode_j = power[kind, DECODE_J]
@@ -370,7 +378,7 @@ def _advance(tables: Tables, cache: Cache, cached: bool, kind: int, e: int, unti
                 x = 1.0 * batch
                 if each != 1.0:
                     x *= each
-                step_s = weights_s(seconds, kind, x)
+                step_s = weights_s(base_s, token_s, compute_base_s, compute_token_s, x)
                 step_s += seq_s * batch + kv_s * kv
             limit_s = until_s
             if waits:
@@ -381,13 +389,13 @@ def _advance(tables: Tables, cache: Cache, cached: bool, kind: int, e: int, unti
             if k == 1:
                 free -= need
             else:
-                k, used = within(cache, due[e], phase, k, batch, free)
+                k, used = within(cache, due, e, phase, k, batch, free)
                 free -= used
             first_s = step_s + slope_s * taken
             taken += k
             clock = epoch_s + taken * step_s + slope_s * (0.5 * taken * (taken - 1))
             dt = clock - began_s
-            joules = decode_energy_j(power, kind, batch, k, dt, first_s, slope_s)
+            joules = decode_energy_j(busy_w, limit_w, decode_j * batch, k, dt, first_s, slope_s)
             it += k
             phase -= k - (k * magic >> MAGIC_BITS) * bt
             phase += bt if phase < 0 else 0
@@ -401,7 +409,7 @@ def _advance(tables: Tables, cache: Cache, cached: bool, kind: int, e: int, unti
             x = 1.0 * (prefill + b)
             if each != 1.0:
                 x += (each - 1.0) * b
-            dt = weights_s(seconds, kind, x)
+            dt = weights_s(base_s, token_s, compute_base_s, compute_token_s, x)
             dt += seq_s * b + kv_s * (kv + like_kv) + context_s * context
             clock += dt
             joules = min(limit_w * dt, busy_w * dt + prefill_j * prefill + decode_j * b)
