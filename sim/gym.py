@@ -17,7 +17,7 @@ from gymnasium import spaces
 
 from sim.arithmetic import strict
 from sim.engine import Engine
-from sim.kernels.agent import Numbers, decode_groups, decode_sites, encode
+from sim.kernels.agent import Controls, Machines, Numbers, decode_groups, decode_sites, encode
 from sim.kernels.border import as_numbers
 from sim.kernels.jit import specialise
 from sim.plant import Plant
@@ -101,9 +101,10 @@ class Codec:
         self.size = ends[-1]
         scale = np.array([*FLEET.values(), *AT_SITE.values()])
         self._scale = scale if normalised else np.ones_like(scale)
+        self._energy_j = np.array(energy.battery_energy_j)
         self.fit(example)
         self._shapes = asic.mode_w.shape, gpu.site.shape, energy.battery_site.shape
-        battery = np.array(energy.battery)
+        power_w = np.array(energy.battery_power_w)
         if control == "site":
             with_nodes, column = np.unique(gpu.site, return_inverse=True)
             machines = sites + len(with_nodes)
@@ -111,18 +112,18 @@ class Codec:
                 np.array(asic.site),
                 sites + column,
                 np.array(asic.default_share),
-                battery,
+                power_w,
             )
             decode: Callable[..., None] = decode_sites
         else:
             machines = asic.mode_w.size + len(gpu.site)
             column = asic.mode_w.size + np.arange(len(gpu.site))
-            fixed = (column, np.array(asic.mode_w), battery)
+            fixed = (column, np.array(asic.mode_w), power_w)
             decode = decode_groups
-        self.low = np.concatenate([np.zeros(machines), np.full(len(battery), -1.0)])
-        self.high = np.ones(machines + len(battery))
-        empty = tuple(np.empty(shape) for shape in self._shapes)
-        self._decode = specialise(decode, self.low, *fixed, *empty, out=3)
+        self.low = np.concatenate([np.zeros(machines), np.full(len(power_w), -1.0)])
+        self.high = np.ones(machines + len(power_w))
+        empty = Controls(*(np.empty(shape) for shape in self._shapes))
+        self._decode = specialise(decode, self.low, *fixed, empty, out=1)
         self._fixed = fixed
 
     def fit(self, example: Observation) -> None:
@@ -148,7 +149,8 @@ class Codec:
         if action.shape != self.low.shape:
             raise ValueError(f"action has shape {action.shape}; allowed: {self.low.shape}")
         battery_w = NOTHING if decision.battery_w is None else decision.battery_w
-        self._decode(action, *self._fixed, decision.asic_share, decision.gpu_share, battery_w)
+        controls = Controls(decision.asic_share, decision.gpu_share, battery_w)
+        self._decode(action, *self._fixed, controls)
 
     def _seen(self, observation: Observation) -> tuple[Any, ...]:
         day = observation.t_s % SECONDS_PER_DAY * (math.tau / SECONDS_PER_DAY)
@@ -173,10 +175,9 @@ class Codec:
             fleet,
             at_site,
             energy.called_w,
-            observation.asic.share,
-            observation.gpu.share,
-            energy.stored_j,
-            energy.battery,
+            Machines(
+                observation.asic.share, observation.gpu.share, energy.stored_j, self._energy_j
+            ),
             self._scale,
         )
 

@@ -39,63 +39,94 @@ class Store(NamedTuple):
     hold_h: float  # for which a reserve must last
 
 
+class Expected(NamedTuple):
+    """What is expected of a site. Shapes: `period`, the first one now; `item` uses of power."""
+
+    price: Floats  # (period,) of a MWh from the grid at the meter [USD/MWh]
+    sold: Floats  # (period,) what flows back earns [USD/MWh]
+    own_mw: Floats  # (period,) supply on the site's side of the meter
+    hold_mw: Floats  # (period,) sold as reserve, of which load that earns its energy holds some
+    hold_usd: Floats  # (period,) what failing that costs [USD/MW/h]
+    item_mw: Floats  # (item,)
+    item_usd: Floats  # (item,) what uses earn [USD/MWh]
+
+
+class Steps(NamedTuple):
+    """The supply and the uses of a period by rising price: what one more MW costs."""
+
+    usd: Floats  # (step,) [USD/MWh]
+    mw: Floats  # (step,) at the meter
+
+
+class Parts(NamedTuple):
+    """Parts of what is stored, and what each of them is worth."""
+
+    mwh: Floats  # (part,)
+    usd: Floats  # (part,) [USD/MWh]
+
+
+class Changes(NamedTuple):
+    """What may be done in a period, the dearest charging first, then the best discharging."""
+
+    charge: int  # how many parts would be charged
+    made: int  # and how many there are in all
+    parts: Parts
+
+
 @kernel
-def steps_of(
-    t: int,
-    store: Store,
-    price: Floats,
-    sold: Floats,
-    own_mw: Floats,
-    item_mw: Floats,
-    item_usd: Floats,
-    step_usd: Floats,
-    step_mw: Floats,
-) -> tuple[int, float, float]:
-    """The supply and the uses of a period by rising price: the steps of what one more MW costs.
+def steps_of(t: int, store: Store, expected: Expected, steps: Steps) -> tuple[int, float, float]:
+    """Fill the steps of a period.
 
     Returns how many, what the battery draws below the first of them [MW at the meter, below 0: it
     feeds all uses and what may be exported], and the load that earns more than its energy costs.
-    """  # fmt: skip
+    """
+    price, own_mw = expected.price[t], expected.own_mw[t]
+    item_mw, item_usd = expected.item_mw, expected.item_usd
     room = store.room_now_mw if t == 0 else store.room_mw
     earning = 0.0
     feeds = -store.overhead_mw
     for i in range(item_mw.size):
-        if item_usd[i] > price[t]:
+        if item_usd[i] > price:
             earning += item_mw[i]
         feeds -= item_mw[i]
     earning = min(earning, room)
-    grid_usd = price[t]
-    sold_usd = sold[t]
+    grid_usd = price
+    sold_usd = expected.sold[t]
     saved = 0.0
     if store.block_mw > 0.0:
-        sold_usd = min(
-            sold_usd, store.block_usd_per_mwh
-        )  # it would have taken the place of the block
-        if earning + store.overhead_mw - own_mw[t] < store.block_mw:
+        # What is sold would have taken the place of the block.
+        sold_usd = min(sold_usd, store.block_usd_per_mwh)
+        if earning + store.overhead_mw - own_mw < store.block_mw:
             grid_usd = max(grid_usd, store.block_usd_per_mwh)
         saved = max(grid_usd - store.block_usd_per_mwh, 0.0)
     most = room + store.overhead_mw
     of_block = min(store.block_mw, most)
     lost = store.at_meter * store.at_meter  # on the way out, of what is at the site
     feeds -= store.export_mw * lost
-    step_usd[0], step_mw[0] = sold_usd / lost, store.export_mw * lost
-    step_usd[1], step_mw[1] = grid_usd - saved, of_block
-    step_usd[2], step_mw[2] = grid_usd, most - of_block
-    if store.export_mw > 0.0 and step_usd[0] > step_usd[1]:
+    steps.usd[0], steps.mw[0] = sold_usd / lost, store.export_mw * lost
+    steps.usd[1], steps.mw[1] = grid_usd - saved, of_block
+    steps.usd[2], steps.mw[2] = grid_usd, most - of_block
+    if store.export_mw > 0.0 and steps.usd[0] > steps.usd[1]:
         # A meter does not draw and feed back at once: what is given feeds the load first.
-        return 3, own_mw[t] - store.overhead_mw - earning - store.export_mw * lost, earning
-    step_usd[3], step_mw[3] = store.own_usd_per_mwh, own_mw[t]
+        return 3, own_mw - store.overhead_mw - earning - store.export_mw * lost, earning
+    steps.usd[3], steps.mw[3] = store.own_usd_per_mwh, own_mw
     for i in range(item_mw.size):
-        step_usd[MARKET_STEPS + i], step_mw[MARKET_STEPS + i] = item_usd[i], item_mw[i]
+        steps.usd[MARKET_STEPS + i], steps.mw[MARKET_STEPS + i] = item_usd[i], item_mw[i]
     count = item_mw.size + MARKET_STEPS
-    for i in range(1, count):  # few, and nearly sorted
-        usd, mw = step_usd[i], step_mw[i]
-        k = i - 1
-        while k >= 0 and step_usd[k] > usd:
-            step_usd[k + 1], step_mw[k + 1] = step_usd[k], step_mw[k]
-            k -= 1
-        step_usd[k + 1], step_mw[k + 1] = usd, mw
+    sort_steps(count, steps)
     return count, feeds, earning
+
+
+@kernel
+def sort_steps(count: int, steps: Steps) -> None:
+    """By rising price; few, and nearly sorted."""
+    for i in range(1, count):
+        usd, mw = steps.usd[i], steps.mw[i]
+        k = i - 1
+        while k >= 0 and steps.usd[k] > usd:
+            steps.usd[k + 1], steps.mw[k + 1] = steps.usd[k], steps.mw[k]
+            k -= 1
+        steps.usd[k + 1], steps.mw[k + 1] = usd, mw
 
 
 @kernel
@@ -105,85 +136,87 @@ def changes_of(
     hours: float,
     put_off: float,
     store: Store,
-    step_usd: Floats,
-    step_mw: Floats,
-    part_mwh: Floats,
-    part_usd: Floats,
+    steps: Steps,
+    parts: Parts,
 ) -> tuple[int, int]:
     """What a period's changes of the store cost and earn, the dearest charging first.
 
-    Fills parts of what is stored [MWh] and what each is worth in the period [USD/MWh]: `charge` of
-    them, of what would be charged, then what would be discharged, in all `parts`: both returned.
-    """  # fmt: skip
+    Fills parts of what is stored [MWh] and what each is worth in the period [USD/MWh]: first those
+    that would be charged, then those that would be discharged. Returns how many of them are
+    charged, and how many there are in all.
+    """
     most = store.power_mw * store.at_meter
     top = feeds
     for k in range(count):
-        top += step_mw[k]
-    parts = 0
-    charge = 0
+        top += steps.mw[k]
+    made = 0
     for k in range(count - 1, -1, -1):  # from what would cost most
-        below = top - step_mw[k]
+        below = top - steps.mw[k]
         from_mw, to_mw = min(top, most), max(below, 0.0)
         if from_mw > to_mw:
-            part_mwh[parts] = (from_mw - to_mw) / store.at_meter * store.one_way * hours
-            part_usd[parts] = (step_usd[k] * store.at_meter + put_off) / store.one_way
-            parts += 1
+            parts.mwh[made] = (from_mw - to_mw) / store.at_meter * store.one_way * hours
+            parts.usd[made] = (steps.usd[k] * store.at_meter + put_off) / store.one_way
+            made += 1
         top = below
-    charge = parts
+    charge = made
     top = feeds
     for k in range(count):
-        top += step_mw[k]
+        top += steps.mw[k]
     for k in range(count - 1, -1, -1):
-        below = top - step_mw[k]
+        below = top - steps.mw[k]
         from_mw, to_mw = min(top, 0.0), max(below, -most)
         if from_mw > to_mw:
-            part_mwh[parts] = (from_mw - to_mw) / store.at_meter / store.one_way * hours
-            earned = step_usd[k] * store.at_meter - store.wear_usd_per_mwh - put_off
-            part_usd[parts] = earned * store.one_way
-            parts += 1
+            parts.mwh[made] = (from_mw - to_mw) / store.at_meter / store.one_way * hours
+            earned = steps.usd[k] * store.at_meter - store.wear_usd_per_mwh - put_off
+            parts.usd[made] = earned * store.one_way
+            made += 1
         top = below
-    return charge, parts
+    return charge, made
 
 
 @kernel
-def hold_back(
-    first: int, parts: int, free_mwh: float, usd: float, part_mwh: Floats, part_usd: Floats
-) -> int:
+def hold_back(first: int, count: int, free_mwh: float, usd: float, parts: Parts) -> int:
     """Take `usd` off what is discharged beyond `free_mwh`: parts from `first` on. How many."""
     left = free_mwh
     k = first
-    while k < parts:
+    while k < count:
         if left <= 0.0:
-            part_usd[k] -= usd
-        elif part_mwh[k] > left:
-            for j in range(parts, k, -1):
-                part_mwh[j], part_usd[j] = part_mwh[j - 1], part_usd[j - 1]
-            part_mwh[k] = left
-            part_mwh[k + 1] -= left
-            parts += 1
+            parts.usd[k] -= usd
+        elif parts.mwh[k] > left:
+            split(k, count, left, parts)
+            count += 1
             left = 0.0
         else:
-            left -= part_mwh[k]
+            left -= parts.mwh[k]
         k += 1
-    return parts
+    return count
 
 
 @kernel
-def hull(parts: int, part_mwh: Floats, part_usd: Floats) -> int:
+def split(k: int, count: int, mwh: float, parts: Parts) -> None:
+    """Make two of part `k` of so many: the first of `mwh`."""
+    for j in range(count, k, -1):
+        parts.mwh[j], parts.usd[j] = parts.mwh[j - 1], parts.usd[j - 1]
+    parts.mwh[k] = mwh
+    parts.mwh[k + 1] -= mwh
+
+
+@kernel
+def hull(count: int, parts: Parts) -> int:
     """Make the worth of parts fall, neighbours that rise at their mean: how many are left.
 
     It rises only where being paid for losses makes both ways within a period worth it: half of its
     time the one, half of it the other.
     """
     left = 0
-    for k in range(parts):
-        mwh, usd = part_mwh[k], part_usd[k]
-        while left > 0 and part_usd[left - 1] < usd:
-            whole = part_mwh[left - 1] + mwh
-            usd = (part_mwh[left - 1] * part_usd[left - 1] + mwh * usd) / whole
+    for k in range(count):
+        mwh, usd = parts.mwh[k], parts.usd[k]
+        while left > 0 and parts.usd[left - 1] < usd:
+            whole = parts.mwh[left - 1] + mwh
+            usd = (parts.mwh[left - 1] * parts.usd[left - 1] + mwh * usd) / whole
             mwh = whole
             left -= 1
-        part_mwh[left], part_usd[left] = mwh, usd
+        parts.mwh[left], parts.usd[left] = mwh, usd
         left += 1
     return left
 
@@ -191,28 +224,25 @@ def hull(parts: int, part_mwh: Floats, part_usd: Floats) -> int:
 @kernel
 def merge(
     slopes: int,
-    value_mwh: Floats,
-    value_usd: Floats,
-    parts: int,
-    part_mwh: Floats,
-    part_usd: Floats,
+    value: Parts,
+    count: int,
+    parts: Parts,
     skip_mwh: float,
     energy_mwh: float,
-    to_mwh: Floats,
-    to_usd: Floats,
+    merged: Parts,
 ) -> int:
-    """Both lists by falling worth, without the first `skip_mwh`, up to a full store."""
+    """Both lists by falling worth, without the first `skip_mwh`, up to a full store. How many."""
     a = 0
     b = 0
     made = 0
     skip = skip_mwh
     left = energy_mwh
-    while left > 0.0 and (a < slopes or b < parts):
-        if b == parts or (a < slopes and value_usd[a] >= part_usd[b]):
-            mwh, usd = value_mwh[a], value_usd[a]
+    while left > 0.0 and (a < slopes or b < count):
+        if b == count or (a < slopes and value.usd[a] >= parts.usd[b]):
+            mwh, usd = value.mwh[a], value.usd[a]
             a += 1
         else:
-            mwh, usd = part_mwh[b], part_usd[b]
+            mwh, usd = parts.mwh[b], parts.usd[b]
             b += 1
         if mwh <= skip:
             skip -= mwh
@@ -220,25 +250,22 @@ def merge(
         mwh = min(mwh - skip, left)
         skip = 0.0
         left -= mwh
-        to_mwh[made], to_usd[made] = mwh, usd
+        merged.mwh[made], merged.usd[made] = mwh, usd
         made += 1
     return made
 
 
 @kernel
-def add_below(slopes: int, below_mwh: float, usd: float, mwh: Floats, worth: Floats) -> int:
+def add_below(slopes: int, below_mwh: float, usd: float, value: Parts) -> int:
     """Add `usd` to what each of the first `below_mwh` of the store is worth: how many slopes."""
     left = below_mwh
     k = 0
     while k < slopes and left > 0.0:
-        if mwh[k] > left:
-            for j in range(slopes, k, -1):
-                mwh[j], worth[j] = mwh[j - 1], worth[j - 1]
-            mwh[k] = left
-            mwh[k + 1] -= left
+        if value.mwh[k] > left:
+            split(k, slopes, left, value)
             slopes += 1
-        worth[k] += usd
-        left -= mwh[k]
+        value.usd[k] += usd
+        left -= value.mwh[k]
         k += 1
     return slopes
 
@@ -246,27 +273,24 @@ def add_below(slopes: int, below_mwh: float, usd: float, mwh: Floats, worth: Flo
 @kernel
 def gain_of(
     change_mwh: float,
-    charge: int,
-    parts: int,
-    part_mwh: Floats,
-    part_usd: Floats,
+    changes: Changes,
     stored_mwh: float,
     slopes: int,
-    value_mwh: Floats,
-    value_usd: Floats,
+    value: Parts,
     store: Store,
     fails: Floats,
 ) -> float:
     """What a change of the store now is worth over none [USD]; -inf where it cannot be.
 
     `fails` is what must stand by [MW], and what a megawatt of it costs that does not [USD].
-    """  # fmt: skip
+    """
+    charge, parts = changes.charge, changes.parts
     left = abs(change_mwh)
     gain = 0.0
-    for n in range(charge if change_mwh > 0.0 else parts - charge):
+    for n in range(charge if change_mwh > 0.0 else changes.made - charge):
         k = charge - 1 - n if change_mwh > 0.0 else charge + n
-        mwh = min(left, part_mwh[k])
-        gain += -mwh * part_usd[k] if change_mwh > 0.0 else mwh * part_usd[k]
+        mwh = min(left, parts.mwh[k])
+        gain += -mwh * parts.usd[k] if change_mwh > 0.0 else mwh * parts.usd[k]
         left -= mwh
     to_mwh = stored_mwh + change_mwh
     if left > EVEN or to_mwh < -EVEN or to_mwh > store.energy_mwh + EVEN:
@@ -274,8 +298,8 @@ def gain_of(
     least, most, at = min(stored_mwh, to_mwh), max(stored_mwh, to_mwh), 0.0
     worth = 0.0
     for k in range(slopes):
-        worth += max(min(at + value_mwh[k], most) - max(at, least), 0.0) * value_usd[k]
-        at += value_mwh[k]
+        worth += max(min(at + value.mwh[k], most) - max(at, least), 0.0) * value.usd[k]
+        at += value.mwh[k]
     gain += worth if change_mwh > 0.0 else -worth
     if fails[1] > 0.0:
         at_end = store.one_way * store.at_meter
@@ -290,110 +314,98 @@ def gain_of(
 
 
 @kernel
-def battery_now(
-    store: Store,
-    price: Floats,
-    sold: Floats,
-    own_mw: Floats,
-    hold_mw: Floats,
-    hold_usd: Floats,
-    item_mw: Floats,
-    item_usd: Floats,
-) -> float:
+def battery_now(store: Store, expected: Expected) -> float:
     """Power of now at the battery's terminals [MW], below 0 discharging.
-
-    Args:
-        store: the battery and its site.
-        price: (period,) of a MWh from the grid at the meter [USD/MWh].
-        sold: (period,) what flows back earns [USD/MWh].
-        own_mw: (period,) supply on the site's side of the meter.
-        hold_mw: (period,) sold as reserve, of which load that earns its energy holds what it can.
-        hold_usd: (period,) what failing that costs [USD/MW/h].
-        item_mw: (item,) uses of power.
-        item_usd: (item,) what they earn [USD/MWh].
 
     What is left in the store at the end counts nothing. In later periods a reserve that fails for
     want of power and of what is stored counts twice; in the first it counts once, as it is paid.
-    """  # fmt: skip
-    periods = price.size
-    steps = item_mw.size + MARKET_STEPS
-    step_usd, step_mw = np.empty(steps), np.empty(steps)
-    part_mwh, part_usd = np.empty(2 * steps + 1), np.empty(2 * steps + 1)
-    size = periods * (2 * steps + 2) + 2
-    value_mwh, value_usd = np.empty(size), np.empty(size)
-    next_mwh, next_usd = np.empty(size), np.empty(size)
-    value_mwh[0], value_usd[0] = store.energy_mwh, 0.0
+    """
+    size = expected.item_mw.size + MARKET_STEPS
+    steps = Steps(np.empty(size), np.empty(size))
+    parts = Parts(np.empty(2 * size + 1), np.empty(2 * size + 1))
+    slopes, value = worth_later(store, expected, steps, parts)
+    count, feeds, earning = steps_of(0, store, expected, steps)
+    charge, count = changes_of(count, feeds, store.first_h, 0.0, store, steps, parts)
+    changes = Changes(charge, count, parts)
+    held = min(max(expected.hold_mw[0] - earning, 0.0), store.power_mw * store.at_meter)
+    fails = np.array([held, expected.hold_usd[0] * store.first_h if held > 0.0 else 0.0])
+    stored = min(max(store.stored_mwh, 0.0), store.energy_mwh)
+    best, change = EVEN, 0.0
+    for kink in kinks_of(changes, slopes, value, stored, held, store):
+        gain = gain_of(kink, changes, stored, slopes, value, store, fails)
+        if gain > best:
+            best, change = gain, kink
+    return change / store.first_h * (1.0 / store.one_way if change > 0.0 else store.one_way)
+
+
+@kernel
+def worth_later(store: Store, expected: Expected, steps: Steps, parts: Parts) -> tuple[int, Parts]:
+    """What is stored at the end of the first period is worth by the periods after it: its slopes.
+
+    `steps` and `parts` are scratch.
+    """
+    periods = expected.price.size
+    size = periods * (parts.mwh.size + 1) + 2
+    value = Parts(np.empty(size), np.empty(size))
+    merged = Parts(np.empty(size), np.empty(size))
+    value.mwh[0], value.usd[0] = store.energy_mwh, 0.0
     slopes = 1
     at_end = store.one_way * store.at_meter  # MWh at the meter of one that is stored
     most_mw = store.power_mw * store.at_meter
     for t in range(periods - 1, 0, -1):
-        count, feeds, earning = steps_of(
-            t, store, price, sold, own_mw, item_mw, item_usd, step_usd, step_mw
-        )
-        charge, parts = changes_of(
-            count, feeds, 1.0, SOONER * t, store, step_usd, step_mw, part_mwh, part_usd
-        )
-        held = min(max(hold_mw[t] - earning, 0.0), most_mw)
-        if held > 0.0 and hold_usd[t] > 0.0:
-            free_mwh = (most_mw - held) / at_end
-            parts = hold_back(charge, parts, free_mwh, hold_usd[t] * at_end, part_mwh, part_usd)
+        count, feeds, earning = steps_of(t, store, expected, steps)
+        charge, count = changes_of(count, feeds, 1.0, SOONER * t, store, steps, parts)
+        held = min(max(expected.hold_mw[t] - earning, 0.0), most_mw)
+        if held > 0.0 and expected.hold_usd[t] > 0.0:
+            free_mwh, usd = (most_mw - held) / at_end, expected.hold_usd[t] * at_end
+            count = hold_back(charge, count, free_mwh, usd, parts)
             if store.hold_h > 0.0:
                 below_mwh = held * store.hold_h / at_end
-                slopes = add_below(
-                    slopes, below_mwh, hold_usd[t] * at_end / store.hold_h, value_mwh, value_usd
-                )
+                slopes = add_below(slopes, below_mwh, usd / store.hold_h, value)
         skip = 0.0
         for k in range(charge):
-            skip += part_mwh[k]
-        parts = hull(parts, part_mwh, part_usd)
-        slopes = merge(
-            slopes, value_mwh, value_usd, parts, part_mwh, part_usd, skip, store.energy_mwh,
-            next_mwh, next_usd,
-        )  # fmt: skip
-        value_mwh, next_mwh = next_mwh, value_mwh
-        value_usd, next_usd = next_usd, value_usd
-    count, feeds, earning = steps_of(
-        0, store, price, sold, own_mw, item_mw, item_usd, step_usd, step_mw
-    )
-    charge, parts = changes_of(
-        count, feeds, store.first_h, 0.0, store, step_usd, step_mw, part_mwh, part_usd
-    )
-    held = min(max(hold_mw[0] - earning, 0.0), most_mw)
-    fails = np.array([held, hold_usd[0] * store.first_h if held > 0.0 else 0.0])
-    stored = min(max(store.stored_mwh, 0.0), store.energy_mwh)
-    # The gain is concave either way, with kinks where a part, a slope or what stands by ends.
-    kinks = np.zeros(parts + slopes + 4)
+            skip += parts.mwh[k]
+        count = hull(count, parts)
+        slopes = merge(slopes, value, count, parts, skip, store.energy_mwh, merged)
+        value, merged = merged, value
+    return slopes, value
+
+
+@kernel
+def kinks_of(
+    changes: Changes, slopes: int, value: Parts, stored: float, held: float, store: Store
+) -> Floats:
+    """Changes of the store (kink,) [MWh] at which the gain bends: it is concave either way.
+
+    Where a part, a slope or what stands by ends.
+    """
+    charge, parts = changes.charge, changes.parts
+    kinks = np.zeros(changes.made + slopes + 4)
     found = 0
     total = 0.0
     for k in range(charge - 1, -1, -1):
-        total += part_mwh[k]
+        total += parts.mwh[k]
         kinks[found] = total
         found += 1
     total = 0.0
-    for k in range(charge, parts):
-        total -= part_mwh[k]
+    for k in range(charge, changes.made):
+        total -= parts.mwh[k]
         kinks[found] = total
         found += 1
     total = -stored
     kinks[found] = total
     for k in range(slopes):
-        total += value_mwh[k]
+        total += value.mwh[k]
         kinks[found + 1 + k] = total
     found += slopes + 1
     if held > 0.0:
-        free_mw, asks_mwh = most_mw - held, held * store.hold_h / at_end
+        at_end = store.one_way * store.at_meter
+        free_mw = store.power_mw * store.at_meter - held
+        asks_mwh = held * store.hold_h / at_end
         kinks[found] = -free_mw / at_end * store.first_h
         kinks[found + 1] = asks_mwh - stored
         if store.hold_h != store.first_h:  # both fail by as much
             power, energy = at_end / store.first_h, at_end / max(store.hold_h, 1e-9)
             kinks[found + 2] = (free_mw + held - stored * energy) / (energy - power)
         found += 3
-    best, change = EVEN, 0.0
-    for k in range(found):
-        gain = gain_of(
-            kinks[k], charge, parts, part_mwh, part_usd, stored, slopes, value_mwh, value_usd,
-            store, fails,
-        )  # fmt: skip
-        if gain > best:
-            best, change = gain, kinks[k]
-    return change / store.first_h * (1.0 / store.one_way if change > 0.0 else store.one_way)
+    return kinks[:found]

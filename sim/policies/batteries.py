@@ -5,11 +5,12 @@ recursion over what is stored (`kernels.storage`).
 """
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
 from sim.kernels.arrays import Limits
-from sim.kernels.storage import Store, battery_now
+from sim.kernels.storage import Expected, Store, battery_now
 from sim.policies.dispatch import blocks
 from sim.policies.forecast import PriceForecast
 from sim.policies.storage import Site, StoragePlan
@@ -17,6 +18,15 @@ from sim.policies.uses import Uses
 from sim.policy import EnergyView, Observation
 from sim.types import Bools, Floats
 from sim.units import J_PER_MWH, SECONDS_PER_HOUR, W_PER_MW
+
+
+class _Ahead(NamedTuple):
+    """What is expected of the periods of a plan. Shapes: `period`, `site` of `sites`, `charge`."""
+
+    price: Floats  # (period, site) at the meters [USD/MWh]
+    sold: Floats  # (period, site) what flows back earns [USD/MWh]
+    counts: Bools  # (period, charge) whether any of it is measured
+    period_h: float  # length of the first period; the others last an hour
 
 
 class Batteries:
@@ -88,6 +98,18 @@ class Batteries:
         here, for a meter's price need not follow its zone's; `accepts` (item, charge) tells which
         uses run whatever peak they make: default all that earn more than their energy costs.
         """
+        ahead = self._ahead(observation, expected)
+        for k in self._due:
+            if not len(self.charges[k]):
+                self.power_mw[k] = self._alone(k, observation, uses, ahead, limits)
+                continue
+            site = self._site(k, observation, uses, ahead, limits, accepts)
+            if site.hold_mw.any() and not self.plans[k].short.size:
+                self.plans[k] = StoragePlan(*self._made[k], sells=True)
+            self.power_mw[k] = self.plans[k].solve(site)
+
+    def _ahead(self, observation: Observation, expected: Floats) -> _Ahead:
+        """What is expected of the periods of a plan: the rest of this hour, then whole ones."""
         hour_s = observation.t_s % SECONDS_PER_HOUR
         first_s = max(SECONDS_PER_HOUR - hour_s, observation.step_s)
         ahead = (hour_s + first_s) // SECONDS_PER_HOUR - 1 + np.arange(self.hours)
@@ -97,19 +119,7 @@ class Batteries:
         measured = observation.energy.demand.measured
         counts = measured[np.minimum(ahead, len(measured) - 1)]
         counts[0] = measured[: (hour_s + first_s) // SECONDS_PER_HOUR].any(axis=0)
-        period_h = first_s / SECONDS_PER_HOUR
-        for k in self._due:
-            if not len(self.charges[k]):
-                self.power_mw[k] = self._alone(
-                    k, observation, uses, price[:, k], sold[:, k], limits, period_h
-                )
-                continue
-            site = self._site(
-                k, observation, uses, price[:, k], sold[:, k], limits, counts, accepts
-            )
-            if site.hold_mw.any() and not self.plans[k].short.size:
-                self.plans[k] = StoragePlan(*self._made[k], sells=True)
-            self.power_mw[k] = self.plans[k].solve(site._replace(period_h=period_h))
+        return _Ahead(price, sold, counts, first_s / SECONDS_PER_HOUR)
 
     def beside(
         self, observation: Observation, limits: Limits
@@ -161,14 +171,13 @@ class Batteries:
         k: int,
         observation: Observation,
         uses: Uses,
-        price: Floats,
-        sold: Floats,
+        ahead: _Ahead,
         limits: Limits,
-        period_h: float,
     ) -> float:
         """Power of now [MW] where no demand charge ties the hours together: without a solver."""
         energy, s, items = observation.energy, int(self.sites[k]), self.items[k]
         power_w, energy_j, one_way, wear = self._merged[k]
+        price = ahead.price[:, k]
         own_mw, own_usd = _own_supply(observation, s, price, float(limits.local_w[s]))
         hold_mw, hold_h, hold_usd = _holds(energy, s, self.hours)
         store = Store(
@@ -178,7 +187,7 @@ class Batteries:
             wear_usd_per_mwh=wear * J_PER_MWH,
             at_meter=float(self.at_meter[k]),
             stored_mwh=float(energy.stored_j[self.group == k].sum()) / J_PER_MWH,
-            first_h=period_h,
+            first_h=ahead.period_h,
             room_now_mw=float(self._now_w[k]) / W_PER_MW,
             room_mw=float(limits.room_w[self._links[k]].min(initial=np.inf)) / W_PER_MW,
             overhead_mw=float(energy.overhead_w[s]) / W_PER_MW,
@@ -189,23 +198,21 @@ class Batteries:
             hold_h=hold_h,
         )
         item_mw, item_usd = uses.watts[items] / W_PER_MW, uses.usd_per_mwh[items]
-        return float(
-            battery_now(
-                store, price.copy(), sold.copy(), own_mw, hold_mw, hold_usd, item_mw, item_usd
-            )
+        expected = Expected(
+            price.copy(), ahead.sold[:, k].copy(), own_mw, hold_mw, hold_usd, item_mw, item_usd
         )
+        return float(battery_now(store, expected))
 
     def _site(
         self,
         k: int,
         observation: Observation,
         uses: Uses,
-        price: Floats,
-        sold: Floats,
+        ahead: _Ahead,
         limits: Limits,
-        counts: Bools,
         accepts: Bools | None,
     ) -> Site:
+        price, sold, counts = ahead.price[:, k], ahead.sold[:, k], ahead.counts
         energy, s, items = observation.energy, self.sites[k], self.items[k]
         item_mw, item_usd = uses.watts[items] / W_PER_MW, uses.usd_per_mwh[items]
         later_w = limits.room_w[self._links[k]].min(initial=np.inf)
@@ -231,7 +238,7 @@ class Batteries:
             inside = earning_mw.sum(axis=1) + beside_mw < block_w / W_PER_MW
             price = np.where(inside, np.maximum(price, block_usd), price)
         return Site(
-            period_h=1.0,
+            period_h=ahead.period_h,
             price=price,
             export_price=sold,
             item_mw=item_mw,

@@ -7,10 +7,19 @@ import numpy as np
 
 from sim.kernels.arrays import Limits
 from sim.kernels.border import LayoutError, as_numbers
-from sim.kernels.dispatch import frontier, merit_order, offer_load
+from sim.kernels.dispatch import (
+    AsicUses,
+    Hulls,
+    NodeUses,
+    Prices,
+    Shares,
+    frontier,
+    merit_order,
+    offer_load,
+)
 from sim.kernels.jit import specialise
 from sim.policy import Bids, Observation
-from sim.types import Floats, Ints
+from sim.types import Floats
 from sim.units import J_PER_MWH, SECONDS_PER_HOUR
 
 
@@ -21,9 +30,8 @@ class Dispatch:
         self._made_for: tuple[Any, ...] = (None,) * 4  # the arrays that what follows came from
         self._at: tuple[Any, ...] = (None,) * 3  # indices that were looked at
         self._fill: Callable[..., None] | None = None
-        self.rank_mode: Ints = np.empty((0, 0), dtype=np.int64)  # (group, rank), -1 past the end
-        self.rank_ths: Floats = np.empty((0, 0))  # what a mode adds to the one before [TH/s]
-        self.rank_w: Floats = np.empty((0, 0))  # and its power [W]
+        nothing = np.empty((0, 0))
+        self.hulls = Hulls(nothing.astype(np.int64), nothing, nothing)
         self.node_usd_per_s: Floats = np.empty(0)  # what a node earns, credits saved
 
     def look(self, observation: Observation) -> None:
@@ -40,10 +48,7 @@ class Dispatch:
         ths, watts = (np.array(as_numbers("mode", m), np.float64) for m in made_for[:2])
         if ths.ndim != 2 or watts.shape != ths.shape:
             raise LayoutError(f"mode_ths has shape {ths.shape}, mode_w {watts.shape}")
-        shape = ths.shape
-        self.rank_mode, self.rank_ths = np.empty(shape, dtype=np.int64), np.empty(shape)
-        self.rank_w = np.empty(shape)
-        frontier(ths, watts, self.rank_mode, self.rank_ths, self.rank_w)
+        self.hulls = frontier(ths, watts)
         self.node_usd_per_s = np.add(gpu.usd_per_h, gpu.credit_usd_per_h) / SECONDS_PER_HOUR
         self._fill = None
         self._made_for = made_for
@@ -71,38 +76,28 @@ class Dispatch:
             block_w, block_usd = with_holds(
                 observation, price_usd_per_mwh[1], block_w, block_usd, stored_w
             )
-        asic_share = np.empty(self.rank_mode.shape)
-        gpu_share = np.empty(self.node_usd_per_s.shape)
+        shares = Shares(np.empty(self.hulls.mode.shape), np.empty(self.node_usd_per_s.shape))
+        node_usd = self.node_usd_per_s if node_usd_per_s is None else node_usd_per_s
         arguments = (
-            self.rank_mode,
-            self.rank_ths if rank_ths is None else rank_ths,
-            self.rank_w,
-            asic.site,
-            asic.available,
-            asic.heat,
-            asic.meter_factor,
-            gpu.site,
-            gpu.available,
-            gpu.node_w,
-            gpu.meter_factor,
-            self.node_usd_per_s if node_usd_per_s is None else node_usd_per_s,
-            np.divide(price_usd_per_mwh, J_PER_MWH),
-            block_w,
-            np.divide(block_usd, J_PER_MWH),
+            self.hulls if rank_ths is None else Hulls(self.hulls.mode, rank_ths, self.hulls.w),
+            AsicUses(asic.site, asic.available, asic.heat, asic.meter_factor),
+            NodeUses(gpu.site, gpu.available, gpu.node_w, gpu.meter_factor, node_usd),
+            Prices(
+                np.divide(price_usd_per_mwh, J_PER_MWH), block_w, np.divide(block_usd, J_PER_MWH)
+            ),
             limits,
             observation.usd_per_th,
-            asic_share,
-            gpu_share,
+            shares,
         )
         if self._fill is None:
-            _agree(observation, len(self.rank_mode), len(self.node_usd_per_s))
-            self._fill = specialise(merit_order, *arguments, out=2, made=2)
+            _agree(observation, len(self.hulls.mode), len(self.node_usd_per_s))
+            self._fill = specialise(merit_order, *arguments, out=1, made=1)
         at = asic.site, gpu.site, limits.path
         if any(a is not b for a, b in zip(self._at, at, strict=True)):
             _in_range(observation, limits)
             self._at = at
         self._fill(*arguments)
-        return asic_share, gpu_share
+        return shares.asic, shares.node
 
     def bids(
         self,
@@ -118,13 +113,13 @@ class Dispatch:
         holds an award of a reserve is worth its shortfall more, where there are reserves.
         """
         self.look(observation)
-        ths = self.rank_ths if rank_ths is None else rank_ths
+        ths = self.hulls.ths if rank_ths is None else rank_ths
         node_usd = self.node_usd_per_s if node_usd_per_s is None else node_usd_per_s
         asic, gpu = observation.asic, observation.gpu
         more = price_usd_per_mwh - observation.price_usd_per_mwh
         factor = asic.meter_factor[:, None]
-        drawn_w = self.rank_w * factor
-        there = self.rank_mode >= 0
+        drawn_w = self.hulls.w * factor
+        there = self.hulls.mode >= 0
         earned = np.zeros(drawn_w.shape)
         np.divide(ths * observation.usd_per_th, drawn_w, out=earned, where=there)
         node_w = gpu.node_w * gpu.meter_factor
@@ -299,7 +294,7 @@ def offers(observation: Observation, asic_share: Floats) -> Floats | None:
     paid = step_by_step(observation)
     offer_w = np.zeros(paid.shape)
     seen = (asic.available, asic.heat, asic.meter_factor, asic.mode_w)
-    site = np.asarray(asic.site, dtype=np.int64)
-    available, heat, factor, mode_w = (np.asarray(a, dtype=np.float64) for a in seen)
-    offer_load(site, available, heat, factor, mode_w, asic_share, paid, offer_w)
+    *uses, mode_w = (np.asarray(a, dtype=np.float64) for a in seen)
+    asics = AsicUses(np.asarray(asic.site, dtype=np.int64), *uses)
+    offer_load(asics, mode_w, asic_share, paid, offer_w)
     return offer_w

@@ -6,6 +6,7 @@ from typing import Any, Final
 import numpy as np
 
 from sim.kernels.arrays import Limits
+from sim.kernels.dispatch import Hulls
 from sim.policies.batteries import Batteries, idle_w, stands_by_w
 from sim.policies.dispatch import Dispatch, obedient, offers, prices
 from sim.policies.forecast import PriceForecast
@@ -122,8 +123,8 @@ class LookAhead:
         """
         asic, made = observation.asic, self._dispatch
         usd_per_th, factor = max(observation.usd_per_th, 1e-300), asic.meter_factor
-        rank_usd = made.rank_ths * usd_per_th  # per second and machine
-        watts = made.rank_w * factor[:, None]
+        rank_usd = made.hulls.ths * usd_per_th  # per second and machine
+        watts = made.hulls.w * factor[:, None]
         ran = rank_usd > watts * price[0, asic.site, None] / J_PER_MWH
         ran[:, 0] = True  # a start loses the hashes of the modes that would run now
         start_usd = self.restart_s * (rank_usd * ran).sum(axis=1)
@@ -138,7 +139,7 @@ class LookAhead:
             np.minimum(np.maximum(worth, 0.0, out=worth), start_usd, out=worth)
         share = asic.share.sum(axis=1)
         bonus_usd = worth - (share < 0.5) * start_usd
-        return _with_bonus(made.rank_ths, made.rank_w, bonus_usd / observation.step_s / usd_per_th)
+        return _with_bonus(made.hulls, bonus_usd / observation.step_s / usd_per_th)
 
     def _worth_a_month(self, observation: Observation, uses: Uses, expected: Floats) -> Bools:
         """Charges (item, charge) that a use of power is worth paying: the set that leaves it most.
@@ -215,18 +216,19 @@ class LookAhead:
         return LookAhead, self.arguments  # the rest is memory
 
 
-def _with_bonus(rank_ths: Floats, rank_w: Floats, more_ths: Floats) -> Floats:
+def _with_bonus(hulls: Hulls, more_ths: Floats) -> Floats:
     """Hulls (group, rank) whose way from off is longer or shorter by `more_ths` (group,) [TH/s].
 
     A bonus makes the first mode better. A malus is made good by the modes together that have the
     best mean hashrate per watt with it: the dispatch needs hulls that fall.
     """
-    ths = rank_ths.copy()
+    ths = hulls.ths.copy()
     ths[:, 0] += more_ths
-    mean = ths.cumsum(axis=1) / np.maximum(rank_w.cumsum(axis=1), 1e-300)
+    mean = ths.cumsum(axis=1) / np.maximum(hulls.w.cumsum(axis=1), 1e-300)
     last = mean.argmax(axis=1)
     rank = np.arange(ths.shape[1])
     spread = (rank <= last[:, None]) & (more_ths < 0.0)[:, None]
     falling = 1.0 - 1e-9 * rank  # rounding must not turn equal ones around
     level = mean[np.arange(len(last)), last, None]
-    return np.where(spread, level * np.where(level > 0.0, falling, 2.0 - falling) * rank_w, ths)
+    steep = np.where(level > 0.0, falling, 2.0 - falling)
+    return np.where(spread, level * steep * hulls.w, ths)

@@ -152,8 +152,8 @@ class Seller:
 def _of_asics(observation: Observation, dispatch: Dispatch) -> tuple[Floats, Floats]:
     """What all ASICs (site,) earn at full power [USD/s], and draw at the meter [W]."""
     asic, count = observation.asic, len(observation.price_usd_per_mwh)
-    ths = dispatch.rank_ths.sum(axis=1) * asic.available * asic.heat
-    power_w = dispatch.rank_w.sum(axis=1) * asic.available * asic.heat * asic.meter_factor
+    ths = dispatch.hulls.ths.sum(axis=1) * asic.available * asic.heat
+    power_w = dispatch.hulls.w.sum(axis=1) * asic.available * asic.heat * asic.meter_factor
     return (
         np.bincount(asic.site, ths * observation.usd_per_th, count).astype(np.float64),
         np.bincount(asic.site, power_w, count).astype(np.float64),

@@ -17,10 +17,10 @@ class Uses:
     def __init__(self, observation: Observation, made: Dispatch, price: Floats) -> None:
         asic, gpu = observation.asic, observation.gpu
         able = (asic.available * asic.heat * asic.meter_factor)[:, None]
-        self.asic_w = made.rank_w * able
+        self.asic_w = made.hulls.w * able
         node_w = gpu.node_w * gpu.meter_factor
-        w = made.rank_w * asic.meter_factor[:, None]
-        usd_per_j = made.rank_ths * observation.usd_per_th / np.where(w > 0.0, w, np.inf)
+        w = made.hulls.w * asic.meter_factor[:, None]
+        usd_per_j = made.hulls.ths * observation.usd_per_th / np.where(w > 0.0, w, np.inf)
         paid = (price[1] - price[0])[asic.site]  # for standing by as reserve
         asic_usd = usd_per_j * J_PER_MWH + np.where(w > 0.0, paid[:, None], 0.0)
         node_usd = made.node_usd_per_s / np.maximum(node_w, 1e-300) * J_PER_MWH

@@ -10,7 +10,7 @@ import sim
 from sim.example_fleets import example
 from sim.gym import Codec, FleetEnv
 from sim.kernels.border import LayoutError
-from sim.kernels.dispatch import offer_load
+from sim.kernels.dispatch import AsicUses, offer_load
 from sim.kernels.jit import specialise
 from sim.policies.merit_order import MeritOrder
 from sim.policy import Decision, Observation, PolicyError
@@ -260,7 +260,6 @@ def test_kernels_that_are_not_specialised_look_at_types_themselves() -> None:
     available = np.array([10.0, -1.0, 20.0, -1.0])[::2]
     one, offer_w = np.ones(2), np.zeros((1, 1))
     watts = np.array([[100.0], [100.0]])
-    offer_load(
-        np.zeros(2, np.int64), available, one, one, watts, np.ones((2, 1)), one[:1, None], offer_w
-    )
+    asics = AsicUses(np.zeros(2, np.int64), available, one, one)
+    offer_load(asics, watts, np.ones((2, 1)), one[:1, None], offer_w)
     assert offer_w.item() == 3000.0

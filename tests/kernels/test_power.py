@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from scipy.optimize import linprog
 
 from sim.kernels.arrays import Limits
-from sim.kernels.dispatch import frontier, merit_order
+from sim.kernels.dispatch import AsicUses, NodeUses, Prices, Shares, frontier, merit_order
 from sim.kernels.power import allot, descending
 
 
@@ -86,9 +86,7 @@ def test_the_hull_of_the_firmware_modes() -> None:
     """A mode below the line between its neighbours is never the best use of power."""
     mode_w = np.array([[1000.0, 2000.0, 3000.0, 0.0]])
     mode_ths = np.array([[60.0, 90.0, 150.0, 0.0]])
-    mode = np.empty((1, 4), dtype=np.int64)
-    ths, power = np.empty((1, 4)), np.empty((1, 4))
-    frontier(mode_ths, mode_w, mode, ths, power)
+    mode, ths, power = frontier(mode_ths, mode_w)
     assert mode.tolist() == [[0, 2, -1, -1]]
     assert ths[0, :2].tolist() == [60.0, 90.0]
     assert power[0, :2].tolist() == [1000.0, 2000.0]
@@ -113,14 +111,16 @@ def test_merit_order_earns_what_a_linear_programme_earns(
     factor = draw.uniform(1.02, 1.2, groups)
     node_factor = draw.uniform(1.1, 1.3, 2)
     usd_per_th = 4e-7
-    hull = (np.empty((groups, 3), dtype=np.int64), np.empty((groups, 3)), np.empty((groups, 3)))
-    frontier(mode_ths, mode_w, *hull)
     share, node_share = np.empty((groups, 3)), np.empty(2)
     merit_order(
-        *hull, site, available, heat, factor, node_site, node_n, node_w, node_factor, node_usd,
-        np.stack([price, price]), np.zeros(sites), np.zeros(sites), limits, usd_per_th, share,
-        node_share,
-    )  # fmt: skip
+        frontier(mode_ths, mode_w),
+        AsicUses(site, available, heat, factor),
+        NodeUses(node_site, node_n, node_w, node_factor, node_usd),
+        Prices(np.stack([price, price]), np.zeros(sites), np.zeros(sites)),
+        limits,
+        usd_per_th,
+        Shares(share, node_share),
+    )
     assert (share >= 0).all()
     assert (share.sum(axis=1) <= 1 + 1e-9).all()
     machines = available * heat
@@ -157,18 +157,20 @@ def test_a_cheap_block_goes_to_the_best_uses_and_the_rest_at_the_market(
     block_w, limit_w = draw.uniform(0.1, 8e6), draw.uniform(1e6, 2e7)
     strike, market = np.sort(draw.uniform(-10, 120, 2)) / 3.6e9
     usd_per_th = 4e-7
-    hull = (np.empty((groups, 3), dtype=np.int64), np.empty((groups, 3)), np.empty((groups, 3)))
-    frontier(mode_ths, mode_w, *hull)
     share, nodes = np.empty((groups, 3)), np.empty(0)
     none = np.empty(0)
     limits = Limits(
         np.zeros((1, 1), dtype=np.int64), np.array([limit_w]), np.zeros(1), np.full(1, np.inf)
     )
     merit_order(
-        *hull, np.zeros(groups, dtype=np.int64), available, np.ones(groups), np.ones(groups),
-        np.empty(0, dtype=np.int64), none, none, none, none, np.full((2, 1), market),
-        np.array([block_w]), np.array([strike]), limits, usd_per_th, share, nodes,
-    )  # fmt: skip
+        frontier(mode_ths, mode_w),
+        AsicUses(np.zeros(groups, dtype=np.int64), available, np.ones(groups), np.ones(groups)),
+        NodeUses(np.empty(0, dtype=np.int64), none, none, none, none),
+        Prices(np.full((2, 1), market), np.array([block_w]), np.array([strike])),
+        limits,
+        usd_per_th,
+        Shares(share, nodes),
+    )
     w = (available[:, None] * mode_w).ravel()
     usd = (available[:, None] * mode_ths).ravel() * usd_per_th
     one = np.hstack([np.kron(np.eye(groups), np.ones(3)), np.zeros((groups, 2))])

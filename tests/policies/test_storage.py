@@ -7,7 +7,7 @@ import pytest
 
 from sim.engine import Engine
 from sim.kernels import flows
-from sim.kernels.storage import Store, battery_now
+from sim.kernels.storage import Expected, Store, battery_now
 from sim.policies.look_ahead import LookAhead
 from sim.policies.merit_order import MeritOrder
 from sim.policies.storage import Site, StoragePlan
@@ -85,9 +85,11 @@ def by_recursion(site: Site, made: dict[str, float]) -> float:
     earning = (np.where(site.item_usd_per_mwh > site.price[:, None], site.item_mw, 0.0)).sum(axis=1)
     earning_mw = np.minimum(earning, site.room_mw - site.overhead_mw)
     hold_mw = site.hold_mw + earning_mw * (site.hold_mw > 0.0)  # what load holds comes off
-    hold = hold_mw, site.hold_usd_per_mw_h
-    items = site.item_mw, site.item_usd_per_mwh
-    return float(battery_now(store, site.price, site.export_price, own_mw, *hold, *items))
+    expected = Expected(
+        site.price, site.export_price, own_mw, hold_mw, site.hold_usd_per_mw_h,
+        site.item_mw, site.item_usd_per_mwh,
+    )  # fmt: skip
+    return float(battery_now(store, expected))
 
 
 @pytest.mark.parametrize("seed", range(4))

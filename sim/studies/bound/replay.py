@@ -184,11 +184,7 @@ def realised(scenario: Scenario, seed: int) -> RealisedWorld:
     replay.run()
     plant = replay.plant
     nodes, _ = build_nodes(scenario, list(plant.site_names))
-    shape = plant.asics.mode_ths.shape
-    hull_ths, hull_w = np.zeros(shape), np.zeros(shape)
-    frontier(
-        plant.asics.mode_ths, plant.asics.mode_w, np.zeros(shape, dtype=np.int64), hull_ths, hull_w
-    )
+    hulls = frontier(plant.asics.mode_ths, plant.asics.mode_w)
     sites, count = plant.sites, len(plant.site_names)
     fixed_mw = sites.overhead_w / (1.0 - sites.loss) * replay.powered / 1e6
     serving = nodes.way == BY_THE_TOKEN
@@ -205,8 +201,8 @@ def realised(scenario: Scenario, seed: int) -> RealisedWorld:
         replay=replay,
         nodes=nodes,
         hours=scenario.horizon.step_s / 3600.0,
-        hull_ths=hull_ths,
-        hull_w=hull_w,
+        hull_ths=hulls.ths,
+        hull_w=hulls.w,
         usd_per_th=usd_per_th,
         lump_usd=lump_usd + _tokens_usd(scenario, replay.world, seed),
         fixed_mw=fixed_mw,
