@@ -45,8 +45,8 @@ ROOMS: Final = (
 )  # fmt: skip
 PLAIN: Final = (  # tests that reach the kernels and are quick without the compiler
     "tests/kernels", "tests/grid/test_grant.py", "tests/finance/test_energy_costs.py",
-    "tests/finance/test_treasury.py", "tests/test_programmes.py", "tests/policies",
-    "tests/laws/test_happened.py", "tests/serving/test_fleet.py",
+    "tests/finance/test_treasury.py", "tests/plant/test_programmes.py", "tests/policies",
+    "tests/laws/test_happened.py", "tests/serving_fleet/test_fleet.py",
 )  # fmt: skip
 TOO_LONG: Final = (  # of these, minutes each without the compiler
     "test_no_request_is_lost_whatever_is_switched_off", "test_what_is_paid_and_what_is_given_back",

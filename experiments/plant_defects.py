@@ -34,40 +34,40 @@ class Defect(NamedTuple):
 
 
 LAWS = "tests/laws/test_laws.py::"
-MAKER = "tests/test_price_maker.py "
+MAKER = "tests/engine/test_price_maker.py "
 SERVING = "tests/kernels/test_serving.py::"
 BLOCKS = "tests/kernels/test_blocks.py::"
 TWIN = "test_the_cache_of_pieces_equals_the_cache_of_blocks"
-FLEET = "tests/serving/test_fleet.py::"
+FLEET = "tests/serving_fleet/test_fleet.py::"
 SPECULATION = "tests/serving/test_speculation.py::"
 POWER = "tests/kernels/test_power.py "
 COSTS = "tests/finance/test_energy_costs.py "
-CALLS = "tests/test_programmes.py "
+CALLS = "tests/plant/test_programmes.py "
 IMPAIRED = "tests/finance/test_impairment.py "
 BORROWED = "tests/finance/test_borrowing_costs.py "
 MONEY = "tests/finance/test_treasury.py tests/laws/test_money_law.py "
-FIRM = "tests/test_firm.py "
+FIRM = "tests/finance/test_firm.py "
 CLOSES = "tests/world/test_closes.py "
 WATERFALL = "tests/finance/test_waterfall.py "
 HAPPENED = "tests/laws/test_happened.py "
-EDGES = "tests/test_firm_edges.py "
-LET = "tests/test_gpu_market.py "
-OVER_TIME = "tests/serving/test_over_time.py "
+EDGES = "tests/finance/test_firm_edges.py "
+LET = "tests/plant/test_gpu_market.py "
+OVER_TIME = "tests/serving_fleet/test_over_time.py "
 HAND = "tests/policies/test_by_hand.py "
 TERMS = "tests/studies/test_bound_terms.py "
 BOUND_TARIFFS = "tests/studies/test_bound_tariffs.py "
 TIERS = "tests/finance/test_tiers.py "
 SECURITY = "tests/grid/test_security.py "
-RAMPS = "tests/test_ramps.py "
+RAMPS = "tests/plant/test_ramps.py "
 DEMAND = "tests/finance/test_demand_charges.py "
 STORAGE = "tests/policies/test_storage.py "
 STORAGE_LAW = "tests/laws/test_storage_law.py "
-SOLD = "tests/test_reserves.py "
-CALLS = "tests/test_reserve_calls.py"
+SOLD = "tests/plant/test_reserves.py "
+CALLS = "tests/plant/test_reserve_calls.py"
 SOLD_LAW = "tests/laws/test_reserve_law.py "
-SAID = "tests/test_what_is_said.py "
+SAID = "tests/results/test_what_is_said.py "
 TAX = "tests/finance/test_tax.py " + EDGES
-RESTARTS = "tests/test_restarts.py "
+RESTARTS = "tests/engine/test_restarts.py "
 KPI = "tests/results/test_kpi_twin.py "
 FORMATS = "tests/scenario/test_cell_formats.py "
 DEFECTS = (
@@ -432,23 +432,23 @@ DEFECTS = (
            "tests/results/test_serving_use.py::test_a_tenant_has_its_own_tokens_and_what_they_paid"),
     Defect("fluid: bursts are lost", "sim/serving_fleet/fluid.py",
            'cv=t.cv if t.arrivals == "gamma" else 1.0', "cv=1.0",
-           "tests/serving/test_fluid.py::test_a_fluid_is_near_exact_in_bursts_and_overload"),
+           "tests/serving_fleet/test_fluid.py::test_a_fluid_is_near_exact_in_bursts_and_overload"),
     Defect("fluid: nobody is refused", "sim/serving_fleet/fluid.py",
            "int(rules[QUEUE_LIMIT]),", "1 << 40,",
-           "tests/serving/test_fluid.py::test_a_fluid_is_near_exact_in_bursts_and_overload"),
+           "tests/serving_fleet/test_fluid.py::test_a_fluid_is_near_exact_in_bursts_and_overload"),
     Defect("fluid: lengths have the mean of their luck", "sim/serving/mix.py",
            "values *= wanted / np.minimum(_whole(values), longest).mean()", "pass",
-           "tests/serving/test_fluid.py::test_the_mean_of_lengths_is_that_of_their_distribution"),
+           "tests/serving_fleet/test_fluid.py::test_the_mean_of_lengths_is_that_of_their_distribution"),
     Defect("fluid: queues follow overload at once", "sim/kernels/fluid.py",
            "kept = min(fills, lost)", "kept = fills",
-           "tests/serving/test_fluid.py::test_a_queue_that_takes_an_hour_to_fill_takes_an_hour_in_a_fluid"),
+           "tests/serving_fleet/test_fluid.py::test_a_queue_that_takes_an_hour_to_fill_takes_an_hour_in_a_fluid"),
     Defect("fluid: a split tenant is as bursty as a whole one", "sim/serving/mix.py",
            "draw.geometric(m.kept, size) if m.kept < 1.0 else np.ones(size)",
            "np.ones(size) / m.kept",
-           "tests/serving/test_fluid.py::test_a_stream_has_the_bursts_of_its_tenant_and_less_of_them_where_it_is_split"),
+           "tests/serving_fleet/test_fluid.py::test_a_stream_has_the_bursts_of_its_tenant_and_less_of_them_where_it_is_split"),
     Defect("fluid: what is given back is lost", "sim/serving_fleet/fluid.py",
            "self.fluid.held[self.lane_tenant[lane]] += back", "pass",
-           "tests/serving/test_fluid.py::test_nobody_is_lost_in_a_fluid"),
+           "tests/serving_fleet/test_fluid.py::test_nobody_is_lost_in_a_fluid"),
     Defect("energy: own supply is used twice", "sim/kernels/power.py",
            "local_w[s] -= own_w", "local_w[s] -= 0.5 * own_w", POWER),
     Defect("energy: the cap of a call is forgotten", "sim/kernels/power.py",
@@ -540,20 +540,20 @@ DEFECTS = (
            "max(min(market_usd, earned_usd), 0.0)", "max(market_usd, 0.0)",
            "tests/finance/test_valuation.py tests/finance/test_residual.py "),
     Defect("before: a fire of yesterday burns again", "sim/engine/incidents.py",
-           "self.sites if what.start_s >= 0 else ()", "self.sites", "tests/test_before.py "),
+           "self.sites if what.start_s >= 0 else ()", "self.sites", "tests/engine/test_before.py "),
     Defect("before: a live project is worth its price", "sim/finance/assets.py",
-           "lot.done = lot.worn(0)", "lot.done = 0.0", "tests/test_before.py "),
+           "lot.done = lot.worn(0)", "lot.done = 0.0", "tests/engine/test_before.py "),
     Defect("before: a spike fills each step that it touches", "sim/world/incidents.py",
            "usd_per_mwh[step, sites] = mean / step_s",
            "usd_per_mwh[step, sites] = np.maximum(base, here[0].spec.usd_per_mwh or 0.0)",
-           "tests/test_before.py "),
+           "tests/engine/test_before.py "),
     Defect("money: rents by the run, not the calendar", "sim/finance/agreements.py",
            "* month.overlap(start_s, end_s)", "* month.share", FIRM),
     Defect("money: an insurer forgets the deductible", "sim/finance/insurance.py",
            "loss - policy.deductible_usd", "loss", FIRM),
     Defect("money: sites reopen with the first incident that ends", "sim/plant/inventory.py",
            "float(self.shut[site] == 0)", "float(self.shut[site] <= 1)",
-           "tests/test_incidents.py "),
+           "tests/engine/test_incidents.py "),
     Defect("money: a month's posting in the next", "sim/finance/statements.py",
            "np.maximum(t_s - 1, 0)", "np.maximum(t_s, 0)", "tests/finance/test_statements.py "),
     Defect("mesh: lines count only where every site is cut", "sim/plant/meshed.py",
@@ -632,7 +632,7 @@ DEFECTS = (
     Defect("policy: slo-guard forgets its headroom", "sim/policies/slo_guard.py",
            "limits.room_w * (1.0 - self.headroom)", "limits.room_w", HAND),
     Defect("policy: slo-guard breaks promises", "sim/policies/slo_guard.py",
-           "gpu_share[promised] = 1.0", "pass", "tests/test_policies.py " + HAND),
+           "gpu_share[promised] = 1.0", "pass", "tests/policies/test_policies.py " + HAND),
     Defect("policy: nodes that serve tokens are taken for batch", "sim/policy.py",
            "np.where(contracted > 0.0, BY_THE_TOKEN,", "np.where(contracted > 0.5, BY_THE_TOKEN,",
            "tests/test_policy.py " + HAND),
@@ -655,7 +655,7 @@ DEFECTS = (
            "zip(self.site_names, least_w, strict=True) if w <= 0.0]",
            "zip(self.site_names, least_w, strict=True) if w > 0.0]", SAID),
     Defect("results: a delay is told without its sign", "sim/engine/projects.py",
-           "{late_days:+.1f}", "{abs(late_days):.1f}", SAID + "tests/test_firm.py"),
+           "{late_days:+.1f}", "{abs(late_days):.1f}", SAID + "tests/finance/test_firm.py"),
     Defect("projects: machines stand there from the start", "sim/plant/machines.py",
            "0.0 if awaited(g) else float(g.count)", "float(g.count)", EDGES),
     Defect("router: backoff grows by steps, not by doubling", "sim/kernels/routing.py",
@@ -664,7 +664,7 @@ DEFECTS = (
            FLEET + "test_a_client_waits_twice_as_long_each_time_it_comes_back"),
     Defect("fluid: nodes serve while they load", "sim/serving_fleet/fluid.py",
            "end_s - max(traffic.loads_s[e], self.now_s)", "end_s - self.now_s",
-           "tests/serving/test_fluid.py::test_a_node_that_loads_its_weights_idles_until_it_serves"),
+           "tests/serving_fleet/test_fluid.py::test_a_node_that_loads_its_weights_idles_until_it_serves"),
     Defect("bound: reserves are not seen", "sim/studies/bound/coefficients.py",
            "reserve_usd_per_mwh=_paid(known),", "reserve_usd_per_mwh=0.0 * _paid(known),",
            TERMS),
@@ -761,10 +761,10 @@ DEFECTS = (
     Defect("demand: a ratchet sees no month that is not billed", "sim/finance/demand.py",
            "(*spec.months, *spec.ratchet_from)", "spec.months", DEMAND),
     Defect("grid: load shed far away darkens the fleet", "sim/plant/meshed.py",
-           "self.load_mw = self._served_mw()", "pass", "tests/test_price_maker.py "),
+           "self.load_mw = self._served_mw()", "pass", "tests/engine/test_price_maker.py "),
     Defect("grid: who must run cannot spill", "sim/plant/meshed.py",
            "source_min_mw=np.minimum(mesh.source_min_mw, 0.0)",
-           "source_min_mw=mesh.source_min_mw", "tests/test_price_maker.py "),
+           "source_min_mw=mesh.source_min_mw", "tests/engine/test_price_maker.py "),
     Defect("take-or-pay: blocks of another contract count", "sim/finance/take_or_pay.py",
            "total = np.array(every).reshape(self.mw.shape)", "total = self.mw",
            "tests/finance/test_energy_costs.py "),
@@ -795,19 +795,19 @@ DEFECTS = (
            "if parts[at] not in table:", "if False:", "tests/scenario/test_changes.py "),
     Defect("energy picture: hosts' fees are not told apart", "sim/report/energy.py",
            "{all_in * CENTS / KWH_PER_MWH:.2f} with", "{paid * CENTS / KWH_PER_MWH:.2f} with",
-           "tests/test_report_energy.py "),
+           "tests/report/test_report_energy.py "),
     Defect("incidents: a kind without an effect is found in a run", "sim/engine/incidents.py",
            "kinds.keys() ^ effects.keys()", "effects.keys() - kinds.keys()",
-           "tests/test_incidents.py "),
+           "tests/engine/test_incidents.py "),
     Defect("incidents: a key of another kind is taken", "sim/scenario/incidents.py",
            "if given and key not in self.of.needs + self.of.may:", "if given and not key:",
-           "tests/scenario/test_broken_money.py tests/test_incidents.py "),
+           "tests/scenario/test_broken_money.py tests/engine/test_incidents.py "),
     Defect("emergency: an alert sheds already", "sim/engine/incidents.py",
            "if SHED in (now, before):", "if now == ALERT or before == SHED:",
-           "tests/test_incidents.py "),
+           "tests/engine/test_incidents.py "),
     Defect("emergency: nobody sees it", "sim/plant/inventory.py",
            "max(x, default=0) for x in self.emergencies", "0 for x in self.emergencies",
-           "tests/test_incidents.py "),
+           "tests/engine/test_incidents.py "),
     Defect("ramps: only the way up", "sim/plant/ramps.py",
            "np.clip(net_w, low_w, high_w)", "np.minimum(net_w, high_w)", RAMPS),
     Defect("ramps: only the way down", "sim/plant/ramps.py",

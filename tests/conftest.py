@@ -11,6 +11,8 @@ from hypothesis import HealthCheck, Phase, settings
 import sim
 from sim.scenario import Scenario, assemble
 
+pytest.register_assert_rewrite("tests.builders")
+
 ROOT = Path(__file__).parent.parent
 
 # The same examples in every run; compilation inside the first example is no failure.

@@ -13,20 +13,10 @@ from sim.finance.demand import DemandCharges
 from sim.policy import Decision, Observation
 from sim.results.result import RunResult
 from sim.scenario import Scenario, ScenarioError
-from tests.finance.test_energy_costs import Share, coincident, one_site
+from tests.builders.one_site import Share, coincident, one_site
+from tests.builders.steps import Steps
 
 CHARGE = {"usd_per_mw_month": 9000.0}
-
-
-class Steps:
-    """Runs a share of the machines, step by step."""
-
-    def __init__(self, share: Any) -> None:
-        self.share = np.asarray(share, dtype=np.float64)
-
-    def decide(self, observation: Observation) -> Decision:
-        share = self.share[observation.t_s // observation.step_s]
-        return Decision(observation.asic.default_share * share, np.ones(0))
 
 
 def run(charge: dict[str, Any], policy: Any, site: dict[str, Any] | None = None,

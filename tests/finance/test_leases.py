@@ -3,8 +3,8 @@
 import pytest
 
 from sim.finance.statements import sheet_of
+from tests.builders.firms import MONTH, S21, firm
 from tests.conftest import Build
-from tests.test_firm import MONTH, S21, firm
 
 OLD = [{**S21, "owner": "leased"}]
 RENTED = {

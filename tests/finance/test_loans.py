@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.finance.desk import DAY, HOUR, Desk, after, desk
+from tests.builders.desk import DAY, HOUR, Desk, after, desk
 
 MONTH = 30 * DAY
 CENT_OF_BTC = 5e-7  # what rounding dollars to cents moves: 0.01 / (62,500 * 0.38), and a bit

@@ -8,8 +8,8 @@ import pytest
 import sim
 from sim.policy import Decision, Observation
 from sim.scenario import Scenario, ScenarioError
-from tests.finance.test_demand_charges import Steps
-from tests.finance.test_energy_costs import Share, one_site
+from tests.builders.one_site import Share, one_site
+from tests.builders.steps import Steps
 
 FIXED = {"contract": "fixed", "tariff": "t", "price_zone": "zone", "adder_usd_per_mwh": 0}
 PUBLISHED = [{"usd_per_mwh": 87.21}, {"usd_per_mwh": 108.03, "above_mwh_month": 12}]

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from sim.finance.ledger import Entry
 from sim.finance.treasury import Impact, least
-from tests.finance.desk import DAY, Desk, after, desk
+from tests.builders.desk import DAY, Desk, after, desk
 
 IMPACT = {
     "fee_fraction": 0.001,

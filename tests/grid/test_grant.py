@@ -12,7 +12,7 @@ from sim.grid import Granted, Mesh, MeshGrant
 from sim.grid.grant import DEAD, OVERLOADED, SITE_LIMIT, SUPPLY, UNCUT, weights
 from sim.kernels.arrays import Limits
 from sim.kernels.power import allot
-from tests.grid.meshes import incidence, live_islands, nodal_flows, random_mesh
+from tests.builders.meshes import incidence, live_islands, nodal_flows, random_mesh
 
 
 class Asked:

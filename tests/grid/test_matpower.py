@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from sim.grid import Case, CaseError, DcOpf, read_case
-from tests.grid.meshes import THREE
+from tests.builders.meshes import THREE
 
 
 def read(folder: Path, text: str) -> Case:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from sim.grid import Mesh, MeshError, flows, mesh_of, ptdf, read_case
 from sim.kernels.mesh import balance, invert, line_flows, worst_overload
-from tests.grid.meshes import THREE, live_islands, nodal_flows, random_mesh
+from tests.builders.meshes import THREE, live_islands, nodal_flows, random_mesh
 
 
 def balanced(mesh: Mesh, seed: int) -> np.ndarray:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from sim.grid import Case, DcOpf, OpfError, read_case
 from sim.validation import grid
-from tests.grid.meshes import THREE
+from tests.builders.meshes import THREE
 
 CASES = ("5_pjm", "14_ieee", "30_ieee", "39_epri", "73_ieee_rts", "118_ieee", "300_ieee")
 

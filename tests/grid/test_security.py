@@ -10,8 +10,8 @@ import sim
 from sim.grid import Case, flows, mesh_of, read_case
 from sim.grid.opf import DcOpf, Dispatch
 from sim.grid.security import Security
-from tests.grid.meshes import THREE, nodal_flows, random_mesh
-from tests.test_price_maker import column, fleet
+from tests.builders.meshed_fleets import column, fleet
+from tests.builders.meshes import THREE, nodal_flows, random_mesh
 
 # two lines of 100 MW each from cheap power at bus 1 to a load of 150 at bus 2, dear power there
 TWIN = """function mpc = twin

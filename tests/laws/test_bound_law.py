@@ -9,10 +9,10 @@ import sim
 from sim.policies import BUILTIN
 from sim.scenario import Scenario
 from sim.studies.bound.clairvoyant import bound
+from tests.builders import energy_fleets, random_firms, random_fleets
+from tests.builders.energy_fleets import Reckless
+from tests.builders.random_fleets import Restless
 from tests.conftest import build_scenario
-from tests.laws import test_energy_laws, test_firm_law, test_laws
-from tests.laws.test_energy_laws import Reckless
-from tests.laws.test_laws import Restless
 
 NEGATIVE = {"zone": {"model": "fixed", "usd_per_mwh": -25}}
 SPIKY = {"zone": {"model": "seasonal-jump", "profile": "ercot-west"}}
@@ -30,15 +30,15 @@ def exceeds(scenario: Scenario, policies: list[Any], seed: int) -> list[str]:
     return found
 
 
-@given(test_laws.fleets)
+@given(random_fleets.fleets)
 @settings(max_examples=4)
 def test_law_10_bound_of_sites_on_a_feeder(values: dict[str, Any]) -> None:
-    scenario = test_laws.fleet(values)
+    scenario = random_fleets.fleet(values)
     assert exceeds(scenario, [*BUILTIN, Restless(values["seed"])], values["seed"]) == []
 
 
 @given(
-    test_energy_laws.fleets,
+    energy_fleets.fleets,
     st.sampled_from([None, NEGATIVE, SPIKY]),
     st.permutations([*BUILTIN]),
 )
@@ -48,7 +48,7 @@ def test_law_10_bound_of_sites_with_everything(
 ) -> None:
     """Trees and rings that fail, batteries, generators, calls, blocks, demand charges, export."""
     horizon = {"days": 2, "step_s": values["step_s"]}  # a baseline, then a day that is paid by it
-    scenario = test_energy_laws.fleet(values, horizon=horizon)
+    scenario = energy_fleets.fleet(values, horizon=horizon)
     if zones is not None:
         prices = build_scenario({"prices": {"zones": zones}}).prices
         blocks = tuple(c for c in scenario.power_contracts if c.kind == "ppa")
@@ -57,9 +57,9 @@ def test_law_10_bound_of_sites_with_everything(
     assert exceeds(scenario, policies, values["seed"]) == []
 
 
-@given(test_firm_law.firms(), st.permutations([*BUILTIN]), st.integers(0, 1000))
+@given(random_firms.firms(), st.permutations([*BUILTIN]), st.integers(0, 1000))
 @settings(max_examples=8)
 def test_law_10_bound_of_firms(tables: dict[str, Any], names: list[str], seed: int) -> None:
     """Machines arrive with projects, burn and move; firms fail, which the bound does not know."""
     tables["horizon"] = {"days": 12, "step_s": 21_600, "record_s": 86_400}
-    assert exceeds(test_firm_law.scenario_of(tables), names[:3], seed) == []
+    assert exceeds(random_firms.scenario_of(tables), names[:3], seed) == []

@@ -16,10 +16,10 @@ from sim.kernels.arrays import GRANTED
 from sim.policies.static import Static
 from sim.types import Floats
 from sim.units import W_PER_MW
+from tests.builders import energy_fleets
+from tests.builders.energy_fleets import Reckless
+from tests.builders.meshes import THREE
 from tests.conftest import build_scenario
-from tests.grid.meshes import THREE
-from tests.laws import test_energy_laws
-from tests.laws.test_energy_laws import Reckless
 
 HOUR = 3600
 
@@ -59,11 +59,11 @@ class Metered(Engine):
             self.drew.append((mesh, drawn_j / seconds / W_PER_MW))
 
 
-@given(test_energy_laws.fleets)
+@given(energy_fleets.fleets)
 @settings(max_examples=6)
 def test_law_4_no_line_carries_more_than_it_can_of_what_was_drawn(values: dict[str, Any]) -> None:
     values = {**values, "meshed": True, "export_mw": 0.0}  # flows of what is drawn alone
-    engine = Metered(test_energy_laws.fleet(values), Reckless(values["seed"]), values["seed"])
+    engine = Metered(energy_fleets.fleet(values), Reckless(values["seed"]), values["seed"])
     engine.run()
     assert engine.plant.meshed is not None
     site_bus, loaded = engine.plant.meshed.site_bus, 0.0

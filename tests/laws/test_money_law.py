@@ -10,7 +10,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.finance.desk import DAY, HOUR, Desk, after, desk
+from tests.builders.desk import DAY, HOUR, Desk, after, desk
 
 NAMES = ("alpha", "bravo", "charlie")
 PRICE = 100_000.0

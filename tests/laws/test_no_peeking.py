@@ -9,7 +9,7 @@ from sim.engine import Engine
 from sim.policies import BUILTIN
 from sim.policy import Decision, Observation, load_policy
 from sim.units import SECONDS_PER_HOUR
-from tests.laws.test_energy_laws import fleet
+from tests.builders.energy_fleets import fleet
 
 HOURS, HALF_H = 72, 36  # the half lies at 6 in the morning: the rest of that day is published
 BLIND = ("static", "random")  # they look at nothing that changes

@@ -12,7 +12,7 @@ from sim.kernels import flows
 from sim.policy import Observation, ReserveOffers
 from sim.scenario import Scenario
 from sim.units import W_PER_MW
-from tests.laws.test_energy_laws import Looking, Reckless, fleet, fleets
+from tests.builders.energy_fleets import Looking, Reckless, fleet, fleets
 
 PRODUCTS: dict[str, Any] = {
     "ers": {"model": "emergency", "usd_per_mw_h": 5, "offer_fraction": 0.2},
@@ -156,7 +156,7 @@ def test_law_10_no_seller_beats_the_bound(values: dict[str, Any]) -> None:
 
 def test_at_plain_sites_the_bound_of_reserves_is_met() -> None:
     """Load that runs at any price, sold in full: nothing is lost, and nothing gained beyond."""
-    from tests.finance.test_energy_costs import one_site
+    from tests.builders.one_site import one_site
 
     rrs = {"model": "reserve", "usd_per_mw_h": 8, "calls_per_year": 0}
     scenario = one_site({"programmes": {"rrs": rrs}, "horizon": {"days": 3}})

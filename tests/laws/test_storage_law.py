@@ -9,29 +9,15 @@ from hypothesis import strategies as st
 
 import sim
 from sim.engine import Engine
-from sim.policies.forecast import PriceForecast
 from sim.policies.look_ahead import LookAhead
 from sim.policies.merit_order import MeritOrder
-from sim.policy import Observation
 from sim.results.kpi import Totals
 from sim.results.kpis_fleet import gross_margin_usd
 from sim.scenario import Scenario
-from tests.studies.test_bound import plain
+from tests.builders.known_prices import Known
+from tests.builders.plain_sites import plain
 
 HOURS = 5 * 24
-
-
-class Known(PriceForecast):
-    """A forecast that is right. After the end power is free: what is stored then counts nothing."""
-
-    def __init__(self, price: np.ndarray[Any, Any], hours: int) -> None:
-        super().__init__(hours, 0.0)
-        self.price = np.append(price, np.zeros(hours))
-
-    def expect(self, observation: Observation, sites: Any = None) -> np.ndarray[Any, Any]:
-        hour = observation.t_s // 3600
-        count = len(observation.price_usd_per_mwh[sites if sites is not None else slice(None)])
-        return np.repeat(self.price[hour : hour + self.hours, None], count, axis=1)
 
 
 def margin(scenario: Scenario, policy: Any, price: np.ndarray[Any, Any], delivery: float) -> float:

@@ -8,8 +8,8 @@ import pytest
 import sim
 from sim.policies.autoscale import AutoScale, by_free_seats
 from sim.policy import Observation, ServingView
-from tests.policies.test_by_hand import seen
-from tests.serving.test_fleet import scenario_with
+from tests.builders.observations import seen
+from tests.builders.serving_scenarios import scenario_with
 
 MINUTE = 60
 

@@ -11,7 +11,7 @@ from sim.kernels.storage import Expected, Store, battery_now
 from sim.policies.look_ahead import LookAhead
 from sim.policies.merit_order import MeritOrder
 from sim.policies.storage import Site, StoragePlan
-from tests.finance.test_energy_costs import one_site
+from tests.builders.one_site import one_site
 
 FLAT = {"one_way": 1.0, "wear_usd_per_mwh": 0.0, "energy_mwh": 1.0, "loss": 0.0}
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.results.test_kpi_twin import RUNS, Stored, made
+from tests.builders.stored_runs import RUNS, Stored, made
 
 
 @pytest.fixture(scope="session")

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 import sim
-from tests.finance.test_demand_charges import Steps
-from tests.finance.test_energy_costs import one_site
+from tests.builders.one_site import one_site
+from tests.builders.steps import Steps
 
 PEAKS = """
 WITH intervals AS (

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from sim.serving_fleet.work import Work
-from tests.results.test_kpi_twin import Stored
+from tests.builders.stored_runs import Stored
 
 pytestmark = pytest.mark.xdist_group("kpi_twin")  # the runs are made once
 KINDS = ("exact", "fluid")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.results.test_kpi_twin import RUNS, Stored
+from tests.builders.stored_runs import RUNS, Stored
 
 pytestmark = pytest.mark.xdist_group("kpi_twin")  # the runs are made once
 

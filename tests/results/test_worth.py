@@ -6,7 +6,7 @@ import pytest
 
 from sim.finance.chart import EXPENSE, INCOME, USD_CHART
 from sim.results.worth import ACCOUNTS, APART
-from tests.results.test_kpi_twin import RUNS, Stored
+from tests.builders.stored_runs import RUNS, Stored
 
 pytestmark = pytest.mark.xdist_group("kpi_twin")  # the runs are made once
 

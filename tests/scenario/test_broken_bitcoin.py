@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.builders.broken import Change, both, extra, toml, write
+from tests.builders.broken_energy import refuses
 from tests.scenario.conftest import Check
-from tests.scenario.test_broken import Change, both, extra, toml, write
-from tests.scenario.test_broken_energy import refuses
 
 SERIES = '[series.days]\nfile = "days.csv"\ntime_column = "date"\n'
 COLUMNS = "date,price_usd,difficulty,blocks,fees_btc\n"

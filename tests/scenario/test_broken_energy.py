@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.builders.broken import Change, both, cell, extra, toml, write
+from tests.builders.broken_energy import DAY, SHORT, WEEK, column, refuses, series
 from tests.conftest import ROOT
 from tests.scenario.conftest import Check
-from tests.scenario.test_broken import Change, both, cell, extra, toml, write
 
 PPA = "site,kind,mw,strike_usd_per_mwh,take_or_pay_fraction,resell,start_utc,end_utc\n"
 UNIT = "site,kind,mw,series,column\n"
@@ -39,17 +40,6 @@ def peaks(text: str, column: str = "x") -> Change:
         f'[coincident_peak]\nseries = "day"\ncolumn = "{column}"\nusd_per_mw_year = 60000\n{text}\n'
     )
 
-
-def series(days: int, value: float = 1.0) -> Change:
-    hours = (f"2026-01-{1 + h // 24:02d}T{h % 24:02d}:00:00Z,{value}\n" for h in range(days * 24))
-    return both(
-        extra('[series.day]\nfile = "day.csv"\n'), write("day.csv", "time_utc,x\n" + "".join(hours))
-    )
-
-
-DAY, WEEK = series(1), series(7)  # the run needs seven
-SHORT = ["series 'day', day.csv", "covers 2026-01-01 00:00 UTC to 2026-01-02 00:00 UTC",
-         "the horizon needs 2026-01-01 00:00 UTC and 7 days from there"]  # fmt: skip
 
 # what is broken → (how, what the message must say)
 BROKEN: dict[str, tuple[Change, list[str]]] = {
@@ -123,7 +113,7 @@ BROKEN: dict[str, tuple[Change, list[str]]] = {
     ),
     "export above the limit": (
         both(
-            lambda folder: _column(folder, "sites", "export_mw", "20"),
+            lambda folder: column(folder, "sites", "export_mw", "20"),
         ),
         ["sites.csv: row 2 (alpha): export_mw = 20: must be <= power_limit_mw, 12 MW"],
     ),
@@ -240,7 +230,7 @@ BROKEN: dict[str, tuple[Change, list[str]]] = {
     "unknown carbon zone": (
         both(
             extra("[carbon.zones.grid]\nkg_per_mwh = 400\nmodel = 'fixed'"),
-            lambda folder: _column(folder, "sites", "carbon_zone", "gird"),
+            lambda folder: column(folder, "sites", "carbon_zone", "gird"),
         ),
         ["sites.csv: row 2 (alpha), carbon_zone = 'gird'", "did you mean 'grid'?"],
     ),
@@ -361,26 +351,6 @@ BROKEN: dict[str, tuple[Change, list[str]]] = {
         ["carbon.zones.g", "column 'x' has no value at 2026-01-01 05:15 UTC"],
     ),
 }
-
-
-def _column(folder: Path, sheet: str, column: str, first: str) -> None:
-    """Add a column with a value in the first row."""
-    file = folder / f"{sheet}.csv"
-    head, top, *rows = file.read_text().splitlines()
-    text = [f"{head},{column}", f"{top},{first}", *(f"{row}," for row in rows)]
-    file.write_text("\n".join(text) + "\n")
-
-
-def refuses(check: Check, words: list[str]) -> None:
-    """The scenario is refused in these words, and nothing is left blank between colons."""
-    code, said = check()
-    assert code == 2, said
-    assert "Traceback" not in said
-    count = [] if any(word.endswith(" problems") for word in words) else ["1 problem\n"]
-    for word in [*words, *count]:
-        assert word in said, f"{word!r} not in:\n{said}"
-    assert ": :" not in said
-    assert ", :" not in said
 
 
 @pytest.mark.parametrize("name", BROKEN)

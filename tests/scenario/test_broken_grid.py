@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from sim.scenario import load
+from tests.builders.broken import Change, both, cell, extra, remove, toml, write
+from tests.builders.broken_energy import DAY, SHORT, WEEK, refuses
 from tests.scenario.conftest import Check
-from tests.scenario.test_broken import Change, both, cell, extra, remove, toml, write
-from tests.scenario.test_broken_energy import DAY, SHORT, WEEK, refuses
 
 LINK = "from_node,to_node,capacity_mw,loss_fraction,reactance_pu\n"
 NODES = "name,kind\nercot,zone\nsubstation-1,substation\nfeeder-1,feeder\n"

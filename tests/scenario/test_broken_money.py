@@ -6,11 +6,10 @@ from pathlib import Path
 import pytest
 
 from sim.scenario import ScenarioError, load
+from tests.builders.broken import Change, both, cell, extra, write
+from tests.builders.broken_energy import column, refuses
 from tests.conftest import ROOT
 from tests.scenario.conftest import Check
-from tests.scenario.test_broken import Change, both, cell, extra, write
-from tests.scenario.test_broken_energy import _column as column
-from tests.scenario.test_broken_energy import refuses
 
 LEASES = "name,site,model,machines,usd_per_machine_month,start_utc,end_utc,sale_usd_per_machine\n"
 LEASED = cell("asics", 3, "owner", "leased")  # 800 Antminer S21 at alpha

@@ -13,7 +13,7 @@ from sim.scenario.cell_formats import Shown, other_unit, shown_by, trouble
 from sim.scenario.model import SeriesSpec
 from sim.scenario.series import SeriesError, read_series
 from sim.scenario.starting import start
-from tests.scenario.test_workbooks import FLEET, PLAIN, TOML, Change, facts, saved
+from tests.builders.workbooks import FLEET, PLAIN, TOML, Change, facts, saved
 
 ACCOUNTING = '_-* #,##0.00\\ "€"_-;\\-* #,##0.00\\ "€"_-;_-* "-"??\\ "€"_-;_-@_-'
 DOLLARS = '_($* #,##0.00_);_($* (#,##0.00);_($* "-"??_);_(@_)'

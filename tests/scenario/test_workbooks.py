@@ -2,75 +2,19 @@
 
 import io
 import zipfile
-from collections.abc import Callable, Sequence
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 from openpyxl import Workbook, load_workbook
-from openpyxl.worksheet.worksheet import Worksheet
 
 from sim.scenario import ScenarioError, load
-
-TOML = '[prices.zones.zone]\nmodel = "fixed"\nusd_per_mwh = 40\n'
-SITES = (
-    ("name", "climate", "price_zone", "utc_offset_h", "power_limit_mw"),
-    ("alpha", "midland-tx", "zone", -6, 10),
-    ("bravo", "massena-ny", "zone", -5, 12.5),
-)
-ASICS = (
-    ("Site", "Model", "Count"),
-    ("alpha", "Antminer S21", 900),
-    ("bravo", "Antminer S19 XP", 1200.0),
-)
-FLEET = {"sites": SITES, "asics": ASICS}
-Table = Sequence[Sequence[Any]]
-Change = Callable[[Workbook], None]
-
-
-def saved(file: Path, tables: dict[str, Table], change: Change = lambda _: None) -> None:
-    """A workbook with a worksheet for each table."""
-    book = Workbook()
-    book.remove(book.worksheets[0])
-    for name, rows in tables.items():
-        sheet = book.create_sheet(name)
-        for row in rows:
-            sheet.append(row)
-    change(book)
-    book.save(file)
-
-
-@pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.delenv("HASHWATT_DATA", raising=False)
-    mine = tmp_path / "mine"
-    mine.mkdir()
-    (mine / "scenario.toml").write_text(TOML, encoding="utf-8")
-    return mine
-
-
-def facts(folder: Path) -> list[object]:
-    scenario = load(folder)
-    return [(s.name, s.power_limit_mw) for s in scenario.sites] + [
-        (a.site, a.model, a.count) for a in scenario.asics
-    ]
-
-
-PLAIN = [
-    ("alpha", 10.0),
-    ("bravo", 12.5),
-    ("alpha", "Antminer S21", 900),
-    ("bravo", "Antminer S19 XP", 1200),
-]
+from tests.builders.workbooks import ASICS, FLEET, PLAIN, SITES, Change, Table, asics, facts, saved
 
 
 def csv_text(rows: Table) -> str:
     return "".join(",".join(map(str, row)) + "\n" for row in rows)
-
-
-def asics(change: Callable[[Worksheet], None]) -> Change:
-    return lambda book: change(book["asics"])
 
 
 def put(sheet: str, cell: str, value: Any) -> Change:

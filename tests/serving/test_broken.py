@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from sim.scenario import ScenarioError
+from tests.builders.serving_scenarios import EAST, MODEL, SITES, scenario_with
 from tests.conftest import build_scenario
-from tests.serving.test_fleet import EAST, MODEL, SITES, scenario_with
 
 
 def told(

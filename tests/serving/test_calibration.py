@@ -20,8 +20,9 @@ from sim.serving.calibration import served as served_again
 from sim.serving.request_log import RequestLog, read_log, read_settings
 from sim.serving.trace_files import TraceError
 from sim.serving_fleet import ServingFleet
+from tests.builders.request_logs import HEADER, write
+from tests.builders.serving_scenarios import Given, requests
 from tests.conftest import build_scenario
-from tests.serving.test_fleet import Given, requests
 
 START = Engine(
     IterationTime(0.011, 1.7e-5, 0.006, 3.5e-5, 4e-6, 9e-8, 2e-9),
@@ -30,7 +31,6 @@ START = Engine(
     kv_blocks=3_000,
     reserve_full_prompt=True,
 )
-HEADER = "queued_s,prompt_tokens,output_tokens,first_token_s,last_token_s\n"
 
 
 def a_log(engine: Engine, noise: float = 0.0, count: int = 240) -> RequestLog:
@@ -43,14 +43,6 @@ def a_log(engine: Engine, noise: float = 0.0, count: int = 240) -> RequestLog:
     e2e = (out.finish_s - arrival) * (1.0 + noise * draw.standard_normal(count))
     first = np.minimum(out.first_token_s, arrival + e2e)
     return RequestLog(arrival, prompt, output, first, arrival + e2e, 0)
-
-
-def write(log: RequestLog, file: Path) -> Path:
-    columns = (*log[:5],)
-    order = (0, 1, 2, 3, 4)
-    rows = zip(*(columns[i] for i in order), strict=True)
-    file.write_text(HEADER + "".join(",".join(repr(v.item()) for v in r) + "\n" for r in rows))
-    return file
 
 
 def test_the_host_adds_to_every_iteration() -> None:

@@ -19,7 +19,7 @@ from sim.serving.metrics import serve_on
 from sim.serving.recommend import Candidate, Prices, Slo, load_of_rate, recommend, settings
 from sim.serving.request_log import RequestLog
 from sim.serving.traces import Trace, read_trace
-from tests.serving.test_calibration import write
+from tests.builders.request_logs import write
 
 DENSE, MIXTURE, GPU = "llama-3.1-70b", "qwen3-30b-a3b", "h100-sxm"
 TRACE = "arrival_s,prompt_tokens,output_tokens\n" + "".join(

@@ -8,7 +8,7 @@ import pytest
 import sim
 from sim.policies.look_ahead import LookAhead
 from sim.policies.merit_order import MeritOrder
-from tests.studies.test_bound import plain
+from tests.builders.plain_sites import plain
 
 WINDOW = {"from_hour": 14, "to_hour": 20}
 CHARGES: dict[str, dict[str, Any]] = {

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 
 import sim
 from sim.scenario import Scenario
-from tests.laws import test_energy_laws
-from tests.studies.test_bound import PLAIN, plain
+from tests.builders import energy_fleets
+from tests.builders.plain_sites import PLAIN, plain
 
 HOURS, PRICE = 48, 40.0
 PURE = {"cooling": "line", "pue_base": 1.0, "pue_slope_per_c": 0.0, "overhead_mw": 0.0}
@@ -143,11 +143,11 @@ def test_standing_by_is_paid_by_the_hour_and_the_mw() -> None:
     )
 
 
-@given(test_energy_laws.fleets)
+@given(energy_fleets.fleets)
 @settings(max_examples=3)
 def test_more_to_choose_from_never_lowers_the_bound(values: dict[str, Any]) -> None:
     """Batteries, generators, machines, nodes and room: each may be left alone."""
-    whole = test_energy_laws.fleet({**values, "export_mw": 0.4})
+    whole = energy_fleets.fleet({**values, "export_mw": 0.4})
     best = sim.bound(whole, values["seed"]).usd
     wider = tuple(s.model_copy(update={"power_limit_mw": 20.0}) for s in whole.sites)
     shut = tuple(s.model_copy(update={"export_mw": 0.0}) for s in whole.sites)

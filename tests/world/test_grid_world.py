@@ -26,8 +26,8 @@ from sim.world.energy import (
 from sim.world.outages import LinkChange, link_changes
 from sim.world.region import Regions
 from sim.world.topology import compile_topology, is_meshed
+from tests.builders.regions import NOWHERE
 from tests.conftest import ROOT, build_scenario
-from tests.world.regions import NOWHERE
 
 HOUR = 3600
 START = datetime(2026, 1, 1, tzinfo=UTC)

@@ -16,7 +16,7 @@ from sim.scenario.series import Series, read_series
 from sim.streams import Streams
 from sim.world.energy import coincident_peaks, day_ahead, reserve_prices
 from sim.world.prices import SeasonalJumpPrice, load_price_profiles
-from tests.world.regions import NOWHERE
+from tests.builders.regions import NOWHERE
 
 START = "2026-03-01T00:00:00Z"
 LOAD_MW = 3.5

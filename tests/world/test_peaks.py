@@ -14,8 +14,8 @@ from sim.scenario.energy import CoincidentPeak
 from sim.types import Floats
 from sim.world.energy import coincident_peaks
 from sim.world.peaks import Peaks, find_peaks
+from tests.builders.regions import NOWHERE
 from tests.conftest import ROOT, build_scenario
-from tests.world.regions import NOWHERE
 
 HOUR = 3600
 SUMMER = datetime(2024, 6, 28, 6, tzinfo=UTC)  # midnight in Texas

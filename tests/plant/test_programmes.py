@@ -9,19 +9,15 @@ import sim
 from sim.engine import Engine
 from sim.kernels.arrays import GRANTED
 from sim.policy import Decision, Observation
-from sim.results.result import RunResult
+from tests.builders.events import events
+from tests.builders.one_site import START, Share, column, one_site
 from tests.conftest import build_scenario
-from tests.finance.test_energy_costs import START, Share, column, one_site
 
 CALL = {"start_utc": "2026-01-01T12:30:00Z", "hours": 2}  # 6.5 hours after the start
 ERS: dict[str, Any] = {
     "model": "emergency", "usd_per_mw_h": 10, "usd_per_mwh": 200, "penalty_usd_per_mwh": 1000,
     "notice_s": 1800, "calls": [CALL], "offer_fraction": 0.6,
 }  # fmt: skip
-
-
-def events(result: RunResult, kind: str) -> list[dict[str, Any]]:
-    return [e for e in result.table("events").to_pylist() if e["event"] == kind]
 
 
 def test_standing_by_is_paid_and_a_relay_delivers() -> None:
@@ -190,7 +186,7 @@ def test_calls_are_the_same_whatever_is_offered() -> None:
 @pytest.mark.parametrize("curtailment", ["drain", "migrate"])
 def test_serving_nodes_empty_within_the_notice_and_nobody_is_lost(curtailment: str) -> None:
     """A call takes all of one site: its requests end or move; it draws nothing when due."""
-    from tests.serving.test_fleet import assert_nobody_is_lost, scenario_with
+    from tests.builders.serving_scenarios import assert_nobody_is_lost, scenario_with
 
     ers = {**ERS, "sites": ["alpha"], "calls": [{**CALL, "start_utc": "2026-01-01T06:30:00Z"}]}
     scenario = scenario_with(

@@ -11,9 +11,9 @@ import pytest
 
 import sim
 from sim.scenario import Scenario
-from tests.finance.test_energy_costs import column, one_site
-from tests.test_programmes import events
-from tests.test_reserves import RRS, SPIKE, Sells, sold_mw, world
+from tests.builders.events import events
+from tests.builders.one_site import column, one_site
+from tests.builders.reserves import RRS, SPIKE, Sells, sold_mw, world
 
 HOUR = 5 * 8.0  # USD that an hour of 5 MW earns
 

@@ -18,7 +18,7 @@ from sim.scenario.catalogue.serving import served
 from sim.serving.mix import Recorded, Stream, draw_lengths, draw_sent, lognormal, mean_tokens
 from sim.serving.surface import LOADS, MOST_ENGINES, measure, measured, surface, surfaces
 from sim.serving_fleet import FluidServingFleet
-from tests.serving.test_fleet import Storm, assert_nobody_is_lost, scenario_with
+from tests.builders.serving_scenarios import Storm, assert_nobody_is_lost, scenario_with
 
 
 @pytest.fixture(autouse=True)

@@ -12,8 +12,19 @@ from sim.finance.calendar import Calendar
 from sim.finance.statements import tie_out
 from sim.results.result import RunResult
 from sim.scenario import Scenario
-from tests.test_firm import BOUGHT, DAY, GPU_PROJECT, HOST, LEASE, MONTH, S21, firm, posted, told
-from tests.test_incidents import column, quiet
+from tests.builders.firms import (
+    BOUGHT,
+    DAY,
+    GPU_PROJECT,
+    HOST,
+    LEASE,
+    MONTH,
+    S21,
+    firm,
+    posted,
+    told,
+)
+from tests.builders.quiet import column, quiet
 
 Build = Callable[..., Scenario]
 LEASED = [{**S21, "owner": "leased"}]

@@ -20,9 +20,9 @@ from sim.policy import Observation, load_policy
 from sim.results.kpi import Totals
 from sim.results.kpis_fleet import gross_margin_usd
 from sim.scenario import Scenario
+from tests.builders.known_prices import Known
+from tests.builders.plain_sites import plain
 from tests.conftest import build_scenario
-from tests.laws.test_storage_law import Known
-from tests.studies.test_bound import plain
 
 BATTERY = {"site": "alpha", "power_mw": 1, "energy_mwh": 4, "round_trip_efficiency": 0.9,
            "wear_usd_per_mwh": 2, "initial_fraction": 0}  # fmt: skip

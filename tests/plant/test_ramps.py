@@ -13,10 +13,10 @@ from sim.policies.merit_order import MeritOrder
 from sim.policy import Bids, Decision, Observation
 from sim.scenario import Scenario
 from sim.studies.bound.clairvoyant import left_out
-from tests.finance.test_demand_charges import Steps
-from tests.finance.test_energy_costs import one_site
-from tests.studies.test_bound import plain
-from tests.test_price_maker import column, fleet
+from tests.builders.meshed_fleets import column, fleet
+from tests.builders.one_site import one_site
+from tests.builders.plain_sites import plain
+from tests.builders.steps import Steps
 
 RAMP = {"ramp_mw_per_min": 0.1}  # 1.5 MW in a step of a quarter of an hour
 

@@ -16,63 +16,16 @@ import sim
 from sim.policies.dispatch import with_awards
 from sim.policies.merit_order import MeritOrder
 from sim.policy import Bids, Decision, Observation, PolicyError, ReserveOffers
-from sim.results.result import RunResult
 from sim.scenario import Scenario
 from sim.studies.bound.replay import realised
-from sim.types import Floats
 from sim.world.market import build_market
 from sim.world.topology import compile_topology
+from tests.builders.meshed_fleets import DEAR, column, fleet
+from tests.builders.meshes import THREE
 from tests.conftest import build_scenario
-from tests.grid.meshes import THREE
 
-DEAR = THREE.replace("2 0 0 3 0 30 5", "2 0 0 3 0 200 0").replace("0.1 0 80", "0.1 0 0")
 CHEAP_MW = 50.0
 S21_MW, S19_MW = 0.0035, 0.003068  # 200 TH/s and 104 TH/s: the newer one earns more of a MWh
-
-
-def fleet(
-    folder: Path,
-    s21: int = 12_000,
-    s19: int = 10_000,
-    case: str = DEAR,
-    tables: dict[str, Any] | None = None,
-    **site: Any,
-) -> Scenario:
-    """One site at bus 7; a hash earns the same all the time, and nothing fails or gets hot."""
-    (folder / "three.m").write_text(case)
-    return build_scenario(
-        {
-            "horizon": {"days": 1, "step_s": 3600},
-            "grid": {"case": str(folder / "three.m")},
-            "prices": {"zones": {"east": {"model": "dc-opf"}}},
-            "btc_price": {"model": "constant", "usd_per_btc": 60_000},
-            "mining": {"restart_s": 0},
-            "faults": {"asic": {"mtbf_h": 1e8}},
-            **(tables or {}),
-        },
-        sites=[
-            {
-                "name": "alpha",
-                "grid_node": "7",
-                "price_zone": "east",
-                "power_limit_mw": 100,
-                "overhead_mw": 0.5,
-                "technicians": 0,
-                "pue_base": 1.0,
-                "pue_slope_per_c": 0.0,
-                **site,
-            }
-        ],
-        asics=[
-            {"site": "alpha", "model": "Antminer S21", "count": s21, "firmware": "stock"},
-            {"site": "alpha", "model": "Antminer S19j Pro 104T", "count": s19, "firmware": "stock"},
-        ],
-        gpus=[],
-    )
-
-
-def column(result: RunResult, name: str) -> Floats:
-    return np.asarray(result.table("sites")[name], dtype=np.float64)
 
 
 def earned_usd_per_mwh(scenario: Scenario) -> tuple[float, float]:

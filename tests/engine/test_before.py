@@ -8,8 +8,8 @@ import pytest
 
 from sim.results.result import RunResult
 from sim.scenario import Scenario
-from tests.test_firm import BOUGHT, GPU_PROJECT, HOST, S21, firm, posted, told
-from tests.test_incidents import column, events, quiet
+from tests.builders.firms import BOUGHT, GPU_PROJECT, HOST, S21, firm, posted, told
+from tests.builders.quiet import column, events, quiet
 
 Build = Callable[..., Scenario]
 LIFE_DAYS = 3 * 365.25  # of ASICs

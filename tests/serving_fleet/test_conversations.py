@@ -12,7 +12,7 @@ from sim.scenario.demand import Tenant
 from sim.scenario.problems import ScenarioError
 from sim.serving_fleet import ServingFleet
 from sim.world.talks import talks
-from tests.serving.test_fleet import (
+from tests.builders.serving_scenarios import (
     SITES,
     Given,
     Storm,

@@ -9,8 +9,8 @@ import sim
 from sim.engine import Engine
 from sim.policies.static import Static
 from sim.results.recorder import Recorder
+from tests.builders.firms import GPU_PROJECT, MONTH, S21, SITES
 from tests.conftest import Build, build_scenario
-from tests.test_firm import GPU_PROJECT, MONTH, S21, SITES
 
 HOUR, DAY = 3600, 86_400
 JANUARY = "2026-01-{:02d}T00:00:00Z"

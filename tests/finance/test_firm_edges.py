@@ -9,8 +9,8 @@ import sim
 from sim.finance.statements import tie_out
 from sim.finance.tax import TAXES
 from sim.results.result import RunResult
+from tests.builders.firms import DAY, GPU_PROJECT, LEASE, MONTH, S21, SITES, firm, posted, told
 from tests.conftest import Build
-from tests.test_firm import DAY, GPU_PROJECT, LEASE, MONTH, S21, SITES, firm, posted, told
 
 START = "2026-01-01T00:00:00Z"
 

@@ -12,8 +12,8 @@ from sim.report.energy import COSTS, USES, _title, draw_energy, panels
 from sim.report.hours import SiteHours
 from sim.results.result import RunResult
 from sim.scenario import Scenario
+from tests.builders.energy_fleets import fleet
 from tests.conftest import Build
-from tests.laws.test_energy_laws import fleet
 
 WHOLE: dict[str, Any] = {
     "meshed": False, "scale": 0.3, "limit_mw": 2.5, "mtbf_h": 1e6, "export_mw": 0.0,

@@ -10,7 +10,7 @@ import sim
 from sim.scenario import ScenarioError
 from sim.streams import Streams
 from sim.world.demand import Requests
-from tests.serving.test_fleet import scenario_with
+from tests.builders.serving_scenarios import scenario_with
 
 YEAR_DAYS = 365.25
 

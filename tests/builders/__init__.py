@@ -1,0 +1,1 @@
+"""What tests are made of: scenarios, policies and files that several of them use."""
