@@ -4,7 +4,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import pytest
 from openpyxl import Workbook
 from openpyxl.worksheet.worksheet import Worksheet
 
@@ -46,15 +45,6 @@ def saved(file: Path, tables: dict[str, Table], change: Change = lambda _: None)
             sheet.append(row)
     change(book)
     book.save(file)
-
-
-@pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.delenv("HASHWATT_DATA", raising=False)
-    mine = tmp_path / "mine"
-    mine.mkdir()
-    (mine / "scenario.toml").write_text(TOML, encoding="utf-8")
-    return mine
 
 
 def facts(folder: Path) -> list[object]:

@@ -9,6 +9,7 @@ import pytest
 import sim
 from sim.engine import Engine
 from sim.example_fleets import example
+from sim.kernels.dispatch import Hulls
 from sim.policies import BUILTIN
 from sim.policies.forecast import PriceForecast
 from sim.policies.look_ahead import LookAhead, _with_bonus
@@ -210,7 +211,8 @@ def test_hulls_with_a_start_to_pay_still_fall_and_sum_to_the_same() -> None:
     watts = draw.uniform(100.0, 1000.0, (50, 4)) * (np.arange(4) < draw.integers(1, 5, (50, 1)))
     slope = np.sort(draw.uniform(0.01, 0.1, (50, 4)), axis=1)[:, ::-1]
     more = draw.normal(0.0, 30.0, 50)
-    made = _with_bonus(slope * watts, watts, more)
+    none = np.zeros(watts.shape, np.int64)
+    made = _with_bonus(Hulls(none, slope * watts, watts), more)
     for g in range(50):
         on = watts[g] > 0.0
         assert (np.diff(made[g][on] / watts[g][on]) <= 0.0).all()

@@ -25,9 +25,8 @@ def test_every_table_of_a_run_is_there() -> None:
     assert set(TABLES) == set(KNOWN) - STUDIES
 
 
-@pytest.mark.needs_data
 @pytest.mark.parametrize("name", scenarios())
-def test_every_column_of_a_shipped_scenario_stands_in_it(name: str) -> None:
+def test_every_column_of_a_shipped_scenario_stands_in_it(name: str, data: Path) -> None:
     scenario = sim.load(ROOT / "configs" / name, {"horizon.days": 1})
     for table, made in sim.run(scenario).tables.items():
         assert undocumented(table, made.column_names) == [], table

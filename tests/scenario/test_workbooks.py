@@ -10,7 +10,27 @@ import pytest
 from openpyxl import Workbook, load_workbook
 
 from sim.scenario import ScenarioError, load
-from tests.builders.workbooks import ASICS, FLEET, PLAIN, SITES, Change, Table, asics, facts, saved
+from tests.builders.workbooks import (
+    ASICS,
+    FLEET,
+    PLAIN,
+    SITES,
+    TOML,
+    Change,
+    Table,
+    asics,
+    facts,
+    saved,
+)
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.delenv("HASHWATT_DATA", raising=False)
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    (mine / "scenario.toml").write_text(TOML, encoding="utf-8")
+    return mine
 
 
 def csv_text(rows: Table) -> str:

@@ -11,6 +11,8 @@ from typer.testing import CliRunner
 import sim
 from sim.cli import app
 from sim.policy import Decision, Observation, PolicyError
+from sim.results.kpi import YES_NO
+from sim.results.kpis import KPIS
 from sim.scenario import Scenario
 from sim.studies.compare import Comparison, Difference, compare
 from sim.studies.compare_text import document, lines, verdict
@@ -289,7 +291,8 @@ def test_infinite_intervals_are_null_in_json(day: Scenario) -> None:
 
 
 def test_an_indicator_is_a_probability(monkeypatch: pytest.MonkeyPatch, day: Scenario) -> None:
-    monkeypatch.setattr("sim.studies.kpis.INDICATORS", frozenset({"asic_failures"}))
+    yes_no = KPIS["asic_failures"]._replace(unit=YES_NO)
+    monkeypatch.setitem(KPIS, "asic_failures", yes_no)
     from sim.studies import compare as module
 
     values = {"asic_failures": np.array([[1.0] * 8, [0.0] * 6 + [1.0] * 2])}

@@ -13,6 +13,8 @@ from typer.testing import CliRunner
 import sim
 from sim.cli import app
 from sim.policy import Decision, Observation
+from sim.results.kpi import YES_NO
+from sim.results.kpis import KPIS
 from sim.studies.cells import Outcome
 from sim.studies.checked import CheckedExperiment, check_experiment
 from sim.studies.executors import execute
@@ -235,7 +237,8 @@ def test_a_yes_or_no_is_shown_as_a_share(
 ) -> None:
     from sim.report.sweep import draw_sweep
 
-    monkeypatch.setattr("sim.studies.kpis.INDICATORS", frozenset({"asic_failures"}))
+    yes_no = KPIS["asic_failures"]._replace(unit=YES_NO)
+    monkeypatch.setitem(KPIS, "asic_failures", yes_no)
     column = done.cells.column_names.index("asic_failures")
     cells = done.cells.set_column(column, "asic_failures", pa.array([1.0, 0.0, 0.0] * 8))
     summary = summarise(cells, ["prices", "limit"], ["asic_failures"], {})
