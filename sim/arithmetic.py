@@ -1,4 +1,4 @@
-"""Arithmetic of a run that fails aloud: no infinity, no NaN out of nothing, no wrapped integer."""
+"""Strict arithmetic for a run: no infinity, no NaN out of numbers, no wrapped integer."""
 
 import traceback
 from collections.abc import Callable, Iterator
@@ -9,15 +9,17 @@ import numpy as np
 
 
 class RunError(Exception):
-    """A run whose numbers went beyond what can be computed: when, where and what."""
+    """A run whose numbers left the computable range: when, where and what."""
 
 
 @contextmanager
 def strict(now_s: Callable[[], int]) -> Iterator[None]:
-    """Overflow, division by zero and NaN out of numbers stop the run; `now_s` tells its clock.
+    """Stop the run on overflow, division by zero or a NaN out of numbers; `now_s` gives its clock.
 
-    Raises RunError in place of any ArithmeticError (an amount that the ledger refuses is one).
-    Code that means infinity or NaN says so with `numpy.errstate`.
+    Code that intends infinity or NaN says so with `numpy.errstate`.
+
+    Raises:
+        RunError: in place of any ArithmeticError (an amount that the ledger refuses is one).
     """
     try:
         with np.errstate(over="raise", invalid="raise", divide="raise"):

@@ -1,4 +1,4 @@
-"""`sim.run`: from a scenario and a policy to a result."""
+"""`sim.run`: run a scenario under a policy and return the result."""
 
 import time
 from collections.abc import Callable
@@ -34,16 +34,16 @@ def run(
         scenario: from `sim.load`.
         policy: a name, "package.module:Class", either with parameters ("name:key=value,…"), or an
             object; default: the scenario's.
-        seed: the luck; the same for every policy.
+        seed: of the random draws; the same draws for every policy.
         progress: called with the day's number once a simulated day.
-        keep_requests: the table `requests` has a row for each instead of histograms.
-        allow_code: the scenario itself may name code as its policy.
-        compiling: called with (done, of how many) while kernels are compiled that never were on
-            this machine, then in processes side by side; default: as they are needed, one by one.
-        measuring: the same of serving engines that are counted as a fluid and never were measured.
+        keep_requests: keep a row for each request in the table `requests`, instead of histograms.
+        allow_code: let the scenario itself name code as its policy.
+        compiling: called with (done, of how many) while kernels that are new to this machine are
+            compiled, then in processes side by side; default: compile each when it is first needed.
+        measuring: likewise, for serving engines that are modelled as a fluid and not yet measured.
 
     Raises:
-        PolicyError: if the policy cannot be loaded, or a decision makes no sense.
+        PolicyError: if the policy cannot be loaded, or a decision is invalid.
         RunError: if numbers overflow, in the run or in its policy, or the ledger refuses one.
     """
     name, parameters = policy_of(scenario, policy)
@@ -76,7 +76,7 @@ def run(
 
 
 def policy_of(scenario: Scenario, policy: str | Policy | None) -> tuple[str, dict[str, Any]]:
-    """Name and parameters of who decides; those of the scenario hold for the policy it names."""
+    """Name and parameters of the policy; the scenario's parameters apply to its own policy."""
     if policy is None or policy == scenario.policy.name:
         return scenario.policy.name, scenario.policy.parameters
     if isinstance(policy, str):

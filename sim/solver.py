@@ -1,4 +1,4 @@
-"""The one place that makes solvers of linear programmes: HiGHS, deterministic and silent."""
+"""The one place that creates solvers of linear programmes: HiGHS, deterministic and silent."""
 
 import os
 import threading
@@ -15,7 +15,7 @@ OPTIONS: Final[dict[str, bool | int | str]] = {
     "solver": "simplex",  # keeps its basis, so the next solution is a few pivots away
     "random_seed": 1,
 }
-STDOUT: Final = 1  # the descriptor, whatever Python's `sys.stdout` is at the moment
+STDOUT: Final = 1  # file descriptor, independent of Python's `sys.stdout`
 _lock: Final = threading.Lock()
 
 
@@ -24,7 +24,7 @@ def solver() -> highspy.Highs:
 
     HiGHS (Huangfu and Hall, Parallelizing the dual revised simplex method, Mathematical Programming
     Computation 10, 2018) through its Python interface. From 1.16 its constructor prints two lines
-    from C before any option can be set, where a document of ours may be expected.
+    from C before any option can be set, into output that may be a document of ours.
     """
     with _lock, _silent():
         made = highspy.Highs()
@@ -35,10 +35,10 @@ def solver() -> highspy.Highs:
 
 @contextmanager
 def _silent() -> Iterator[None]:
-    """Nothing written to the process's standard output arrives there; HiGHS flushes each line."""
+    """Discard what the process writes to its standard output; HiGHS flushes each line."""
     try:
         kept = os.dup(STDOUT)
-    except OSError:  # a process without one: nothing to keep clean
+    except OSError:  # no standard output: nothing to silence
         yield
         return
     nowhere = os.open(os.devnull, os.O_WRONLY)

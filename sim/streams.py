@@ -1,4 +1,4 @@
-"""Named, independent random generators: luck belongs to the thing, never to the policy."""
+"""Named, independent random generators: keyed by what is drawn, never by the policy."""
 
 import hashlib
 
@@ -9,7 +9,7 @@ class Streams:
     """Philox generators keyed by (seed, component, entity, day).
 
     Two calls with the same key give the same numbers, whatever was drawn in between and whatever a
-    policy decided: this is what makes two policies comparable under common random numbers.
+    policy decided. This makes two policies comparable under common random numbers.
     """
 
     def __init__(self, seed: int) -> None:

@@ -1,4 +1,4 @@
-"""Text that comes from files: its encoding, and its way to people."""
+"""Text from files: its encoding, and how to show it to people safely."""
 
 import codecs
 from collections import Counter
@@ -7,13 +7,13 @@ from typing import Final, NamedTuple, TypeVar
 
 _MARKS: Final = (
     (codecs.BOM_UTF8, "utf-8-sig"),
-    (codecs.BOM_UTF32_LE, "utf-32"),  # before UTF-16, with whose mark it begins
+    (codecs.BOM_UTF32_LE, "utf-32"),  # before UTF-16, whose mark is the start of this one
     (codecs.BOM_UTF32_BE, "utf-32"),
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
 GUESSED: Final = "windows-1252"
-LOOK_LINES: Final = 60  # by which a table is judged
+LOOK_LINES: Final = 60  # the lines by which a table is judged
 
 
 T = TypeVar("T", bound=Hashable)
@@ -23,18 +23,18 @@ class Decoded(NamedTuple):
     """The text of a file, its lines ended by a line feed, and the encoding it was read in."""
 
     text: str
-    encoding: str  # `GUESSED`: nothing says so but that it is no UTF-8
+    encoding: str  # `GUESSED`: assumed, since it is not UTF-8
 
 
 def decoded(raw: bytes) -> Decoded:
     """Text as spreadsheets and markets save it: UTF-8, UTF-16 or UTF-32, else Windows-1252.
 
     Raises:
-        UnicodeDecodeError: for bytes that are none of these.
+        UnicodeDecodeError: if the bytes are none of these.
     """
     encoding = next((name for mark, name in _MARKS if raw.startswith(mark)), "")
     head = raw[:4096]
-    if not encoding:  # letters of two bytes have zeros, also without a mark
+    if not encoding:  # two-byte letters contain zeros, even without a mark
         little, big = 3 * head[1::2].count(0) > len(head), 3 * head[::2].count(0) > len(head)
         encoding = "utf-16-le" if little else "utf-16-be" if big else ""
     try:
@@ -48,10 +48,10 @@ def decoded(raw: bytes) -> Decoded:
 
 
 def unwrapped(text: str) -> str:
-    """A table whose rows stand in quotes as a whole, each of them one cell, as the rows they hold.
+    """The rows of a table in which each row is quoted as a whole, as a single cell.
 
-    So do spreadsheets save a CSV file that they have taken for a single column, and some markets
-    their exports: `"2026-01-01,""a, b"",3"`.
+    Spreadsheets save this when they have taken a CSV file for a single column, and some markets
+    export it: `"2026-01-01,""a, b"",3"`. Other text is returned unchanged.
     """
     lines = text.split("\n")
     head = [line for line in lines[:LOOK_LINES] if line]
@@ -71,9 +71,9 @@ def _wrapped(line: str) -> bool:
 
 
 def visible(text: str) -> str:
-    """A text in which control characters, such as a terminal obeys, are seen and not obeyed.
+    """Escape control characters, so that a terminal shows them instead of obeying them.
 
-    Line ends and tabs stay; so does whatever else can be read.
+    Line ends, tabs and everything printable stay.
     """
     if text.isprintable():
         return text
@@ -81,5 +81,5 @@ def visible(text: str) -> str:
 
 
 def repeated(values: Iterable[T]) -> list[T]:
-    """What stands more than once among values, each once, in the order of their first places."""
+    """Values that occur more than once, each once, in order of first occurrence."""
     return [value for value, count in Counter(values).items() if count > 1]

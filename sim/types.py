@@ -1,4 +1,4 @@
-"""Names of types that many rooms share."""
+"""Type aliases that many packages share."""
 
 from collections.abc import Callable
 
@@ -8,6 +8,6 @@ import numpy.typing as npt
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
-OnProgress = Callable[[int, int], None]  # called with how many are done, of how many
+OnProgress = Callable[[int, int], None]  # called with (done, of how many)
 OnEvent = Callable[[int, str, str, str], None]  # t_s, kind, subject, detail
 OnSiteEvent = Callable[[int, str, str, str, str], None]  # t_s, kind, site, subject, detail

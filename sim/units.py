@@ -1,6 +1,6 @@
 """Constants and the only unit conversions.
 
-Files speak MW, USD/MWh, TH/s and J/TH; arrays speak s, W, J, TH/s, USD, BTC and satoshi.
+Files use MW, USD/MWh, TH/s and J/TH; arrays use s, W, J, TH/s, USD, BTC and satoshi.
 """
 
 from typing import Final

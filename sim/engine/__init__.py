@@ -1,4 +1,4 @@
-"""The clock of a run, and what happens besides its control steps."""
+"""The clock of a run, and the events besides its control steps."""
 
 from sim.engine.engine import Engine
 

@@ -1,9 +1,9 @@
-"""What happened before the run and reaches into it.
+"""Events before the run whose effects reach into it.
 
-Sheets say what was ordered and set up; dated projects, fires and ends of hosts that lie before the
-start are played back in order of time, so that they neither happen again nor are forgotten. What
-was live stands there at its depreciated value; what burnt or left is not there, and the insurer
-still owes what has not fallen due. Nothing of it is income, expense or cash of the run.
+The sheets say what was ordered and set up. Dated projects, fires and ends of hosts before the start
+are replayed in order of time, so that they neither happen again nor are forgotten. What was live
+enters at its depreciated value; what burnt or left is absent, and the insurer still owes claims
+that have not fallen due. None of it is income, expense or cash of the run.
 """
 
 from collections.abc import Callable
@@ -16,9 +16,9 @@ from sim.world.incidents import IncidentOccurrence
 
 
 def play_back(run: Run) -> dict[str, dict[int, int]]:
-    """Bring plant and books to where they stand at the start; before the books are opened.
+    """Bring plant and books to their state at the start. Call it before the books are opened.
 
-    Returns machines of hosts that are on their way when the run begins, by host and group.
+    Returns machines of hosts that are in transit when the run begins, by host and group.
     """
     on_their_way: dict[str, dict[int, int]] = {}
     past: list[tuple[float, str, Callable[[], None]]] = []
@@ -46,7 +46,7 @@ def play_back(run: Run) -> dict[str, dict[int, int]]:
 
 
 def ends_before(run: Run) -> dict[str, int]:
-    """Hosts whose service had ended when the run began, and when [run seconds, below 0]."""
+    """Hosts whose service ended before the run, and when [run seconds, below 0]."""
     ends: dict[str, int] = {}
     for name, host in run.scenario.hosts.items():
         found = []

@@ -1,4 +1,4 @@
-"""A control step on a market that the fleet's own load moves: bids, cleared load, its price."""
+"""A control step on a market whose price the fleet's own load moves: bids, clearing, price."""
 
 from typing import Final
 
@@ -11,16 +11,17 @@ from sim.scenario.scenario import Scenario
 from sim.types import Floats
 from sim.world.market import Offers, PowerMarket
 
-BELOW: Final = 1e-9  # of a price: what was bought at it is worth it, whatever is rounded
-SAME_W: Final = 1.0  # the fleet draws what it bought; a solver's tolerance is 1e-7 MW
+BELOW: Final = 1e-9  # share of a price: rounding must not make what was bought too dear
+SAME_W: Final = 1.0  # below it a draw is what was bought; the solver's tolerance is 1e-7 MW
 
 
 class Clearing:
-    """Prices of a step. Who bids buys at its own load's price, and decides at that price.
+    """Market prices of a step.
 
-    A policy that does not bid decides at the price of the load that it draws already; it pays that
-    of the load which it is granted then, as does a bidder that draws something else than it has
-    bought. What changes within a step is billed at the step's price. Not `felt_by_market`: prices
+    A policy that bids buys at the price that its own load sets, and decides at that price. A policy
+    that does not bid decides at the price of the load that it draws already, and pays the price of
+    the load that it is then granted. A bidder that draws something other than it bought pays
+    likewise. Changes within a step are billed at the step's price. If not `felt_by_market`, prices
     are those of the grid without the fleet. Shapes: `site`, `bid`.
     """
 
@@ -40,12 +41,12 @@ class Clearing:
         bids = market.makes_prices and isinstance(policy, Bidder)
         self.bidder: Bidder | None = policy if bids and isinstance(policy, Bidder) else None
         self.felt = np.array([s.contract == "market" for s in scenario.sites])
-        self._cap_w: Floats | None = None  # (site,) of machines, by what was bought
-        self._seen: Floats = np.empty(0)  # (site,) the price that goes with it, with delivery
-        self._bought_w: Floats | None = None  # (site,) in all
+        self._cap_w: Floats | None = None  # (site,) cap on machines, from what was bought
+        self._seen: Floats = np.empty(0)  # (site,) its price, with delivery
+        self._bought_w: Floats | None = None  # (site,) total bought
 
     def look(self, t_s: int, step: int) -> None:
-        """Grid and price that a policy finds at the beginning of a step."""
+        """Set the grid and price that a policy finds at the beginning of a step."""
         if self.bidder is None or not self.market.makes_prices:
             self._clear(t_s, step, self.plant.site.granted_w)
         if self.market.due(t_s):
@@ -54,7 +55,7 @@ class Clearing:
             self.terms.learn(step, self.market.lmp_usd_per_mwh)
 
     def bid(self, observation: Observation, step: int) -> Observation:
-        """Clear the bids that are due; the observation with the price and cap that came out."""
+        """Clear the bids that are due. Returns the observation with the resulting price and cap."""
         t_s = observation.t_s
         if self.bidder is None:
             return observation
@@ -68,7 +69,7 @@ class Clearing:
         return observation._replace(price_usd_per_mwh=price, limits=limits._replace(cap_w=cap_w))
 
     def close(self, t_s: int, step: int) -> bool:
-        """The price of what was granted, where that is not what was bought; whether it is new."""
+        """Price what was granted, where it differs from what was bought. True: the price is new."""
         if not self.market.makes_prices or not self.market.due(t_s):
             return False
         granted_w = self.plant.site.granted_w
@@ -83,10 +84,13 @@ class Clearing:
             self.plant.set_background(cleared)
 
     def _buy(self, bids: Bids, observation: Observation, step: int) -> None:
-        """Clear bids: what each site may draw now, and the price at which it bought that.
+        """Clear bids: set what each site may draw now, and the price at which it bought.
 
-        That price is the site's, or of its bids that were taken the lowest, which is the same but
-        for the solver's tolerance: no bid that was taken is to look too dear.
+        That price is the site's or the lowest of its accepted bids. They differ only by the
+        solver's tolerance; taking the lower keeps every accepted bid from looking too dear.
+
+        Raises:
+            PolicyError: if the bids are invalid.
         """
         plant, count = self.plant, len(self.felt)
         if told := bid_problems(bids, count):
@@ -109,10 +113,10 @@ class Clearing:
         self._seen = seen - BELOW * np.maximum(np.abs(seen), 1.0)
 
     def _offers(self, bids: Bids, observation: Observation, own_w: Floats) -> tuple[Offers, Floats]:
-        """Bids as the market takes them, and what a site draws at any price (site,) [W].
+        """Bids in the form that the market takes, and what a site draws at any price (site,) [W].
 
-        Own supply and blocks of contracts go to the best uses, up to what the connection carries.
-        Where the price is a contract's, load does not feel the market.
+        On-site supply and contract blocks go to the best uses, up to what the connection carries.
+        Where a contract sets the price, load does not respond to the market.
         """
         limits, energy = observation.limits, observation.energy
         room_w = np.where(limits.path >= 0, limits.room_w[limits.path], np.inf).min(axis=1)
@@ -134,7 +138,7 @@ class Clearing:
                 block_w[s] -= block
                 sure_w[s] += block
                 asked_w -= block
-            held = min(asked_w, held_w[s])  # a ramp does not let go of it
+            held = min(asked_w, held_w[s])  # a ramp keeps the site from shedding it
             held_w[s] -= held
             sure_w[s] += held
             asked_w -= held

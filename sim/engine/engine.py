@@ -1,4 +1,4 @@
-"""The clock: simpy decides when, kernels compute what flowed in between."""
+"""The clock of a run: simpy decides when, kernels compute the flows in between."""
 
 from collections.abc import Callable
 from typing import Any, ClassVar, Final
@@ -35,21 +35,21 @@ from sim.world.market import build_market
 from sim.world.outlook import Outlook
 from sim.world.world import World, build_world
 
-AFTER_EVENTS: Final[Any] = 2  # priority of a control step: whatever else happens goes first
-DECIDE: Final = 4  # the phase in which a policy is asked
+AFTER_EVENTS: Final[Any] = 2  # priority of a control step: other events go first
+DECIDE: Final = 4  # index of the phase in which the policy is asked
 
 
 class Engine:
     """One run. `phases` is the order of a control step, always the same.
 
-    `run` goes to the horizon; `start`, then `until_decision` and `proceed` in turn, do the same one
-    control step at a time. With `live` observations are views of the present that change with it,
-    for a policy that keeps none. Kernels that were never compiled are so before the first step, and
-    `compiling` is told how many of how many are, and so is `measuring` of engines whose throughput
-    was never measured; `rehearsal` compiles what the policy calls.
+    `run` goes to the horizon. `start`, then `until_decision` and `proceed` in turn, do the same one
+    control step at a time. With `live`, observations are views that change with the plant, for a
+    policy that keeps none. Kernels that were never compiled are compiled before the first step, and
+    `compiling` is called with how many of how many are done; so is `measuring`, for engines whose
+    throughput was never measured. `rehearsal` compiles what the policy calls.
     """
 
-    moves_prices: ClassVar[bool] = True  # its own load makes the price, under `dc-opf`
+    moves_prices: ClassVar[bool] = True  # its own load moves the price, under `dc-opf`
 
     def __init__(
         self,
@@ -66,7 +66,7 @@ class Engine:
         self.live = live
         self.policy = policy
         streams = Streams(seed)
-        # The world, whatever anybody decides.
+        # The world: all that does not depend on decisions.
         self.world: World = build_world(scenario, streams)
         self.terms = EnergyTerms(scenario, self.world)
         self.outlook = Outlook(scenario, self.world.day_ahead_usd_per_mwh)
@@ -85,7 +85,7 @@ class Engine:
         if self.serving_fleet is not None:
             self.serving_fleet.measure(measuring)
         self.look_at_step = self.plant.follow(self.terms.step_inputs)
-        # Who pays, who records, whose books they are.
+        # The mining pool, the recorder, lettings and the firm's books.
         self.pool = build_pool(scenario.pool, self.world.chain)
         self.recorder = Recorder(
             scenario, ServingRecord(self.serving_fleet) if self.serving_fleet is not None else None
@@ -105,7 +105,7 @@ class Engine:
             if market
             else None
         )
-        # The clock, and what happened before it starts.
+        # The clock, and the effects of events before the run.
         self.env = simpy.Environment()
         self.on_their_way = play_back(self)
         self.firm.begin()
@@ -125,7 +125,7 @@ class Engine:
         self.steps = scenario.horizon.steps
         self.pool_fee = scenario.pool.fee_fraction
         self.settled_s = 0
-        self._recorded_usd = 0.0  # gross margin of the intervals that are recorded
+        self._recorded_usd = 0.0  # gross margin of the recorded intervals
         for t_s, tenant, left in self.world.requests.departures():
             self.recorder.event(t_s, "customer leaves", "", tenant, f"{left} are left")
         self.stored_at_start_j = float(self.plant.asset.stored_j.sum())
@@ -137,7 +137,7 @@ class Engine:
 
     @property
     def now_s(self) -> int:
-        """Run seconds; the clock is an integer."""
+        """Current time [run seconds], an integer."""
         return int(self.env.now)
 
     @property
@@ -155,7 +155,7 @@ class Engine:
         """Run to the horizon; `progress` is called once a simulated day with the day's number.
 
         Raises:
-            PolicyError: if a decision makes no sense.
+            PolicyError: if a decision is invalid.
         """
         self.start()
         while self.until_decision():
@@ -165,13 +165,13 @@ class Engine:
         return self.recorder
 
     def start(self) -> None:
-        """Set going what happens by itself; the first control step is due at once."""
+        """Start the processes that run by themselves; the first control step is due at once."""
         for process in processes(self, self.workshop, self.on_their_way):
             self.env.process(process)
         self._schedule(URGENT, 0)
 
     def until_decision(self) -> bool:
-        """Go to the next control step and look at the world; False: this is the horizon."""
+        """Advance to the next control step and observe. False: the horizon is reached."""
         tick, step = self._tick, self.env.step
         while tick.callbacks is not None:
             step()
@@ -186,10 +186,10 @@ class Engine:
         return True
 
     def proceed(self) -> None:
-        """The rest of the control step: the decision, its grant, the record.
+        """Finish the control step: the decision, its grant, the record.
 
         Raises:
-            PolicyError: if the decision makes no sense.
+            PolicyError: if the decision is invalid.
         """
         for phase in self.phases[DECIDE:]:
             phase()
@@ -197,7 +197,7 @@ class Engine:
         self._schedule(AFTER_EVENTS, self.step_s)
 
     def _schedule(self, priority: Any, delay_s: int) -> None:
-        """The next control step."""
+        """Schedule the next control step."""
         tick = self._tick = simpy.Event(self.env)
         tick._ok, tick._value = True, None
         self.env.schedule(tick, priority, delay_s)
@@ -205,11 +205,11 @@ class Engine:
     # The seven phases, in order.
 
     def advance(self) -> None:
-        """Kernels run from the last instant to now under the controls in force."""
+        """Run the kernels from the last instant to now under the controls in force."""
         self.plant.advance(self.now_s)
 
     def settle(self) -> None:
-        """The interval's energy, revenue and bills at the prices then in force."""
+        """Settle the interval's energy, revenue and bills at the prices then in force."""
         now_s, from_s = self.now_s, self.settled_s
         if now_s == from_s:
             return
@@ -225,7 +225,7 @@ class Engine:
             self.firm.bills.close_step(now_s // self.step_s, self.plant.site, self.plant.meters)
 
     def look_at_world(self) -> None:
-        """Prices, temperatures and the bitcoin price of now."""
+        """Update prices, temperatures and the bitcoin price to now."""
         if self.clearing is not None:
             self.clearing.look(self.now_s, self.step)
         self._take_step_inputs()
@@ -233,7 +233,7 @@ class Engine:
         self._let_nodes()
         self._look_at_btc_price()
         if self.now_s % SECONDS_PER_DAY == 0:
-            self.look_at_chain()  # fees change by the day
+            self.look_at_chain()  # fees change daily
 
     def _take_step_inputs(self) -> None:
         self.look_at_step(self.step)
@@ -241,7 +241,7 @@ class Engine:
             self.plant.site.price[site] = usd_per_mwh
 
     def observe(self) -> None:
-        """What the policy may see; the decision holds until the next control step."""
+        """Build what the policy may see; the decision holds until the next control step."""
         now_s, step_s, peaks = self.now_s, self.step_s, self.world.peaks
         net = self.gross_hashprice_btc * (1.0 - self.pool_fee)
         if self.pools_down:
@@ -264,7 +264,7 @@ class Engine:
             self.observation = self.clearing.bid(self.observation, self.step)
 
     def decide(self) -> None:
-        """The policy's wish."""
+        """Ask the policy for its decision, and for offers at gates that close in this step."""
         self.decision = self.policy.decide(self.observation)
         prices = self.terms.step_inputs.reserve_usd_per_mw_h
         market = self.plant.demand_response.market
@@ -272,9 +272,9 @@ class Engine:
             self.plant.sell_reserves(self.policy, self.decision, self.observation, prices)
 
     def grant(self) -> None:
-        """The wish cut to what the limits allow; both are recorded.
+        """Cut the wish to what the limits allow; both are recorded.
 
-        Of the machines that this switches on some may fail at once.
+        Some of the machines that this switches on may fail at once.
         """
         self.plant.apply(self.decision, self.observation)
         market = self.clearing if self.now_s % self.step_s == 0 else None
@@ -284,7 +284,7 @@ class Engine:
         self.recorder.bound(self.observation.t_s // self.step_s, self.plant.site.binding)
 
     def record(self) -> None:
-        """At the end of a recording interval its flows are kept; at the end of a day, the books."""
+        """Record the flows when a recording interval ends; close the books when a day ends."""
         now_s = self.now_s
         if now_s == 0 or now_s % self.recorder.record_s:
             return
@@ -316,7 +316,7 @@ class Engine:
     # What the firm does when its books close.
 
     def _let_go(self) -> None:
-        """ASICs that the firm has sold leave."""
+        """Remove the ASICs that the firm has sold."""
         sold = self.firm.funding.sold
         if not sold:
             return
@@ -328,7 +328,7 @@ class Engine:
             self._ask()
 
     def _stop(self) -> None:
-        """The firm is insolvent: every site is shut for good, and it sells no more reserves."""
+        """Shut every site for good and sell no more reserves: the firm is insolvent."""
         if self.step == self.steps:
             return
         self.plant.demand_response.market.gates.clear()
@@ -337,7 +337,7 @@ class Engine:
         self.plant.inventory_changed()
         self._ask()
 
-    # What processes do to the run.
+    # Called by the processes.
 
     def settle_now(self) -> None:
         """Bring machines, meters and bills to this instant under the controls in force."""
@@ -345,7 +345,7 @@ class Engine:
         self.settle()
 
     def between(self, act: Callable[[], None]) -> None:
-        """Settle what was, change the world, and decide anew if no control step does so anyway."""
+        """Settle up to now, change the world, and decide anew if no control step does so anyway."""
         self.settle_now()
         act()
         self.decide_anew()
@@ -363,7 +363,7 @@ class Engine:
     # Helpers of the phases.
 
     def _let_nodes(self) -> None:
-        """Tenants who come and go, and prices of the day."""
+        """Update tenancies and daily prices of GPU nodes."""
         deployed = self.plant.node.deployed
         rates = self.lettings.look(self.now_s, lambda n: bool(deployed[n] > 0.0))
         if rates is not None:
@@ -377,7 +377,7 @@ class Engine:
         self.usd_per_btc = self.usd_per_btc_now
 
     def look_at_chain(self) -> None:
-        """Difficulty, what a hash is paid, and what a policy takes it to be."""
+        """Update difficulty, the pay per hash, and the pay per hash that a policy assumes."""
         chain, now_s = self.world.chain, self.now_s
         self.difficulty = float(chain.epoch_difficulty[chain.epoch_at(now_s)])
         self.btc_per_th = btc_per_th(self.difficulty, chain.reward_btc(now_s))  # paid

@@ -1,4 +1,4 @@
-"""Machines that fail, wait for a part and a technician, and are repaired."""
+"""Machine failures: the wait for a part, the wait for a technician, the repair."""
 
 from typing import Any
 
@@ -19,7 +19,7 @@ class Workshop:
         ]
 
     def failures(self, kind: str, groups: list[MachineFailures]) -> Process:
-        """Strike the machines of a kind; one that does not run is passed over."""
+        """Let the machines of a kind fail; one that is not running is skipped."""
         run = self.run
         env, plant = run.env, run.plant
         for t_s, group, machine, spare_s, repair_s in in_order(
@@ -33,7 +33,7 @@ class Workshop:
             self.take_in(kind, group, machine, spare_s, repair_s)
 
     def take_in(self, kind: str, group: int, machine: int, spare_s: int, repair_s: int) -> None:
-        """A machine has failed: it waits for its part, then for a technician."""
+        """Take in a failed machine: it waits for its part, then for a technician."""
         job = _Repair(self, kind, group, machine, repair_s)
         if spare_s:
             self.run.env.timeout(spare_s).callbacks.append(job.part_is_here)
@@ -42,7 +42,7 @@ class Workshop:
 
 
 class _Repair:
-    """A failed machine waits for its part, then for a technician of its site, and is repaired.
+    """The repair of a machine: it waits for its part, then for a technician of its site.
 
     Callbacks instead of a process: a third of the time, and there are tens of thousands a year.
     """
@@ -58,7 +58,7 @@ class _Repair:
         self.turn: Any = None
 
     def part_is_here(self, _: Any) -> None:
-        """Ask for a technician; a site without any repairs nothing."""
+        """Request a technician; a site without technicians repairs nothing."""
         inventory = self.shop.run.plant.inventory
         technicians = self.shop.technicians[inventory.places[self.kind][self.group]]
         if technicians is not None:
@@ -66,11 +66,11 @@ class _Repair:
             self.turn.callbacks.append(self.begin)
 
     def begin(self, _: Any) -> None:
-        """A technician is here."""
+        """A technician starts the repair."""
         self.shop.run.env.timeout(self.repair_s).callbacks.append(self.done)
 
     def done(self, _: Any) -> None:
-        """The machine is healthy, if it is still there, and runs from the next control step on."""
+        """The machine is healthy, if still deployed, and runs from the next control step on."""
         self.turn.resource.release(self.turn)
         run = self.shop.run
         if run.plant.inventory.repair(self.kind, self.group, self.machine):

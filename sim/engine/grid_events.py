@@ -1,4 +1,4 @@
-"""Links that go out and come back; programmes that call."""
+"""Link outages and programme calls."""
 
 from itertools import groupby
 
@@ -8,7 +8,7 @@ from sim.world.calls import ProgrammeCall
 
 
 def link_changes(run: Run) -> Process:
-    """Links that go out or come back: limits anew, and a decision under them."""
+    """Links go out or come back: recompute the limits, then decide under them."""
     left: dict[int, float] = {}
     for t_s, changes in groupby(run.world.link_changes, key=lambda c: c.t_s):
         if t_s >= run.scenario.horizon.seconds:
@@ -32,7 +32,7 @@ def _set_links(run: Run, left: dict[int, float]) -> None:
 
 
 def call(run: Run, due: ProgrammeCall) -> Process:
-    """A programme calls: notice, response, end; each asks for a new decision."""
+    """A programme's call: notice, response, end; each asks for a new decision."""
     demand_response = run.plant.demand_response
     name = demand_response.names[due.programme]
     env, event = run.env, run.recorder.event

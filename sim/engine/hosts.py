@@ -1,4 +1,4 @@
-"""Contracts of hosts that end: machines leave, and come to stand elsewhere."""
+"""Ends of hosting contracts: machines leave, and are installed elsewhere."""
 
 from collections.abc import Iterable
 
@@ -9,7 +9,7 @@ from sim.units import SECONDS_PER_DAY
 
 
 def host_ends(run: Run, name: str, end_s: int) -> Process:
-    """Service ends: the ASICs leave, and stand at another site after a while if one is named."""
+    """A host's service ends: its ASICs leave, and move to another site if one is named."""
     host = run.scenario.hosts[name]
     yield from until(run, end_s)
     if name in run.firm.hosting.ended:
@@ -26,7 +26,7 @@ def host_ends(run: Run, name: str, end_s: int) -> Process:
 
 
 def on_the_way(run: Run, name: str, left: dict[int, int], end_s: int) -> Process:
-    """ASICs that left a host at `end_s` reach the site that takes them in."""
+    """ASICs that left a host at `end_s` arrive at the site that takes them in."""
     host = run.scenario.hosts[name]
     yield from until(run, end_s + round(host.downtime_days * SECONDS_PER_DAY))
     if run.firm.insolvent_s is not None:
@@ -37,7 +37,7 @@ def on_the_way(run: Run, name: str, left: dict[int, int], end_s: int) -> Process
 
 
 def leave(run: Run, names: Iterable[str]) -> dict[int, int]:
-    """All ASICs leave these sites, which stay shut; how many of each group."""
+    """Remove all ASICs from these sites, which stay shut. Returns how many left, by group."""
     inventory = run.plant.inventory
     left = {}
     for site in (run.plant.site_names.index(name) for name in names):
@@ -50,7 +50,7 @@ def leave(run: Run, names: Iterable[str]) -> dict[int, int]:
 
 
 def host_arrives(run: Run, name: str, left: dict[int, int]) -> None:
-    """ASICs of a host stand where they moved, all of them repaired."""
+    """Deploy a host's ASICs at the site they moved to, all of them healthy."""
     for group, row in enumerate(run.scenario.asics):
         if isinstance(row, MovedGroup) and row.host == name and left.get(row.origin):
             set_deployed(run, ASIC, group, left[row.origin])

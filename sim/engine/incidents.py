@@ -1,4 +1,4 @@
-"""What incidents do to the plant and the firm: one class for each kind."""
+"""Effects of incidents on the plant and the firm: one class for each kind."""
 
 from collections.abc import Mapping
 from functools import partial
@@ -15,9 +15,10 @@ ALERT, SHED = 1, 2  # levels of an emergency
 
 
 class Effect:
-    """What one incident does when it begins and when it passes.
+    """The effect of one incident when it begins and when it ends.
 
-    This one does nothing: the world has it already, as prices of a spike or a project's delivery.
+    The base class does nothing: the world already includes the prices of a spike and the delivery
+    of a delayed project.
     """
 
     def __init__(self, run: Run, what: IncidentOccurrence) -> None:
@@ -26,19 +27,20 @@ class Effect:
 
     @property
     def sites(self) -> list[int]:
-        """Numbers of the sites that it strikes."""
+        """Indices of the sites that it strikes."""
         return [self.run.plant.site_names.index(name) for name in self.what.names]
 
     def begin(self) -> None:
-        """What happens at its start, or at that of the run if it began before."""
+        """Apply the effect: at its start, or at the start of the run if it began before."""
 
     def end(self) -> None:
-        """What happens when it has passed; not called of what has no length."""
+        """Undo the effect; not called for an incident without duration."""
 
     def process(self) -> Process:
-        """Let it begin, and let it pass.
+        """Begin the effect and, after its duration, end it.
 
-        What happened before the run is played back by then (`engine.before`): here its rest passes.
+        What happened before the run has been replayed by then (`engine.before`); only the rest
+        takes place here.
         """
         run, what = self.run, self.what
         yield from until(run, what.start_s)
@@ -52,7 +54,7 @@ class Effect:
 
 
 class NetworkCut(Effect):
-    """Sites are shut; whether power goes, too, is said by `dark`."""
+    """Sites are shut; `dark` says whether they lose power, too."""
 
     dark: ClassVar[bool] = False
 
@@ -68,21 +70,21 @@ class NetworkCut(Effect):
 
 
 class Outage(NetworkCut):
-    """Sites are shut and without power."""
+    """Sites are shut and lose power."""
 
     dark = True
 
 
 class Fire(Outage):
-    """A share of all machines is destroyed, and the site shut while it lasts."""
+    """A share of all machines is destroyed, and the site is shut while the fire lasts."""
 
     def process(self) -> Process:
-        if self.what.start_s >= 0 or self.what.end_s > 0:  # else nothing is left of it
+        if self.what.start_s >= 0 or self.what.end_s > 0:  # else it is already over
             yield from super().process()
 
     def begin(self) -> None:
         run, what = self.run, self.what
-        for site in self.sites if what.start_s >= 0 else ():  # nothing burns again
+        for site in self.sites if what.start_s >= 0 else ():  # earlier losses were replayed
             changes = destroy(run, site, self.spec.destroyed_fraction or 0.0)
             lost = sum(c.before - c.now for c in changes)
             name = run.plant.site_names[site]
@@ -95,7 +97,7 @@ class Fire(Outage):
 
 
 class NodeFailure(Effect):
-    """GPU nodes fail, the first that run, until a share of those deployed is left."""
+    """GPU nodes fail, the first running ones, until a share of those deployed is left."""
 
     def begin(self) -> None:
         run, inventory = self.run, self.run.plant.inventory
@@ -119,7 +121,7 @@ class NodeFailure(Effect):
 
 
 class CoolingLoss(Effect):
-    """Machines keep a share of their power."""
+    """Machines are limited to a share of their power."""
 
     def begin(self) -> None:
         self._cool(ends=False)
@@ -134,7 +136,7 @@ class CoolingLoss(Effect):
 
 
 class Curtailment(Effect):
-    """The grid leaves a share of the connection."""
+    """The grid limits the connection to a share of its capacity."""
 
     def begin(self) -> None:
         for site in self.sites:
@@ -148,7 +150,7 @@ class Curtailment(Effect):
 
 
 class Emergency(Curtailment):
-    """An alert, then load is shed, then it is over: policies see the level at each."""
+    """An alert, then load shedding, then the end: policies see each level."""
 
     def process(self) -> Process:
         run, what = self.run, self.what
@@ -182,7 +184,7 @@ class Emergency(Curtailment):
 
 
 class PoolOutage(Effect):
-    """Hashes are not paid."""
+    """Hashes earn nothing while the pool is down."""
 
     def begin(self) -> None:
         self.run.pools_down += 1
@@ -192,7 +194,7 @@ class PoolOutage(Effect):
 
 
 class Termination(Effect):
-    """Hosts give notice; one of before the run has run for a while."""
+    """Hosts give notice; for a notice before the run, part of the period has already passed."""
 
     def begin(self) -> None:
         run = self.run
@@ -205,7 +207,7 @@ class Termination(Effect):
 def complete(
     effects: dict[str, type[Effect]], kinds: Mapping[str, IncidentKind] = KINDS
 ) -> dict[str, type[Effect]]:
-    """`effects`, if there is one for each kind that a scenario may name.
+    """Return `effects`, after a check that they cover each kind that a scenario may name.
 
     Raises:
         TypeError: names the kinds without an effect and effects of unknown kinds.
@@ -234,12 +236,12 @@ EFFECTS: Final = complete(
 
 
 def incident(run: Run, what: IncidentOccurrence) -> Process:
-    """Let something go wrong, and let it pass."""
+    """The process of one incident, from its start to its end."""
     return EFFECTS[what.spec.kind](run, what).process()
 
 
 def _words(what: IncidentOccurrence) -> str:
-    """How long it lasts within the run, since when, and how bad it is."""
+    """Its duration within the run, when it began if before the run, and its severity."""
     lasts_s = what.end_s - max(what.start_s, 0)
     parts = [f"{lasts_s / SECONDS_PER_HOUR:.1f} h"] if lasts_s > 0 else []
     if what.start_s < 0:

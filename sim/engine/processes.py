@@ -1,4 +1,4 @@
-"""What happens besides control steps: simpy processes of one run."""
+"""Events besides control steps: the simpy processes of one run."""
 
 from collections.abc import Iterator
 
@@ -16,9 +16,9 @@ from sim.units import SECONDS_PER_HOUR
 def processes(
     run: Run, workshop: Workshop, on_their_way: dict[str, dict[int, int]]
 ) -> Iterator[Process]:
-    """All of them, in the order in which they act at the same instant.
+    """All processes, in the order in which they act at the same instant.
 
-    `on_their_way`: machines of hosts that left before the run, by host and group.
+    `on_their_way`: machines in transit from hosts that ended before the run, by host and group.
     """
     yield chain_changes(run)
     if run.firm.bills.demand.tick_s < run.step_s:
@@ -32,7 +32,7 @@ def processes(
 
 
 def _of_the_firm(run: Run, on_their_way: dict[str, dict[int, int]]) -> Iterator[Process]:
-    """Incidents, ends of contracts, projects, lenders' looks."""
+    """Incidents, ends of hosts, projects and the checks of lenders."""
     scenario = run.scenario
     for what in run.world.incidents:
         yield incident(run, what)
@@ -51,14 +51,14 @@ def _of_the_firm(run: Run, on_their_way: dict[str, dict[int, int]]) -> Iterator[
 
 
 def lenders(run: Run) -> Process:
-    """Every hour, or every control step where that is longer, lenders look at the price."""
+    """Lenders check the price every hour, or every control step where that is longer."""
     while run.now_s < run.scenario.horizon.seconds:
         run.firm.check_loans(run.now_s, run.usd_per_btc_now)
         yield run.env.timeout(max(SECONDS_PER_HOUR, run.step_s))
 
 
 def read_meters(run: Run) -> Process:
-    """Demand that is measured over less than a control step."""
+    """Read demand that is measured over less than a control step."""
     demand = run.firm.bills.demand
     while run.now_s < run.scenario.horizon.seconds:
         yield run.env.timeout(demand.tick_s)
@@ -68,7 +68,7 @@ def read_meters(run: Run) -> Process:
 
 
 def chain_changes(run: Run) -> Process:
-    """Retargets and halvings cut the interval: each part is paid at its own difficulty."""
+    """Split the interval at retargets and halvings: each part is paid at its own difficulty."""
     chain = run.world.chain
     for t_s, kind in chain.changes_s():
         if t_s >= run.scenario.horizon.seconds:

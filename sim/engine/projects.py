@@ -1,4 +1,4 @@
-"""Projects in time: ordered, delivered late, live, or called off."""
+"""The course of a project: ordered, delivered late, live, or called off."""
 
 from collections.abc import Generator
 from typing import Any, NamedTuple
@@ -15,11 +15,11 @@ class Times(NamedTuple):
     order_s: int
     delivery_s: int
     live_s: int
-    cancel_s: int  # not below `delivery_s`: never
+    cancel_s: int  # at or after `delivery_s`: never
 
     @classmethod
     def of(cls, run: Run, name: str) -> "Times":
-        """With the luck of a run."""
+        """The stages under the random delays of this run."""
         spec, at_s = run.scenario.projects[name], run.firm.calendar.t_s
         order_s = round(at_s(spec.order_utc, 0.0))
         delivery_s = delivered_s(run, name, order_s)
@@ -28,11 +28,11 @@ class Times(NamedTuple):
 
     @property
     def called_off(self) -> bool:
-        """Whether it is cancelled before it is delivered."""
+        """Whether the project is cancelled before it is delivered."""
         return self.cancel_s < self.delivery_s
 
     def payments(self, spec: Project) -> tuple[tuple[int, float], ...]:
-        """When its parts fall due, and the shares of the price."""
+        """Due times of the instalments, and their shares of the price."""
         rest = 1.0 - spec.deposit_fraction - spec.delivery_fraction
         return (
             (self.order_s, spec.deposit_fraction),
@@ -42,18 +42,18 @@ class Times(NamedTuple):
 
 
 def project(run: Run, name: str) -> Process:
-    """Order, deliver and commission a project; every stage is paid and told of."""
+    """Order, deliver and commission a project; every stage is paid and recorded."""
     spec, firm = run.scenario.projects[name], run.firm
     order_s, delivery_s, live_s, cancel_s = times = Times.of(run, name)
-    if cancel_s < min(delivery_s, 0):  # before the run: paid, refunded and forgotten
+    if cancel_s < min(delivery_s, 0):  # paid and refunded before the run
         return
-    if live_s < 0:  # part of the plant and of the books when they are opened
+    if live_s < 0:  # already in the plant and in the opening books
         return
     yield from until(run, order_s)
     if not (yield from _paid(run, order_s, name, spec.deposit_fraction, "deposit")):
         return
     _tell(run, "project ordered", name, f"{spec.capex_usd:,.0f} USD")
-    late_s = max(run.now_s - order_s, 0) if order_s >= 0 else 0  # the payment has waited
+    late_s = max(run.now_s - order_s, 0) if order_s >= 0 else 0  # the payment was deferred
     if times.called_off:
         yield from until(run, cancel_s)
         if _goes_on(run, name):
@@ -77,15 +77,15 @@ def project(run: Run, name: str) -> Process:
 
 
 def _goes_on(run: Run, name: str) -> bool:
-    """Whether firm and project are still there."""
+    """Whether the firm is solvent and the project has not been called off."""
     return run.firm.insolvent_s is None and name not in run.firm.projects.called_off
 
 
 def _paid(run: Run, due_s: int, name: str, fraction: float, memo: str) -> Generator[Any, Any, bool]:
-    """Pay a part of the price at the bitcoin price of the instant; False: the project ends here.
+    """Pay an instalment at the current bitcoin price. False: the project ends here.
 
-    Where money is short a payment waits, tried once a day, and the project is called off in the
-    end.
+    Without the funds a payment is deferred and retried once a day; after `defer_days` the project
+    is called off.
     """
     firm, spec = run.firm, run.scenario.funding
     while _goes_on(run, name):
@@ -104,7 +104,7 @@ def _paid(run: Run, due_s: int, name: str, fraction: float, memo: str) -> Genera
 
 
 def delivered_s(run: Run, name: str, order_s: int) -> int:
-    """When a project is delivered: delays count while it has not been."""
+    """Delivery time of a project [run seconds]; only delays before its delivery count."""
     at_s = order_s + run.world.lead_times_s[name]
     for what in run.world.incidents:
         if what.spec.days and name in what.names and what.start_s < at_s:
@@ -113,7 +113,7 @@ def delivered_s(run: Run, name: str, order_s: int) -> int:
 
 
 def deliver(run: Run, name: str, since: str = "") -> None:
-    """What a project delivers becomes part of the plant."""
+    """Add what a project delivers to the plant."""
     spec, plant = run.scenario.projects[name], run.plant
     machines = 0
     for kind, rows in (

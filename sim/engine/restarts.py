@@ -1,4 +1,4 @@
-"""ASICs that fail when they are switched on again: a cost of every policy that curtails."""
+"""ASICs that fail at a restart: a cost of every policy that curtails."""
 
 import numpy as np
 
@@ -13,7 +13,7 @@ from sim.world.outages import RestartLuck
 
 
 class _Group:
-    """The machines of a row (machine,): on, well, and how often each was switched on."""
+    """State of the machines of a row (machine,): on, healthy, and number of restarts."""
 
     def __init__(self, group: int, luck: RestartLuck, deployed: int) -> None:
         self.group, self.luck = group, luck
@@ -24,10 +24,10 @@ class _Group:
 
 
 class Restarts:
-    """Looks at what a decision switched on. Whoever keeps running does not fail by it.
+    """Failures of machines that a decision switches on; those that keep running are unaffected.
 
-    A group's share is met with as few switches as can be: machines that are on stay on, and of the
-    others those with the lowest numbers start. New and repaired machines do not restart.
+    A group's share is met with as few switches as possible: machines that are on stay on, and of
+    the others those with the lowest numbers start. New and repaired machines do not restart.
     """
 
     def __init__(self, run: Run, workshop: Workshop) -> None:
@@ -43,7 +43,7 @@ class Restarts:
                 self.groups.append(_Group(g, RestartLuck(fraction, of), deployed))
 
     def look(self) -> None:
-        """Let those fail that were switched on and are out of luck."""
+        """Fail those machines that were just switched on and are drawn to fail."""
         for at in self.groups:
             started = self._switch(at)
             for number in np.unique(at.restarts[started]):
@@ -54,7 +54,7 @@ class Restarts:
             at.restarts[started] += 1
 
     def _switch(self, at: _Group) -> Ints:
-        """Bring a group's machines to its share; those that were switched on after a pause."""
+        """Match a group's machines to its share. Returns those switched on after a pause."""
         plant, g = self.run.plant, at.group
         share = float(plant.asic.shares[GRANTED, g].sum())
         count = round(share * float(plant.asic.running[g]))
@@ -80,7 +80,7 @@ class Restarts:
         self.workshop.take_in(ASIC, at.group, machine, spare_s, repair_s)
 
     def settle(self, seconds: int) -> None:
-        """Count what those that wait have missed in an interval that ends now."""
+        """Add what waiting machines failed to earn in the interval that ends now."""
         run, plant = self.run, self.run.plant
         net = (1.0 - run.pool_fee) * run.usd_per_btc * run.btc_per_th
         for at in self.groups:
@@ -92,9 +92,9 @@ class Restarts:
             mined = 0.0 if run.pools_down else float(shares @ plant.asics.mode_ths[g]) * net
             spent = float(shares @ plant.asics.mode_w[g]) * usd_per_j
             self._lost_usd += len(at.waiting) * seconds * plant.asic.heat[g] * (mined - spent)
-            at.waiting &= plant.inventory.down[ASIC][g]  # the repaired run from the next step on
+            at.waiting &= plant.inventory.down[ASIC][g]  # repaired machines run from the next step
 
     def take_usd(self) -> float:
-        """What was missed since the last call [USD]."""
+        """Earnings missed since the last call [USD]."""
         usd, self._lost_usd = self._lost_usd, 0.0
         return float(usd)

@@ -1,4 +1,4 @@
-"""A run as its helpers see it, and what they share."""
+"""A run as its processes see it, and the functions they share."""
 
 from collections.abc import Callable, Generator
 from typing import Any, Protocol
@@ -17,7 +17,7 @@ Process = Generator[Any, Any, None]
 
 
 class Run(Protocol):
-    """What incidents, projects, repairs and the grid need of the clock; `Engine` is one."""
+    """What incidents, projects, repairs and grid events need of a run; `Engine` provides it."""
 
     scenario: Scenario
     world: World
@@ -30,12 +30,12 @@ class Run(Protocol):
     pools_down: int  # outages of the pool in force
     pool_fee: float  # share of what is mined
     usd_per_btc: float  # of the interval that ends
-    btc_per_th: float  # what a hash earns now
+    btc_per_th: float  # current pay per terahash
     difficulty: float
 
     @property
     def now_s(self) -> int:
-        """Run seconds."""
+        """Current time [run seconds]."""
 
     @property
     def usd_per_btc_now(self) -> float:
@@ -48,20 +48,20 @@ class Run(Protocol):
         """Ask the policy again, if no control step does so anyway."""
 
     def between(self, act: Callable[[], None]) -> None:
-        """Settle what was, change the world, decide anew."""
+        """Settle up to now, change the world, decide anew."""
 
     def look_at_chain(self) -> None:
-        """Difficulty and reward of now."""
+        """Update difficulty and reward to now."""
 
 
 def until(run: Run, t_s: int) -> Process:
-    """Wait; not at all at the start of the run, where the first control step would come first."""
+    """Wait until `t_s`; not at the run's start, where the first control step would come first."""
     if t_s > run.now_s:
         yield run.env.timeout(t_s - run.now_s)
 
 
 def set_deployed(run: Run, kind: str, group: int, machines: int) -> Change:
-    """Set how many machines of a group are deployed; the recorder hears of it."""
+    """Set the number of deployed machines of a group, and record the change."""
     change = run.plant.inventory.set_deployed(kind, group, machines)
     run.recorder.count_machines(run.now_s, kind, change.now - change.before)
     for _ in change.given_up:
@@ -70,7 +70,7 @@ def set_deployed(run: Run, kind: str, group: int, machines: int) -> Change:
 
 
 def destroy(run: Run, site: int, share: float) -> list[Change]:
-    """Take a share of a site's machines away, whole machines of each group."""
+    """Remove a share of a site's machines, in whole machines of each group."""
     inventory = run.plant.inventory
     changes = []
     for kind, group in inventory.at(site):

@@ -1,4 +1,4 @@
-"""What we run: owns every array and calls the kernels; advance, settle, observe, apply."""
+"""The simulated fleet: owns every array and calls the kernels; advance, settle, observe, apply."""
 
 from sim.plant.plant import Plant
 

@@ -1,7 +1,7 @@
-"""Reserves sold the day before: gate closures, what the market takes of offers, awards by the hour.
+"""Day-ahead reserve market: gate closures, clearing of offers, hourly awards.
 
-Each product has a clock of its own (`timezone`). Until its gate closes the fleet offers for every
-hour of the next day there, 23 or 25 of them when clocks change. What is taken binds.
+Each product has its own market clock (`timezone`). Before its gate closes, the fleet offers for
+every hour of the next local day: 23 or 25 of them when clocks change. Awards are binding.
 """
 
 from datetime import UTC, date, datetime, time, timedelta
@@ -23,7 +23,7 @@ NEVER_S: Final = 2**62
 
 
 class Gate(NamedTuple):
-    """A gate closure: of which products, for which hours. Run seconds."""
+    """A gate closure, with the products and the delivery hours it covers. Times are run seconds."""
 
     closes_s: int
     programmes: tuple[int, ...]
@@ -32,20 +32,22 @@ class Gate(NamedTuple):
 
 
 class Award(NamedTuple):
-    """An hour that was sold; rows of products that close at another gate are 0."""
+    """An hour sold at one gate closure; rows of products with another gate are 0."""
 
     begins_s: int
     ends_s: int
-    known_s: int  # when it is published
+    known_s: int  # publication of the results
     power_w: Floats  # (programme, site)
     usd_per_mw_h: Floats  # (programme,) clearing price
 
 
 class ReserveMarket:
-    """Awards of the fleet. Shapes: `programme` those that call, `site`, `hour` of a gate.
+    """The fleet's reserve awards.
 
-    `due_s`: control step at which offers are asked for next, the last one that begins before the
-    gate closes. A day whose gate closed before the run began is not sold.
+    Shapes: `programme` (those that issue calls), `site`, `hour` of a gate.
+
+    `due_s`: the control step at which offers are next requested, the last one that begins before
+    the gate closes. A day whose gate closed before the run began is not sold.
     """
 
     def __init__(
@@ -58,13 +60,13 @@ class ReserveMarket:
         self.step_s, self.seconds = scenario.horizon.step_s, scenario.horizon.seconds
         self.gates = _gates(scenario, specs)
         self.awards: list[Award] = []
-        self._until_s = NEVER_S  # the awards in force hold until then
-        self._told_until_s, self._told_from = 0, 0  # what was told last, and until when it holds
+        self._until_s = NEVER_S  # until when the awards in force apply
+        self._told_until_s, self._told_from = 0, 0  # end and first hour of the `published` cache
         self._told = np.zeros((0, *enrolled.shape)), np.zeros((0, len(enrolled)))
 
     @property
     def due_s(self) -> int:
-        """Control step at which offers are due next."""
+        """Control step at which offers are next due [run seconds]."""
         if not self.gates:
             return NEVER_S
         return self.gates[0].closes_s // self.step_s * self.step_s
@@ -72,16 +74,17 @@ class ReserveMarket:
     def close(
         self, offers: ReserveOffers, usd_per_mw_h: Floats, able_w: Floats, standing_w: Floats
     ) -> None:
-        """Close the gate that is due: awards for its hours.
+        """Close the next gate and create the awards for its hours.
 
-        Products are taken by falling price, as one market that clears them together would, each
-        from what a site has not sold to another: no more than it can do in all.
+        Products clear in order of falling price, as in one market that clears them together. A site
+        sells each product only from capacity not yet sold to another, so never more than it can do
+        in all.
 
         Args:
-            offers: what the policy offers.
+            offers: the policy's offers.
             usd_per_mw_h: (step, programme) availability prices without the fleet; NaN: no market.
-            able_w: (programme, site) most that a site can let go or discharge for a product.
-            standing_w: (programme, site) offers that the scenario makes at any price.
+            able_w: (programme, site) most that a site can curtail or discharge for a product.
+            standing_w: (programme, site) the scenario's standing offers, made at any price.
         """
         gate = self.gates.pop(0)
         before = [a for a in self.awards if a.ends_s > gate.begins_s[0]]
@@ -100,7 +103,7 @@ class ReserveMarket:
                 left_w = np.maximum(np.minimum(able_w[p] - used_w, most_w), 0.0)
                 asked_w = np.minimum(np.minimum(wanted_w[p], left_w), spec.max_mw * W_PER_MW)
                 asked_w = asked_w * self.enrolled[p]
-                stands_w = np.minimum(standing_w[p], asked_w)  # at any price, the rest at its own
+                stands_w = np.minimum(standing_w[p], asked_w)  # at any price; the rest at its own
                 least = np.stack([np.zeros(len(asked_w)), offers.least_usd_per_mw_h[h, p]])
                 both_w = np.stack([stands_w, asked_w - stands_w])
                 taken_w, paid[p] = take(both_w.ravel(), least.ravel(), float(price[p]), spec)
@@ -113,9 +116,9 @@ class ReserveMarket:
         self._until_s = self._told_until_s = 0
 
     def most_paid(self, usd_per_mw_h: Floats) -> Floats:
-        """The most that an award could be paid (step, programme) [USD/MW/h]; arguments as `close`.
+        """Highest price an award could be paid (step, programme) [USD/MW/h]; arguments as `close`.
 
-        0 where nothing can be sold. To be asked before any gate closes.
+        0 where nothing can be sold. Call it before any gate closes.
         """
         most = np.zeros(usd_per_mw_h.shape)
         for gate in self.gates:
@@ -127,13 +130,13 @@ class ReserveMarket:
         return most
 
     def _steps(self, begins_s: int, ends_s: int) -> slice:
-        """Control steps that an hour reaches into."""
+        """Control steps that an hour overlaps."""
         return slice(begins_s // self.step_s, -(-min(ends_s, self.seconds) // self.step_s))
 
     def commit(self, t_s: int, sold_w: Floats, sold_usd_per_s: Floats) -> bool:
-        """Put the awards of the step that begins at `t_s` in force; whether they are others.
+        """Put the awards of the step that begins at `t_s` in force. False: they have not changed.
 
-        A step that lies in several hours gets their mean by time.
+        A step that overlaps several hours gets their time-weighted mean.
         """
         if t_s < self._until_s:
             return False
@@ -144,7 +147,7 @@ class ReserveMarket:
         for award in self.awards:
             if award.begins_s >= end_s:
                 until_s = min(until_s, award.begins_s)
-                break  # by time
+                break  # awards are sorted by time
             share = (min(award.ends_s, end_s) - max(award.begins_s, t_s)) / self.step_s
             until_s = min(until_s, award.ends_s if share == 1.0 else end_s)
             sold_w += share * award.power_w
@@ -154,10 +157,10 @@ class ReserveMarket:
         return True
 
     def published(self, t_s: int) -> tuple[Floats, Floats]:
-        """Awards of the hours after this one, as far as they are out.
+        """Awards for the coming hours, as far as results are published.
 
-        (hour, programme, site) [W] and what they are paid (hour, programme) [USD/MW/h], by hours of
-        the run's clock, as in `Outlook`.
+        Returns power (hour, programme, site) [W] and the price paid (hour, programme) [USD/MW/h].
+        Hours are those of the run's clock after the current one, as in `Outlook`.
         """
         first = t_s // SECONDS_PER_HOUR + 1
         if t_s >= self._told_until_s:
@@ -168,7 +171,7 @@ class ReserveMarket:
         return power_w[first - self._told_from :], usd[first - self._told_from :]
 
     def _tell(self, t_s: int, first: int) -> tuple[Floats, Floats]:
-        """What `published` tells, from the hour `first` on."""
+        """Compute what `published` returns, from the hour `first` on."""
         out = [a for a in self.awards if a.known_s <= t_s]
         last_s = max((a.ends_s for a in out), default=0)
         count = max(-(-last_s // SECONDS_PER_HOUR) - first, 0)
@@ -190,10 +193,10 @@ class ReserveMarket:
 def take(
     offered_w: Floats, least: Floats, usd_per_mw_h: float, spec: ReserveProgramme
 ) -> tuple[Floats, float]:
-    """What a market takes of offers (site,) [W], and the price at which it clears [USD/MW/h].
+    """Clear offers (offer,) [W]; return the power taken (offer,) [W] and the price [USD/MW/h].
 
-    The cheapest first, equal ones in proportion, up to `market_mw` and as long as the price, which
-    falls with what the fleet sells, is not below what an offer asks for.
+    The cheapest offers clear first and equal ones pro rata, up to `market_mw`, and only while the
+    price, which falls with what the fleet sells, is not below the offer's asking price.
     """
     taken_w, sold_w, market_w = np.zeros(len(offered_w)), 0.0, spec.market_mw * W_PER_MW
     if np.isnan(usd_per_mw_h):
@@ -218,7 +221,7 @@ def take(
 def _gates(
     scenario: Scenario, specs: tuple[EmergencyProgramme | ReserveProgramme, ...]
 ) -> list[Gate]:
-    """Every gate closure of the run, by time."""
+    """Every gate closure of the run, in order of time."""
     found = []
     for (zone, closure_h), group in groupby(
         sorted(
@@ -236,7 +239,7 @@ def _gates(
 def _gates_of(
     scenario: Scenario, zone: ZoneInfo, closure_h: float, programmes: tuple[int, ...]
 ) -> list[Gate]:
-    """Gate closures on one clock."""
+    """Gate closures on one market clock."""
     start, seconds = scenario.horizon.start_utc, scenario.horizon.seconds
     clock = timedelta(seconds=round(closure_h * SECONDS_PER_HOUR))
 
@@ -257,7 +260,7 @@ def _gates_of(
 
 
 def day_ends(scenario: Scenario, zone: ZoneInfo) -> list[int]:
-    """Ends of the market's days, and that of the run [s], rising."""
+    """Ends of the market's local days, and of the run [s], ascending."""
     start, seconds = scenario.horizon.start_utc, scenario.horizon.seconds
     first = start.astimezone(zone).date()
     ends = (
@@ -268,5 +271,5 @@ def day_ends(scenario: Scenario, zone: ZoneInfo) -> list[int]:
 
 
 def _clock(zone: ZoneInfo, day: date, since: timedelta = timedelta()) -> datetime:
-    """When clocks show the time `since` midnight."""
+    """UTC instant at which local clocks show the time `since` midnight."""
     return (datetime.combine(day, time(), zone) + since).astimezone(UTC)

@@ -1,4 +1,4 @@
-"""Programmes that call for less load: offers, awards, calls and what they came to."""
+"""Demand-response programmes: offers, awards, calls and their settlement."""
 
 from collections.abc import Callable
 from functools import partial
@@ -28,7 +28,7 @@ class _Calls(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """What a call came to, over all sites."""
+    """Outcome of a call, summed over all sites."""
 
     owed_mwh: float
     delivered_mwh: float
@@ -36,7 +36,7 @@ class Outcome(NamedTuple):
 
 
 def build_programmes(scenario: Scenario) -> tuple[Programmes, ProgrammeState]:
-    """The programmes that call, in the scenario's order, before anybody has offered anything."""
+    """Arrays of the programmes that issue calls, in the scenario's order, before any offer."""
     names = [s.name for s in scenario.sites]
     specs = [p for p in scenario.programmes.values() if not isinstance(p, EconomicProgramme)]
     count = (len(specs), len(names))
@@ -71,9 +71,10 @@ def build_programmes(scenario: Scenario) -> tuple[Programmes, ProgrammeState]:
 
 
 class DemandResponse:
-    """The firm's dealings with the grid's programmes. Shapes: `programme`, `site`.
+    """The firm's demand-response programmes. Shapes: `programme`, `site`.
 
-    `called_w` (2, site): caps on machines by calls in force, and by calls announced; inf: none.
+    `called_w` (2, site): caps on machine power from calls in force, and from calls announced; inf:
+    no cap.
     """
 
     def __init__(self, scenario: Scenario, fleet: Fleet) -> None:
@@ -89,7 +90,7 @@ class DemandResponse:
         self.by_day = self.fixed.by_day
         self.duration_h = self.fixed.duration_s / SECONDS_PER_HOUR
         self.duration_h[~self.by_day] = np.nan
-        self._sold = self.fixed.enrolled > 2.0  # nothing yet
+        self._sold = self.fixed.enrolled > 2.0  # all False: nothing is sold yet
         self._paid_usd_per_mw_h = np.zeros(self.fixed.enrolled.shape)
         names = [s.name for s in scenario.sites]
         self.economic = [
@@ -98,9 +99,9 @@ class DemandResponse:
             if isinstance(p, EconomicProgramme)
         ]
         self._wire_w, self._noted_s = np.zeros(len(names)), 0
-        self._wires: list[tuple[int, Floats]] = []  # of the step so far: how long, how much
+        self._wires: list[tuple[int, Floats]] = []  # of the step so far: [s], (site,) [W]
         self._today_j = np.zeros((2, *self.fixed.enrolled.shape))  # owed, delivered
-        self._counted_j = np.zeros(self._today_j.shape)  # of a call under way, on days before
+        self._counted_j = np.zeros(self._today_j.shape)  # of a running call, on earlier days
         self._within_w = np.zeros((len(self.names), *self.fixed.enrolled.shape))
         self._day_ends = {
             p: day_ends(scenario, ZoneInfo(spec.timezone))
@@ -109,31 +110,32 @@ class DemandResponse:
         }
         self._calls = _Calls(
             bill=bind(bill, fleet, floats=1),
-            call=partial(call, fleet),  # seldom: compiled when the first call comes
+            call=partial(call, fleet),  # rare: compiled at the first call
             caps=partial(call_caps, fleet),
         )
 
     def offer(self, offer_w: Floats | None) -> None:
-        """The policy's bid (programme, site) [W]; None: nothing beyond the standing offers."""
+        """Set the policy's offers (programme, site) [W]; None: only the standing offers."""
         if self.names:
             self.state.offer_w[:] = 0.0 if offer_w is None else offer_w
 
     def sell(
         self, offers: ReserveOffers, usd_per_mw_h: Floats, able_w: Floats, asic_w: Floats
     ) -> None:
-        """Close the gate that is due; arguments as in `ReserveMarket.close`.
+        """Close the next gate; arguments as in `ReserveMarket.close`.
 
-        `asic_w` (site,) is what ASICs draw now at the meter: standing offers are shares of it.
+        `asic_w` (site,) is what ASICs draw now at the meter; standing offers are shares of it.
         """
         standing_w = self.fixed.standing[:, None] * asic_w * self.fixed.enrolled
         standing_w[~self.by_day] = 0.0
         self.market.close(offers, usd_per_mw_h, able_w, standing_w)
 
     def commit(self, t_s: int) -> None:
-        """Awards of the step that begins now.
+        """Put the awards of the step that begins now in force.
 
-        A call takes what stands by of each hour that it reaches into, and no more than is sold.
-        What it takes later is owed against the meter of then, where that is higher than at first.
+        A call claims the power on standby in every hour that it reaches into, but no more than is
+        sold. Power that it claims later is measured against the meter reading at that time, where
+        that is higher than the first baseline.
         """
         state = self.state
         if self.market.commit(t_s, state.sold_w, state.sold_usd_per_s):
@@ -154,7 +156,7 @@ class DemandResponse:
         self._calls.caps()
 
     def hold_w(self) -> Floats:
-        """Awards of now (programme, site) that are to be held, less what calls let go [W]."""
+        """Awards in force that must be held (programme, site), less what calls have claimed [W]."""
         state = self.state
         if not state.phase.any():
             return state.sold_w.copy()
@@ -162,16 +164,16 @@ class DemandResponse:
         return np.asarray(np.maximum(state.sold_w - owed_w, 0.0))
 
     def shortfall_usd_per_mw_h(self) -> Floats:
-        """What an award (programme, site) that is not held costs now [USD/MW/h], 0: none."""
+        """Current cost of not holding an award (programme, site) [USD/MW/h]; 0: nothing is sold."""
         most = np.maximum(self._paid_usd_per_mw_h, self.state.real_time[:, None])
         return np.asarray(most * self._sold)
 
     def wire(self, most_w: Floats) -> None:
-        """What outages and the grid leave of each site's connection (site,) from now on [W]."""
+        """Set the connection that outages and the grid leave each site (site,) from now on [W]."""
         self._wire_w = most_w
 
     def note(self, t_s: int) -> None:
-        """Mind what the wire could have carried until `t_s`."""
+        """Record the connection that was available until `t_s`."""
         self._wires.append((t_s - self._noted_s, self._wire_w))
         self._noted_s = t_s
 
@@ -186,9 +188,9 @@ class DemandResponse:
         self._close_days(t_s)
 
     def announce(self, p: int) -> float:
-        """A call is announced; how much is owed, over all sites [MW].
+        """Announce a call. Returns the power owed over all sites [MW].
 
-        What other calls take of its baseline comes back when they are over.
+        What other calls take from its baseline is added back when they end.
         """
         state, granted_w = self.state, self.site.granted_w
         self._within_w[p] = 0.0
@@ -201,12 +203,12 @@ class DemandResponse:
         return float(self.state.owed_w[p].sum()) / W_PER_MW
 
     def begin(self, p: int) -> None:
-        """The response is due from now on."""
+        """Start the response period of a call."""
         self.state.phase[p] = CALLED
         self._calls.caps()
 
     def end(self, p: int) -> Outcome:
-        """The call is over: penalties for what was owed and not delivered."""
+        """End a call: charge the penalties for energy that was owed and not delivered."""
         state, spec = self.state, self.specs[p]
         owed_j, got_j = state.owed_j[p], state.delivered_j[p]
         short_j = owed_j - got_j
@@ -227,9 +229,9 @@ class DemandResponse:
         return outcome
 
     def _close_days(self, t_s: int) -> None:
-        """Reserves are paid by performance: a day's availability times delivered over owed.
+        """Pay reserves by performance: a day's availability payment times delivered over owed.
 
-        By the market's days. Of a call that goes on over midnight each day has its part.
+        Days are the market's. A call that runs over midnight is split between its days.
         """
         state = self.state
         for p, ends in self._day_ends.items():

@@ -1,4 +1,4 @@
-"""Economic curtailment: baselines of what sites draw, and what is paid for drawing less."""
+"""Economic curtailment: consumption baselines, and payment for consuming less."""
 
 from dataclasses import dataclass
 
@@ -13,8 +13,8 @@ from sim.units import J_PER_MWH, SECONDS_PER_DAY
 class Economic:
     """Reductions below a baseline, paid at the zone's price where that is high.
 
-    A day counts for the baseline of a site where its own price called nobody. What the wire could
-    not have carried is no reduction: an outage or the operator has taken it.
+    A day enters a site's baseline unless the site's own price triggered an event on it. A reduction
+    that the connection forced is not paid: an outage or the grid operator caused it.
     """
 
     spec: EconomicProgramme
@@ -24,16 +24,17 @@ class Economic:
     def __post_init__(self) -> None:
         steps, sites = SECONDS_PER_DAY // self.step_s, len(self.enrolled)
         self.past_w = np.zeros((self.spec.baseline_days, steps, sites))  # days without an event
-        self.known = np.zeros(sites, dtype=np.int64)  # how many there were
+        self.known = np.zeros(sites, dtype=np.int64)  # number of such days so far
         self.today_w = np.zeros((steps, sites))
         self.event = np.zeros(sites, dtype=np.bool_)
 
     def settle(
         self, t_s: int, meter_w: Floats, price: Floats, wires: list[tuple[int, Floats]]
     ) -> Floats:
-        """What the step that ends at `t_s` earns (site,) [USD].
+        """Payment for the step that ends at `t_s` (site,) [USD].
 
-        `wires` are its parts: how long [s], and the most that a site could draw then (site,) [W].
+        `wires` are its parts: duration [s], and the most that a site could draw meanwhile (site,)
+        [W].
         """
         step = (t_s // self.step_s - 1) % len(self.today_w)
         self.today_w[step] = meter_w

@@ -1,4 +1,4 @@
-"""Which machines stand where, which have failed, and which sites are open."""
+"""Which machines are deployed where, which have failed, and which sites are open."""
 
 from typing import Final, NamedTuple
 
@@ -16,20 +16,21 @@ GPU: Final = "gpu"
 
 
 class Change(NamedTuple):
-    """Machines of a group that came or went."""
+    """A change in the number of deployed machines of a group."""
 
     kind: str  # asic or gpu
     group: int
     before: int
     now: int
-    given_up: tuple[int, ...]  # machines that were in repair when they went
+    given_up: tuple[int, ...]  # machines that were in repair when removed
 
 
 class Inventory:
-    """Machines of a group are numbered; those that go have the highest numbers.
+    """Deployed machines, failures and site closures.
 
-    A site is open while nothing keeps it shut. What changes here acts on `running` when the weather
-    is applied next (`site.condition`).
+    Machines of a group are numbered from 0; those with the highest numbers are removed first. A
+    site is open while there is no reason to keep it shut. Changes reach `running` when the weather
+    is next applied (`site.condition`).
     """
 
     def __init__(
@@ -44,8 +45,8 @@ class Inventory:
             kind: [set() for _ in full] for kind, full in self.full.items()
         }
         sites = len(scenario.sites)
-        self.shut = np.zeros(sites, dtype=np.int64)  # how many reasons keep a site shut
-        self.dark = np.zeros(sites, dtype=np.int64)  # how many of them take its power, too
+        self.shut = np.zeros(sites, dtype=np.int64)  # number of reasons that keep a site shut
+        self.dark = np.zeros(sites, dtype=np.int64)  # number of those that also cut its power
         self.cooled: list[list[float]] = [[] for _ in range(sites)]
         self.curtailed: list[list[float]] = [[] for _ in range(sites)]
         self.emergencies: list[list[int]] = [[] for _ in range(sites)]  # levels in force
@@ -56,11 +57,11 @@ class Inventory:
                 self._hold(group, 0, row.nodes)
 
     def deployed(self, kind: str, group: int) -> int:
-        """Machines of a group that stand there."""
+        """Number of deployed machines in a group."""
         return int(self.states[kind].deployed[group])
 
     def fail(self, kind: str, group: int, machine: int) -> bool:
-        """A machine stops; False where it is in repair already, or not there."""
+        """Stop a machine. False: it is already in repair, or not deployed."""
         down = self.down[kind][group]
         if machine in down or machine >= self.deployed(kind, group):
             return False
@@ -77,7 +78,7 @@ class Inventory:
         return True
 
     def repair(self, kind: str, group: int, machine: int) -> bool:
-        """A machine is healthy again; False where it has gone meanwhile."""
+        """Mark a machine as healthy again. False: it has been removed in the meantime."""
         if machine not in self.down[kind][group]:
             return False
         self.down[kind][group].discard(machine)
@@ -87,7 +88,7 @@ class Inventory:
         return True
 
     def set_deployed(self, kind: str, group: int, machines: int) -> Change:
-        """Let so many machines of a group stand there: new ones come healthy, the last ones go."""
+        """Set how many machines are deployed: added ones are healthy, the last are removed."""
         state = self.states[kind]
         before = self.deployed(kind, group)
         down = self.down[kind][group]
@@ -98,20 +99,20 @@ class Inventory:
         if kind == GPU:
             self._free(group, before, machines)
             self._hold(group, machines, before)
-            for m in given_up:  # they were held twice
+            for m in given_up:  # they were held twice: failed and removed
                 self._held[group][m] -= 1
         return Change(kind, group, before, machines, given_up)
 
     def groups(self, kind: str, site: int) -> list[int]:
-        """Groups at a site."""
+        """Groups of a kind at a site."""
         return [int(g) for g in np.flatnonzero(self.places[kind] == site)]
 
     def at(self, site: int) -> list[tuple[str, int]]:
-        """Kind and group of all machines of a site."""
+        """Kind and group of all machines at a site."""
         return [(kind, group) for kind in (ASIC, GPU) for group in self.groups(kind, site)]
 
     def close(self, site: int, dark: bool) -> None:
-        """Something shuts a site; `dark`: it takes the power, too."""
+        """Add a reason that keeps a site shut; `dark`: it also cuts the power."""
         self.shut[site] += 1
         self.dark[site] += dark
         if self.shut[site] == 1:
@@ -120,7 +121,7 @@ class Inventory:
         self._open(site)
 
     def reopen(self, site: int, dark: bool) -> None:
-        """What shut a site is over; others may keep it shut."""
+        """Remove a reason that kept a site shut; others may remain."""
         self.shut[site] -= 1
         self.dark[site] -= dark
         if self.shut[site] == 0:
@@ -132,21 +133,21 @@ class Inventory:
         self.supply.open[site] = float(self.shut[site] == 0)
 
     def cool(self, site: int, left: float, ends: bool) -> None:
-        """Cooling fails and leaves machines a share of their power, or that failure ends."""
+        """Start or end a cooling failure that leaves machines a share of their power."""
         (self.cooled[site].remove if ends else self.cooled[site].append)(left)
         self.supply.cooled[site] = min(self.cooled[site], default=1.0)
 
     def alert(self) -> None:
-        """Emergencies began, changed or ended."""
+        """Update the level of each site after emergencies began, changed or ended."""
         self.level = np.array([max(x, default=0) for x in self.emergencies], dtype=np.int64)
         self.level.flags.writeable = False  # policies see it
 
     def connection(self, site: int) -> float:
-        """Share of a site's connection that the grid and incidents leave."""
+        """Share of a site's connection left by the grid and incidents."""
         return 0.0 if self.dark[site] else min(self.curtailed[site], default=1.0)
 
     def _hold(self, group: int, first: int, last: int) -> None:
-        """One more reason why serving nodes first to last - 1 cannot run."""
+        """Add a reason why serving nodes `first` to `last - 1` cannot run."""
         held = self._held[group]
         for node in range(first, last):
             held[node] += 1
@@ -154,7 +155,7 @@ class Inventory:
                 self.serving_fleet.fail(group, node)
 
     def _free(self, group: int, first: int, last: int) -> None:
-        """One reason less."""
+        """Remove one such reason."""
         held = self._held[group]
         for node in range(first, last):
             held[node] -= 1

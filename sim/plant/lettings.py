@@ -1,10 +1,10 @@
-"""Who is let what: rows of GPU nodes at the prices of the day, and contracts tenant after tenant.
+"""Letting of GPU nodes: at the prices of the day, or under contract to one tenant after another.
 
-Nodes sold by the hour (batch) and nodes reserved without a contract earn the price of their row,
-or else that of [gpu_market] on the day, for the share of their hours that is let. Nodes under a
-contract are let as a whole to one tenant after the other: he takes a share of the hours and pays
-for that, or for what he has to pay in any case, whichever is more. Shares are constant within a
-tenancy, so that it is one whether take-or-pay is reckoned by the hour or by the month.
+Nodes sold by the hour (batch) and nodes reserved without a contract earn the price of their row, or
+the [gpu_market] price of the day where the row has none, for the share of their hours that is let.
+Nodes under a contract are let as a whole to successive tenants. A tenant takes a share of the hours
+and pays for that share or for the take-or-pay share, whichever is larger. Shares are constant
+within a tenancy, so take-or-pay comes to the same by the hour or by the month.
 """
 
 from collections.abc import Callable
@@ -28,7 +28,7 @@ YEAR_S: Final = 365 * SECONDS_PER_DAY  # from anniversary to anniversary
 
 
 class Tenancy(NamedTuple):
-    """A tenant of all nodes of a row."""
+    """The tenancy of all nodes of a row."""
 
     number: int  # from 0
     start_s: float
@@ -37,7 +37,7 @@ class Tenancy(NamedTuple):
 
 
 class Tenants:
-    """The tenants of a row of gpus.csv under a contract, one after the other."""
+    """The successive tenants of a row of gpus.csv under a contract."""
 
     def __init__(
         self,
@@ -47,22 +47,22 @@ class Tenants:
         price: Callable[[float], float],
         gaps: Callable[[int], float],
     ) -> None:
-        """`first_s`: the first tenant comes, None: with the nodes; `last_s`: all go.
+        """`first_s`: when the first tenant arrives, None: with the nodes; `last_s`: when all leave.
 
-        `price` is the market's at a run second [USD/GPU/h], `gaps` the share of `gap_days` that the
-        place stands empty after a tenant.
+        `price` is the market's at a run second [USD/GPU/h]. `gaps` gives the vacancy after a tenant
+        as a multiple of `gap_days`.
         """
         self.terms = terms
         self.first_s, self.last_s = first_s, last_s
         self.price, self.gaps = price, gaps
-        self.now: Tenancy | None = None  # the tenant of now, or who comes next
+        self.now: Tenancy | None = None  # the current tenancy, or the next one
 
     def at(self, t_s: float, there: bool) -> Tenancy | None:
-        """The tenancy in force; None: the place is empty."""
+        """The tenancy in force; None: vacant."""
         if self.now is None:
             if not there:
                 return None
-            came_s = t_s if t_s > 0.0 else self.first_s  # those of the start may be let since long
+            came_s = t_s if t_s > 0.0 else self.first_s  # initial nodes may already be let
             first_s = t_s if self.first_s is None else max(self.first_s, came_s or 0.0)
             self.now = self._tenancy(0, first_s)
         while self.now.end_s <= t_s and self.now.end_s < self.last_s and self._again:
@@ -72,12 +72,12 @@ class Tenants:
         return self.now if self.now.start_s <= t_s < self.now.end_s else None
 
     def usd_per_gpu_h(self, tenancy: Tenancy, t_s: float) -> float:
-        """What the tenant pays for an hour now, escalator included."""
+        """The tenant's current rate [USD/GPU/h], escalator included."""
         years = floor((t_s - tenancy.start_s) / YEAR_S)
         return float(tenancy.usd_per_gpu_h * (1.0 + self.terms.escalator_per_year) ** years)
 
     def changes_s(self, t_s: float) -> float:
-        """When something changes next, after `t_s`; inf: never."""
+        """Time of the next change after `t_s` [run seconds]; inf: never."""
         if self.now is None:
             return inf
         if t_s < self.now.start_s:
@@ -102,9 +102,9 @@ class Tenants:
 
 
 class Lettings:
-    """What all GPU nodes are let for, control step by control step.
+    """Letting rates of all GPU nodes, updated at control steps.
 
-    The luck of gaps belongs to the row, by its site, GPU and rank among equals, and to the number
+    The random vacancies are keyed by the row (its site, GPU and rank among equals) and the number
     of the tenant who left.
     """
 
@@ -113,7 +113,7 @@ class Lettings:
     ) -> None:
         self.scenario, self.paths, self.event = scenario, paths, event
         self.start = scenario.horizon.start_utc
-        self.let = self.written = as_written(scenario)  # now, and where nothing else is known
+        self.let = self.written = as_written(scenario)  # rates in force, and the fallback
         self.contracts: dict[int, Tenants] = {}
         self.told: dict[int, Tenancy | None] = {}
         rank: dict[tuple[str, str], int] = {}
@@ -126,11 +126,11 @@ class Lettings:
             for n, row in enumerate(scenario.gpus)
         )
         self.by_month = any(row.opex_usd_per_node_month for row in scenario.gpus)
-        self.waiting = set(self.contracts)  # for their nodes
+        self.waiting = set(self.contracts)  # contracts whose nodes are not deployed yet
         self.due_s = 0.0 if self.contracts or self.by_day or self.by_month else inf
 
     def look(self, t_s: int, there: Callable[[int], bool]) -> NodeRates | None:
-        """What holds from now on; None: what held before. `there`: whether nodes of a row are."""
+        """Rates from now on; None: unchanged. `there`: whether the nodes of a row are deployed."""
         came = {n for n in self.waiting if there(n)}
         if t_s < self.due_s and not came:
             return None
@@ -153,7 +153,7 @@ class Lettings:
         return Let(usd, share, least)
 
     def _contracted(self, n: int, t_s: int, there: bool) -> tuple[float, float, float]:
-        """Price, share taken and share paid in any case, of a row under a contract."""
+        """Price, share taken and take-or-pay share of a row under a contract."""
         tenants = self.contracts[n]
         tenancy = tenants.at(t_s, there)
         self._tell(n, t_s, tenancy)
@@ -164,7 +164,7 @@ class Lettings:
         return usd, terms.taken_fraction, terms.take_or_pay_fraction
 
     def _tell(self, n: int, t_s: int, tenancy: Tenancy | None) -> None:
-        """Say who comes and goes during the run."""
+        """Record the tenants that arrive and leave during the run."""
         before, row = self.told.get(n), self.scenario.gpus[n]
         self.told[n] = tenancy
         if before is not None and (tenancy is None or tenancy.number != before.number):
@@ -190,14 +190,14 @@ class Lettings:
         return (end_s - start_s) / SECONDS_PER_HOUR
 
     def _month(self, t_s: int) -> tuple[float, float]:
-        """First and last second of the calendar month, in UTC."""
+        """Start of the calendar month in UTC, and of the next one [run seconds]."""
         now = self.start + timedelta(seconds=t_s)
         first = now.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
         after = (first + timedelta(days=32)).replace(day=1)
         return (first - self.start).total_seconds(), (after - self.start).total_seconds()
 
     def _market(self, row: GpuGroup) -> bool:
-        """Whether something of a row follows the market by the day."""
+        """Whether the price or occupancy of a row follows the daily market."""
         return row.usd_per_gpu_h is None or (row.occupancy is None and row.state == "batch")
 
     def _tenants(self, n: int, name: str, streams: Streams) -> Tenants:
@@ -208,7 +208,7 @@ class Lettings:
             return None if when is None else (when - self.start).total_seconds()
 
         def price(t_s: float) -> float:
-            """What the row says, else the market's of the day (before the run: of its first)."""
+            """Price of the row, else the market's of the day (before the run: of its first day)."""
             path = self.paths.usd_per_gpu_h.get(row.gpu)
             if path is None or row.usd_per_gpu_h is not None:
                 return float(self.written.usd_per_gpu_h[n])

@@ -1,4 +1,4 @@
-"""ASIC groups and GPU nodes of a scenario as arrays, all machines on."""
+"""Builds the arrays of ASIC groups and GPU nodes of a scenario, with all machines on."""
 
 from typing import Final, NamedTuple
 
@@ -29,12 +29,12 @@ WAYS: Final = {"contracted": RESERVED, "batch": BY_THE_HOUR, "serving": BY_THE_T
 
 
 def cooled(way: str, wet: bool) -> Floats:
-    """The figures of a way of cooling (COOLING_COLUMNS,), or of the wet one in its place."""
+    """Parameters of a type of cooling (COOLING_COLUMNS,), or of its wet counterpart."""
     return catalogue.cooling()[WET.get(way, way) if wet else way].row()
 
 
 def awaited(group: AsicGroup | GpuGroup) -> bool:
-    """Whether machines are not there at the start: a project or a host's end brings them."""
+    """Whether a group is absent at the start: a project or the end of a host brings it."""
     return bool(group.project) or isinstance(group, MovedGroup)
 
 
@@ -85,15 +85,15 @@ def build_asics(scenario: Scenario, names: list[str]) -> tuple[AsicGroups, AsicS
 
 
 class Let(NamedTuple):
-    """What GPU nodes are let for, of the mean node of each group (node,), before [what_if]."""
+    """Letting terms of the mean node of each group (node,), before [what_if]."""
 
     usd_per_gpu_h: Floats
-    share: Floats  # of the node-hours on that is let
-    least: Floats  # of the node-hours on that is paid in any case: take-or-pay
+    share: Floats  # share of the node-hours on that is let
+    least: Floats  # take-or-pay: share of the node-hours on that is always paid
 
 
 class NodeRates(NamedTuple):
-    """The rows NODE_RATES of NodeGroups."""
+    """Values of the rows NODE_RATES of `NodeGroups`."""
 
     node_w: Floats
     drawn_w: Floats
@@ -105,16 +105,16 @@ class NodeRates(NamedTuple):
 
 
 def as_written(scenario: Scenario) -> Let:
-    """Prices and occupancy of the rows, where they say none the default: nothing of a market."""
+    """Prices and occupancies given in the rows, or their defaults, without any market path."""
     usd = [USD_PER_GPU_H if g.usd_per_gpu_h is None else g.usd_per_gpu_h for g in scenario.gpus]
     share = [1.0 if g.occupancy is None else g.occupancy for g in scenario.gpus]
     return Let(np.array(usd, dtype=np.float64), np.array(share), np.zeros(len(share)))
 
 
 def mean_node_w(scenario: Scenario, share: Floats) -> Floats:
-    """Power of the mean node of each group (node,) [W], of which a share (node,) is let.
+    """Power of the mean node of each group (node,) [W] when a share (node,) is let.
 
-    A node that is let draws its mean load, one that is not draws idle power.
+    A let node draws its mean load, a vacant one its idle power.
     """
     known = catalogue.gpus(scenario.gpu_models)
     rows = [(g, known[g.gpu]) for g in scenario.gpus]
@@ -130,7 +130,7 @@ def _serving(scenario: Scenario) -> Bools:
 
 
 def node_rates(scenario: Scenario, let: Let, month_h: float) -> NodeRates:
-    """What follows from what nodes are let for, in a month of so many hours."""
+    """Rates that follow from the letting terms, in a month of `month_h` hours."""
     groups, what_if = scenario.gpus, scenario.what_if
     gpus = np.array([g.gpus_per_node for g in groups], dtype=np.float64)
     serving = _serving(scenario)
@@ -140,8 +140,8 @@ def node_rates(scenario: Scenario, let: Let, month_h: float) -> NodeRates:
     price_usd = let.usd_per_gpu_h * gpus * what_if.gpu_price_factor
     share = np.minimum(let.share * what_if.gpu_occupancy_factor, 1.0)
     earned_usd = price_usd * np.maximum(share, let.least)
-    earned_usd = np.where(serving, 0.0, earned_usd)  # tokens are paid by the token
-    share = np.where(serving, 1.0, share)  # of what it costs to operate them
+    earned_usd = np.where(serving, 0.0, earned_usd)  # serving nodes earn by the token
+    share = np.where(serving, 1.0, share)  # serving nodes bear all of their operating cost
     node_w = mean_node_w(scenario, share)
     return NodeRates(
         node_w=node_w,

@@ -1,4 +1,4 @@
-"""The grant on a meshed grid: what the lines carry, by a linear programme where they are short."""
+"""The grant on a meshed grid: by a linear programme where lines cannot carry everything."""
 
 from dataclasses import replace
 from typing import Final
@@ -15,22 +15,22 @@ from sim.types import Bools, Floats
 from sim.units import W_PER_MW
 from sim.world.topology import SiteMesh
 
-# Weights of the classes: a programme must not give up a class for a lower one because that one's
-# line factors are better, so they lie 20 apart (the best use is worth this much more per MW).
+# Weights per MW of the classes of use. They lie far apart (batch 20 times the best ASIC), so that
+# the programme never gives up a class for a lower one because its line factors are better.
 CHARGING: Final = 0.5
-ASIC: Final = 1.0  # to 2, by margin
+ASIC: Final = 1.0  # up to 2, by margin
 BATCH: Final = 40.0
 SERVING: Final = 400.0
 CONTRACTED: Final = 4_000.0
-OVERHEAD: Final = 8_000.0  # the weights reach over four decades: the solver's tolerance
+OVERHEAD: Final = 8_000.0  # the weights span four decades: the solver's tolerance
 
 
 class Meshed:
-    """The lines around the fleet. Shapes: `item`, `site`, `bus`, `source`.
+    """The meshed grid around the fleet. Shapes: `item`, `site`, `bus`, `source`.
 
-    The grid's own load comes first. Where lines or sources cannot carry all of it, as much as they
-    can is served, and the fleet gets what is left where it is; sources may stay below their least,
-    as the market lets them spill.
+    The grid's own load is served first. Where lines or sources cannot carry all of it, as much as
+    possible is served, and the fleet gets what remains at its buses. Sources may run below their
+    minimum, as the market lets them spill.
     """
 
     def __init__(self, site_mesh: SiteMesh) -> None:
@@ -40,7 +40,7 @@ class Meshed:
         self.line_names = site_mesh.mesh.line_names
         self.grid = self._grid(self.whole)
         self.background_mw: Floats = site_mesh.mesh.load_mw
-        self.load_mw = self.background_mw  # (bus,) what of it is served
+        self.load_mw = self.background_mw  # (bus,) the part of it that is served
         self.generation_mw: Floats | None = None
         self.dead = np.zeros(len(self.site_bus), dtype=np.bool_)
         self.powerless = self.dead  # (site,) dead, or its own connection is out
@@ -52,12 +52,12 @@ class Meshed:
         return MeshGrant(mesh, self.site_bus, limits)
 
     def set_background(self, load_mw: Floats, generation_mw: Floats | None) -> None:
-        """Load of the grid without the fleet (bus,), and a dispatch to begin with (source,)."""
+        """Set the grid's load without the fleet (bus,), and an initial dispatch (source,)."""
         self.background_mw = self.load_mw = load_mw
         self.generation_mw = generation_mw
 
     def set_links(self, left: dict[int, float]) -> Bools:
-        """Lines with a share of their capacity left, 0: out; which sites (site,) are cut off."""
+        """Set the share of capacity left on lines, 0: out. Returns the sites cut off (site,)."""
         limit = self.whole.limit_mw.copy()
         service = self.whole.in_service.copy()
         for line, share in left.items():
@@ -71,7 +71,7 @@ class Meshed:
         return self.dead
 
     def _served_mw(self) -> Floats:
-        """The most of the grid's own load (bus,) that can be carried, without the fleet."""
+        """Most of the grid's own load that can be served without the fleet (bus,) [MW]."""
         mesh = self.grid.mesh
         every = np.arange(len(mesh.bus_names))
         firm = MeshGrant(mesh, every, np.full(len(every), np.inf))
@@ -82,9 +82,9 @@ class Meshed:
         return np.where(cut, np.maximum(got_mw - CUT_MW, 0.0), asked_mw) + fed_in_mw
 
     def share_out(self, fleet: Fleet) -> None:
-        """Grant `items` under the sites' own limits, then under the lines.
+        """Grant `items` under the sites' own limits, then under those of the lines.
 
-        The lines see what a site draws beyond its own supply; that feeds its best uses first.
+        Lines carry only what a site draws beyond its own supply, which feeds its best uses first.
         """
         items, limits, sites, site = fleet.items, fleet.limits, fleet.sites, fleet.site
         count, powered = len(self.site_bus), fleet.supply.powered
@@ -130,7 +130,7 @@ class Meshed:
 
 
 def _weights(value: Floats) -> Floats:
-    """What an item is worth to the programme: its class, and among ASICs its margin."""
+    """Weight of an item in the programme: its class, and for ASICs also the margin."""
     weight = np.select(
         [
             value >= NODE_VALUE[RESERVED],

@@ -1,4 +1,4 @@
-"""What a fleet offers as reserve for the next day, and the most that its sites can do."""
+"""Reserve offers of the fleet for the next day, and the most that its sites can provide."""
 
 import numpy as np
 
@@ -27,7 +27,7 @@ def offers_of(
     """Offers for the hours that begin at `begins_s` (hour,); `shape` is (programme, site).
 
     Raises:
-        PolicyError: if the offers make no sense.
+        PolicyError: if the offers are invalid.
     """
     hours, (programmes, sites) = len(begins_s), shape
     if isinstance(policy, Offerer):
@@ -41,7 +41,7 @@ def offers_of(
 
 
 def drawn_w(fleet: Fleet) -> Floats:
-    """What ASICs (site,) draw now, at the meter [W]."""
+    """Power that ASICs draw now at each site (site,), at the meter [W]."""
     asics, asic, sites = fleet.asics, fleet.asic, len(fleet.sites.loss)
     of_groups = (asic.shares[GRANTED] * asics.mode_w).sum(axis=1)
     of_groups = of_groups * asic.running * asic.heat * asic.factor
@@ -49,10 +49,10 @@ def drawn_w(fleet: Fleet) -> Floats:
 
 
 def able_w(fleet: Fleet, built_mw: Floats, duration_h: Floats) -> Floats:
-    """The most (programme, site) that can be let go or discharged of each site [W].
+    """Most that each site can curtail or discharge for a product (programme, site) [W].
 
-    Machines that have not failed, in their highest mode, up to the connection; batteries, full, for
-    as long as a product asks: `duration_h` (programme,).
+    Counts machines that have not failed, in their highest mode and up to the connection, and full
+    batteries, for as long as a product requires: `duration_h` (programme,).
     """
     asics, asic, nodes, node = fleet.asics, fleet.asic, fleet.nodes, fleet.node
     assets, loss = fleet.assets, fleet.sites.loss

@@ -1,4 +1,4 @@
-"""The fleet in force: every array of the run, and the kernels bound to them."""
+"""The fleet at run time: every array of the run, and the kernels bound to them."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -79,19 +79,19 @@ class _Calls(NamedTuple):
 
 
 Made = TypeVar("Made")
-Ahead = Callable[[Any, list[Entry]], None]  # gets the box's type and what a plant compiles
+Ahead = Callable[[Any, list[Entry]], None]  # takes the box's type and the kernels to compile
 
 
 @dataclass(frozen=True, eq=False)
 class Plant:
-    """The fleet. Every array of the run is here; nobody outside changes one."""
+    """The fleet. It holds every array of the run; no code outside changes one."""
 
-    fleet: Fleet  # all of it in one box, for kernels; what follows are its parts
+    fleet: Fleet  # everything in one box, for kernels; its parts follow
     asics: AsicGroups
     asic: AsicState
     nodes: NodeGroups
     node: NodeState
-    rates: NodeRates  # the same arrays as in `nodes`, to be written to
+    rates: NodeRates  # the same arrays as in `nodes`, but writeable
     sites: Sites
     site: SiteState
     prices: PricesInForce
@@ -104,15 +104,15 @@ class Plant:
     items: Items
     demand_response: DemandResponse
     views: Views
-    lane_usd: Floats  # (2, lane) earned by tokens, credits; since the last record
+    lane_usd: Floats  # (2, lane) token revenue and credits since the last record
     wishes: tuple[Floats, Floats]  # the WISH rows of ASICs and nodes
     site_names: tuple[str, ...]
     serving_fleet: ServingFleet | None
     meshed: Meshed | None
     inventory: Inventory
     links_left: dict[int, float]  # links that are out or derated: share of their capacity
-    built_mw: Floats  # (site,) connection of each site without what is only planned
-    planned_mw: Floats  # (site,) with it
+    built_mw: Floats  # (site,) connection of each site as built so far
+    planned_mw: Floats  # (site,) the same with all that is planned
     ramps: Ramps
     _calls: _Calls
 
@@ -123,7 +123,7 @@ class Plant:
         serving_fleet: ServingFleet | None = None,
         ahead: Ahead | None = None,
     ) -> "Plant":
-        """Arrays of a scenario; the fleet begins as it was set up, all machines on.
+        """Build the arrays of a scenario; the fleet begins as configured, with all machines on.
 
         `serving_fleet` runs the engines of serving nodes. `ahead` is called before any kernel.
         """
@@ -201,7 +201,7 @@ class Plant:
             self._serve(t_s)
 
     def settle(self, t_s: int) -> Floats:
-        """Gather the interval that ends at `t_s`; the hashes of each site (site,) [TH]."""
+        """Settle the interval that ends at `t_s`; returns the hashes of each site (site,) [TH]."""
         if self.serving_fleet is not None:
             self._to_sites(flows.TOKEN_USD, 0, self.serving_fleet.revenue_usd())
         if self.demand_response.economic:
@@ -210,17 +210,17 @@ class Plant:
         return self.site.hashed_th
 
     def let(self, rates: NodeRates) -> None:
-        """What GPU nodes are let for from now on, with what follows for their power."""
+        """Set the letting rates of GPU nodes from now on, and the power that follows from them."""
         for array, values in zip(self.rates, rates, strict=True):
             array[...] = values
         self.views.relet()
 
     def earn(self, btc: Floats, usd_per_btc: float, fee: float) -> None:
-        """What the pool paid (site,) [BTC], of which it keeps the share `fee`."""
+        """Book what the pool paid (site,) [BTC]; the pool keeps the share `fee`."""
         self._calls.earn(btc, usd_per_btc, fee)
 
     def used(self) -> tuple[Floats, Floats, Floats]:
-        """What uses of power came to since the last record.
+        """Power and earnings by use since the last record.
 
         By firmware mode (USED_ROWS, group, mode), by way of earning (NODE_USED_ROWS, node,
         NODE_WAYS), by lane of requests (2, lane) [USD]: tokens, credits.
@@ -228,17 +228,17 @@ class Plant:
         return self.asic.used, self.node.used, self.lane_usd
 
     def begin_interval(self) -> None:
-        """A record was made: flows and uses of power are counted anew."""
+        """Reset flows and uses of power after a record."""
         self.site.flow[:] = 0.0
         for array in self.used():
             array[:] = 0.0
 
     def gross_margin_usd(self) -> float:
-        """Of the flows since the last record [USD]."""
+        """Gross margin since the last record [USD]."""
         return self._calls.gross_margin_usd()
 
     def close_day(self) -> None:
-        """At the end of a day: credits where the SLO was missed."""
+        """End of a day: book the credits for missed SLOs."""
         if self.serving_fleet is not None:
             self._to_sites(flows.CREDIT_USD, 1, self.serving_fleet.credits_usd())
 
@@ -255,18 +255,18 @@ class Plant:
             self.site.flow[row] += np.bincount(self.serving_fleet.lane_site, lane_usd, sites)
 
     def follow(self, step_inputs: StepInputs) -> Callable[[int], None]:
-        """What lets a control step of a course come into force; repaired machines rejoin."""
+        """Bind the kernel that puts a step's inputs in force; repaired machines run again."""
         return bind(look, self.fleet, step_inputs, ints=1)
 
     def observe(self, t_s: int, step_s: int, market: Market, live: bool = False) -> Observation:
-        """What a policy may see: copies it may keep, or with `live` views of the present."""
+        """What a policy may see: copies it may keep, or with `live` views that change."""
         return self.views.observe(t_s, step_s, market, live)
 
     def apply(self, decision: Decision, observation: Observation) -> None:
         """Record a wish and grant what ramps, pauses and limits allow.
 
         Raises:
-            PolicyError: if the decision is not one, with what is wrong.
+            PolicyError: if the decision is invalid, with the reasons.
         """
         try:
             wish, node_wish = self.wishes
@@ -308,12 +308,12 @@ class Plant:
     def sell_reserves(
         self, policy: Policy, decision: Decision, observation: Observation, usd_per_mw_h: Floats
     ) -> None:
-        """Ask for offers of reserves for the next day and let the market take them.
+        """Ask the policy for next-day reserve offers and clear them on the market.
 
         `usd_per_mw_h` (step, programme) are the prices without the fleet.
 
         Raises:
-            PolicyError: if the offers make no sense.
+            PolicyError: if the offers are invalid.
         """
         gate, enrolled = self.demand_response.market.gates[0], self.demand_response.fixed.enrolled
         offers = offers_of(policy, decision, observation, gate.begins_s, enrolled.shape)
@@ -321,7 +321,7 @@ class Plant:
         self.demand_response.sell(offers, usd_per_mw_h, most_w, drawn_w(self.fleet))
 
     def set_background(self, cleared: Cleared) -> None:
-        """Loads and generation of the grid around the fleet."""
+        """Set loads and generation of the grid around the fleet."""
         if self.meshed is not None:
             self.meshed.set_background(cleared.load_mw, cleared.generation_mw)
 
@@ -330,14 +330,14 @@ class Plant:
         self.demand_response.bill(t_s, step_s)
 
     def set_links(self, left: dict[int, float]) -> list[str]:
-        """Links that are out or derated (share left); the sites that are now without supply."""
+        """Set the share left on links that are out or derated. Returns the sites without supply."""
         self.links_left.update(left)
         if self.meshed is not None:
             self.meshed.set_links(self.links_left)
         return self.connect()
 
     def connect(self) -> list[str]:
-        """Limits anew by links, built connections and incidents; the sites without supply."""
+        """Recompute limits from links, connections and incidents. Returns sites without supply."""
         left = dict(self.links_left)
         for s, (built, planned) in enumerate(zip(self.built_mw, self.planned_mw, strict=True)):
             share = built / planned * self.inventory.connection(s) if planned > 0.0 else 0.0
@@ -345,7 +345,7 @@ class Plant:
                 left[own_link(s)] = share
         capacity_w = self.topology.capacity(left)
         if self.meshed is not None:
-            capacity_w[self.meshed.dead] = 0.0  # limits of a mesh are those of the sites
+            capacity_w[self.meshed.dead] = 0.0  # with a mesh, limits are the sites' own
             self.meshed.powerless = capacity_w <= 0.0
         make_room(self.fleet, capacity_w)
         least_w = [capacity_w[path[path >= 0]].min(initial=np.inf) for path in self.topology.path]
@@ -353,7 +353,7 @@ class Plant:
         return [name for name, w in zip(self.site_names, least_w, strict=True) if w <= 0.0]
 
     def _wish_assets(self, decision: Decision) -> None:
-        """Wishes of batteries (none: idle) and generators (none: those cheaper than the grid)."""
+        """Set wishes; defaults: batteries idle, generators that are cheaper than the grid run."""
         asset, assets = self.asset, self.assets
         if len(assets.battery_site):
             asset.battery_wish_w[:] = 0.0 if decision.battery_w is None else decision.battery_w
@@ -366,7 +366,7 @@ class Plant:
                 asset.generator_wish_w[:] = asset.export_wish_w[:] = wish_w
 
     def fail(self, kind: str, group: int, machine: int, t_s: int) -> bool:
-        """One machine of a group stops until it is repaired; False where it does not run anyway."""
+        """Stop one machine of a group until it is repaired. False: it is not running anyway."""
         if kind == ASIC:
             self._calls.advance_groups(group, group + 1, t_s)
         else:
@@ -375,26 +375,26 @@ class Plant:
         return self.inventory.fail(kind, group, machine)
 
     def inventory_changed(self) -> None:
-        """Bring conditions of machines and limits in line with `inventory`."""
+        """Update machine conditions and limits to match `inventory`."""
         self._calls.condition()
         self.connect()
 
     @property
     def limit_names(self) -> tuple[str, ...]:
-        """What the numbers of `site.binding` mean: nested limits, then lines of a mesh."""
+        """Names of the numbers in `site.binding`: nested limits, then lines of a mesh."""
         lines = self.meshed.line_names if self.meshed is not None else ()
         return self.topology.limit_names + lines
 
 
 def _freeze(table: NamedTuple) -> None:
-    """Make arrays that never change read-only: policies see them."""
+    """Make constant arrays read-only, since policies see them."""
     for array in table:
         if isinstance(array, np.ndarray):
             array.flags.writeable = False
 
 
 def _is_plain(decision: Decision) -> bool:
-    """Whether a decision leaves all its options out."""
+    """Whether a decision uses none of its options."""
     return (
         decision.battery_w is None
         and decision.route is None
@@ -412,7 +412,7 @@ def _bound(
     node: NodeState,
     site: SiteState,
 ) -> dict[str, Made]:
-    """What `make` (`bind`, or `entry` with the box's type) makes of each kernel; largest first."""
+    """Apply `make` (`bind`, or `entry` with the box's type) to each kernel; largest first."""
     return {
         "grant": make(grant_nested, fleet, floats=3),
         "settle": make(settle, fleet, floats=1),

@@ -1,9 +1,9 @@
-"""How fast the meters of sites and of the fleet may move: the grant under limits in MW a minute.
+"""Ramp limits on the meters of sites and of the fleet [MW/min], and the grant under them.
 
-What protection takes off (limits that shrink, outages, relays of calls), what fails and batteries
-that are full or empty are no ramp and go at once. What a decision moves is held to the ramp both
-ways, and so is what comes back. A rise at a site goes to the best uses first; a fall, and what the
-fleet's ramp holds, keeps of each use the same share of what it was.
+Protection (limits that shrink, outages, relays of calls), failures, and batteries that are full or
+empty act at once and are not ramp-limited. What a decision changes is ramp-limited in both
+directions, and so is any return. A rise at a site goes to the best uses first. A fall, and what the
+fleet's ramp holds back, keeps the same share of the previous power of every use.
 """
 
 from typing import Final, NamedTuple
@@ -19,12 +19,12 @@ from sim.scenario.scenario import Scenario
 from sim.types import Floats
 from sim.units import SECONDS_PER_MINUTE, W_PER_MW
 
-RAMP: Final = -3  # of `site.binding`: a ramp held the meter
+RAMP: Final = -3  # value of `site.binding`: a ramp held the meter
 SAME_W: Final = 1e-3
 
 
 class Controls(NamedTuple):
-    """What is in force. Shapes as in the states."""
+    """Controls in force. Shapes as in the states."""
 
     asic: Floats
     node: Floats
@@ -35,7 +35,8 @@ class Controls(NamedTuple):
 class Ramps:
     """Bands within which meters may move until the next grant. Shape: `site`.
 
-    The meter is what is granted (nodes that serve tokens draw less than that by what they do).
+    The meter is taken as the granted power; nodes that serve tokens draw less, depending on their
+    work.
     """
 
     def __init__(self, scenario: Scenario, fleet: Fleet, meshed: Meshed | None) -> None:
@@ -46,23 +47,23 @@ class Ramps:
         self.fleet_w_per_s = np.inf if of_fleet is None else of_fleet * per_s
         self.active = bool(np.isfinite([*self.w_per_s, self.fleet_w_per_s]).any())
         self.fleet, self.meshed = fleet, meshed
-        self._from_s = self._last_s = -1  # of the grant that counts, of the last one
+        self._from_s = self._last_s = -1  # of the reference grant, of the latest grant
         self._from_w: Floats = np.zeros(len(given))
 
     def band(self, t_s: float) -> tuple[Floats, Floats]:
-        """Lowest and highest net power of each meter (site,) that a grant may now lead to [W]."""
+        """Lowest and highest net power that a grant may now bring each meter to (site,) [W]."""
         if t_s > self._last_s:
             from_s, from_w = self._last_s, self.fleet.site.granted_w
         else:
             from_s, from_w = self._from_s, self._from_w
-        if from_s < 0:  # the first grant moves from nowhere
+        if from_s < 0:  # before the first grant there is no reference
             none = np.full(len(self.w_per_s), np.inf)
             return -none, none
         most_w = np.minimum(self.w_per_s, self.fleet_w_per_s) * (t_s - from_s)
         return from_w - most_w, from_w + most_w
 
     def grant(self, t_s: float, step_s: float, usd_per_th: float) -> None:
-        """The grant of a wish, as without ramps but for what they hold."""
+        """Grant a wish as without ramps, then hold the meters within their bands."""
         fleet = self.fleet
         site, limits = fleet.site, fleet.limits
         low_w, high_w = self.band(t_s)
@@ -102,7 +103,7 @@ class Ramps:
         find_binding(fleet.site, fleet.limits, room_w)
 
     def _in_force(self, step_s: float) -> Controls:
-        """What is in force, as far as stores and fuel let it go on for a step."""
+        """Controls in force, as far as stored energy and fuel sustain them for a step."""
         asset, assets = self.fleet.asset, self.fleet.assets
         most_w = (assets.energy_j - asset.stored_j) / (assets.one_way * step_s)
         least_w = -asset.stored_j * assets.one_way / step_s
@@ -114,7 +115,7 @@ class Ramps:
         )
 
     def _granted(self) -> Controls:
-        """What `_share_out` granted, and of on-site supply what somebody can use."""
+        """What `_share_out` granted, with on-site supply cut to what can be used."""
         fleet, items, asset = self.fleet, self.fleet.items, self.fleet.asset
         part = np.divide(
             items.granted_w, items.wish_w, out=np.ones_like(items.wish_w), where=items.wish_w > 0
@@ -134,7 +135,7 @@ class Ramps:
         return self._less(made, made.generator_w, -fleet.sites.export_w - self._net_w(made))
 
     def _less(self, made: Controls, most_w: Floats, surplus_w: Floats) -> Controls:
-        """Generators down by `most_w` (generator,) at most, for a surplus at the meters (site,)."""
+        """Reduce generators by up to `most_w` (generator,) for a surplus at the meters (site,)."""
         at, loss = self.fleet.assets.generator_site, self.fleet.sites.loss
         surplus_w = np.maximum(surplus_w, 0.0) * (1.0 - loss)
         there_w = np.zeros(len(loss))
@@ -143,7 +144,7 @@ class Ramps:
         return made._replace(generator_w=made.generator_w - most_w * share[at])
 
     def _net_w(self, made: Controls) -> Floats:
-        """What the meters read (site,) with these controls, whatever of it flows back [W]."""
+        """Net power at the meters (site,) under these controls, exports included [W]."""
         fleet = self.fleet
         asics, asic, nodes, node = fleet.asics, fleet.asic, fleet.nodes, fleet.node
         at_site_w = fleet.sites.overhead_w * fleet.supply.powered
@@ -159,7 +160,7 @@ class Ramps:
     def _kept(
         self, t_s: float, before: Controls, now: Controls, low_w: Floats, high_w: Floats
     ) -> Floats:
-        """Share (site,) of what was in force that stays so, for meters to keep to their bands."""
+        """Share of the previous controls (site,) that must stay to keep meters in their bands."""
         net_w, was_w = self._net_w(now), self._net_w(before)
         kept = _towards(net_w, was_w, np.clip(net_w, low_w, high_w))
         if np.isfinite(self.fleet_w_per_s) and self._from_s >= 0:
@@ -172,7 +173,7 @@ class Ramps:
         return kept
 
     def _blend(self, before: Controls, now: Controls, kept: Floats) -> None:
-        """Wishes between what was granted now and what was in force, `kept` (site,) of that."""
+        """Set wishes between `now` and `before`, with the weight `kept` (site,) on `before`."""
         fleet, asset = self.fleet, self.fleet.asset
         part = kept[fleet.asics.site][:, None]
         fleet.asic.shares[WISH] = (1.0 - part) * now.asic + part * before.asic
@@ -186,7 +187,7 @@ class Ramps:
 
 
 def _towards(now: Floats, was: Floats, goal: Floats) -> Floats:
-    """Share of the way from `now` to `was` that comes nearest to `goal`, which is between them."""
+    """Share of the way from `now` to `was` that comes nearest to `goal`, which lies between."""
     way = was - now
     far = np.abs(way) > SAME_W
     share = np.divide(goal - now, way, out=np.zeros_like(now), where=far)

@@ -1,4 +1,4 @@
-"""Sites, their limits and their assets as arrays."""
+"""Builds the arrays of sites, their limits and their assets."""
 
 import numpy as np
 
@@ -23,7 +23,7 @@ from sim.world.topology import Topology
 
 
 def build_sites(scenario: Scenario, topology: Topology) -> tuple[Sites, SiteState]:
-    """What the sites are, and their state before anything has happened."""
+    """Constants of the sites, and their initial state."""
     count = len(scenario.sites)
     pue_base, pue_knee_c, pue_slope_per_c = np.array([_pue(s) for s in scenario.sites]).T.copy()
     sites = Sites(
@@ -51,7 +51,7 @@ def build_sites(scenario: Scenario, topology: Topology) -> tuple[Sites, SiteStat
 
 
 def build_conditions(sites: int) -> tuple[PricesInForce, SupplyState, MeterState]:
-    """Prices, supply and meters of so many sites before anything has happened."""
+    """Initial prices, supply and meters for the given number of sites."""
     prices = PricesInForce(*np.zeros((len(PricesInForce._fields), sites)))
     prices.day_ahead_usd_per_mwh[:] = np.nan
     supply = SupplyState(
@@ -65,14 +65,14 @@ def build_conditions(sites: int) -> tuple[PricesInForce, SupplyState, MeterState
 
 
 def _pue(site: Site) -> tuple[float, float, float]:
-    """The site's own line, or NaN where its machines' way of cooling tells."""
+    """The site's own PUE line, or NaN where the cooling of its machines determines it."""
     if site.cooling != "line":
         return (float("nan"),) * 3
     return site.pue_base, site.pue_knee_c, site.pue_slope_per_c
 
 
 def build_limits(topology: Topology) -> Limits:
-    """Limits without room yet: `make_room` tells what there is."""
+    """Limits whose room is not known yet; `make_room` sets it."""
     count = len(topology.path)
     return Limits(
         path=topology.path,
@@ -85,8 +85,8 @@ def build_limits(topology: Topology) -> Limits:
 def make_room(fleet: Fleet, capacity_w: Floats) -> None:
     """Set the room for machines under limits of `capacity_w` (limit,) [W].
 
-    Overhead comes before every machine; a site whose overhead the grid cannot carry keeps a share
-    of it (`supply.powered`), none where the way to it is out.
+    Overhead has priority over every machine. A site whose overhead the grid cannot carry keeps a
+    share of it (`supply.powered`), and none where its path to the grid is out.
     """
     sites, limits = fleet.sites, fleet.limits
     count = len(sites.loss)
@@ -100,7 +100,7 @@ def make_room(fleet: Fleet, capacity_w: Floats) -> None:
 
 
 def build_assets(scenario: Scenario, names: list[str]) -> tuple[Assets, AssetState]:
-    """Batteries and generators."""
+    """Constants and initial state of batteries and generators."""
     batteries, generators = scenario.batteries, scenario.generators
     assets = Assets(
         battery_site=np.array([names.index(b.site) for b in batteries], dtype=np.int64),

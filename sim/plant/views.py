@@ -1,4 +1,4 @@
-"""What a policy may see of a plant: copies of what changes, or views of it."""
+"""What a policy may see of a plant: copies of the arrays that change, or views of them."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -17,13 +17,13 @@ from sim.units import J_PER_MWH
 
 
 class _Look(NamedTuple):
-    """What changes in place, copied or as views."""
+    """The arrays that change in place, as copies or as views."""
 
     price: Floats  # (site,)
     ambient_c: Floats  # (site,)
     asic: AsicView
     gpu: GpuView
-    limits: Limits  # without own supply
+    limits: Limits  # on-site supply is left out
     day_ahead: Floats  # (site,)
     block_w: Floats  # (site,)
     block_price: Floats  # (site,)
@@ -36,7 +36,7 @@ class _Look(NamedTuple):
 
 
 class Views:
-    """Makes the observations of a plant out of its arrays."""
+    """Builds the observations of a plant from its arrays."""
 
     def __init__(
         self,
@@ -71,10 +71,10 @@ class Views:
         self.relet()
 
     def relet(self) -> None:
-        """Power and prices of nodes have changed: from now on policies see other arrays.
+        """Replace the views of node power and prices after these have changed.
 
-        Who keeps what follows from them (`Dispatch`) knows by that; an observation that was kept
-        still says what held.
+        Code that caches results derived from them (`Dispatch`) recognises the change by the new
+        arrays. An observation kept from before still shows the old values.
         """
         nodes = self.fleet.nodes
         of_nodes = nodes.node_w, nodes.worth_usd_per_h, nodes.credit_usd_per_h
@@ -82,9 +82,9 @@ class Views:
         self._live = self._look(_view)
 
     def observe(self, t_s: int, step_s: int, market: Market, live: bool) -> Observation:
-        """What a policy may see. What changes is copied, for a policy may keep it.
+        """Build what a policy may see. Arrays that change are copied, since a policy may keep them.
 
-        `live`: views instead, which change with the plant and cannot be written to.
+        `live`: read-only views instead, which change with the plant.
         """
         look = self._live if live else self._look(np.ndarray.copy)
         limits, sites = look.limits, self.fleet.sites
@@ -112,10 +112,10 @@ class Views:
         )
 
     def cheap_w(self) -> Floats:
-        """What generators offer (generator,) whose fuel is cheaper than the grid [W].
+        """Power on offer from generators whose fuel is cheaper than the grid (generator,) [W].
 
-        Where the grid pays for being drawn from, even free power is dearer; where it is cut off
-        there is nothing else.
+        Where the grid pays for consumption, even free power is dearer. Where the grid is cut off,
+        there is no alternative.
         """
         fleet = self.fleet
         path, room_w = fleet.limits.path, fleet.limits.room_w
@@ -126,14 +126,14 @@ class Views:
         return np.asarray(fleet.asset.available_w * cheap, dtype=np.float64)
 
     def for_export_w(self) -> Floats:
-        """What of `cheap_w` (generator,) is also cheaper than what the zone pays for it [W]."""
+        """The part of `cheap_w` that also costs less than the zone pays for it (generator,) [W]."""
         fleet = self.fleet
         paid = fleet.prices.zone_usd_per_mwh * (1.0 - fleet.sites.loss)
         paid = paid[fleet.assets.generator_site] / J_PER_MWH
         return np.where(fleet.assets.fuel_usd_per_j <= paid, self.cheap_w(), 0.0)
 
     def _own_w(self) -> Floats:
-        """Supply (site,) that is there unless the policy says otherwise, as W at the meter."""
+        """On-site supply unless the policy decides otherwise (site,), in W at the meter."""
         at, loss = self.fleet.assets.generator_site, self.fleet.sites.loss
         own_w = np.bincount(at, self.cheap_w(), len(loss))
         return np.asarray(own_w / (1.0 - loss), dtype=np.float64)
@@ -172,7 +172,7 @@ class Views:
         )
 
     def _look(self, take: Callable[[Floats], Floats]) -> _Look:
-        """What changes in place, each array as `take` gives it."""
+        """The arrays that change in place, each passed through `take`."""
         fleet = self.fleet
         asics, asic, nodes, node = fleet.asics, fleet.asic, fleet.nodes, fleet.node
         site, prices, limits = fleet.site, fleet.prices, fleet.limits
@@ -214,7 +214,7 @@ class Views:
 
 
 def _view(array: Floats) -> Floats:
-    """A view that cannot be written to."""
+    """A read-only view."""
     view = array.view()
     view.flags.writeable = False
     return view

@@ -1,1 +1,1 @@
-"""What happens whatever we decide: Bitcoin, prices, weather, outages, topology."""
+"""What does not depend on our decisions: Bitcoin, prices, weather, outages, topology."""

@@ -1,4 +1,4 @@
-"""The chain of a scenario: recorded, or mined forward at the hashrate of its model."""
+"""The blockchain of a scenario: recorded, or mined forward at the hashrate of its model."""
 
 import numpy as np
 
@@ -31,7 +31,7 @@ __all__ = ["Chain", "build_chain"]
 
 
 def build_chain(scenario: Scenario, streams: Streams, usd_per_btc: Signal) -> Chain:
-    """The chain of a scenario, a little past its horizon; owners may answer to the price."""
+    """Build the chain, to a little past the horizon; owners may respond to the price."""
     network = scenario.network
     if isinstance(network, ReplayNetwork):
         return _replay(scenario, network, streams)
@@ -51,7 +51,7 @@ def build_chain(scenario: Scenario, streams: Streams, usd_per_btc: Signal) -> Ch
 def _mined(
     scenario: Scenario, network: MinedNetwork, ths: Floats, streams: Streams
 ) -> ForwardChain:
-    """A chain whose hashrate (day,) [TH/s] is known beforehand; the last holds on."""
+    """Mine a chain at a given hashrate (day,) [TH/s]; the last value holds on."""
     chain = ForwardChain(network, scenario.horizon, streams)
     while not chain.complete:
         chain.mine(float(ths[min(len(chain.network_ths), len(ths) - 1)]))
@@ -68,10 +68,10 @@ def _growth_ths(network: GrowthNetwork, days: int, streams: Streams) -> Floats:
 
 
 def _replay(scenario: Scenario, network: ReplayNetwork, streams: Streams) -> Chain:
-    """Recorded retargets and fees.
+    """A chain from recorded retargets and fees.
 
-    Given how many blocks an epoch had, the times of a Poisson process are uniform in it: so the
-    blocks between two recorded retargets are drawn.
+    Given the number of blocks in an epoch, the block times of a Poisson process are uniform in it:
+    the blocks between two recorded retargets are drawn that way.
     """
     start = round(scenario.horizon.start_utc.timestamp())
     end = start + scenario.horizon.seconds
@@ -88,7 +88,7 @@ def _replay(scenario: Scenario, network: ReplayNetwork, streams: Streams) -> Cha
         begins = int(times[k])
         if k + 1 < len(times):
             count, until = int(heights[k + 1] - heights[k]), int(times[k + 1])
-        else:  # after the last recorded retarget its difficulty stays, at a block in 600 s
+        else:  # the last recorded difficulty stays in force, with a block every 600 s
             until = max(begins + EPOCH_BLOCKS * BLOCK_S, end + SECONDS_PER_DAY)
             count = (until - begins) // BLOCK_S
         draw = streams.generator("blocks", day=int(heights[k]))
@@ -103,7 +103,7 @@ def _replay(scenario: Scenario, network: ReplayNetwork, streams: Streams) -> Cha
     inside_s = np.minimum(day_s, end - SECONDS_PER_HOUR)
     daily = scenario.recorded[network.daily]
     per_block = _fees_per_block(network, daily, inside_s)
-    before = per_block[0]  # where the record begins with the run
+    before = per_block[0]  # if the record begins with the run
     if daily.start_s[0] <= start - SECONDS_PER_DAY:
         before = _fees_per_block(network, daily, np.array([start - SECONDS_PER_DAY]))[0]
     rate_row = np.searchsorted([r[0] for r in rates], day_s, side="right") - 1
@@ -122,7 +122,7 @@ def _replay(scenario: Scenario, network: ReplayNetwork, streams: Streams) -> Cha
 
 
 def _fees_per_block(network: ReplayNetwork, daily: Series, unix_s: Ints) -> Floats:
-    """Mean fees of a block of the rows in force (instant,) [BTC]."""
+    """Mean fees of a block in the rows in force at each instant (instant,) [BTC]."""
     fees_btc = daily.sample(network.fees_column, unix_s)
     blocks = daily.sample(network.blocks_column, unix_s)
     return np.asarray(fees_btc / np.maximum(blocks, 1.0), dtype=np.float64)

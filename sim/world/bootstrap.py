@@ -1,8 +1,8 @@
-"""Price and network out of recorded days: a circular block bootstrap.
+"""Price and network from recorded days: a circular block bootstrap.
 
-Blocks of consecutive days are drawn with replacement (Künsch 1989); the record is closed to a
-circle, so that every day is as likely as any other (Politis and Romano 1992). Price and network
-that name the same days get the same: one stream draws for both.
+Blocks of consecutive days are drawn with replacement (Künsch 1989). The record is wrapped into a
+circle, so that every day is equally likely (Politis and Romano 1992). Price and network that name
+the same recorded days get the same draws, from one stream.
 """
 
 from typing import NamedTuple
@@ -16,9 +16,9 @@ from sim.types import Floats, Ints
 
 
 class DrawnHashrate(NamedTuple):
-    """Shapes: `day`."""
+    """Hashrate and fees of the drawn days. Shapes: `day`."""
 
-    growth: Floats  # (day,) hashrate, as a multiple of that of the first day
+    growth: Floats  # (day,) hashrate as a multiple of the first day's
     fees_btc: Floats  # (day,) mean fees of a block
     fees_before_btc: float  # those of the day before the first
 
@@ -26,7 +26,7 @@ class DrawnHashrate(NamedTuple):
 def drawn_hashrate(
     network: BootstrapNetwork, series: Series, count: int, streams: Streams
 ) -> DrawnHashrate:
-    """Growth of the smoothed hashrate, and fees per block, of `count` days drawn."""
+    """Growth of the smoothed hashrate, and fees per block, of `count` drawn days."""
     first, last = network.rows(series.start_s)
     names = (network.blocks_column, network.difficulty_column, network.fees_column)
     blocks, level, fees_btc = (series.column(name)[first - 1 : last] for name in names)
@@ -38,7 +38,7 @@ def drawn_hashrate(
 
 
 def drawn_days(days: RecordedDays, series: Series, count: int, streams: Streams) -> Ints:
-    """A recorded day for each day of the run (count,): 1 is the first that may be drawn."""
+    """The recorded day for each day of the run (count,): 1 is the first that may be drawn."""
     first, last = days.rows(series.start_s)
     drawn = []
     for day in range(0, count, days.block_days):
@@ -48,7 +48,7 @@ def drawn_days(days: RecordedDays, series: Series, count: int, streams: Streams)
 
 
 def centred_mean(values: Floats, width: int) -> Floats:
-    """Mean over `width` rows around each (row,), fewer at both ends (an even width is one less)."""
+    """Centred mean over `width` rows (row,), fewer at both ends; an even width counts one less."""
     half = (width - 1) // 2
     total = np.concatenate([[0.0], np.cumsum(values)])
     row = np.arange(len(values))
@@ -57,6 +57,6 @@ def centred_mean(values: Floats, width: int) -> Floats:
 
 
 def growth_path(logarithm: Floats, days: Ints) -> Floats:
-    """Growth since the first day (day,): each day after it grows as its recorded day did."""
+    """Growth since the first day (day,): each later day grows as its recorded day did."""
     steps = logarithm[days] - logarithm[days - 1]
     return np.asarray(np.exp(np.cumsum(steps) - steps[0]), dtype=np.float64)

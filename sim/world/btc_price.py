@@ -1,7 +1,7 @@
-"""The price of a bitcoin over a run: constant, drawn, or out of a record.
+"""The bitcoin price over a run: constant, simulated, or recorded.
 
-A recorded price is known from its instant on, that of a close is the end of its row: nothing of a
-day's close is in the day.
+A recorded price is known from its instant on. A close is known from the end of its row: a day's
+close has no effect within the day.
 """
 
 from typing import Final
@@ -51,9 +51,9 @@ def btc_signal(scenario: Scenario, streams: Streams) -> Signal:
 class Quotes:
     """Prices at instants. Between two of them the earlier holds, or a bridge leads to the later.
 
-    `at_s` (quote,) are run seconds, rising. Before the first its price holds, as nothing else is
-    known; a warning of the scenario says so. `whose_s` is added to them to name the luck of a
-    bridge, so that it belongs to the hour of the calendar.
+    `at_s` (quote,) are run seconds, ascending. Before the first quote its price applies, since
+    nothing else is known; the scenario warns of this. `whose_s` is added to `at_s` to key the
+    random draws of a bridge, so that they belong to the hour of the calendar.
     """
 
     def __init__(
@@ -73,7 +73,7 @@ class Quotes:
 def _bridged(
     at_s: Ints, usd: Floats, volatility_per_year: float, streams: Streams, whose_s: int
 ) -> tuple[Ints, Floats]:
-    """Quotes with one an hour between those that lie further apart."""
+    """Quotes with hourly ones inserted between those that lie further apart."""
     times, prices = [], []
     log = np.log(usd)
     per_hour = volatility_per_year / np.sqrt(HOURS_PER_YEAR)
@@ -104,7 +104,7 @@ def recorded_price(
 def bootstrap_price(
     price: BootstrapBtcPrice, series: Series, horizon_s: int, streams: Streams
 ) -> Quotes:
-    """Returns of the days drawn, from the price at the start: each is there at its day's end."""
+    """The starting price, moved by the returns of drawn days, each in force from its day's end."""
     first, last = price.rows(series.start_s)
     usd = series.column(price.column)[first - 1 : last]
     count = horizon_s // SECONDS_PER_DAY + 2
@@ -116,10 +116,10 @@ def bootstrap_price(
 
 
 class DiffusionPrice:
-    """A diffusion of the logarithm, with jumps or without, constant within the hour.
+    """A diffusion of the log price, with or without jumps, constant within the hour.
 
-    Drift is that of the mean, jumps included. Jumps have luck of their own, so that the diffusion
-    is the same with them and without.
+    The drift is that of the mean, jumps included. Jumps have a random stream of their own, so that
+    the diffusion is the same with and without them.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""When programmes call: on dates, in scarcity, at random; the same whatever anybody offers."""
+"""Times of programme calls: dated, in scarcity, random; independent of what is offered."""
 
 from typing import NamedTuple
 
@@ -12,12 +12,12 @@ from sim.units import SECONDS_PER_HOUR, SECONDS_PER_YEAR
 
 
 class ProgrammeCall(NamedTuple):
-    """A call; run seconds."""
+    """A call; times in run seconds."""
 
     notice_s: int
     start_s: int
     end_s: int
-    programme: int  # among those that call
+    programme: int  # index among the programmes that issue calls
 
 
 def programme_calls(
@@ -25,9 +25,9 @@ def programme_calls(
 ) -> tuple[ProgrammeCall, ...]:
     """Every call of the run by time of notice; a programme's calls do not overlap.
 
-    Dated calls come first, then deployments in scarcity, by `real_time_reserve` (step, programme)
-    [USD/MW/h], then random ones: one that would touch another, notice included, is dropped. A call
-    that is under way when the run begins is noticed at its beginning.
+    Dated calls take precedence, then deployments in scarcity, by `real_time_reserve` (step,
+    programme) [USD/MW/h], then random calls. A call that would overlap another, notice included, is
+    dropped. A call that is under way when the run begins is noticed at the start of the run.
     """
     begin, horizon_s = scenario.horizon.start_utc, scenario.horizon.seconds
     found: list[ProgrammeCall] = []
@@ -62,10 +62,11 @@ def programme_calls(
 def _in_scarcity(
     spec: ReserveProgramme, usd_per_mw_h: Floats, step_s: int
 ) -> list[tuple[int, int]]:
-    """Deployments (start, length) [s]: one in each spell of prices from `deploy_above` up.
+    """Deployments (start, length) [s]: one per spell of prices at or above the threshold.
 
-    Announced when the spell begins, over when it ends or after `call_h`; a spell that is over
-    before the response would be due has none.
+    The threshold is `deploy_above_usd_per_mw_h`. A deployment is announced when the spell begins,
+    and ends with the spell or after `call_h`. A spell that ends before the response would be due
+    has none.
     """
     if spec.deploy_above_usd_per_mw_h is None:
         return []

@@ -1,6 +1,6 @@
-"""A chain, and one that is mined forward day by day.
+"""A blockchain, and its simulation day by day.
 
-Nothing here depends on what the fleet does: the fleet's own hashes are part of the network's.
+Nothing here depends on what the fleet does: its own hashes are part of the network's.
 """
 
 from dataclasses import dataclass
@@ -29,13 +29,13 @@ PATIENCE_S: Final = 60 * SECONDS_PER_DAY
 class Chain:
     """Blocks and epochs of a run. Shapes: `block`, `epoch`, `day`; times are run seconds."""
 
-    epoch_s: Ints  # (epoch,) from when the epoch's difficulty is in force; the first is <= 0
+    epoch_s: Ints  # (epoch,) start of the epoch's difficulty; the first is <= 0
     epoch_height: Ints  # (epoch,) height of its first block
     epoch_difficulty: Floats  # (epoch,)
     epoch_bits: tuple[int, ...]  # (epoch,) compact targets, empty where only difficulty is known
-    block_s: Ints  # (block,) time of each block from the start on
+    block_s: Ints  # (block,) time of each block after the start
     first_height: int  # of block_s[0]
-    luck: Floats  # (block,) uniform: decides whose block it is
+    luck: Floats  # (block,) uniform: decides who finds the block
     fees_btc: Floats  # (day,) mean fees of a block, known when the day is over
     fees_before_btc: float  # those of the day before the run
     network_ths: Floats  # (day,) network hashrate
@@ -49,11 +49,11 @@ class Chain:
         return int(np.searchsorted(self.epoch_s, t_s, side="right")) - 1
 
     def reward_btc(self, t_s: int) -> float:
-        """Subsidy of the next block and mean fees of the day [BTC]: what pools pay by."""
+        """Subsidy of the next block and mean fees of the day [BTC]: the basis of pool payouts."""
         return subsidy_btc(self.height_at(t_s) + 1) + float(self.fees_btc[t_s // SECONDS_PER_DAY])
 
     def known_reward_btc(self, t_s: int) -> float:
-        """Subsidy of the next block and mean fees of the day before [BTC]: what one may know."""
+        """Subsidy of the next block and mean fees of the day before [BTC]: known at the time."""
         day = t_s // SECONDS_PER_DAY
         fees_btc = float(self.fees_btc[day - 1]) if day else self.fees_before_btc
         return subsidy_btc(self.height_at(t_s) + 1) + fees_btc
@@ -73,8 +73,9 @@ class Chain:
 class ForwardChain:
     """Blocks as a Poisson process at each day's hashrate; retargets by the consensus rule.
 
-    The n-th block after the start falls where the hashes done reach the sum of n exponential
-    demands: exact for any hashrate that changes from day to day. Demands are drawn by epoch.
+    The n-th block after the start is found when the hashes done reach the sum of n exponential
+    demands. This is exact for any hashrate that changes from day to day. Demands are drawn by
+    epoch.
     """
 
     def __init__(self, network: MinedNetwork, horizon: Horizon, streams: Streams) -> None:
@@ -104,13 +105,13 @@ class ForwardChain:
     def complete(self) -> bool:
         """Whether the run is covered, with the last block of the epoch that straddles its end.
 
-        Where hardly anybody is left to find that block, two months after the end will do.
+        If too little hashrate is left to find that block, mining stops two months after the end.
         """
         mined_s = len(self.network_ths) * SECONDS_PER_DAY
         return self.epochs[-1][0] >= self.needed_s or mined_s >= self.needed_s + PATIENCE_S
 
     def mine(self, network_ths: float) -> None:
-        """One more day, at the mean hashrate of that day."""
+        """Mine one more day, at the mean hashrate of that day [TH/s]."""
         day_s = len(self.network_ths) * SECONDS_PER_DAY
         until_th = self.done_th + network_ths * SECONDS_PER_DAY
         work = np.array([self.done_th, until_th])
@@ -136,7 +137,7 @@ class ForwardChain:
         self._draw(float(self.reached_th[-1]), skip=0)
 
     def _draw(self, from_th: float, skip: int) -> None:
-        """What the blocks of the epoch demand, and whose they will be."""
+        """Draw the work that each block of the epoch takes, and what decides who finds it."""
         draw = self.streams.generator("blocks", day=self.height)
         demand = draw.standard_exponential(EPOCH_BLOCKS)[skip:]
         th_per_block = self.difficulty * HASHES_PER_DIFFICULTY / HASHES_PER_TH

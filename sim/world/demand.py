@@ -1,4 +1,4 @@
-"""Requests of the tenants, a day at a time: luck of each tenant and day, whoever decides."""
+"""Requests of the tenants, a day at a time; draws are by tenant and day, never by decision."""
 
 import math
 from datetime import timedelta
@@ -61,8 +61,8 @@ class Requests:
     def counts(self, from_s: int, to_s: int) -> Ints:
         """Requests of each tenant in an interval within a day (tenant,): fluid only.
 
-        Poisson by the hour, evenly within it. What bursts (`gamma`) and recorded instants (`trace`)
-        do to queues is in the fluid's surfaces, which are measured with them.
+        Poisson by the hour, spread evenly within it. What bursts (`gamma`) and recorded arrival
+        times (`trace`) do to queues is in the fluid's surfaces, which are measured with them.
         """
         number = from_s // SECONDS_PER_DAY
         if number != self._counted_day:
@@ -79,7 +79,7 @@ class Requests:
         return np.asarray(here + np.floor(more)).astype(np.int64)
 
     def _hours(self, number: int) -> Floats:
-        """Requests of each tenant up to each hour of a day (tenant, 25)."""
+        """Cumulative requests of each tenant up to each hour of a day (tenant, 25)."""
         found = []
         for tenant in self.tenants:
             hourly = self._rate(tenant, number)
@@ -125,7 +125,7 @@ class Requests:
         )
 
     def _rate(self, tenant: Tenant, number: int) -> Floats:
-        """Requests of each hour of the day (24,): the profile by local hour, less at weekends."""
+        """Expected requests in each hour of a day (24,): by local hour, less at weekends."""
         profile = np.array(PROFILES[tenant.profile])
         first = self.start + timedelta(days=number, hours=tenant.utc_offset_h)
         local = [first + timedelta(hours=h) for h in range(24)]
@@ -136,7 +136,7 @@ class Requests:
         return np.asarray(rate * profile[hours] * weekend)
 
     def departures(self) -> list[tuple[int, str, int]]:
-        """Customers who leave during the run: run second, tenant, how many are left of it."""
+        """Customers who leave during the run, as (run second, tenant, customers left)."""
         found = []
         for tenant, leaves_s in zip(self.tenants, self.leaves_s, strict=True):
             for gone, t_s in enumerate(leaves_s, 1):
@@ -145,7 +145,7 @@ class Requests:
         return sorted(found)
 
     def _mean_rps(self, tenant: Tenant, number: int) -> float:
-        """Mean rate of a day: customers that are there as it begins, each grown since the start."""
+        """Mean rate of a day [1/s]: customers present as it begins, each grown since the start."""
         day_s = number * SECONDS_PER_DAY
         leaves_s = self.leaves_s[self.tenants.index(tenant)]
         there = 1.0 - float(np.searchsorted(leaves_s, day_s, side="right")) / tenant.customers
@@ -154,7 +154,7 @@ class Requests:
 
 
 def _leaving(tenant: Tenant, streams: Streams) -> Floats:
-    """When customers leave (customer,) [s], in order; none: they stay."""
+    """Times at which customers leave (customer,) [s], ascending; empty: all stay."""
     if tenant.churn_per_year == 0.0:
         return np.zeros(0)
     draw = streams.generator("churn", tenant.name)
@@ -163,7 +163,7 @@ def _leaving(tenant: Tenant, streams: Streams) -> Floats:
 
 
 def _renewals(draw: np.random.Generator, hourly: Floats, cv: float) -> Floats:
-    """Instants of a day [s]: gamma gaps of coefficient `cv` in operational time, 1: Poisson.
+    """Arrival times of a day [s]: gamma gaps of coefficient `cv` in operational time, 1: Poisson.
 
     Each day begins afresh in the middle of a gap (approximation for bursty tenants: a burst does
     not cross midnight).
@@ -186,7 +186,7 @@ def _renewals(draw: np.random.Generator, hourly: Floats, cv: float) -> Floats:
 
 
 def _replayed(trace: Trace, rate_rps: float, number: int) -> tuple[Floats, Ints]:
-    """The recorded instants over and over, at the tenant's mean rate: those of one day."""
+    """One day of the recorded arrivals, repeated at the tenant's mean rate: times [s] and rows."""
     count = len(trace.arrival_s)
     span_s = float(trace.arrival_s[-1]) * count / max(count - 1, 1) or 1.0  # a gap before the next
     pace = rate_rps * span_s / count

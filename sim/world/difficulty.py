@@ -17,7 +17,11 @@ HASHES_PER_DIFFICULTY: Final = 2**48 / 65535  # expected hashes of a block at di
 
 
 def target_from_bits(bits: int) -> int:
-    """Target of a compact form (mantissa of 23 bits, sign bit, exponent in bytes)."""
+    """Target of a compact form (mantissa of 23 bits, sign bit, exponent in bytes).
+
+    Raises:
+        ValueError: if the sign bit makes the target negative.
+    """
     exponent = bits >> 24
     mantissa = bits & 0x007FFFFF
     if bits & 0x00800000 and mantissa:
@@ -58,10 +62,10 @@ def subsidy_btc(height: int) -> float:
 
 
 def btc_per_th(difficulty: float, reward_btc: float) -> float:
-    """Expected bitcoin of a tera-hash [BTC/TH]; `reward_btc` is subsidy plus fees of a block."""
+    """Expected bitcoin per terahash [BTC/TH]; `reward_btc` is subsidy plus fees of a block."""
     return HASHES_PER_TH / (difficulty * HASHES_PER_DIFFICULTY) * reward_btc
 
 
 def hashprice_usd_per_ph_day(difficulty: float, reward_btc: float, usd_per_btc: float) -> float:
-    """What a PH/s earns in a day, before the pool's fee [USD/PH/day]."""
+    """Earnings of a PH/s in a day, before the pool's fee [USD/PH/day]."""
     return btc_per_th(difficulty, reward_btc) * usd_per_btc * 1e3 * SECONDS_PER_DAY

@@ -1,6 +1,6 @@
 """Signals of the power side: day-ahead prices, reserves, carbon, generation, peaks.
 
-What is recorded counts by its mean over the control step; a peak by its highest interval.
+Recorded values count by their mean over the control step; a peak by its highest interval.
 """
 
 import math
@@ -30,7 +30,7 @@ TILT_DEG: Final = 23.45  # declination of the sun at the solstice
 
 
 def day_ahead(scenario: Scenario, t_s: Ints, regions: Regions) -> Floats | None:
-    """Day-ahead price at each site's zone (step, site) [USD/MWh], NaN where none is known."""
+    """Day-ahead price in each site's zone (step, site) [USD/MWh], NaN where none is known."""
     known: dict[str, Floats] = {}
     step_s = scenario.horizon.step_s
     for zone, price in scenario.prices.zones.items():
@@ -49,7 +49,7 @@ def day_ahead(scenario: Scenario, t_s: Ints, regions: Regions) -> Floats | None:
 
 
 def reserve_prices(scenario: Scenario, t_s: Ints, regions: Regions) -> Floats | None:
-    """Availability prices (step, programme) [USD/MW/h] of the programmes that call."""
+    """Availability prices of the programmes that issue calls (step, programme) [USD/MW/h]."""
     columns = []
     for spec in scenario.programmes.values():
         if isinstance(spec, EconomicProgramme):
@@ -88,7 +88,7 @@ def carbon_intensity(scenario: Scenario, t_s: Ints, regions: Regions) -> Floats 
 
 
 def generation(scenario: Scenario, t_s: Ints) -> Floats | None:
-    """What each generator could give (step, generator) [W]."""
+    """Power that each generator can supply (step, generator) [W]."""
     if not scenario.generators:
         return None
     sites = {site.name: site for site in scenario.sites}
@@ -107,10 +107,10 @@ def generation(scenario: Scenario, t_s: Ints) -> Floats | None:
 
 
 def clear_sky(site: Site, scenario: Scenario, t_s: Ints) -> Floats:
-    """Sine of the sun's height (instant,), 0 at night: the shape of a flat panel without clouds.
+    """Sine of the sun's height (instant,), 0 at night: the output of a flat panel without clouds.
 
-    Declination and hour angle of Cooper 1969 (Solar Energy 12), without the equation of time; give
-    clouds and losses as the generator's availability.
+    Declination and hour angle of Cooper 1969 (Solar Energy 12), without the equation of time.
+    Clouds and losses belong in the generator's availability.
     """
     start = scenario.horizon.start_utc
     midnight = timedelta(hours=start.hour, minutes=start.minute, seconds=start.second)
@@ -125,7 +125,7 @@ def clear_sky(site: Site, scenario: Scenario, t_s: Ints) -> Floats:
 
 
 def coincident_peaks(scenario: Scenario, t_s: Ints, step_s: int, regions: Regions) -> Peaks | None:
-    """Peaks of the system's load and the chance of each step to be one."""
+    """Peaks of the system's load, and the probability of each step to be one."""
     spec = scenario.coincident_peak
     if spec is None:
         return None
@@ -148,7 +148,7 @@ def coincident_peaks(scenario: Scenario, t_s: Ints, step_s: int, regions: Region
 
 
 def case_load(scenario: Scenario, t_s: Ints) -> Floats:
-    """Share of the case's loads (step,) that is there."""
+    """Share of the case's loads in force (step,)."""
     grid = scenario.grid
     if grid.load_series is None:
         return np.full(len(t_s), grid.load_fraction)

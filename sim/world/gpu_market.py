@@ -1,4 +1,4 @@
-"""What GPU hours and tokens fetch, day of the run by day: drawn before it begins."""
+"""Daily prices of GPU hours and tokens over the run, drawn before it begins."""
 
 from typing import Final, NamedTuple
 
@@ -25,11 +25,11 @@ DAY_YEARS: Final = 1.0 / DAYS_PER_YEAR
 
 
 class GpuPaths(NamedTuple):
-    """Shape: `day` days of the run. What is not named has no path."""
+    """Paths by GPU or name; those not named have none. Shape: `day` of the run."""
 
     usd_per_gpu_h: dict[str, Floats]  # (day,) by GPU
-    occupancy: dict[str, Floats]  # (day,) by GPU: share of what is offered by the hour
-    tokens: dict[str, Floats]  # (day,) by name: prices over those at the start
+    occupancy: dict[str, Floats]  # (day,) by GPU: share let of what is offered by the hour
+    tokens: dict[str, Floats]  # (day,) by name: price as a multiple of that at the start
 
 
 def gpu_paths(scenario: Scenario, streams: Streams) -> GpuPaths:
@@ -44,7 +44,7 @@ def gpu_paths(scenario: Scenario, streams: Streams) -> GpuPaths:
 
 
 def token_course(scenario: Scenario, paths: GpuPaths) -> Floats | None:
-    """Prices of each tenant over those at the start (day, tenant); None: all stay."""
+    """Token prices of each tenant over those at the start (day, tenant); None: all constant."""
     names = [tenant.price_path for tenant in scenario.tenants]
     if not any(names):
         return None
@@ -69,7 +69,7 @@ def _gpu_price(scenario: Scenario, gpu: str, spec: GpuPrice, days: int, streams:
 def _token_price(
     scenario: Scenario, name: str, spec: TokenPrice, days: int, streams: Streams
 ) -> Floats:
-    """Price over that at the start (day,)."""
+    """Price as a multiple of that at the start (day,)."""
     if isinstance(spec, ReplayTokenPrice):
         usd = _recorded(scenario, spec.series, spec.column, days)
         return np.asarray(usd / usd[0], dtype=np.float64)
@@ -85,14 +85,14 @@ def _recorded(scenario: Scenario, series: str, column: str, days: int) -> Floats
 
 
 def _trend(change_per_year: float, days: int) -> Floats:
-    """What an equal share each year makes of 1 (day,)."""
+    """Growth since the start at a constant rate per year (day,)."""
     return np.asarray((1.0 + change_per_year) ** (np.arange(days) * DAY_YEARS), dtype=np.float64)
 
 
 def _reverting(
     spec: RevertingGpuPrice | RevertingTokenPrice, first: float, normals: Floats
 ) -> Floats:
-    """Price over the trend's level at the start (day,): its logarithm comes back to the trend.
+    """Price over the trend's level at the start (day,): its logarithm reverts to the trend.
 
     An Ornstein-Uhlenbeck process, exact from day to day; the trend is the median. `first` is the
     price over the trend at the start.
@@ -107,9 +107,9 @@ def _reverting(
 
 
 def _occupancy(gpu: str, spec: GpuPrice, days: int, streams: Streams) -> Floats:
-    """Share that is let (day,): the mean, and a stationary AR(1) around it, held between 0 and 1.
+    """Share that is let (day,): the mean plus a stationary AR(1), clipped to 0 to 1.
 
-    Where it is held its mean is another; a warning of the scenario says when that is likely.
+    Clipping changes the mean; the scenario warns where that is likely.
     """
     if spec.occupancy_deviation == 0.0:
         return np.full(days, spec.occupancy)

@@ -1,4 +1,4 @@
-"""Misfortunes of a run: by date or at random, the same whatever anybody decides."""
+"""Incidents of a run: dated or random, independent of any decision."""
 
 from itertools import pairwise
 from typing import NamedTuple
@@ -13,10 +13,10 @@ from sim.units import SECONDS_PER_DAY, SECONDS_PER_HOUR, SECONDS_PER_YEAR
 
 
 class IncidentOccurrence(NamedTuple):
-    """One thing that goes wrong: from `start_s` on, until `end_s` where it passes."""
+    """One occurrence of an incident, from `start_s` until `end_s`."""
 
-    start_s: int  # below 0: before the run, into which it reaches
-    end_s: int  # start_s for what has no length: a notice, a delay
+    start_s: int  # below 0: began before the run and reaches into it
+    end_s: int  # start_s if it has no duration: a notice, a delay
     spec: Incident
     names: tuple[str, ...]  # sites, zones, hosts or projects that it strikes; none: the pool
 
@@ -24,8 +24,9 @@ class IncidentOccurrence(NamedTuple):
 def draw_incidents(scenario: Scenario, streams: Streams) -> tuple[IncidentOccurrence, ...]:
     """All incidents of a run in order of time.
 
-    One by date strikes all its targets at once. At random each target has its own Poisson process
-    with exponential lengths, and its own luck: whatever other targets or incidents there are.
+    A dated incident strikes all its targets at once. For a random one, each target has its own
+    Poisson process with exponential durations and its own random stream, whatever other targets or
+    incidents there are.
     """
     found: list[IncidentOccurrence] = []
     seen: dict[str, int] = {}
@@ -52,7 +53,7 @@ def _targets(scenario: Scenario, spec: Incident) -> tuple[str, ...]:
 def _strikes(
     scenario: Scenario, spec: Incident, name: str, draw: np.random.Generator
 ) -> list[IncidentOccurrence]:
-    """Incidents of one target: gaps from the end of one to the next are exponential."""
+    """Occurrences at one target: gaps from the end of one to the next are exponential."""
     assert spec.per_year is not None
     mean_s = SECONDS_PER_YEAR / spec.per_year
     found = []
@@ -68,10 +69,11 @@ def _strikes(
 def spiked(
     scenario: Scenario, happened: tuple[IncidentOccurrence, ...], usd_per_mwh: Floats, step_s: int
 ) -> None:
-    """Lift zone prices (step, site) to those of spikes, for as long as they last.
+    """Raise zone prices (step, site) [USD/MWh] to those of spikes, for as long as they last.
 
-    A step's price is the mean over it: a spike counts by the part of the step that it covers, and
-    of several at once the highest. The last row, the end of the run, repeats the last step.
+    A step's price is the mean over it: a spike counts for the part of the step that it covers, and
+    of overlapping spikes the highest counts. The last row, the end of the run, repeats the last
+    step.
     """
     spikes = [m for m in happened if m.spec.usd_per_mwh is not None]
     last = len(usd_per_mwh) - 1
@@ -98,7 +100,7 @@ def spiked(
 
 
 def lead_times_s(scenario: Scenario, streams: Streams) -> dict[str, int]:
-    """From order to delivery of every project [s]: lognormal with its mean and variation."""
+    """Time from order to delivery of each project [s]: lognormal, by mean and variation."""
     times = {}
     for name, project in scenario.projects.items():
         sigma = np.sqrt(np.log1p(project.lead_cv**2))

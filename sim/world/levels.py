@@ -1,4 +1,4 @@
-"""Values by their quantiles."""
+"""Interpolation between quantiles."""
 
 import numpy as np
 
@@ -6,9 +6,9 @@ from sim.types import Floats
 
 
 def between(levels: Floats, nodes: Floats, deviates: Floats) -> Floats:
-    """What normal deviates (instant,) are by quantiles (instant, level) at `nodes` (level,).
+    """Values of normal deviates (instant,), from quantiles (instant, level) at `nodes` (level,).
 
-    Linear between the levels, and on beyond the outermost two.
+    Linear between the levels, and extrapolated beyond the outermost two.
     """
     at = np.clip(np.searchsorted(nodes, deviates) - 1, 0, len(nodes) - 2)
     row = np.arange(len(deviates))

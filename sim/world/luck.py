@@ -1,4 +1,4 @@
-"""Luck by day, drawn in whole blocks of days so that no horizon changes it."""
+"""Daily random draws, in whole blocks of days so that the horizon does not change them."""
 
 from typing import Final
 
@@ -7,7 +7,7 @@ import numpy as np
 from sim.streams import Streams
 from sim.types import Floats
 
-LUCK_BLOCK_DAYS: Final = 30  # randomness by day is drawn for so many days at once
+LUCK_BLOCK_DAYS: Final = 30  # number of days drawn at once
 
 
 def daily_normals(component: str, entity: str, count: int, streams: Streams) -> Floats:

@@ -16,15 +16,15 @@ from sim.world.topology import FORMS, Topology
 
 
 class Cleared(NamedTuple):
-    """A power flow that was solved: the grid around the fleet."""
+    """A solved power flow of the grid around the fleet."""
 
     load_mw: Floats  # (bus,) without the fleet, shunts included
-    generation_mw: Floats | None  # (gen,); None: nobody has dispatched it
+    generation_mw: Floats | None  # (gen,); None: not dispatched
     bought_w: Floats  # (bid,) of the fleet's bids [W]
 
 
 class Offers(NamedTuple):
-    """What a fleet would draw at which price. Shape: `bid`."""
+    """Power that the fleet would draw, and the price up to which it would. Shape: `bid`."""
 
     site: Ints
     power_w: Floats
@@ -35,9 +35,9 @@ NO_OFFERS: Final = Offers(NO_BIDS, np.zeros(0), np.zeros(0))
 
 
 class PowerMarket:
-    """A case cleared again and again, with the fleet's own load: it makes the price.
+    """A case that is cleared repeatedly, with the fleet's own load, which moves the price.
 
-    Without `dc-opf` prices only the loads of the case follow their series.
+    Without `dc-opf` prices, only the loads of the case follow their series.
     """
 
     def __init__(self, scenario: Scenario, case: Case, site_bus: Ints, spec: DcOpfPrice | None):
@@ -58,15 +58,15 @@ class PowerMarket:
 
     @property
     def makes_prices(self) -> bool:
-        """Whether prices come from here."""
+        """Whether this market sets prices."""
         return self.opf is not None
 
     def due(self, t_s: int) -> bool:
-        """Whether it is cleared at `t_s`."""
+        """Whether the market is cleared at `t_s`."""
         return t_s % self.update_s == 0
 
     def set_links(self, left: dict[int, float]) -> None:
-        """Branches that are out or derated (share left) from now on."""
+        """Set the share left on branches that are out or derated, from now on."""
         if self.opf is None:
             return
         rate = self.case.rate_a_mw.copy()
@@ -79,13 +79,13 @@ class PowerMarket:
     def clear(
         self, t_s: int, step: int, fleet_w: Floats, offers: Offers = NO_OFFERS
     ) -> Cleared | None:
-        """Solve for now where that is due.
+        """Clear the market if it is due; None: it is not.
 
         Args:
             t_s: run seconds.
             step: control step.
             fleet_w: (site,) what the fleet draws at any price [W].
-            offers: what it draws beyond that where it is worth it.
+            offers: what it draws beyond that if the price is worth it.
         """
         if not self.due(t_s):
             return None

@@ -1,4 +1,4 @@
-"""Failures of machines over the horizon: luck at birth, whatever anybody decides or repairs."""
+"""Failures of machines and links over the horizon, independent of decisions and repairs."""
 
 from collections.abc import Iterator
 from typing import Final, NamedTuple
@@ -15,7 +15,7 @@ BLOCK_DAYS: Final = 30
 
 
 class Failures(NamedTuple):
-    """Failures that strike machines of a group, if they run: each with its repair. Shape (n,)."""
+    """Failures that strike a group's running machines, each with its repair. Shape (n,)."""
 
     t_s: Ints
     machine: Ints  # index within the group
@@ -26,9 +26,9 @@ class Failures(NamedTuple):
 class MachineFailures:
     """The failures of one group of identical machines.
 
-    Every machine has failures at the Weibull hazard of its age, as a Poisson process (minimal
-    repair: a repaired machine is as old as before). A failure that strikes a machine in repair is
-    passed over, so with shape 1 the time between repair and failure is exponential.
+    Every machine fails at the Weibull hazard of its age, as a Poisson process (minimal repair: a
+    repaired machine is as old as before). A failure of a machine in repair is skipped, so with
+    shape 1 the time between repair and failure is exponential.
     """
 
     def __init__(
@@ -65,9 +65,9 @@ class MachineFailures:
 
 
 class RestartLuck:
-    """Which machines of a group fail when they are switched on after a pause.
+    """Random draws of which machines of a group fail when switched on after a pause.
 
-    Luck belongs to a machine and to its first, second, … restart, whenever a policy lets it come.
+    A draw belongs to a machine and to its first, second, … restart, whenever a policy causes it.
     """
 
     def __init__(self, fraction: float, of: MachineFailures) -> None:
@@ -76,7 +76,7 @@ class RestartLuck:
         self._known: dict[int, dict[int, tuple[int, int]]] = {}
 
     def failing(self, restart: int) -> dict[int, tuple[int, int]]:
-        """Machines that fail at their restart number 0, 1, …: wait for a part, repair [s]."""
+        """Machines that fail at restart 0, 1, …, with their wait for a part and repair [s]."""
         if restart not in self._known:
             draw, faults = (
                 self.of.streams.generator("restart", self.of.name, restart),
@@ -111,7 +111,7 @@ def _seconds(hours: Floats) -> Ints:
 
 
 class LinkChange(NamedTuple):
-    """From `t_s` on, a link has another share of its capacity."""
+    """A change of the share of capacity left on a link, from `t_s` on."""
 
     t_s: int
     link: int  # row of grid_links.csv, or branch of the case
@@ -119,7 +119,7 @@ class LinkChange(NamedTuple):
 
 
 def link_changes(scenario: Scenario, streams: Streams) -> tuple[LinkChange, ...]:
-    """Outages of links by date and at random, in order of time; of two at once the deeper holds."""
+    """Dated and random outages of links, in order of time; of two at once the deeper holds."""
     horizon_s = scenario.horizon.seconds
     changes: list[LinkChange] = []
     for link, outages in _outages(scenario, streams).items():
@@ -159,7 +159,7 @@ def _outages(scenario: Scenario, streams: Streams) -> dict[int, list[tuple[int, 
 def links_between(
     scenario: Scenario, from_node: str, to_node: str, circuit: int | None
 ) -> list[int]:
-    """Rows of the links between two nodes, in either direction; of several, one circuit or all."""
+    """Rows of the links between two nodes, in either direction: one circuit, or all."""
     if scenario.case is not None:
         case = scenario.case
         number = [str(n) for n in case.bus_number]

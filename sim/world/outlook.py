@@ -1,4 +1,4 @@
-"""What is public of the hours to come: published day-ahead prices."""
+"""Public information about the coming hours: published day-ahead prices."""
 
 from datetime import timedelta
 from typing import Final
@@ -14,7 +14,7 @@ LOOK_S: Final = 1_800  # publication falls on a half hour
 
 
 class Outlook:
-    """Built from the whole series; tells only what is out. Shapes: `hour`, `site`."""
+    """Built from the whole series, but reveals only what is published. Shapes: `hour`, `site`."""
 
     def __init__(self, scenario: Scenario, day_ahead_usd_per_mwh: Floats | None) -> None:
         horizon, sites = scenario.horizon, scenario.sites
@@ -31,7 +31,7 @@ class Outlook:
         self._seen, self._next = -1, np.zeros((0, len(sites)))
 
     def day_ahead_next(self, t_s: int) -> Floats:
-        """Day-ahead prices (hour, site) of the hours after this one [USD/MWh], NaN: not out yet."""
+        """Day-ahead prices of the coming hours (hour, site) [USD/MWh]; NaN: not published yet."""
         if self.hourly is None or t_s // LOOK_S == self._seen:
             return self._next.copy()
         self._seen = t_s // LOOK_S
@@ -46,7 +46,7 @@ class Outlook:
 
 
 def _by_hour(usd_per_mwh: Floats, hours: int, step_s: int) -> Floats:
-    """Prices of steps (step, site) as means of hours (hour, site); one that holds stays exact."""
+    """Hourly means (hour, site) of prices by step (step, site); a constant hour stays exact."""
     if step_s >= SECONDS_PER_HOUR:
         return usd_per_mwh[np.arange(hours) * SECONDS_PER_HOUR // step_s]
     parts = SECONDS_PER_HOUR // step_s

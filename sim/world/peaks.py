@@ -1,10 +1,10 @@
-"""Coincident peaks of the system's load, and the honest chance that now is one.
+"""Coincident peaks of the system's load, and the probability that the current step is one.
 
-The peak of a month is known when the month is over. What can be known before: the forecast of the
-day, made the day before, and the loads so far. A step is the month's peak if today is the day and
-the step is today's peak. For the first, today's forecast peak stands against the highest load so
-far (logistic error of one scale) and against the days that remain, taken to be like today. For the
-second, errors of the hours are independent Gumbel ones, so that the chance of each is its
+The peak of a month is known only when the month is over. Known before that are the day's forecast,
+made the day before, and the loads so far. A step is the month's peak if today is the peak day and
+the step is today's peak. For the first, today's forecast peak is compared with the highest load so
+far (logistic error of one scale) and with the days that remain, assumed to be like today. For the
+second, hourly errors are independent Gumbel variables, so that the probability of each hour is its
 exponential share among the hours that are left and today's highest so far (the logit choice rule;
 McFadden 1974).
 """
@@ -23,12 +23,12 @@ Hours = npt.NDArray[np.datetime64]
 
 
 class Peaks(NamedTuple):
-    """The system's load over the run. Shape: `step`."""
+    """Peaks of the system's load over the run. Shape: `step`."""
 
-    risk: Floats  # (step,) chance, as known at the step's start, that it is the month's peak
-    peak_steps: Ints  # (peak,) the steps that were it
+    risk: Floats  # (step,) probability of the month's peak, as known at the step's start
+    peak_steps: Ints  # (peak,) the steps that were a month's peak
     year: Ints  # (peak,) calendar year, local
-    counted: int  # peaks a full year has
+    counted: int  # number of peaks in a full year
 
 
 def find_peaks(
@@ -44,7 +44,8 @@ def find_peaks(
     `highest_mw` (step,) is the load of the highest metering interval in each step: the step that
     holds the month's highest is its peak, however low its mean. Default: the means.
 
-    Chances are of hours (or of steps, where those are longer), shared out evenly to their steps.
+    Probabilities are those of hours (or of steps, where those are longer), divided evenly among
+    their steps.
     """
     start = start_utc + timedelta(hours=spec.utc_offset_h)
     seconds = np.datetime64(start.replace(tzinfo=None), "s") + np.arange(len(load_mw)) * step_s
@@ -76,7 +77,7 @@ def find_peaks(
 
 
 def _risk(spec: CoincidentPeak, hours: Hours, load_mw: Floats, forecast_mw: Floats) -> Floats:
-    """Chance (hour,) of each hour to be its month's peak, as known when it begins."""
+    """Probability that each hour is its month's peak (hour,), as known when it begins."""
     day, month = hours.astype("datetime64[D]"), hours.astype("datetime64[M]")
     risk = np.zeros(len(hours))
     for this in np.unique(month):
@@ -88,7 +89,7 @@ def _risk(spec: CoincidentPeak, hours: Hours, load_mw: Floats, forecast_mw: Floa
             for k, step in enumerate(of_day):
                 rest = forecast_mw[of_day[k:]]
                 seen = 0.0
-                if k:  # what the day has shown corrects what is left of its forecast
+                if k:  # the last hour's load scales the rest of the forecast
                     rest = rest * (load_mw[step - 1] / forecast_mw[step - 1])
                     seen = float(load_mw[of_day[:k]].max())
                 top = max(float(rest.max()), seen)

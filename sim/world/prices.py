@@ -27,7 +27,7 @@ CAP_USD_PER_MWH: Final = 5000.0  # ERCOT high system-wide offer cap since 2022, 
 
 
 class PriceProfile(NamedTuple):
-    """A calibrated price process; deviations, sizes and levels are of y."""
+    """A calibrated price process; deviations, sizes and levels refer to y."""
 
     offset_usd_per_mwh: float
     seasonal: Floats  # (12, 24) level by month and local hour
@@ -63,7 +63,7 @@ def load_price_profiles() -> dict[str, PriceProfile]:
 
 
 class HourlyPrice:
-    """A path of hours (hour,) [USD/MWh], constant within each."""
+    """An hourly path (hour,) [USD/MWh], constant within each hour."""
 
     def __init__(self, usd_per_mwh: Floats) -> None:
         self.usd_per_mwh = usd_per_mwh
@@ -85,8 +85,8 @@ class SeasonalJumpPrice(HourlyPrice):
     """A path of the process for one zone, constant within the hour.
 
     `mean_usd_per_mwh` multiplies the whole path by its ratio to the profile's long-run mean, before
-    the market's floor and cap; None keeps the calibrated level. The cap takes
-    some of it away at high levels: about 1 % at 3 times the profile's mean, under 2 % at 5 times.
+    the market's floor and cap; None keeps the calibrated level. At high levels the cap lowers the
+    mean: by about 1 % at 3 times the profile's mean, under 2 % at 5 times.
     """
 
     def __init__(
@@ -127,7 +127,7 @@ def path(
 
 
 def ar1(normal: Floats, autocorrelation: float, deviation: float) -> Floats:
-    """Stationary AR(1) path out of standard normals."""
+    """Stationary AR(1) path from standard normals."""
     shocks = normal * deviation * np.sqrt(1.0 - autocorrelation**2)
     shocks[:1] = normal[:1] * deviation
     return decayed(shocks, autocorrelation)

@@ -1,14 +1,14 @@
-"""The market of a region as one process: prices, load, heat, reserves, carbon that share luck.
+"""The market of a region as one process: correlated prices, load, heat, reserves and carbon.
 
 Each variable (real-time and day-ahead price of each zone, load, temperature, prices of reserve
-products, carbon intensity) is a normal deviate read through the quantiles of its month and hour.
-The deviates are one Gaussian process: for each of four memories (hours to weeks) a vector AR(1)
-whose innovations correlate. So zones move together, the day ahead is close to the hour itself, and
-spikes come in heat and in frost: the deviate of temperature is the region's stress, warm in summer
-and cold in winter. Calibrated by `experiments/calibrate_region.py`.
+products, carbon intensity) is a normal deviate mapped through the quantiles of its month and hour.
+The deviates form one Gaussian process: for each of four memories (hours to weeks), a vector AR(1)
+with correlated innovations. So zones move together, day-ahead prices stay close to real-time ones,
+and spikes come in heat and in frost: the deviate of temperature is the region's stress, warm in
+summer and cold in winter. Calibrated by `experiments/calibrate_region.py`.
 
-What is left out: levels of one year like those of another, tails beyond the highest level of a
-month's hour in the recording, and dependence of extremes beyond correlation.
+Left out: differences in level between years, tails beyond the highest recorded level of a month's
+hour, and dependence of extremes beyond correlation.
 """
 
 from datetime import datetime, timedelta
@@ -41,14 +41,14 @@ DEVIATES: Final = np.array(
     [-3.090232306, -2.326347874, -1.644853627, -0.674489750, 0.0,
      0.674489750, 1.644853627, 2.326347874, 3.090232306, 3.431614404]
 )  # fmt: skip
-MOST: Final = 4.0  # deviates beyond it count as this
+MOST: Final = 4.0  # deviates are clipped to this size
 SCALE: Final = 20.0  # USD/MWh: prices are interpolated as asinh(price / SCALE)
-COLDEST_DAY: Final = 20.0  # of the year: stress is cold there, heat half a year later; assumed
-OTHER_AR1_PER_H: Final = 0.98  # of warmth that is no stress, in spring and autumn; assumed
+COLDEST_DAY: Final = 20.0  # of the year: cold is the stress, half a year later heat; assumed
+OTHER_AR1_PER_H: Final = 0.98  # of warmth unrelated to stress, in spring and autumn; assumed
 TEMPERATURE: Final = "temperature"
 CARBON: Final = "carbon"
-FINE: Final = 4000  # parts of a distribution whose mean is taken
-PHYSICAL: Final = ("load", TEMPERATURE, CARBON)  # interpolated as they are
+FINE: Final = 4000  # equal parts of a distribution, to take its mean
+PHYSICAL: Final = ("load", TEMPERATURE, CARBON)  # interpolated without a transformation
 
 
 class Region(NamedTuple):
@@ -88,7 +88,7 @@ def load_regions() -> dict[str, Region]:
 
 
 class RegionPath:
-    """One luck of a region over a horizon, hour by hour; everybody who names it shares it."""
+    """One draw of a region over a horizon, hour by hour, shared by all that name the region."""
 
     def __init__(self, name: str, start_utc: datetime, hours: int, streams: Streams) -> None:
         region = self.region = load_regions()[name]
@@ -129,7 +129,7 @@ class RegionPath:
 
     @property
     def warmth(self) -> Floats:
-        """How warm it is for the season (hour,): a standard normal path."""
+        """Warmth relative to the season (hour,): a standard normal path."""
         return np.asarray(self.deviates[self.region.variables.index(TEMPERATURE)])
 
 
@@ -140,13 +140,13 @@ def stress_season(day: Floats) -> Floats:
 
 
 def read(levels: Floats, deviates: Floats) -> Floats:
-    """What deviates (instant,) are by quantiles (instant, level); none counts beyond `MOST`."""
+    """Values of deviates (instant,), from quantiles (instant, level); clipped at `MOST`."""
     return between(levels, DEVIATES, np.clip(deviates, -MOST, MOST))
 
 
 @cache
 def long_run_mean(region: str, variable: str) -> float:
-    """Mean of a variable over the year, by its quantiles alone."""
+    """Mean of a variable over the year, from its quantiles alone."""
     made = load_regions()[region]
     deviates = np.array([NormalDist().inv_cdf((i + 0.5) / FINE) for i in range(FINE)])
     levels = made.levels[made.variables.index(variable)].reshape(-1, len(LEVELS_PCT))
@@ -161,7 +161,7 @@ def long_run_mean(region: str, variable: str) -> float:
 
 
 class Regions:
-    """The regions of a run, each drawn, or read from its record, once."""
+    """The regions of a run, each drawn or read from its record only once."""
 
     def __init__(self, start_utc: datetime, horizon_s: int, streams: Streams) -> None:
         self.start_utc = start_utc
@@ -171,13 +171,13 @@ class Regions:
         self._recorded: dict[tuple[int, str, float], Floats] = {}
 
     def path(self, name: str) -> RegionPath:
-        """A region's luck (hour,), one hour beyond the horizon."""
+        """The draw of a region (hour,), to one hour beyond the horizon."""
         if name not in self._paths:
             self._paths[name] = RegionPath(name, self.start_utc, self.hours, self.streams)
         return self._paths[name]
 
     def recorded(self, driver: Series, column: str, utc_offset_h: float) -> Floats:
-        """How warm a recorded region was for the season (hour,), as long as a path."""
+        """Warmth of a recorded region relative to the season (hour,), as long as a path."""
         key = (id(driver), column, utc_offset_h)
         if key not in self._recorded:
             self._recorded[key] = recorded_warmth(
@@ -186,7 +186,7 @@ class Regions:
         return self._recorded[key]
 
     def price(self, profile: str, kind: str, mean_usd_per_mwh: float | None) -> HourlyPrice:
-        """Price of a zone: `kind` rt or da; both by the ratio of the mean to the profile's."""
+        """Price of a zone, `kind` rt or da; both are scaled by the mean over the profile's."""
         region, zone = catalogue.region_zones()[profile]
         usd = self.path(region).hourly(f"{zone}-{kind}")
         if mean_usd_per_mwh is not None:

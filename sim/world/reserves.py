@@ -1,4 +1,4 @@
-"""What reserves are worth in real time: the price of what was sold and is not held."""
+"""Real-time value of reserves: the price of capacity that was sold and is not held."""
 
 import numpy as np
 
@@ -14,11 +14,11 @@ def real_time_reserves(
     zone_usd_per_mwh: Floats,
     day_ahead_usd_per_mwh: Floats | None,
 ) -> Floats | None:
-    """Real-time prices (step, programme) of the programmes that call [USD/MW/h].
+    """Real-time prices of the programmes that issue calls (step, programme) [USD/MW/h].
 
-    Recorded ones, or what a market that clears energy and reserves at once would make of them: the
-    availability price, plus what energy costs beyond its day-ahead price (the mean over the
-    enrolled sites' zones that have one), never below 0. Assumed: ERCOT had no such price before
+    Recorded prices, or those that a market clearing energy and reserves together would set: the
+    availability price plus the excess of the energy price over its day-ahead price (the mean over
+    the enrolled sites' zones that have one), never below 0. Assumed: ERCOT had no such price before
     December 2025. Emergency programmes have none.
     """
     if reserve_usd_per_mw_h is None:

@@ -1,7 +1,7 @@
-"""Signals of the world over the horizon: what holds at an instant, `at`; what is billed, `mean`.
+"""Signals of the world over the horizon: `at` is the value at an instant, `mean` what is billed.
 
-An energy price, a load, a temperature act through the whole control step: their mean counts. A
-price of bitcoin is one at which somebody trades: it holds at an instant.
+An energy price, a load or a temperature acts through the whole control step, so its mean counts.
+The bitcoin price is one at which somebody trades: it holds at an instant.
 """
 
 from typing import Protocol
@@ -77,7 +77,7 @@ class Replay:
 
 
 def fixed_price(scenario: Scenario, price: FixedPrice) -> Flow:
-    """One price, or that of a tariff [USD/MWh]."""
+    """A constant price, or that of a tariff [USD/MWh]."""
     if price.tariff is not None:
         return TariffPath(scenario.tariffs[price.tariff], scenario.horizon.start_utc)
     assert price.usd_per_mwh is not None  # one of the two: checked by the table
@@ -92,7 +92,7 @@ def price_signal(scenario: Scenario, zone: str, streams: Streams, regions: Regio
     if isinstance(price, ReplayPrice):
         return Replay(scenario.recorded[price.series], price.column, _start(scenario))
     if isinstance(price, DcOpfPrice):
-        return Constant(0.0)  # the power flow tells when the run is there
+        return Constant(0.0)  # the power flow sets it during the run
     if isinstance(price, RegionalPrice):
         return regions.price(price.profile, "rt", price.mean_usd_per_mwh)
     return SeasonalJumpPrice(
@@ -107,7 +107,7 @@ def price_signal(scenario: Scenario, zone: str, streams: Streams, regions: Regio
 
 
 def region_of(scenario: Scenario, site: Site) -> str | None:
-    """The calibrated region that a site's zone of prices lies in; None where it lies in none."""
+    """The calibrated region of a site's price zone; None: it lies in none."""
     price = scenario.prices.zones.get(site.price_zone)
     if isinstance(price, RegionalPrice):
         return catalogue.region_zones()[price.profile][0]
@@ -117,11 +117,11 @@ def region_of(scenario: Scenario, site: Site) -> str | None:
 def weather(
     scenario: Scenario, site: Site, streams: Streams, t_s: Ints, regions: Regions
 ) -> tuple[Floats, Floats]:
-    """Ambient temperature and wet bulb of a site (step,) [C]; one climate shares its luck.
+    """Ambient temperature and wet bulb of a site (step,) [C]; sites of one climate share draws.
 
-    Warm and cold days are those of a driver or, where a region makes the price, of the region.
+    Warm and cold days follow a driver or, where a region makes the price, the region.
 
-    Recorded ones are means over the step, synthetic ones those of its first instant.
+    Recorded values are means over the step, synthetic ones those of its first instant.
     """
     climate = scenario.weather.climates.get(site.climate)
     if isinstance(climate, ReplayWeather):

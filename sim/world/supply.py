@@ -1,9 +1,9 @@
-"""A network whose owners run while it pays: the supply curve of hashrate.
+"""A network whose owners run their machines while it pays: the supply curve of hashrate.
 
-Owners are the cells of two spreads, of efficiency and of the cost of running. They look at smoothed
-revenue, switch a share of their machines a day, and come back only a little above where they left.
-The chain is mined day by day at what runs, so price, hashrate and difficulty answer each other:
-a fall of the price slows the chain, the next retarget is downward and lifts the hashprice again.
+Owners are the cells of two distributions, of efficiency and of running cost. They watch smoothed
+revenue, switch a share of their machines a day, and return only a little above the level at which
+they left. The chain is mined day by day with what runs, so price, hashrate and difficulty interact:
+a fall of the price slows the chain, the next retarget is downward and raises the hashprice again.
 """
 
 from datetime import datetime, timedelta
@@ -30,15 +30,18 @@ from sim.world.difficulty import btc_per_th, subsidy_btc
 from sim.world.signals import Signal
 
 CELLS: Final = 24  # quantiles of each spread
-LEAST_THS: Final = 1.0  # somebody is always left, so that shares of the network are finite
+LEAST_THS: Final = 1.0  # a floor, so that shares of the network are finite
 _PH_DAY: Final = TH_PER_PH * SECONDS_PER_DAY  # TH in a PH/s held for a day
 
 
 class Owners:
-    """Machines by efficiency and cost of running; the last row holds new machines.
+    """Machines by efficiency and running cost; the last row holds new machines.
 
-    `installed_ths` and `on_ths` are (efficiency, cost). What runs at the start, all that pays at
-    `usd_per_th`, is the network's hashrate at the start. Raises ScenarioError when nothing does.
+    `installed_ths` and `on_ths` are (efficiency, cost) [TH/s]. Everything that pays at `usd_per_th`
+    runs at the start, and is scaled to the network's hashrate.
+
+    Raises:
+        ScenarioError: if nothing runs at the start.
     """
 
     def __init__(self, network: SupplyCurveNetwork, usd_per_th: float) -> None:
@@ -66,11 +69,11 @@ class Owners:
 
     @property
     def running_ths(self) -> float:
-        """Hashrate of all that runs [TH/s]."""
+        """Hashrate of everything that runs [TH/s]."""
         return float(self.on_ths.sum())
 
     def decide(self, usd_per_th: float) -> None:
-        """The next day begins, at this revenue of a tera-hash [USD/TH]."""
+        """Begin the next day, at this revenue per terahash [USD/TH]."""
         network = self.network
         keep = np.exp(-1.0 / network.lag_days) if network.lag_days > 0 else 0.0
         self.seen_usd_per_th = keep * self.seen_usd_per_th + (1.0 - keep) * usd_per_th
@@ -82,7 +85,7 @@ class Owners:
         self.on_ths -= np.where(loses, network.switch_per_day * self.on_ths, 0.0)
 
     def _arrive(self) -> None:
-        """New machines, at all costs of running alike; fewer when they earn less than at first."""
+        """Add new machines, equally over running costs; fewer if they earn less than at first."""
         margin = max(self.seen_usd_per_th - self.new_cost_usd_per_th, 0.0)
         pace = min(margin / self.full_margin, 1.0) if self.full_margin > 0 else float(margin > 0)
         new_ths = self.network.arrivals_ehs_per_year * TH_PER_EH / DAYS_PER_YEAR * pace / CELLS
@@ -91,7 +94,7 @@ class Owners:
 
 
 def spread(deviation: float) -> Floats:
-    """Multiples of the median at the middles of equal parts of a lognormal (cell,)."""
+    """Multiples of the median at the middles of equally likely parts of a lognormal (cell,)."""
     normal = NormalDist()
     quantiles = [normal.inv_cdf((cell + 0.5) / CELLS) for cell in range(CELLS)]
     return np.exp(deviation * np.array(quantiles))
@@ -100,9 +103,9 @@ def spread(deviation: float) -> Floats:
 def supply_chain(
     network: SupplyCurveNetwork, horizon: Horizon, usd_per_btc: Signal, streams: Streams
 ) -> Chain:
-    """The chain of owners who answer to the price at each day's start and to the difficulty then.
+    """The chain of owners who respond to each day's opening price and the difficulty then.
 
-    Past the end of the run, where the last epoch closes, the price stays as it was.
+    Past the end of the run, until the last epoch closes, the price stays constant.
     """
     chain = ForwardChain(network, horizon, streams)
     owners: Owners | None = None
@@ -123,7 +126,7 @@ def supply_chain(
 
 
 def storm_left(storms: tuple[Storm, ...], day_utc: datetime) -> float:
-    """Share of what runs that storms leave on, as a mean over a day from this instant."""
+    """Share of running hashrate that storms leave on: the mean over a day from this instant."""
     left = 1.0
     for storm in storms:
         begins_s = (storm.start_utc - day_utc).total_seconds()

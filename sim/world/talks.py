@@ -1,4 +1,4 @@
-"""Conversations: which requests of a day go on with what was said before."""
+"""Conversations: which requests of a day continue earlier ones."""
 
 import heapq
 from typing import NamedTuple
@@ -12,25 +12,25 @@ from sim.types import Floats, Ints
 class Talks(NamedTuple):
     """Requests of a tenant and a day, in order of time, as turns of conversations."""
 
-    prompt: Ints  # (request,) tokens with all that was said before
-    talk: Ints  # (request,) which conversation of the day
+    prompt: Ints  # (request,) tokens, the conversation so far included
+    talk: Ints  # (request,) number of its conversation in the day
 
 
 def talks(
     tenant: Tenant, sent_s: Floats, text: Ints, output: Ints, draw: np.random.Generator
 ) -> Talks:
-    """Give each request a conversation: the one that is due longest, or else a new one.
+    """Assign each request to a conversation: the one that is longest overdue, or else a new one.
 
-    After a turn a conversation goes on with probability 1 - 1 / `turns`, and is due after an
-    exponential time of mean `think_s` from the last question on. A prompt is the system prompt,
-    what was said before (answers included) and the new `text`; a conversation that would go beyond
-    `max_tokens` ends. None crosses midnight (approximation), and a turn does not wait for an
-    answer that is late (approximation).
+    After a turn a conversation continues with probability 1 - 1 / `turns`, and is due after an
+    exponential time of mean `think_s` from the last question. A prompt is the system prompt, the
+    conversation so far (answers included) and the new `text`. A conversation that would exceed
+    `max_tokens` ends. None crosses midnight (approximation), and a turn does not wait for an answer
+    that is late (approximation).
     """
     goes_on = draw.random(len(sent_s)) >= 1.0 / tenant.turns
     pauses_s = draw.exponential(1.0, len(sent_s)) * tenant.think_s
     prompt, talk = np.zeros(len(sent_s), dtype=np.int64), np.zeros(len(sent_s), dtype=np.int64)
-    due: list[tuple[float, int, int]] = []  # when, conversation, tokens said
+    due: list[tuple[float, int, int]] = []  # due time, conversation, tokens so far
     count = 0
     for i, now_s in enumerate(sent_s.tolist()):
         said, which = tenant.system_prompt_tokens, -1

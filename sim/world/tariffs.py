@@ -1,4 +1,4 @@
-"""The price of a tariff at every instant, and its mean over control steps."""
+"""Tariff prices at every instant, and their means over control steps."""
 
 from datetime import datetime
 from math import gcd
@@ -23,7 +23,7 @@ class TariffPath:
         self.start_unix_s = round(start_utc.timestamp())
 
     def at(self, t_s: Ints, above_mwh: float = 0.0) -> Floats:
-        """Prices in force (instant,) once a month has used so much."""
+        """Prices in force (instant,) [USD/MWh] once a month's use exceeds `above_mwh`."""
         unix_s = np.asarray(t_s, dtype=np.int64) + self.start_unix_s
         local_s = clock_s(unix_s, self.tariff.timezone, self.tariff.utc_offset_h)
         usd = np.empty(len(unix_s))
@@ -47,11 +47,11 @@ class TariffPath:
 
 
 def clock_s(unix_s: Ints, timezone: str | None, utc_offset_h: float | None) -> Ints:
-    """Local time (instant,) as seconds since 1970 of a clock there; with a zone, by its changes."""
+    """Local time (instant,) as seconds since 1970; a zone's clock changes are included."""
     if timezone is None:
         return unix_s + round((utc_offset_h or 0.0) * SECONDS_PER_HOUR)
     zone = ZoneInfo(timezone)
-    # Clocks change at quarters of an hour of UTC at most.
+    # Clocks change only at full quarters of an hour in UTC.
     quarter, of = np.unique(unix_s // PIECE_S, return_inverse=True)
     offsets = [
         (datetime.fromtimestamp(q * PIECE_S, zone).utcoffset() or _NONE).total_seconds()
@@ -64,13 +64,13 @@ _NONE: Final = datetime.min - datetime.min
 
 
 def in_hours(price: Window, local_s: Ints) -> Bools:
-    """When it holds (instant,); hours over midnight belong to the day on which they begin."""
+    """Whether a window applies (instant,); hours over midnight belong to the day they begin on."""
     hour = local_s % SECONDS_PER_DAY / SECONDS_PER_HOUR
     if price.to_hour > price.from_hour:
         holds = (hour >= price.from_hour) & (hour < price.to_hour)
         begun_s = local_s
     else:
-        late = hour < price.to_hour  # began yesterday
+        late = hour < price.to_hour  # the window began yesterday
         holds = (hour >= price.from_hour) | late
         begun_s = local_s - late * SECONDS_PER_DAY
     day = begun_s // SECONDS_PER_DAY

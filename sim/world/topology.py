@@ -1,4 +1,4 @@
-"""The grid as a graph, compiled to nested limits where it is radial and to a mesh where not."""
+"""The grid as a graph, compiled to nested limits if it is radial and to a mesh if it is not."""
 
 from dataclasses import dataclass, field
 from typing import Final
@@ -28,11 +28,14 @@ class SiteMesh:
 
 @dataclass(frozen=True)
 class Topology:
-    """Nested limits. Shapes: `site`, `limit`, `depth`. A meshed grid has each site's own only."""
+    """Nested limits. Shapes: `site`, `limit`, `depth`.
+
+    For a meshed grid they are only the sites' own.
+    """
 
     graph: "nx.MultiDiGraph[Node]"  # from the grid's roots to the sites
     limit_names: tuple[str, ...]  # (limit,) "site alpha" or "west → feeder-1"
-    edges: tuple[tuple[tuple[float, int], ...], ...]  # (limit,) [W] and link of what was folded
+    edges: tuple[tuple[tuple[float, int], ...], ...]  # (limit,) [W] and link of merged edges
     path: Ints  # (site, depth) limits a site counts against, -1 where the path has ended
     loss: Floats  # (site,) share of the meter's power lost on the way from the root
     link_names: tuple[str, ...]  # rows of grid_links.csv, or branches of the case
@@ -43,14 +46,14 @@ class Topology:
         object.__setattr__(self, "capacity_w", self.capacity({}))
 
     def capacity(self, left: dict[int, float]) -> Floats:
-        """Room under each limit (limit,) [W] when links (by row) have a share of theirs left."""
+        """Room under each limit (limit,) [W], given the share left on links (by row)."""
         return np.array(
             [min(w * left.get(link, 1.0) for w, link in folded) for folded in self.edges]
         )
 
 
 def own_link(site: int) -> int:
-    """Number of a site's own connection among the links: below zero, no row of a sheet."""
+    """Link number of a site's own connection: negative, so that no sheet row has it."""
     return -1 - site
 
 
@@ -61,7 +64,7 @@ def planned_mw(scenario: Scenario, site: Site) -> float:
 
 
 def is_meshed(scenario: Scenario) -> bool:
-    """Whether power has more than one way: a MATPOWER case, or links that close a ring."""
+    """Whether power has more than one path: a MATPOWER case, or links that close a ring."""
     if scenario.case is not None:
         return True
     graph: nx.MultiGraph[str] = nx.MultiGraph()
@@ -77,8 +80,8 @@ def grid_graph(scenario: Scenario) -> "nx.MultiDiGraph[Node]":
     """Zones, substations, transformers, feeders and sites; edges carry capacity and loss.
 
     Edge attributes: `capacity_w` [W], `loss` [-], `link`: row of grid_links.csv, or `own_link` of a
-    site, its interconnect with the substations that are planned for it. A site without a grid node
-    hangs on its price zone, which then needs no row in grid_nodes.csv.
+    site, its interconnect with the substations planned for it. A site without a grid node connects
+    to its price zone, which then needs no row in grid_nodes.csv.
     """
     graph: nx.MultiDiGraph[Node] = nx.MultiDiGraph()
     for node in scenario.grid_nodes:
@@ -105,10 +108,10 @@ def grid_graph(scenario: Scenario) -> "nx.MultiDiGraph[Node]":
 
 
 def compile_topology(scenario: Scenario) -> Topology:
-    """Nested limits of a radial grid, or a mesh; limits on the same sites are folded into one.
+    """Nested limits of a radial grid, or a mesh; limits on the same sites are merged into one.
 
     Losses of a path are counted at the meter, so a link is held to its capacity by what its sites
-    take from the root of the grid, its own losses included: never less than what flows through it.
+    draw from the root of the grid, its own losses included: never less than what flows through it.
     A meshed grid is a DC power flow, which has no losses.
     """
     graph = grid_graph(scenario)
@@ -146,7 +149,7 @@ def compile_topology(scenario: Scenario) -> Topology:
 
 
 def _meshed(scenario: Scenario, graph: "nx.MultiDiGraph[Node]") -> Topology:
-    """Each site's interconnect as its only nested limit; the rest is the mesh's."""
+    """Each site's interconnect as its only nested limit; the mesh holds the rest."""
     count = len(scenario.sites)
     mesh = _case_mesh(scenario) if scenario.case is not None else _sheet_mesh(scenario)
     return Topology(
@@ -172,7 +175,7 @@ def _case_mesh(scenario: Scenario) -> SiteMesh:
 
 
 def _sheet_mesh(scenario: Scenario) -> SiteMesh:
-    """Buses are the nodes of the sheets and zones that sites hang on; zones give what is asked."""
+    """Buses are the sheets' nodes and the zones of sites; zones supply whatever is drawn."""
     names = [n.name for n in scenario.grid_nodes]
     zones = [n.name for n in scenario.grid_nodes if n.kind == "zone"]
     for site in scenario.sites:
@@ -202,7 +205,7 @@ def _sheet_mesh(scenario: Scenario) -> SiteMesh:
 
 
 def _line_names(ends: list[tuple[str, str]]) -> tuple[str, ...]:
-    """Names that differ: circuits between the same two nodes are counted."""
+    """Unique names: circuits between the same two nodes are numbered."""
     names = []
     for i, (a, b) in enumerate(ends):
         circuit = f" ({ends[: i + 1].count((a, b))})" if ends.count((a, b)) > 1 else ""

@@ -1,4 +1,4 @@
-"""How far the sites are from the clients."""
+"""One-way network latency between the clients' regions and the sites."""
 
 import math
 from typing import Final
@@ -12,9 +12,9 @@ EARTH_KM: Final = 6371.0  # mean radius
 
 
 def latency_s(demand: Demand, sites: tuple[Site, ...]) -> dict[tuple[str, str], float]:
-    """One-way latency [s] from each region to each site it has a way to: the shortest path.
+    """One-way latency [s] from each region to each site it can reach, by the shortest path.
 
-    Without links, every region has a fibre of its own to every site whose place is known.
+    Without links, every region has its own fibre to every site whose coordinates are known.
     """
     graph: nx.Graph[str] = nx.Graph()
     graph.add_nodes_from([*demand.regions, *(s.name for s in sites)])

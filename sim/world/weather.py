@@ -1,14 +1,15 @@
-"""Synthetic weather: temperature by season and hour, and what each season makes of an air mass.
+"""Synthetic weather: temperature by season and hour, and how far air masses depart from it.
 
-A normal path (air masses of hours and of days: two AR(1) processes) is read through the quantiles
-of the month, apart for night and day, so that summers are steadier than winters and cold spells
-reach further than warm ones, as they do. Calibrated by `experiments/calibrate_weather.py` on
-typical years, which leave out the most extreme years. The dew point is that of its season, or the
-temperature where that is lower: air masses (a standard deviation of 3 to 6 K of dew point, hardly
-correlated with temperature) are left out there, so wet bulbs spread less than real.
+A normal path (air masses of hours and of days: two AR(1) processes) is mapped through the quantiles
+of the month, separately for night and day, so that summers are steadier than winters and cold
+spells reach further than warm ones, as in reality. Calibrated by `experiments/calibrate_weather.py`
+on typical years, which leave out the most extreme years. The dew point is that of its season, or
+the temperature where that is lower. Its variation with air masses (a standard deviation of 3 to 6
+K, hardly correlated with temperature) is left out, so wet bulbs spread less than in reality.
 
 Where a region's warm and cold days are known, drawn (`sim.world.region`) or recorded
-(`recorded_warmth`), a place has them, but for `1 - REGIONAL` of the variance, which stays its own.
+(`recorded_warmth`), a place follows them, except for `1 - REGIONAL` of the variance, which stays
+its own.
 """
 
 from datetime import datetime, timedelta
@@ -29,21 +30,22 @@ from sim.world.levels import between
 from sim.world.prices import BLOCK_DAYS, BLOCK_HOURS, ar1
 
 MONTHS: Final = 12
-NIGHT_AND_DAY: Final = (3.0, 15.0)  # local hours in whose middle they are
+NIGHT_AND_DAY: Final = (3.0, 15.0)  # local hours of their middles
 LEVELS_PCT: Final = np.array([0.1, 1.0, 5.0, 25.0, 50.0, 75.0, 95.0, 99.0, 99.9])
 # The same as normal deviates: scipy.stats.norm.ppf, to nine digits.
 DEVIATES: Final = np.array(
     [-3.090232306, -2.326347874, -1.644853627, -0.674489750, 0.0,
      0.674489750, 1.644853627, 2.326347874, 3.090232306]
 )  # fmt: skip
-REGIONAL: Final = 0.8  # of the variance of a place's air masses: its region's; assumed
+REGIONAL: Final = 0.8  # share of a place's variance that is its region's; assumed
 SHAPES: Final = {"harmonics_c": (5, 5), "quantiles_k": (MONTHS, 2, len(LEVELS_PCT))}
 
 
 class Climate(NamedTuple):
     """A fitted climate; hours are local standard time. Shapes: season, day (1, cos, sin, cos 2, …).
 
-    The first five are the plain season and day, for people; `harmonics_c` is what is used.
+    The first five fields are the plain season and day, for readers; the simulation uses
+    `harmonics_c`.
     """
 
     mean_c: float
@@ -79,10 +81,10 @@ def load_climates() -> dict[str, Climate]:
 
 
 class SeasonalTemperature:
-    """A path of a climate, linear within the hour; places of one name share their luck.
+    """A path of a climate, linear within the hour; places of one name share their random draws.
 
-    `warmth` (hour,) is how warm a region is for the season, a standard normal path, one value more
-    than hours begin: a place follows it with `REGIONAL` of its variance.
+    `warmth` (hour,) is a region's warmth relative to the season, a standard normal path, with one
+    value more than hours begin: a place follows it with `REGIONAL` of its variance.
     """
 
     def __init__(
@@ -134,18 +136,21 @@ class SeasonalTemperature:
 
 
 def hours_of(horizon_s: int) -> int:
-    """Hours that a path has: one more than begin within the horizon."""
+    """Length of a path: one more than the hours that begin within the horizon."""
     return -(-horizon_s // SECONDS_PER_HOUR) + 1
 
 
 def recorded_warmth(
     series: Series, column: str, start_utc: datetime, utc_offset_h: float, hours: int
 ) -> Floats:
-    """How warm a record's region was for the season (hour,): normal deviates from `start_utc` on.
+    """Warmth of a record's region relative to the season (hour,): deviates from `start_utc` on.
 
-    What a season x day (two harmonics each, least squares) leaves of the temperature, ranked among
-    the hours of the record that lie within a month and an hour of it. The hour after the record's
-    last takes its value. Raises SeriesError where the record has none.
+    The temperature less a fit of season x day (two harmonics each, least squares), ranked among the
+    hours of the record that lie within a month and an hour of it. The hour after the record's last
+    takes its value.
+
+    Raises:
+        SeriesError: where the record has no value.
     """
     first = -(int(series.start_s[0]) // -SECONDS_PER_HOUR) * SECONDS_PER_HOUR
     record_s = np.arange(first, series.end_s, SECONDS_PER_HOUR, dtype=np.int64)
@@ -176,7 +181,7 @@ def recorded_warmth(
 
 
 class YearHours:
-    """Where hours stand in the year, by local standard time (hour,)."""
+    """Position of hours in the year, in local standard time (hour,)."""
 
     def __init__(self, unix_s: Ints, utc_offset_h: float) -> None:
         local = (unix_s + round(utc_offset_h * SECONDS_PER_HOUR)).astype("datetime64[s]")
@@ -186,20 +191,20 @@ class YearHours:
         self.hour = local.astype(np.int64) // SECONDS_PER_HOUR % 24
 
     def near(self, month: int, hour: int) -> npt.NDArray[np.bool_]:
-        """Hours within one month and one hour of the day of these (hour,)."""
+        """Which of the hours lie within one month and one hour of the day of these (hour,)."""
         months = np.minimum((self.month - month) % MONTHS, (month - self.month) % MONTHS)
         hours = np.minimum((self.hour - hour) % 24, (hour - self.hour) % 24)
         return np.asarray((months <= 1) & (hours <= 1))
 
 
 def waves(days: Floats) -> tuple[Floats, Floats]:
-    """Of the season and of the day, each (instant, 5): 1, cos, sin, and both of half the period."""
+    """Season and day, each (instant, 5): 1, cos and sin, and cos and sin of half the period."""
     turns = (days / DAYS_PER_YEAR, days)
     season, day = (
         np.stack([f(2.0 * np.pi * k * t) for k in (0, 1, 2) for f in (np.cos, np.sin)], axis=1)
         for t in turns
     )
-    kept = [0, 2, 3, 4, 5]  # sin 0 is nothing
+    kept = [0, 2, 3, 4, 5]  # sin 0 is always 0
     return season[:, kept], day[:, kept]
 
 
@@ -212,7 +217,7 @@ def expected_c(climate: Climate, days: Floats) -> Floats:
 def quantiles_at(climate: Climate, days: Floats) -> Floats:
     """Distances from the expected temperature at LEVELS_PCT (instant, level) [K].
 
-    Between the middles of two months, and of night and day, they go over into each other.
+    Interpolated between the middles of two months, and of night and day.
     """
     month = days / DAYS_PER_YEAR * MONTHS - 0.5
     first = np.floor(month).astype(np.int64)
@@ -224,7 +229,7 @@ def quantiles_at(climate: Climate, days: Floats) -> Floats:
 
 
 def distance_k(climate: Climate, days: Floats, air: Floats) -> Floats:
-    """What an air mass (instant,), a standard normal value, is by season and hour [K]."""
+    """Departure from the season [K] of an air mass (instant,), a standard normal value."""
     return between(quantiles_at(climate, days), DEVIATES, air)
 
 

@@ -1,4 +1,4 @@
-"""The world of a run, drawn whole before it begins: the same whatever anybody decides."""
+"""The world of a run: everything that does not depend on decisions, drawn before it begins."""
 
 from dataclasses import replace
 from typing import NamedTuple
@@ -30,14 +30,14 @@ from sim.world.wan import latency_s
 
 
 class World(NamedTuple):
-    """Shapes: `step` control steps and the end of the run, `site`."""
+    """Everything that decisions cannot change. Shapes: `step` (steps and the run's end), `site`."""
 
     chain: Chain
-    usd_per_btc: Floats  # (step,) at its first instant; the last is that of the run's end
+    usd_per_btc: Floats  # (step,) at its first instant; the last is at the run's end
     zone_usd_per_mwh: Floats  # (step, site) price of each site's zone
     ambient_c: Floats  # (step, site)
     wet_bulb_c: Floats  # (step, site)
-    day_ahead_usd_per_mwh: Floats | None  # (step, site), None: nowhere known
+    day_ahead_usd_per_mwh: Floats | None  # (step, site), None: known nowhere
     carbon_kg_per_mwh: Floats | None  # (step, site)
     available_w: Floats | None  # (step, generator)
     reserve_usd_per_mw_h: Floats | None  # (step, programme)
@@ -58,7 +58,7 @@ def build_world(scenario: Scenario, streams: Streams) -> World:
     """Draw or replay everything that does not depend on decisions."""
     horizon = scenario.horizon
     # the end of the run repeats the last interval: no decision is taken there, but books are
-    # closed, and bitcoin is worth what it is at that instant
+    # closed at the bitcoin price of that instant
     steps = np.arange(horizon.steps + 1, dtype=np.int64)
     t_s = np.minimum(steps, horizon.steps - 1) * horizon.step_s
     regions = Regions(horizon.start_utc, horizon.seconds, streams)
@@ -111,7 +111,7 @@ def build_world(scenario: Scenario, streams: Streams) -> World:
 
 
 def _harder(chain: Chain, factor: float) -> Chain:
-    """The chain of a network so many times as large: block times, luck and fees stay."""
+    """Scale a chain's network by `factor`; block times, random draws and fees stay."""
     return replace(
         chain,
         epoch_difficulty=chain.epoch_difficulty * factor,
@@ -120,7 +120,7 @@ def _harder(chain: Chain, factor: float) -> Chain:
 
 
 def _failures(scenario: Scenario, kind: str, streams: Streams) -> tuple[MachineFailures, ...]:
-    """Failures of every group, named by site, model and rank: whatever the order of the rows."""
+    """Failures of every group, keyed by site, model and rank: row order does not matter."""
     if not scenario.faults.enabled:
         return ()
     if kind == "asic":
