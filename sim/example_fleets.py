@@ -1,6 +1,6 @@
-"""Invented fleets, and days that try a policy: what `check_policy` shows, and tests look at.
+"""Invented fleets and demanding days, for `check_policy` and for tests.
 
-Arrays are writable on purpose: a policy that changes them is found out.
+Arrays are writable on purpose, so that a policy that changes them is detected.
 """
 
 from typing import Final, NamedTuple
@@ -20,11 +20,11 @@ from sim.policy import (
 from sim.types import Floats
 
 DAY: Final = 96  # steps of 15 minutes
-EXTREMES: Final = 6  # kinds of step that take turns, three of them extreme
+EXTREMES: Final = 6  # kinds of step in rotation, three of them extreme
 
 
 class Size(NamedTuple):
-    """How many there are of everything. All may be none but sites."""
+    """Number of each kind of thing in a fleet. All but sites may be 0."""
 
     sites: int
     groups: int
@@ -45,16 +45,16 @@ FLEETS: Final = ("mixed", *SIZES)
 
 
 def example(step: int, fleet: str = "mixed") -> Observation:
-    """A fleet at a step; steps beyond the day's 96 are another day's."""
+    """A fleet at a step; steps beyond the day's 96 belong to the next day."""
     return _mixed(step) if fleet == "mixed" else _sized(step, SIZES[fleet])
 
 
 def trying(step: int, fleet: str) -> Observation:
-    """The same with extremes: every second step is one of three kinds.
+    """A fleet as in `example`, with extremes: every second step is one of three kinds.
 
-    Prices of 1,000 to 15,000 USD/MWh at the caps of markets and below zero, each in cold to -45, in
-    heat to 55 degrees C and in the weather of the example; nothing published, nothing available, no
-    room, hashes worth nothing.
+    Prices of 1,000 to 15,000 USD/MWh at market caps, and below zero, each in cold to -45 degrees C,
+    in heat to 55 degrees C and in the example's weather; nothing published, nothing available, no
+    headroom, worthless hashes.
     """
     seen = example(step, fleet)
     draw = np.random.Generator(np.random.Philox(key=[7, step]))
@@ -94,7 +94,7 @@ def trying(step: int, fleet: str) -> Observation:
 
 
 def _weather(step: int, seen: Observation, draw: np.random.Generator) -> Floats:
-    """Heat, cold and the weather of the example take turns [C]."""
+    """Heat, cold and the example's weather in rotation [C]."""
     count = len(seen.ambient_c)
     match step // EXTREMES % 3:
         case 0:
@@ -105,7 +105,7 @@ def _weather(step: int, seen: Observation, draw: np.random.Generator) -> Floats:
 
 
 def _sized(step: int, size: Size) -> Observation:
-    """Any number of everything; each site has a limit of its own, and all share one."""
+    """A fleet of any size; each site has a limit of its own, and all share another."""
     draw = np.random.Generator(np.random.Philox(key=[step, size.sites]))
     sites, groups, nodes = np.arange(size.sites), size.groups, size.nodes
     default = np.zeros((groups, size.modes))
@@ -188,7 +188,7 @@ def _sized(step: int, size: Size) -> Observation:
 
 
 def _charged(step: int) -> DemandView:
-    """At the second site: a charge at all hours, one from 14 to 19 and what its ratchet keeps."""
+    """Charges of the second site: one at all hours, one from 14 to 19, and its ratchet's."""
     hour = (step // 4 + np.arange(168)) % 24
     on_peak = (hour >= 14) & (hour < 19)
     return DemandView(
@@ -202,7 +202,7 @@ def _charged(step: int) -> DemandView:
 
 
 def _sold(size: Size, draw: np.random.Generator) -> Floats:
-    """Awards (programme, site) of reserves, which are those after the first programme [W]."""
+    """Reserve awards (programme, site) [W]; every programme after the first is a reserve."""
     sold_w = draw.uniform(0.0, 2e5, (size.programmes, size.sites))
     sold_w[:1] = 0.0
     return sold_w

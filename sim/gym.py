@@ -33,7 +33,7 @@ WEEK_S: Final = 7 * SECONDS_PER_DAY
 Control = Literal["site", "group"]
 NOTHING: Final = np.zeros(0)
 
-# Fields of an observation and what each is divided by: round figures of their size (assumed).
+# Fields of an observation and their divisors: round figures of typical size (assumed).
 FLEET: Final = {
     "day_sin": 1.0,
     "day_cos": 1.0,
@@ -52,7 +52,7 @@ AT_SITE: Final = {
 
 
 class Info(TypedDict):
-    """What a step says besides; `gross_margin_usd` is the sum of the rewards so far."""
+    """Extra data of a step; `gross_margin_usd` is the sum of the rewards so far."""
 
     seed: int
     t_s: int
@@ -60,7 +60,7 @@ class Info(TypedDict):
 
 
 class Codec:
-    """Observations as vectors, vectors as decisions, of the fleet that `example` shows.
+    """Encodes observations as vectors and decodes vectors as decisions, for the fleet of `example`.
 
     An observation is a vector of float32; `fields` says where each field lies:
 
@@ -68,17 +68,17 @@ class Codec:
     - `usd_per_btc`, `hashprice_usd_per_ph_day`, `peak_risk`: one value each;
     - `price_usd_per_mwh`, `day_ahead_usd_per_mwh` (the price where none is known), `ambient_c`,
       `month_peak_w`, `called` and `announced` (calls, 0 or 1): (site,);
-    - `asic_on` (group,), `gpu_on` (node,): granted shares; `stored` (battery,): share that is full.
+    - `asic_on` (group,), `gpu_on` (node,): granted shares; `stored` (battery,): state of charge.
 
-    With `normalised` the values are divided by those of FLEET and AT_SITE, else they have the
-    units of their names. Tenants are not shown: their routing stays with the fleet's own router.
+    With `normalised` values are divided by the scales of FLEET and AT_SITE; otherwise they have the
+    units of their names. Tenants are left out: the fleet's own router routes their requests.
 
-    An action is a vector (`low` to `high`, held to it): with control "site" a share for the ASICs
+    An action is a vector, clipped to `low` to `high`: with control "site" a share for the ASICs
     of each site in the scenario's firmware modes (site,), then a share for the GPU nodes of each
     site that has any, 0 to 1; with "group" a share for each firmware mode of each ASIC group
     (group, mode), scaled down where a group's sum is above 1, then one for each group of nodes
-    (node,). At the end of either the power of each battery as a share of its most (battery,), -1
-    discharging to 1 charging. Generators and offers are left to the rules of the fleet.
+    (node,). Both end with the power of each battery as a share of its maximum (battery,), from -1,
+    discharging, to 1, charging. Generators and offers follow the fleet's own rules.
     """
 
     def __init__(self, example: Observation, control: Control = "site", normalised: bool = True):
@@ -127,7 +127,7 @@ class Codec:
         self._fixed = fixed
 
     def fit(self, example: Observation) -> None:
-        """Observations will have arrays like those of this one: quicker to encode."""
+        """Prepare for observations whose arrays are shaped like these: encoding is then faster."""
         self._encode = specialise(
             encode, *self._seen(example), np.empty(self.size, np.float32), out=1
         )
@@ -139,12 +139,16 @@ class Codec:
         return out
 
     def decision(self) -> Decision:
-        """A decision to `fill`; batteries are left out where there are none."""
+        """An empty decision to `fill`; without batteries where there are none."""
         asic_share, gpu_share, battery_w = (np.zeros(shape) for shape in self._shapes)
         return Decision(asic_share, gpu_share, battery_w=battery_w if battery_w.size else None)
 
     def fill(self, decision: Decision, action: Floats) -> None:
-        """Put an action into a decision; ValueError where it has another shape."""
+        """Write an action into a decision.
+
+        Raises:
+            ValueError: if the action has another shape.
+        """
         action = as_numbers("action", action)
         if action.shape != self.low.shape:
             raise ValueError(f"action has shape {action.shape}; allowed: {self.low.shape}")
@@ -183,7 +187,7 @@ class Codec:
 
 
 class _Told:
-    """A policy that wishes what it was told last."""
+    """A policy that returns the last decision it was given."""
 
     def __init__(self, codec: Codec) -> None:
         self.codec = codec
@@ -194,23 +198,23 @@ class _Told:
 
 
 class FleetEnv(gymnasium.Env[Numbers, Floats]):
-    """A run of a scenario, one control step at a time: `Codec` tells what is seen and done.
+    """A run of a scenario, one control step at a time; `Codec` defines observations and actions.
 
     The reward is the gross margin between two decisions [USD]: mining, inference and grid services
     less energy, fees, credits and penalties; rewards of an episode sum to the KPI
     `gross_margin_usd`. An episode is truncated at the horizon and terminates when the firm is
-    insolvent. What happens within a control step (a call, a link that goes out) asks for a new
-    decision: the action is repeated.
+    insolvent. An event within a control step (a call, a link outage) needs a new decision: the
+    action is repeated.
 
-    `reset(seed=n)` makes the world that `sim.run(scenario, seed=n)` has. Without a seed the first
-    world is that of the argument `seed`, later ones follow from the environment's own generator.
+    `reset(seed=n)` makes the same world as `sim.run(scenario, seed=n)`. Without a seed the first
+    world is that of the argument `seed`; later ones are drawn from the environment's generator.
 
     Args:
         scenario: from `sim.load`, or the path of a scenario folder.
         seed: of the first world, where `reset` is given none.
         control: "site" or "group".
-        normalised: divide what is seen by the scales of FLEET and AT_SITE.
-        render_mode: there is none.
+        normalised: divide observations by the scales of FLEET and AT_SITE.
+        render_mode: must be None; there is no rendering.
     """
 
     metadata: dict[str, Any] = {"render_modes": []}  # noqa: RUF012 - as Gymnasium declares it
@@ -239,7 +243,11 @@ class FleetEnv(gymnasium.Env[Numbers, Floats]):
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Numbers, dict[str, Any]]:
-        """A new world, at its first decision; there are no options."""
+        """Make a new world, at its first decision; there are no options.
+
+        Raises:
+            ValueError: if `options` is not empty.
+        """
         if options:
             raise ValueError(f"options {sorted(options)}; allowed: none")
         if seed is None:
@@ -268,7 +276,7 @@ class FleetEnv(gymnasium.Env[Numbers, Floats]):
         with strict(lambda: engine.now_s):
             engine.proceed()
             truncated = not engine.until_decision()
-        if truncated:  # nobody decides at the horizon, so nobody has looked there
+        if truncated:  # at the horizon no decision is made, so none was observed
             engine.observation = engine.observation._replace(t_s=engine.now_s)
         terminated = engine.firm.insolvent_s is not None
         self._over = truncated or terminated
@@ -278,9 +286,10 @@ class FleetEnv(gymnasium.Env[Numbers, Floats]):
         return seen, reward_usd, terminated, truncated, self._info(engine)
 
     def result(self, name: str = "agent") -> RunResult:
-        """The result of an episode that reached the horizon, as of `sim.run`.
+        """The result of an episode that reached the horizon, as from `sim.run`.
 
-        Raises ResetNeeded where there is none.
+        Raises:
+            ResetNeeded: if no episode has reached it.
         """
         engine = self._engine
         if engine is None or engine.now_s < self.scenario.horizon.seconds:
@@ -297,13 +306,13 @@ class FleetEnv(gymnasium.Env[Numbers, Floats]):
 
 
 class AgentPolicy:
-    """A trained agent as a policy for `sim.run`: what FleetEnv would do with its actions.
+    """A trained agent as a policy for `sim.run`, with actions applied as in FleetEnv.
 
     Within a control step the last action is repeated, as in the environment.
 
     Args:
-        agent: has `predict(observation)`, which gives an action or a tuple that begins with one
-            (as in stable-baselines3), or is a callable that does.
+        agent: a callable, or an object with `predict(observation)`, that returns an action or a
+            tuple that begins with one (as in stable-baselines3).
         control: as the agent was trained.
         normalised: as the agent was trained.
     """
@@ -333,11 +342,11 @@ class AgentPolicy:
         return decision
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return AgentPolicy, (self.agent, self.control, self.normalised)  # the rest is memory
+        return AgentPolicy, (self.agent, self.control, self.normalised)  # the rest is run state
 
 
 def _outline(scenario: Scenario) -> Observation:
-    """An observation of the fleet before anything has happened: its shapes."""
+    """An observation of the fleet before the run begins, for its shapes."""
     nowhere = np.zeros(len(scenario.sites))
     market = Market(0.0, 0.0, 0.0, 0.0, nowhere, np.zeros((0, len(nowhere))), NO_DEMAND)
     return Plant.build(scenario).observe(0, scenario.horizon.step_s, market)

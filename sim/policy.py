@@ -1,4 +1,4 @@
-"""The contract between the fleet and whoever decides: Observation in, Decision out."""
+"""The interface between the fleet and a policy: Observation in, Decision out."""
 
 import difflib
 import inspect
@@ -39,8 +39,8 @@ class GpuView(NamedTuple):
     available: Floats  # (node,) nodes that have not failed
     node_w: Floats  # (node,) mean power of one node, let or not; serving tokens: its most [W]
     meter_factor: Floats  # (node,) W at the meter for a W of nodes
-    usd_per_h: Floats  # (node,) what a node-hour on earns (serving: is taken to), less its opex
-    credit_usd_per_h: Floats  # (node,) what a node-hour off costs on top [USD/h]
+    usd_per_h: Floats  # (node,) earnings of a node-hour on (serving: an estimate), less opex
+    credit_usd_per_h: Floats  # (node,) extra cost of a node-hour off [USD/h]
     contracted: Floats  # (node,) 1 reserved, 0.5 serving tokens, 0 batch: `way` says it by name
     share: Floats  # (node,) granted in the interval that ends now
 
@@ -53,7 +53,7 @@ class GpuView(NamedTuple):
 
 
 class ServingView(NamedTuple):
-    """Tenants who buy tokens. Shapes: `tenant`, `site`, `node` as in GpuView."""
+    """Tenants that buy tokens. Shapes: `tenant`, `site`, `node` as in GpuView."""
 
     rate_rps: Floats  # (tenant,) requests sent in the interval that ends now [1/s]
     latency_s: Floats  # (tenant, site) one way; NaN: the site may not serve the tenant
@@ -66,16 +66,16 @@ class ServingView(NamedTuple):
 class DemandView(NamedTuple):
     """Demand charges, each at its site. Shapes: `charge`, `hour` this one and those to come.
 
-    First what a higher peak adds to this month's bill; then, `later`, what a ratchet would carry of
-    it into the months to come at most, if these have no peak of their own.
+    First the charges on this month's peak. Then, marked `later`, the most that a ratchet would
+    carry of it into later months, if these have no peak of their own.
     """
 
     site: Ints  # (charge,)
     usd_per_mw: Floats  # (charge,) of a peak above `peak_w`; 0: nothing is billed this month
-    peak_w: Floats  # (charge,) billed in any case: the month's peak so far, the ratchet's floor
+    peak_w: Floats  # (charge,) billed anyway: the month's peak so far, or the ratchet's floor
     left_s: Floats  # (charge,) to the end of the billing month
     later: Bools  # (charge,)
-    measured: Bools  # (hour, charge) whether any part of an hour counts: a week's, known by rule
+    measured: Bools  # (hour, charge) whether part of an hour counts; a week ahead, by rule
 
 
 NO_DEMAND: Final = DemandView(
@@ -87,14 +87,14 @@ NO_DEMAND: Final = DemandView(
 class EnergyView(NamedTuple):
     """Contracts, programmes and assets. Shapes: `site`, `programme`, `battery`, `generator`.
 
-    `called_w`: what machines of a site may draw by calls in force (row 0) and by calls that are
-    announced (row 1), inf where there is none, below 0 what batteries must give besides; a relay
-    sees to automatic ones by itself. What ramps allow at most is also in `limits.cap_w`.
+    `called_w`: the most that machines of a site may draw under calls in force (row 0) and announced
+    calls (row 1); inf where there is none, negative where batteries must also discharge. A relay
+    enforces automatic calls. The upper ramp limit is also in `limits.cap_w`.
 
-    `day_ahead_next_usd_per_mwh` is the only forecast: what the market has published by now, the
-    rest of today and from 13:30 local standard time on all of tomorrow, in the order of the hours;
-    without delivery, as `day_ahead_usd_per_mwh`. Whatever else a policy expects, it expects by
-    itself, from what it has seen.
+    `day_ahead_next_usd_per_mwh` is the only forecast given: the prices published by now, for the
+    rest of today and from 13:30 local standard time for all of tomorrow, in order of the hours;
+    without delivery, as `day_ahead_usd_per_mwh`. A policy makes any other forecast itself, from
+    what it has observed.
     """
 
     day_ahead_usd_per_mwh: Floats  # (site,) of this hour, NaN: none is known
@@ -102,7 +102,7 @@ class EnergyView(NamedTuple):
     block_usd_per_mwh: Floats  # (site,) its price with delivery
     carbon_kg_per_mwh: Floats  # (site,) of the zone
     peak_risk: float  # chance that this step is the month's coincident peak
-    peak_usd_per_mw: Floats  # (site,) what a MW at that peak costs, 0 under an all-in price
+    peak_usd_per_mw: Floats  # (site,) cost of a MW at that peak, 0 under an all-in price
     month_peak_w: Floats  # (site,) highest control step of the billing month so far
     reserve_usd_per_mw_h: Floats  # (programme, site) availability price, 0 where not enrolled
     called_w: Floats  # (2, site)
@@ -112,43 +112,43 @@ class EnergyView(NamedTuple):
     generator_site: Ints  # (generator,)
     available_w: Floats  # (generator,)
     generator_usd_per_mwh: Floats  # (generator,) fuel and upkeep
-    day_ahead_next_usd_per_mwh: Floats  # (hour, site) hours after this one, NaN: not out yet
+    day_ahead_next_usd_per_mwh: Floats  # (hour, site) hours after this one, NaN: not published
     demand: DemandView
-    export_usd_per_mwh: Floats  # (site,) what flows back earns now: the zone's price
-    export_w: Floats  # (site,) most that may flow back
-    overhead_w: Floats  # (site,) what the site draws besides machines, at the meter
+    export_usd_per_mwh: Floats  # (site,) export price now: the zone's price
+    export_w: Floats  # (site,) export limit
+    overhead_w: Floats  # (site,) draw of the site other than machines, at the meter
     loss: Floats  # (site,) share of the meter's power that is lost on the way to the site
     emergency: Ints  # (site,) the operator's level: 0 none, 1 an alert, 2 load is shed
-    ramp_w: Floats  # (2, site) lowest and highest that ramps let a meter go to now, inf: no ramp
-    reserve_duration_h: Floats  # (programme,) for which a battery must give; NaN: an emergency one
-    hold_w: Floats  # (programme, site) sold the day before for now, less what calls let go
-    shortfall_usd_per_mw_h: Floats  # (programme, site) what not holding it costs now, 0: not sold
-    sold_next_w: Floats  # (hour, programme, site) awards of the hours after this one that are out
-    sold_next_usd_per_mw_h: Floats  # (hour, programme) what they are paid
+    ramp_w: Floats  # (2, site) lowest and highest meter power under ramp limits now, inf: none
+    reserve_duration_h: Floats  # (programme,) how long a battery must deliver; NaN: emergency
+    hold_w: Floats  # (programme, site) sold a day ahead for now, less load shed by calls
+    shortfall_usd_per_mw_h: Floats  # (programme, site) cost of not holding it now, 0: none sold
+    sold_next_w: Floats  # (hour, programme, site) published awards of later hours
+    sold_next_usd_per_mw_h: Floats  # (hour, programme) their price
 
     @property
     def battery_power_w(self) -> Floats:
-        """Most that a battery (battery,) charges or discharges, at its terminals [W]."""
+        """Maximum charging or discharging power at the terminals (battery,) [W]."""
         return self.battery[:, 0]
 
     @property
     def battery_energy_j(self) -> Floats:
-        """Most that a battery (battery,) stores [J]."""
+        """Energy capacity (battery,) [J]."""
         return self.battery[:, 1]
 
     @property
     def battery_one_way(self) -> Floats:
-        """Efficiency (battery,) of charging, and of discharging."""
+        """One-way efficiency, of charging and of discharging alike (battery,) [-]."""
         return self.battery[:, 2]
 
     @property
     def battery_wear_usd_per_j(self) -> Floats:
-        """What discharging wears off a battery (battery,) [USD/J]."""
+        """Wear cost of discharging (battery,) [USD/J]."""
         return self.battery[:, 3]
 
 
 class Market(NamedTuple):
-    """What is the same for all sites at one instant."""
+    """Market data of one instant."""
 
     usd_per_btc: float
     difficulty: float
@@ -165,11 +165,11 @@ NO_SERVING: Final = ServingView(
 
 
 class Observation(NamedTuple):
-    """What a policy sees at one instant: read-only, and nothing of the future."""
+    """What a policy sees at one instant: read-only, with no information from the future."""
 
     t_s: int  # seconds since the start of the run
     step_s: int  # the decision holds until t_s + step_s
-    price_usd_per_mwh: Floats  # (site,) of another MWh from the grid, with delivery
+    price_usd_per_mwh: Floats  # (site,) marginal price of grid energy, with delivery
     ambient_c: Floats  # (site,)
     usd_per_btc: float
     difficulty: float
@@ -182,23 +182,23 @@ class Observation(NamedTuple):
 
     @property
     def usd_per_th(self) -> float:
-        """What a tera-hash earns [USD/TH]; USD per second for a TH/s."""
+        """Earnings of a tera-hash [USD/TH], equal to USD per second for 1 TH/s."""
         return self.hashprice_usd_per_ph_day / (1e15 / HASHES_PER_TH * 86_400)
 
 
 class Decision(NamedTuple):
-    """A wish: the share of the available machines that runs, by firmware mode.
+    """A wish: the share of the available machines to run, by firmware mode.
 
-    Each row of `asic_share` sums to at most 1; what is left is off. Limits may cut the wish. What
-    is None stays as it was (route), idle (batteries), economic by itself (generators that are
-    cheaper than the grid run, and feed back where the zone pays more than their fuel), or nothing
-    beyond the standing offers of the scenario.
+    Each row of `asic_share` sums to at most 1; the rest of the group is off. Limits may cut the
+    wish. Where a field is None: routes stay as they were, batteries idle, generators run where they
+    are cheaper than the grid and export where the zone pays more than their fuel, and nothing is
+    offered beyond the standing offers of the scenario.
     """
 
     asic_share: Floats  # (group, mode) 0 to 1
     gpu_share: Floats  # (node,) 0 to 1
-    route: Floats | None = None  # (tenant, site) weight of an open engine
-    battery_w: Floats | None = None  # (battery,) charging, below 0 discharging
+    route: Floats | None = None  # (tenant, site) routing weight of an open engine
+    battery_w: Floats | None = None  # (battery,) positive charging, negative discharging
     generation_w: Floats | None = None  # (generator,)
     offer_w: Floats | None = None  # (programme, site) offered to stand by: see ReserveOffers
 
@@ -206,25 +206,25 @@ class Decision(NamedTuple):
 class ReserveOffers(NamedTuple):
     """Reserves offered for the hours of the next day. Shapes: `hour`, `programme`, `site`.
 
-    Of emergency programmes, which take offers step by step (`Decision.offer_w`), nothing is read.
+    Emergency programmes take offers step by step (`Decision.offer_w`); their entries are ignored.
     """
 
-    power_w: Floats  # (hour, programme, site) load that can be let go, or batteries [W]
-    least_usd_per_mw_h: Floats  # (hour, programme, site) not for less [USD/MW/h]
+    power_w: Floats  # (hour, programme, site) load that can be shed, or batteries [W]
+    least_usd_per_mw_h: Floats  # (hour, programme, site) lowest price accepted [USD/MW/h]
     at_most_w: Floats  # (hour, site) of all products together [W]
 
 
 class Bids(NamedTuple):
-    """What a policy would draw at which price. Shape: `bid`, always the same ones of a fleet."""
+    """Load that a policy would draw, by price. Shape: `bid`, the same bids at every step."""
 
     site: Ints
     power_w: Floats  # of machines, at the meter [W]
-    usd_per_mwh: Floats  # the highest price with delivery at which it is worth it
+    usd_per_mwh: Floats  # highest price, with delivery, at which the load runs
 
 
 @runtime_checkable
 class Policy(Protocol):
-    """Anything with `decide`. State of its own is allowed; it is told nothing but observations."""
+    """Any object with `decide`. It may keep state of its own, and sees only observations."""
 
     def decide(self, observation: Observation) -> Decision:
         """The wish for the interval that begins at `observation.t_s`."""
@@ -235,13 +235,13 @@ class Policy(Protocol):
 class Bidder(Policy, Protocol):
     """A policy that bids where the fleet's load makes the price (`dc-opf`).
 
-    Its bids are cleared with the grid; it then decides at the price that came out, under a cap of
-    what its site has bought (`limits.cap_w`).
+    Its bids are cleared with the grid. It then decides at the clearing price, and each site is
+    capped at what it has bought (`limits.cap_w`).
     """
 
     def bid(self, observation: Observation) -> Bids:
-        """Load by price for the interval that begins at `observation.t_s`; the prices that are
-        seen there are of the interval before."""
+        """Load by price for the interval that begins at `observation.t_s`; the observed prices are
+        those of the interval before."""
         ...
 
 
@@ -249,7 +249,7 @@ class Bidder(Policy, Protocol):
 class Offerer(Policy, Protocol):
     """A policy that offers reserves hour by hour for the next day, until gate closure.
 
-    Of one that does not, `Decision.offer_w` at that step counts for every hour, at any price.
+    For any other policy, `Decision.offer_w` at gate closure counts for every hour, at any price.
     """
 
     def offer(self, observation: Observation, begins_s: Ints) -> ReserveOffers:
@@ -258,14 +258,14 @@ class Offerer(Policy, Protocol):
 
 
 class PolicyError(Exception):
-    """A policy that cannot be loaded, or a decision that makes no sense."""
+    """A policy cannot be loaded, or its decision is invalid."""
 
 
 def policy_spec(text: str) -> tuple[str, dict[str, Any]]:
     """Name and parameters of a policy as people write them: `name:key=value,key=value`.
 
     The name may be an address with a colon of its own (`mine:Cheap:floor=20`). A value is read as
-    TOML; what is no TOML is a text.
+    TOML, or else as text.
 
     Raises:
         PolicyError: where a parameter is not of the form key=value.
@@ -289,7 +289,7 @@ def policy_spec(text: str) -> tuple[str, dict[str, Any]]:
 
 
 def policy_class(spec: str, builtin: dict[str, str]) -> type:
-    """The class of a policy by built-in name or as "package.module:Class"; nothing of it is called.
+    """The class of a policy, by built-in name or as "package.module:Class"; it is not called.
 
     Importing a module runs its code: see `refuse_code` for names that come from files.
     """
@@ -312,7 +312,7 @@ def policy_class(spec: str, builtin: dict[str, str]) -> type:
 
 
 def load_policy(spec: str, parameters: dict[str, Any], builtin: dict[str, str]) -> Policy:
-    """A policy by built-in name or as "package.module:Class", made with keyword parameters."""
+    """Make a policy from its built-in name or "package.module:Class", with keyword parameters."""
     made = policy_class(spec, builtin)
     _refuse_parameters(spec, parameters, made)
     try:
@@ -325,9 +325,9 @@ def load_policy(spec: str, parameters: dict[str, Any], builtin: dict[str, str]) 
 def refuse_code(
     spec: str, builtin: dict[str, str], where: str = "policy.name", *, allowed: bool = False
 ) -> None:
-    """Raise PolicyError where a file names code, unless that is `allowed`.
+    """Raise PolicyError where a file names code, unless `allowed`.
 
-    A scenario or an experiment is data, and may come from anybody: reading it runs nothing.
+    A scenario or an experiment is data and may come from anyone: reading it must not run code.
     """
     if not allowed and spec not in builtin and ":" in spec:
         what = "names code, which a file may not; allowed: " + ", ".join(sorted(builtin))
@@ -335,7 +335,7 @@ def refuse_code(
         raise PolicyError(f"{where} = {spec!r}: {what}; {how}")
 
 
-# What a parameter may be by its annotation: a text would count as true, and cannot be compared.
+# Parameter types that are checked by annotation: a text would count as true and compare with none.
 _NAMED: Final[dict[str, type]] = {"bool": bool, "int": int, "float": float}
 _KINDS: Final[dict[str, tuple[tuple[type, ...], str]]] = {
     "bool": ((bool, np.bool_), "true or false"),
@@ -345,10 +345,10 @@ _KINDS: Final[dict[str, tuple[tuple[type, ...], str]]] = {
 
 
 def _refuse_parameters(spec: str, given: dict[str, Any], made: type) -> None:
-    """Raise PolicyError for a parameter that the class does not take, or one that it needs."""
+    """Raise PolicyError for an unknown parameter, or for a missing required one."""
     try:
         signature = inspect.signature(made)
-    except (TypeError, ValueError):  # of a class in C there may be none
+    except (TypeError, ValueError):  # classes written in C may have no signature
         return
     keywords = {
         name: p
@@ -377,7 +377,7 @@ def _refuse_parameters(spec: str, given: dict[str, Any], made: type) -> None:
 
 
 def decision_problems(decision: object, observation: Observation) -> list[str]:
-    """What is wrong with a decision, in words; empty when it can be granted."""
+    """Problems of a decision, as messages; empty when it can be granted."""
     if not isinstance(decision, Decision):
         return [f"decide returned {type(decision).__name__}; it must return a sim.Decision"]
     problems = []
@@ -405,7 +405,7 @@ def decision_problems(decision: object, observation: Observation) -> list[str]:
 
 
 def option_problems(decision: Decision, observation: Observation) -> list[str]:
-    """What is wrong with the optional parts of a decision, in words."""
+    """Problems of the optional parts of a decision, as messages."""
     energy = observation.energy
     problems = []
     for name, shape, least in (
@@ -426,7 +426,7 @@ def option_problems(decision: Decision, observation: Observation) -> list[str]:
             problems.append(f"{name} has shape {values.shape}; it must be {shape}")
             continue
         if not values.size or (values.min() >= least and np.isfinite(values.sum())):
-            continue  # NaN is not >= anything, inf shows in the sum
+            continue  # NaN fails every comparison, inf shows in the sum
         wrong = ~(np.isfinite(values) & (values >= least))
         if wrong.any():
             below = "" if least < 0.0 else "below 0 or "
@@ -435,7 +435,7 @@ def option_problems(decision: Decision, observation: Observation) -> list[str]:
 
 
 def offer_problems(offers: object, hours: int, programmes: int, sites: int) -> str:
-    """What is wrong with offers of reserves, in words; empty when a market can take them."""
+    """Problem of reserve offers, as a message; empty when a market can take them."""
     if not isinstance(offers, ReserveOffers):
         return f"offer returned {type(offers).__name__}; it must return a sim.policy.ReserveOffers"
     shape = hours, programmes, sites
@@ -457,7 +457,7 @@ def offer_problems(offers: object, hours: int, programmes: int, sites: int) -> s
 
 
 def bid_problems(bids: object, sites: int) -> str:
-    """What is wrong with bids, in words; empty when they can be cleared."""
+    """Problem of bids, as a message; empty when they can be cleared."""
     if not isinstance(bids, Bids):
         return f"bid returned {type(bids).__name__}; it must return a sim.policy.Bids"
     site, power_w, usd = (np.asarray(part) for part in bids)

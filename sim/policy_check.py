@@ -1,4 +1,4 @@
-"""What is wrong with a policy, for its author, before a run finds out."""
+"""Check a policy for its author, before a run fails."""
 
 import datetime
 import pickle
@@ -15,10 +15,10 @@ import numpy as np
 from sim.example_fleets import DAY, FLEETS, trying
 from sim.policy import Decision, Observation, Policy, decision_problems
 
-NOON: Final = 48  # the step from which a day may turn out otherwise
-SLOW_MS: Final = 50.0  # a year in steps of 15 minutes is then half an hour
-TELLS_TIME: Final = (BuiltinFunctionType, type)  # of functions and classes in modules
-AHEAD_S: Final = 86_400 + 3_661  # by which the clock runs on at each step: another hour and day
+NOON: Final = 48  # step from which the altered day differs
+SLOW_MS: Final = 50.0  # a year in steps of 15 minutes then takes half an hour
+TELLS_TIME: Final = (BuiltinFunctionType, type)  # types that may tell the time in a module
+AHEAD_S: Final = 86_400 + 3_661  # clock advance at each step: another hour and day
 
 
 class _Day(NamedTuple):
@@ -35,23 +35,24 @@ def check_policy(
     fleets: Sequence[str] = FLEETS,
     clock: Callable[[], float] | None = None,
 ) -> list[str]:
-    """Tell the author of a policy what is wrong with it; an empty list is good news.
+    """Problems of a policy, as messages for its author; an empty list means none were found.
 
-    It is shown a day of small invented fleets (one site of ASICs, GPUs alone, with and without
-    batteries, generators, programmes and tenants), with prices from -1,000 to 15,000 USD/MWh and
-    -45 to 55 degrees C. Every decision must have the right shape, lie between 0 and 1 without NaN
-    and leave the observation alone. Fresh copies see each day: a second one, for which the clock of
-    `time` and `datetime` says other hours and days, must decide the same (no clock, no luck of its
-    own, nothing kept outside the object), and a third, for which the day turns out otherwise after
-    noon, the same until noon (nothing of the future). Of each fleet's decisions the mean and the
-    95th percentile may take `slow_ms` [ms]; what is slow only once, as compiling, does not count.
+    The policy is run for a day on small invented fleets (one site of ASICs, GPUs alone, with and
+    without batteries, generators, programmes and tenants), with prices from -1,000 to 15,000
+    USD/MWh and -45 to 55 degrees C. Every decision must have the right shape, lie between 0 and 1
+    without NaN and leave the observation unchanged. Each day runs on a fresh copy. A second copy,
+    for which `time` and `datetime` give other hours and days, must decide the same: a policy uses
+    no clock, no random numbers of its own and no state outside the object. A third copy, whose day
+    differs after noon, must decide the same until noon: a policy does not see the future. For each
+    fleet the mean and the 95th percentile of a decision's time may reach `slow_ms` [ms]; one-off
+    costs such as compilation do not count.
 
     Args:
         policy: an object with `decide`.
-        slow_ms: most time of a decision [ms].
-        fleets: which it is shown, of `sim.example_fleets.FLEETS`; default: all. An agent that was
-            trained for the shapes of one fleet knows no other.
-        clock: what decisions are timed by [s]; default: `time.perf_counter`.
+        slow_ms: longest time of a decision [ms].
+        fleets: names from `sim.example_fleets.FLEETS`; default: all. An agent trained for the
+            shapes of one fleet works on no other.
+        clock: clock that times decisions [s]; default: `time.perf_counter`.
     """
     if not isinstance(policy, Policy):
         return [f"{type(policy).__name__} has no method decide(observation)"]
@@ -63,16 +64,16 @@ def check_policy(
 
 
 def _on(policy: Policy, fleet: str, slow_ms: float, timer: Callable[[], float]) -> list[str]:
-    """What is wrong on one fleet; later checks only where earlier ones find nothing."""
+    """Problems on one fleet; later checks run only if earlier ones find nothing."""
     try:
         kept = pickle.dumps(policy)
         spare = pickle.loads(kept)
-    except Exception as error:  # whatever an author's object raises when pickled
+    except Exception as error:  # pickling an author's object may raise anything
         return [f"it cannot be pickled (runs in other processes need that): {error}"]
     first = _day(kept, fleet, timer)
     if first.problems:
         return first.problems
-    # One decision more: 97 have no divisor, so that what is kept elsewhere falls out of step.
+    # One more decision: 97 is prime, so state kept elsewhere falls out of step.
     with suppress(Exception):
         spare.decide(trying(0, fleet))
     second = _day(kept, fleet, timer, clock=True)
@@ -105,7 +106,7 @@ def _day(
     turn: int = DAY,
     clock: bool = False,
 ) -> _Day:
-    """A day of a pickled policy. From step `turn` it is another one; `clock`: so is the clock."""
+    """Run a pickled policy for a day, altered from step `turn`; `clock`: with altered clocks."""
     numbers = [step if step < turn else step + DAY for step in range(DAY)]
     day = [trying(number, fleet) for number in numbers]
     found = _Day([], [], [])
@@ -127,15 +128,15 @@ def _day(
                 return _Day([], [problem + at for problem in problems], [])
             if not _same(observation, trying(numbers[step], fleet)):
                 return _Day([], [f"decide changes its observation at step {step}"], [])
-            found.decisions.append(pickle.loads(pickle.dumps(decision)))  # its arrays are its own
+            found.decisions.append(pickle.loads(pickle.dumps(decision)))  # copies arrays
     return found
 
 
 @contextmanager
 def _other_clock(kind: type) -> Iterator[list[int]]:
-    """The clocks of this machine run ahead, by whatever name a module or the class `kind` has them.
+    """Make clocks run ahead, under whatever name a module or the class `kind` holds them.
 
-    Yields the seconds [s] by which they do, to be changed in place.
+    Yields the advance [s], to be changed in place.
     """
     ahead_s = [0]
     instead = _clocks(ahead_s)
@@ -175,9 +176,9 @@ def _other_clock(kind: type) -> Iterator[list[int]]:
 
 
 def _clocks(ahead_s: list[int]) -> Callable[[Any, bool], Any]:
-    """What stands for a function or class that tells the time; None for anything else.
+    """Build replacements for functions and classes that tell the time; None for anything else.
 
-    Within the standard library (second argument) threads wait by the steady clock, which stays.
+    Within the standard library (second argument) the monotonic clock stays: threads wait by it.
     """
     real_time, real_datetime, real_date = time.time, datetime.datetime, datetime.date
     real_day = np.datetime64
@@ -189,7 +190,7 @@ def _clocks(ahead_s: list[int]) -> Callable[[Any, bool], Any]:
         return real_time() + ahead_s[0]
 
     class Alike(type):
-        """What was made before is an instance too."""
+        """Instances made before the replacement count as instances too."""
 
         def __instancecheck__(cls, given: object) -> bool:
             return isinstance(given, cls.__mro__[1])
@@ -249,7 +250,7 @@ def _clocks(ahead_s: list[int]) -> Callable[[Any, bool], Any]:
     }
     kept_inside = set()
     for name, per_s in ((n + end, p) for n in steady for end, p in (("", 1), ("_ns", 10**9))):
-        real = getattr(time, name, None)  # not every system has each
+        real = getattr(time, name, None)  # not every system has all of them
         if real is not None:
             replaced[id(real)] = real, plus(real, per_s)
             kept_inside.add(id(real))
@@ -258,7 +259,7 @@ def _clocks(ahead_s: list[int]) -> Callable[[Any, bool], Any]:
         real, false = replaced.get(id(value), (None, None))
         if real is not None and real is value:
             return None if inner and id(value) in kept_inside else false
-        if isinstance(value, BuiltinFunctionType):  # datetime.now, kept by another name
+        if isinstance(value, BuiltinFunctionType):  # such as datetime.now under another name
             for real, kind in ((real_datetime, Now), (real_date, Today)):
                 if value.__self__ is real and value.__name__ in vars(kind):
                     return getattr(kind, value.__name__)
@@ -274,7 +275,7 @@ def _first_other(a: _Day, b: _Day, steps: int) -> int | None:
 
 
 def _told(observation: Observation) -> str:
-    """What is extreme about a step, in brackets."""
+    """The extreme values of a step, in brackets."""
     price, ambient = observation.price_usd_per_mwh, observation.ambient_c
     told = [f"{price.max():,.0f} USD/MWh"] if price.max() > 1_000.0 else []
     told += [f"{price.min():,.0f} USD/MWh"] if price.min() < -100.0 else []

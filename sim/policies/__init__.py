@@ -1,4 +1,4 @@
-"""What we decide. A policy is one class with `decide`, named here or as "package.module:Class"."""
+"""Built-in policies. A policy is a class with `decide`, named here or as "package.module:Class"."""
 
 from typing import Final
 

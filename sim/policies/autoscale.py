@@ -1,4 +1,4 @@
-"""As many serving nodes as their requests need; what is off leaves its power to others."""
+"""Autoscaling: run as many serving nodes as the requests need; other loads use the power freed."""
 
 from collections import deque
 from typing import Any, Final
@@ -12,7 +12,7 @@ from sim.policy import (
 )
 from sim.types import Floats
 
-LEAST_FREE: Final = 0.02  # assumed: share of its seats for which a full site counts
+LEAST_FREE: Final = 0.02  # assumed: least share of its seats counted as free, even at a full site
 
 
 class AutoScale:
@@ -45,10 +45,10 @@ class AutoScale:
             raise ValueError(f"least is {least}; allowed: whole numbers from 1")
         self.target, self.cool_down_s, self.least = target, cool_down_s, least
         self._guard = SloGuard(headroom)
-        self._needs: deque[tuple[int, Floats]] = deque()  # when, and nodes (node,) that it took
+        self._needs: deque[tuple[int, Floats]] = deque()  # time [s] and nodes (node,) needed then
 
     def decide(self, observation: Observation) -> Decision:
-        """Fewer nodes of the serving groups, and everything else as `slo-guard`."""
+        """Scale the serving groups; decide everything else as `slo-guard` does."""
         gpu, serving = observation.gpu, observation.serving
         if not serving.seats.any():
             return self._guard.decide(observation)
@@ -58,7 +58,7 @@ class AutoScale:
         return decision._replace(gpu_share=share, route=by_free_seats(observation))
 
     def _nodes(self, observation: Observation) -> Floats:
-        """Nodes (node,) to run, of groups that do not serve all."""
+        """Nodes to run in each group (node,); groups that do not serve run all of theirs."""
         gpu, serving = observation.gpu, observation.serving
         serves = serving.seats > 0.0
         full = self.target * np.where(serves, serving.seats, 1.0)
@@ -71,14 +71,14 @@ class AutoScale:
 
     def __reduce__(self) -> tuple[type["AutoScale"], tuple[Any, ...]]:
         made = (self.target, self.cool_down_s, self.least, self._guard.headroom)
-        return AutoScale, made  # the rest is memory
+        return AutoScale, made  # all other attributes are run state
 
 
 def by_free_seats(observation: Observation) -> Floats:
-    """Weights (tenant, site) of an open engine by which requests go where seats are free.
+    """Routing weights of an open engine (tenant, site), so that requests follow free seats.
 
-    A site's requests are then in proportion to its free seats; a full one keeps a little, so that
-    it is seen when it empties.
+    A site then receives requests in proportion to its free seats. A full site keeps a small weight,
+    so that it is noticed when it empties.
     """
     gpu, serving = observation.gpu, observation.serving
     count = len(observation.price_usd_per_mwh)
@@ -87,5 +87,5 @@ def by_free_seats(observation: Observation) -> Floats:
     free = np.maximum(free, LEAST_FREE * seats)
     nodes = np.bincount(gpu.site, on * (serving.seats > 0.0), count)
     weight = np.bincount(gpu.site, free, count) / np.maximum(nodes, 1e-9)
-    weight[nodes <= 0.0] = 1.0  # closed now: an engine that opens within the step is taken
+    weight[nodes <= 0.0] = 1.0  # none open now: used if an engine opens within the step
     return np.where(np.isnan(serving.latency_s), 0.0, np.maximum(weight, 1e-9))

@@ -1,7 +1,7 @@
-"""Batteries by plan, one for each site that has any, anew when things change.
+"""Battery plans: one for each site with batteries, renewed when conditions change.
 
-Where demand charges tie the hours together it is a linear programme (`storage`), else an exact
-recursion over what is stored (`kernels.storage`).
+Where demand charges couple the hours, the plan is a linear programme (`storage`); otherwise it is
+an exact recursion over the stored energy (`kernels.storage`).
 """
 
 from collections.abc import Sequence
@@ -21,21 +21,21 @@ from sim.units import J_PER_MWH, SECONDS_PER_HOUR, W_PER_MW
 
 
 class _Ahead(NamedTuple):
-    """What is expected of the periods of a plan. Shapes: `period`, `site` of `sites`, `charge`."""
+    """Forecast for the periods of a plan. Shapes: `period`, `site` of `sites`, `charge`."""
 
     price: Floats  # (period, site) at the meters [USD/MWh]
-    sold: Floats  # (period, site) what flows back earns [USD/MWh]
-    counts: Bools  # (period, charge) whether any of it is measured
+    sold: Floats  # (period, site) price of exported energy [USD/MWh]
+    counts: Bools  # (period, charge) whether any part of the period is measured
     period_h: float  # length of the first period; the others last an hour
 
 
 class Batteries:
-    """The batteries by site: those of one site count as one, and share its power alike.
+    """Battery plans by site. The batteries of one site are planned as one and share its power.
 
-    `zones` expects what flows back earns, for as many hours as plans look ahead. A plan holds for
-    the hour, unless price, room or a call change within it. With `shave` it also
-    holds a month's peak below what the load makes of it, as if the rest of the month were like the
-    hours ahead: where it is not, what that cost is lost.
+    `zones` forecasts the export price for as many hours as plans look ahead. A plan holds for the
+    hour, unless price, headroom or a call changes within it. With `shave` it also keeps the month's
+    peak below the peak of the load alone, assuming that the rest of the month resembles the hours
+    ahead; if it does not, the cost of shaving is lost.
     """
 
     def __init__(
@@ -65,16 +65,16 @@ class Batteries:
             for k, s in enumerate(self.sites)
         ]
         self.plans = [StoragePlan(*made) for made in self._made]
-        self.power_mw = np.zeros(len(self.sites))  # of the plans in force
+        self.power_mw = np.zeros(len(self.sites))  # battery power under the plans in force
         self._made_for: Sequence[tuple[float, ...]] = [(-1.0,)] * len(self.sites)
         self._due: list[int] = []
-        self._now_w: Floats = np.zeros(len(self.sites))  # room of the moment
+        self._now_w: Floats = np.zeros(len(self.sites))  # headroom at present
         self._links = [[link for link in path if link >= 0]
                        for path in observation.limits.path[self.sites].tolist()]  # fmt: skip
         self._power_w = merged[:, 0]
 
     def due(self, observation: Observation, limits: Limits) -> bool:
-        """Whether a site needs a new plan: `plan` makes those of them all."""
+        """Whether any site needs a new plan; `plan` then makes all that are due."""
         hour = float(observation.t_s // SECONDS_PER_HOUR)
         price = observation.price_usd_per_mwh[self.sites].tolist()
         room_w = self._room_w(limits)
@@ -92,11 +92,12 @@ class Batteries:
         limits: Limits,
         accepts: Bools | None = None,
     ) -> None:
-        """New plans where they are due.
+        """Make new plans where they are due.
 
-        `expected` (hour, site of `sites`) are prices at the meters, what flows back is expected
-        here, for a meter's price need not follow its zone's; `accepts` (item, charge) tells which
-        uses run whatever peak they make: default all that earn more than their energy costs.
+        `expected` (hour, site of `sites`) are forecast prices at the meters. Export prices are
+        forecast here, because a meter's price need not follow its zone's. `accepts` (item, charge)
+        says which uses run whatever peak they cause; default: all that earn more than their energy
+        costs.
         """
         ahead = self._ahead(observation, expected)
         for k in self._due:
@@ -109,7 +110,7 @@ class Batteries:
             self.power_mw[k] = self.plans[k].solve(site)
 
     def _ahead(self, observation: Observation, expected: Floats) -> _Ahead:
-        """What is expected of the periods of a plan: the rest of this hour, then whole ones."""
+        """Forecast for the periods of a plan: the rest of this hour, then whole hours."""
         hour_s = observation.t_s % SECONDS_PER_HOUR
         first_s = max(SECONDS_PER_HOUR - hour_s, observation.step_s)
         ahead = (hour_s + first_s) // SECONDS_PER_HOUR - 1 + np.arange(self.hours)
@@ -124,14 +125,14 @@ class Batteries:
     def beside(
         self, observation: Observation, limits: Limits
     ) -> tuple[Floats, Limits, tuple[Floats, Floats] | None]:
-        """Power of the batteries (battery,) [W], and what it leaves to machines (after `due`).
+        """Power of the batteries (battery,) [W], and what remains for machines (call `due` first).
 
-        Charging takes room that machines do not get; what is discharged is supply on the site's
-        side of its meter, a block as in `dispatch.blocks` that costs what export would earn.
+        Charging uses headroom that machines then lack. Discharge is supply behind the site's meter:
+        a block as in `dispatch.blocks`, priced at what exporting it would earn.
         """
         energy, at = observation.energy, self.sites
         power_mw, called_w = self.power_mw, energy.called_w[0, at]
-        if called_w.min() < 0.0:  # a call asks for more than all machines
+        if called_w.min() < 0.0:  # a call exceeds the power of all machines
             asked_mw = np.where(called_w < 0.0, called_w, np.inf) / self.at_meter / W_PER_MW
             power_mw = np.minimum(power_mw, np.maximum(asked_mw, -self._power_w / W_PER_MW))
         if not power_mw.any():
@@ -153,9 +154,9 @@ class Batteries:
         return battery_w, power, (total_w, usd / np.maximum(total_w, 1e-300))
 
     def _sold(self, observation: Observation, expected: Floats) -> Floats:
-        """What flows back is expected to earn (hour, site of `sites`) [USD/MWh]: the zone's price.
+        """Forecast export price, that of the zone (hour, site of `sites`) [USD/MWh].
 
-        Where nothing may flow back it is not looked at.
+        Not computed where export is not allowed.
         """
         energy = observation.energy
         now = energy.export_usd_per_mwh[self.sites]
@@ -174,7 +175,7 @@ class Batteries:
         ahead: _Ahead,
         limits: Limits,
     ) -> float:
-        """Power of now [MW] where no demand charge ties the hours together: without a solver."""
+        """Power now [MW] of a site without demand charges: exact, without a solver."""
         energy, s, items = observation.energy, int(self.sites[k]), self.items[k]
         power_w, energy_j, one_way, wear = self._merged[k]
         price = ahead.price[:, k]
@@ -219,7 +220,7 @@ class Batteries:
         room_mw = np.full(self.hours, later_w / W_PER_MW)
         room_mw[0] = self._now_w[k] / W_PER_MW
         demand, at = energy.demand, self.charges[k]
-        counts = counts[:, at]  # of a month that follows as of this one
+        counts = counts[:, at]  # a later month is measured as this one is
         runs = kept = item_usd > price[:, None]
         if accepts is not None:
             kept = runs & ~(counts @ ~accepts[np.ix_(items, at)].T)
@@ -234,7 +235,7 @@ class Batteries:
         hold_mw, hold_h, hold_usd = _holds(energy, int(s), self.hours)
         block_w, block_usd = float(energy.block_w[s]), float(energy.block_usd_per_mwh[s])
         if block_w > 0.0:
-            sold = np.minimum(sold, block_usd)  # it would have taken the place of the block
+            sold = np.minimum(sold, block_usd)  # discharge would have replaced the block
             inside = earning_mw.sum(axis=1) + beside_mw < block_w / W_PER_MW
             price = np.where(inside, np.maximum(price, block_usd), price)
         return Site(
@@ -263,7 +264,7 @@ class Batteries:
         )
 
     def _room_w(self, limits: Limits) -> list[float]:
-        """What machines and batteries of each site (site of `sites`,) may draw [W]."""
+        """Most that machines and batteries of a site may draw together (site of `sites`,) [W]."""
         room_w, cap_w = limits.room_w, limits.cap_w
         return [
             max(min([cap_w.item(s), *(room_w.item(link) for link in links)]), 0.0)
@@ -272,7 +273,7 @@ class Batteries:
 
 
 def _best_first(usd_per_mwh: Floats, mw: Floats, room_mw: Floats) -> Floats:
-    """What of `mw` (period, item) fits into `room_mw` (period,), the best uses first [MW]."""
+    """Part of `mw` (period, item) that fits into `room_mw` (period,), best uses first [MW]."""
     order = np.argsort(-usd_per_mwh, kind="stable")
     ranked = mw[:, order]
     fit = np.minimum(ranked, np.maximum(room_mw[:, None] - ranked.cumsum(axis=1) + ranked, 0.0))
@@ -284,9 +285,9 @@ def _best_first(usd_per_mwh: Floats, mw: Floats, room_mw: Floats) -> Floats:
 def _own_supply(
     observation: Observation, site: int, price: Floats, now_w: float
 ) -> tuple[Floats, float]:
-    """Generators of a site that are cheaper than its grid (period,) [MW], their fuel [USD/MWh].
+    """Generation of a site that is cheaper than the grid (period,) [MW], and its cost [USD/MWh].
 
-    What is available now is taken to stay so; the fuel is the mean of those that run at all.
+    Availability is taken to stay as it is now; the cost is the mean of the generators that run.
     """
     energy = observation.energy
     fuel = energy.generator_usd_per_mwh
@@ -298,7 +299,7 @@ def _own_supply(
 
 
 def _holds(energy: EnergyView, site: int, hours: int) -> tuple[Floats, float, Floats]:
-    """Awards of a site by period [MW], for how long they must last [h], what failing them costs."""
+    """Awards of a site by period [MW], how long each must last [h], and the cost of a shortfall."""
     hold_mw, hold_usd = np.zeros(hours), np.zeros(hours)
     if not (energy.hold_w[:, site].any() or energy.sold_next_w[:, :, site].any()):
         return hold_mw, 0.0, hold_usd
@@ -314,9 +315,9 @@ def _holds(energy: EnergyView, site: int, hours: int) -> tuple[Floats, float, Fl
 
 
 def stands_by_w(observation: Observation, battery_w: Floats) -> Floats | None:
-    """What batteries (site,) could give besides `battery_w`, as long as what is sold asks [W].
+    """Further battery power (site,), beyond `battery_w`, for as long as sold reserves require [W].
 
-    At the meter; None where nothing is to be held at their sites.
+    At the meter; None where their sites hold no award.
     """
     energy = observation.energy
     held_w = energy.hold_w[:, energy.battery_site]
@@ -340,5 +341,5 @@ def stands_by_w(observation: Observation, battery_w: Floats) -> Floats | None:
 
 
 def idle_w(observation: Observation) -> Floats | None:
-    """What batteries (site,) hold of awards while they are idle, as `stands_by_w`."""
+    """Reserve power that idle batteries can hold (site,) [W], as `stands_by_w`."""
     return stands_by_w(observation, np.zeros(len(observation.energy.stored_j)))

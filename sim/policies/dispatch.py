@@ -1,4 +1,4 @@
-"""Fills the limits with the uses of power that earn more than they cost: what policies share."""
+"""Dispatch shared by policies: fill the limits with uses of power that earn more than they cost."""
 
 from collections.abc import Callable
 from typing import Any
@@ -27,15 +27,15 @@ class Dispatch:
     """Greedy filling of nested limits for one step; keeps the firmware modes' hulls."""
 
     def __init__(self) -> None:
-        self._made_for: tuple[Any, ...] = (None,) * 4  # the arrays that what follows came from
-        self._at: tuple[Any, ...] = (None,) * 3  # indices that were looked at
+        self._made_for: tuple[Any, ...] = (None,) * 4  # arrays behind the cached values below
+        self._at: tuple[Any, ...] = (None,) * 3  # indices already checked
         self._fill: Callable[..., None] | None = None
         nothing = np.empty((0, 0))
         self.hulls = Hulls(nothing.astype(np.int64), nothing, nothing)
-        self.node_usd_per_s: Floats = np.empty(0)  # what a node earns, credits saved
+        self.node_usd_per_s: Floats = np.empty(0)  # earnings of a node, including credits avoided
 
     def look(self, observation: Observation) -> None:
-        """Find the hulls, once."""
+        """Compute the hulls if the fleet has changed."""
         asic, gpu = observation.asic, observation.gpu
         made_for = asic.mode_ths, asic.mode_w, gpu.usd_per_h, gpu.credit_usd_per_h
         if all(a is b for a, b in zip(self._made_for, made_for, strict=True)):
@@ -43,7 +43,7 @@ class Dispatch:
         same = [a is b for a, b in zip(self._made_for, made_for, strict=True)]
         if same[0] and same[1] and len(gpu.usd_per_h) == len(self.node_usd_per_s):
             self.node_usd_per_s = np.add(gpu.usd_per_h, gpu.credit_usd_per_h) / SECONDS_PER_HOUR
-            self._made_for = made_for  # nodes are let anew: hulls and the bound kernel stay
+            self._made_for = made_for  # node contracts changed: hulls and the bound kernel stay
             return
         ths, watts = (np.array(as_numbers("mode", m), np.float64) for m in made_for[:2])
         if ths.ndim != 2 or watts.shape != ths.shape:
@@ -63,11 +63,11 @@ class Dispatch:
         block: tuple[Floats, Floats] | None = None,
         stored_w: Floats | None = None,
     ) -> tuple[Floats, Floats]:
-        """ASIC shares (group, mode) and node shares (node,) of the most margin under `limits`.
+        """ASIC shares (group, mode) and node shares (node,) with the highest margin under `limits`.
 
-        `price_usd_per_mwh` (2, site) is what a MWh costs ASICs (row 0) and nodes (row 1). Others
-        default to what the observation says: `rank_ths` (group, rank), `node_usd_per_s` (node,),
-        `block` a pair as `blocks` gives. Of awards of reserves batteries hold `stored_w` (site,).
+        `price_usd_per_mwh` (2, site) is the price of energy for ASICs (row 0) and nodes (row 1).
+        The others default to the observation: `rank_ths` (group, rank), `node_usd_per_s` (node,),
+        `block` a pair as `blocks` returns. Batteries hold `stored_w` (site,) of reserve awards.
         """
         self.look(observation)
         asic, gpu = observation.asic, observation.gpu
@@ -107,10 +107,10 @@ class Dispatch:
         node_usd_per_s: Floats | None = None,
         stored_w: Floats | None = None,
     ) -> Bids:
-        """Each mode beyond the one below and each group of nodes, at what it earns.
+        """One bid for each mode's increment over the mode below, and for each group of nodes.
 
-        Arguments as in `shares`; what the price adds to the observed one comes off a bid. What
-        holds an award of a reserve is worth its shortfall more, where there are reserves.
+        Arguments as in `shares`. A bid is reduced by any excess of the price over the observed
+        price. Load that holds a reserve award is worth the avoided shortfall more.
         """
         self.look(observation)
         ths = self.hulls.ths if rank_ths is None else rank_ths
@@ -146,7 +146,11 @@ class Dispatch:
 
 
 def _agree(observation: Observation, groups: int, nodes: int) -> None:
-    """Raises LayoutError for arrays of one fleet that are not of one length."""
+    """Check that arrays of one fleet have equal lengths.
+
+    Raises:
+        LayoutError: where they do not.
+    """
     asic, gpu, limits = observation.asic, observation.gpu, observation.limits
     sites, batteries = len(limits.path), len(observation.energy.battery_site)
     for shape, names, table in (
@@ -167,7 +171,11 @@ def _agree(observation: Observation, groups: int, nodes: int) -> None:
 
 
 def _in_range(observation: Observation, limits: Limits) -> None:
-    """Raises LayoutError for an index of a site or a limit that there is not."""
+    """Check indices of sites and limits.
+
+    Raises:
+        LayoutError: for an index out of range.
+    """
     sites = len(limits.path)
     for name, index, least, end in (
         ("asic.site", observation.asic.site, 0, sites),
@@ -182,11 +190,11 @@ def _in_range(observation: Observation, limits: Limits) -> None:
 
 
 def blocks(observation: Observation) -> tuple[Floats, Floats]:
-    """What does not cost the grid's price: power (site,) [W] at a price (site,) [USD/MWh].
+    """Supply not priced at the grid's price: power (site,) [W] and price (site,) [USD/MWh].
 
-    Blocks of contracts, and own supply: what load does not take of that earns the zone's price
-    where it may flow back and pays its fuel, else it is turned down and saves its fuel. Several
-    are one at their mean price.
+    Contract blocks and own supply. Own supply is priced at what load displaces: export at
+    the zone's price (at least its fuel) where export is allowed, otherwise its fuel.
+    Several blocks of a site are merged at their mean price.
     """
     energy, own_w = observation.energy, np.asarray(observation.limits.local_w)
     if not own_w.any():
@@ -202,10 +210,10 @@ def blocks(observation: Observation) -> tuple[Floats, Floats]:
 
 
 def prices(observation: Observation, avoid_peaks: bool, reserves: bool) -> Floats:
-    """What a MWh costs now (2, site) [USD/MWh]: ASICs (row 0), nodes (row 1).
+    """Price of energy now (2, site) [USD/MWh]: ASICs (row 0), nodes (row 1).
 
-    The chance of a coincident peak counts as a price; what an emergency programme pays for standing
-    by makes ASIC load cheaper. What reserves are worth is in `with_holds`.
+    Includes the expected cost of a coincident peak. An emergency programme's standby payment lowers
+    the price of ASIC load. The value of reserves is added in `with_holds`.
     """
     energy = observation.energy
     price = np.empty((2, len(observation.price_usd_per_mwh)))
@@ -221,7 +229,7 @@ def prices(observation: Observation, avoid_peaks: bool, reserves: bool) -> Float
 
 
 def step_by_step(observation: Observation) -> Floats:
-    """What emergency programmes (programme, site) pay for standing by; 0 for reserves."""
+    """Standby payments of emergency programmes (programme, site); 0 for reserves."""
     energy = observation.energy
     paid = np.asarray(energy.reserve_usd_per_mw_h, dtype=np.float64)
     return np.where(np.isnan(energy.reserve_duration_h)[:, None], paid, 0.0)
@@ -234,10 +242,10 @@ def with_holds(
     block_usd: Floats,
     stored_w: Floats | None = None,
 ) -> tuple[Floats, Floats]:
-    """Blocks as `blocks` gives them, with what load saves that holds an award of a reserve.
+    """Blocks as from `blocks`, plus load that holds a reserve award at a reduced price.
 
-    The first so much of a site's load costs its price (site,) less what a shortfall would, but for
-    what batteries hold. With another block the two are one at their mean price.
+    Load up to the award, less what batteries hold, costs the price (site,) less the avoided
+    shortfall. Where there is also another block, the two are merged at their mean price.
     """
     hold_w = observation.energy.hold_w
     short = observation.energy.shortfall_usd_per_mw_h
@@ -255,9 +263,10 @@ def with_holds(
 def with_awards(
     bids: Bids, hold_w: Floats, short_usd: Floats, stored_w: Floats | None = None
 ) -> Bids:
-    """Each bid in two: what of it holds awards (programme, site), worth a shortfall more; the rest.
+    """Split each bid in two: a part that holds awards (programme, site), and the rest.
 
-    The best bids hold first, but for what batteries hold, `stored_w` (site,); as in `with_holds`.
+    The first part is worth the avoided shortfall more. Batteries hold `stored_w` (site,) of the
+    awards, the best bids the remainder, as in `with_holds`.
     """
     held_w = hold_w.sum(axis=0)
     more = (hold_w * short_usd).sum(axis=0) / np.maximum(held_w, 1e-300)
@@ -276,7 +285,7 @@ def with_awards(
 
 
 def obedient(observation: Observation) -> Limits:
-    """The limits, with the caps of calls in force that no relay sees to."""
+    """The limits, with caps for calls in force that no relay enforces."""
     limits = observation.limits
     if not len(observation.energy.reserve_usd_per_mw_h):
         return limits
@@ -284,9 +293,9 @@ def obedient(observation: Observation) -> Limits:
 
 
 def offers(observation: Observation, asic_share: Floats) -> Floats | None:
-    """ASIC load that will run (programme, site) [W], to the emergency programme that pays most.
+    """Running ASIC load (programme, site) [W], offered to the best-paid emergency programme.
 
-    None where there is no programme. Reserves are sold the day before: `reserves.Seller`.
+    None where there is no programme. Reserves are sold a day ahead: see `reserves.Seller`.
     """
     asic = observation.asic
     if not len(observation.energy.reserve_usd_per_mw_h):

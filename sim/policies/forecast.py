@@ -1,4 +1,4 @@
-"""Prices of the hours to come, from nothing but what a policy has seen. Errors are its own."""
+"""Price forecast for the hours ahead, from observations only."""
 
 from typing import Final
 
@@ -15,26 +15,26 @@ DAY_H: Final = 24
 class PriceForecast:
     """The price at each meter over the next hours. Shapes: `hour`, `site`.
 
-    Two ways are kept and scored, site by site, by their mean absolute errors so far (each error
-    fades to half in a week): the mean of this hour of day over the last week, and the published
-    day-ahead price plus what the meter has paid beyond it on average. The better one is taken; the
-    deviation of now fades by `persistence` an hour.
+    Two forecasts are scored at each site by their mean absolute error so far (errors have a
+    half-life of a week): the mean of this hour of day over the last week, and the published
+    day-ahead price plus the mean excess that the meter paid over it. The better one is used. The
+    present deviation from it is multiplied by `persistence` each hour.
     """
 
     def __init__(self, hours: int, persistence: float) -> None:
         self.fade = persistence ** np.arange(hours)[:, None]
         self.hours = hours
-        self._hour = -1  # that was learnt last
-        self._past: Floats = np.empty((DAYS * DAY_H, 0))  # of the last week, NaN: not seen
+        self._hour = -1  # last hour learnt
+        self._past: Floats = np.empty((DAYS * DAY_H, 0))  # prices of the last week, NaN: not seen
         self._beyond: Floats = np.empty((DAYS * DAY_H, 0))  # price less day-ahead price
-        self._error: Floats = np.empty((2, 0))  # of the two ways
+        self._error: Floats = np.empty((2, 0))  # of the two forecasts
         self._daily: Floats = np.empty((DAY_H, 0))  # mean by hour of day
         self._premium: Floats = np.empty(0)
 
     def expect(self, observation: Observation, sites: Ints | None = None) -> Floats:
-        """Prices (hour, site) [USD/MWh], of all sites or of some; row 0 is the price of now.
+        """Prices (hour, site) [USD/MWh], of all sites or of some; row 0 is the present price.
 
-        Always of the same sites: what was learnt is of them.
+        Pass the same sites at every call: the history is theirs.
         """
         at = slice(None) if sites is None else sites
         now = observation.price_usd_per_mwh[at]
@@ -61,24 +61,24 @@ class PriceForecast:
         self._daily = np.full((DAY_H, sites), np.nan)
 
     def _learn(self, hour: int, now: Floats, day_ahead: Floats) -> None:
-        """Score both ways on the price of now, then remember it."""
+        """Score both forecasts against the present price, then store it."""
         self._hour, of_day = hour, hour % DAY_H
         forget = 0.5 ** (1.0 / (DAYS * DAY_H))
         errors = np.abs(np.stack([self._daily[of_day], day_ahead + self._premium]) - now)
-        fresh = np.isfinite(errors).all(axis=0)  # both or none, so that they compare
+        fresh = np.isfinite(errors).all(axis=0)  # score both or neither, so that they compare
         self._error = np.where(fresh, forget * self._error + (1.0 - forget) * errors, self._error)
         self._past[hour % len(self._past)] = now
         self._beyond[hour % len(self._past)] = now - day_ahead
         self._daily[of_day] = _mean(self._past[of_day::DAY_H])
         unseen = np.isnan(self._daily)
-        if unseen.any():  # the first day: as now
+        if unseen.any():  # first day: the present price
             self._daily[unseen] = np.broadcast_to(now, self._daily.shape)[unseen]
         premium = _mean(self._beyond)
         self._premium = np.where(np.isnan(premium), 0.0, premium)
 
 
 def _mean(values: Floats) -> Floats:
-    """Means of what is known of each column, NaN where nothing is."""
+    """Mean of the known values of each column, NaN where there are none."""
     known = np.isfinite(values)
     count = known.sum(axis=0)
     total = np.where(known, values, 0.0).sum(axis=0)

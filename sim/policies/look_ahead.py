@@ -1,4 +1,4 @@
-"""Plans over the hours to come, on its own forecast: restarts, batteries, demand charges."""
+"""Planning over the hours ahead on its own forecast: restarts, batteries, demand charges."""
 
 import itertools
 from typing import Any, Final
@@ -22,20 +22,20 @@ DAY_H: Final = 24
 class LookAhead:
     """Merit order within the step, and what couples the step to later ones on top of it.
 
-    What does not couple in time is left to the greedy order, which is exact; the rest is planned
-    over a rolling horizon, each part by what is exact for it on the forecast:
+    Choices that are independent between steps are left to the greedy order, which is exact. The
+    rest is planned over a rolling horizon, each part by a method that is exact on the forecast:
 
-    - restarts: whether a group that runs stays on through a dear hour, and whether one that is off
-      is worth starting, by dynamic programming over the hours, all groups at once; limits that may
-      bind later are not foreseen;
-    - batteries: a plan of each site's with the uses of power beside it, as in merit-order
+    - restarts: whether a running group stays on through an expensive hour, and whether one that is
+      off is worth starting, by dynamic programming over the hours, all groups at once; limits that
+      may bind later are not anticipated;
+    - batteries: a plan for each site together with its other uses of power, as in merit-order
       (`policies/batteries.py`);
-    - demand charges: the load of a site whose margin over the rest of the month, in the hours that
-      are measured, is above what the month's peak would rise by; days are taken to be like the
-      forecast day, and of a ratchet's months to come it knows nothing.
+    - demand charges: load runs where its margin in the measured hours of the rest of the month
+      exceeds the rise in the month's charge; days are taken to resemble the forecast day, and
+      later months of a ratchet are ignored.
 
-    Blocks, peaks by their chance, reserves and calls as in merit-order. It does not see generators'
-    export, take-or-pay or the heat to come.
+    Blocks, the expected cost of peaks, reserves and calls as in merit-order. Generators' export,
+    take-or-pay and future heat are ignored.
 
     Args:
         hours: horizon [h] (24: assumed).
@@ -68,16 +68,16 @@ class LookAhead:
         self.avoid_peaks, self.reserves, self.shave = avoid_peaks, reserves, shave
         self._dispatch = Dispatch()
         self._forecast = PriceForecast(hours, persistence)
-        self._zones = PriceForecast(hours, persistence)  # what flows back earns
+        self._zones = PriceForecast(hours, persistence)  # export prices
         self._batteries: Batteries | None = None
         self._seller = Seller()
-        self._held: Floats | None = None  # (group, rank) with what restarts are worth, last time
+        self._held: Floats | None = None  # (group, rank) with the value of restarts, last step
         self._peak_w: Floats = np.empty(0)  # (charge,) of machines in the billing month
-        self._counted: Bools = np.empty(0, dtype=np.bool_)  # (charge,) in the last step
+        self._counted: Bools = np.empty(0, dtype=np.bool_)  # (charge,) measured in the last step
         self._left_s: Floats = np.empty(0)
 
     def decide(self, observation: Observation) -> Decision:
-        """Plan, then fill the limits best first with what the plan leaves."""
+        """Plan, then fill the remaining limits, best use first."""
         self._dispatch.look(observation)
         expected = self._forecast.expect(observation)
         now = prices(observation, self.avoid_peaks, self.reserves)
@@ -105,28 +105,28 @@ class LookAhead:
         return Decision(asic_share, gpu_share, battery_w=battery_w, offer_w=offer_w)
 
     def offer(self, observation: Observation, begins_s: Ints) -> ReserveOffers:
-        """As merit-order."""
+        """Offers as in merit-order."""
         return (self._seller if self.reserves else Seller()).offer(
             observation, begins_s, self._dispatch
         )
 
     def bid(self, observation: Observation) -> Bids:
-        """Every use of power at what it earns, with what restarts were worth in the last step."""
+        """Bids: every use of power at its earnings, with the last step's value of restarts."""
         price = prices(observation, self.avoid_peaks, self.reserves)
         return self._dispatch.bids(observation, price, self._held, stored_w=idle_w(observation))
 
     def _hold(self, observation: Observation, price: Floats) -> Floats:
-        """Hashrates (group, rank) [TH/s] whose first mode is worth what being on is worth later.
+        """Hashrates (group, rank) [TH/s] whose first mode includes the later value of being on.
 
-        `price` (hour, site) is that of ASICs. Being on is worth at most a start more than being
-        off, and never less: the difference is what the recursion keeps.
+        `price` (hour, site) is that of ASICs. Being on is worth between 0 and the cost of one start
+        more than being off; the recursion carries this difference.
         """
         asic, made = observation.asic, self._dispatch
         usd_per_th, factor = max(observation.usd_per_th, 1e-300), asic.meter_factor
         rank_usd = made.hulls.ths * usd_per_th  # per second and machine
         watts = made.hulls.w * factor[:, None]
         ran = rank_usd > watts * price[0, asic.site, None] / J_PER_MWH
-        ran[:, 0] = True  # a start loses the hashes of the modes that would run now
+        ran[:, 0] = True  # a start loses the hashes of the modes that would run
         start_usd = self.restart_s * (rank_usd * ran).sum(axis=1)
         at = price[1:, asic.site] / J_PER_MWH
         on_usd = rank_usd[:, 0] - watts[:, 0] * at
@@ -142,10 +142,10 @@ class LookAhead:
         return _with_bonus(made.hulls, bonus_usd / observation.step_s / usd_per_th)
 
     def _worth_a_month(self, observation: Observation, uses: Uses, expected: Floats) -> Bools:
-        """Charges (item, charge) that a use of power is worth paying: the set that leaves it most.
+        """Charges worth paying for each use of power (item, charge): the set with the most margin.
 
-        A use may run in hours in which nothing is measured that it does not pay. The rest of the
-        month is taken to be like the forecast day, in the hours that are measured of the week.
+        A use runs free of a charge in hours that the charge does not measure. The rest of the month
+        is taken to resemble the forecast day, in the measured hours of the week.
         """
         demand, hours = (
             observation.energy.demand,
@@ -153,7 +153,7 @@ class LookAhead:
         )
         accepts = demand.later | (
             demand.site != uses.site[:, None]
-        )  # others' charges are no matter
+        )  # charges of other sites do not matter
         for s in np.unique(demand.site):
             at = np.flatnonzero((demand.site == s) & ~demand.later)
             items = np.flatnonzero(uses.site == s)
@@ -178,15 +178,15 @@ class LookAhead:
         limits: Limits,
         battery_w: Floats | None,
     ) -> Limits:
-        """Caps of sites by charges that are measured now: what is worth a higher peak of the month.
+        """Cap sites by the charges measured now, except for load worth a higher peak of the month.
 
-        The policy counts the peak of the machines itself, but where they also run on batteries:
-        overhead is there in any case. Up to what is billed in any case, less what batteries charge,
-        nothing is lost.
+        The policy tracks the peak of the machines itself, except where they also run on batteries;
+        overhead is drawn anyway. Load up to what is billed anyway, less battery charging, costs
+        nothing.
         """
         energy, demand = observation.energy, observation.energy.demand
         now = demand.measured[0] & ~demand.later
-        if len(self._peak_w) != len(now):  # the first look: before it nothing was drawn
+        if len(self._peak_w) != len(now):  # first step: nothing was drawn before
             self._peak_w, self._counted = np.zeros(len(now)), np.zeros(len(now), dtype=np.bool_)
             self._left_s = demand.left_s
         drawn_w = np.where(self._counted, uses.drawn_w(observation)[demand.site], 0.0)
@@ -213,14 +213,14 @@ class LookAhead:
         return self._batteries
 
     def __reduce__(self) -> tuple[type["LookAhead"], tuple[Any, ...]]:
-        return LookAhead, self.arguments  # the rest is memory
+        return LookAhead, self.arguments  # all other attributes are run state
 
 
 def _with_bonus(hulls: Hulls, more_ths: Floats) -> Floats:
-    """Hulls (group, rank) whose way from off is longer or shorter by `more_ths` (group,) [TH/s].
+    """Hulls (group, rank) whose step from off is raised or lowered by `more_ths` (group,) [TH/s].
 
-    A bonus makes the first mode better. A malus is made good by the modes together that have the
-    best mean hashrate per watt with it: the dispatch needs hulls that fall.
+    A bonus improves the first mode. A malus is spread over the modes that together have the best
+    mean hashrate per watt including it, because the dispatch needs concave hulls.
     """
     ths = hulls.ths.copy()
     ths[:, 0] += more_ths
@@ -228,7 +228,7 @@ def _with_bonus(hulls: Hulls, more_ths: Floats) -> Floats:
     last = mean.argmax(axis=1)
     rank = np.arange(ths.shape[1])
     spread = (rank <= last[:, None]) & (more_ths < 0.0)[:, None]
-    falling = 1.0 - 1e-9 * rank  # rounding must not turn equal ones around
+    falling = 1.0 - 1e-9 * rank  # rounding must not reorder equal ranks
     level = mean[np.arange(len(last)), last, None]
     steep = np.where(level > 0.0, falling, 2.0 - falling)
     return np.where(spread, level * steep * hulls.w, ths)

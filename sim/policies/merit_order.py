@@ -17,13 +17,13 @@ PERSISTENCE: Final = 0.6  # assumed, as in look-ahead
 class MeritOrder:
     """The most margin of this step, as if there were no other: exact but short-sighted.
 
-    It does not weigh restarts, ramps, pauses or what machines add to demand charges, and expects
-    the present price to last the step. What it does beyond the step: the chance of a coincident
-    peak counts as a price; reserves are offered a day before as far as it expects to run, and held
-    as long as that costs less than the shortfall (`reserves`); calls are obeyed; batteries follow
-    a plan of their site over the hours to come (`batteries`), on day-ahead prices where they are
-    published and else on what it has seen (`forecast`), keep what they stand by with,
-    and never raise a month's peak for less than it costs.
+    It ignores restarts, ramps, pauses and what machines add to demand charges, and expects the
+    present price to last the step. Beyond the step: the expected cost of a coincident peak is added
+    to the price; reserves are offered a day ahead for load expected to run, and held while that
+    costs less than the shortfall (`reserves`); calls are obeyed; batteries follow their site's plan
+    over the hours ahead (`batteries`), on published day-ahead prices or else on its own forecast
+    (`forecast`), keep the energy of sold reserves, and never raise a month's peak for less than it
+    costs.
 
     Args:
         avoid_peaks: step back where a coincident peak is likely enough.
@@ -48,7 +48,7 @@ class MeritOrder:
         self.shave = shave
         self._dispatch = Dispatch()
         self._forecast = PriceForecast(hours, PERSISTENCE)
-        self._zones = PriceForecast(hours, PERSISTENCE)  # what flows back earns
+        self._zones = PriceForecast(hours, PERSISTENCE)  # export prices
         self._batteries: Batteries | None = None
         self._seller = Seller()
 
@@ -72,20 +72,20 @@ class MeritOrder:
         )
 
     def offer(self, observation: Observation, begins_s: Ints) -> ReserveOffers:
-        """What it expects to draw tomorrow; nothing without `reserves`."""
+        """Offer the load expected to run tomorrow; nothing without `reserves`."""
         return (self._seller if self.reserves else Seller()).offer(
             observation, begins_s, self._dispatch
         )
 
     def bid(self, observation: Observation) -> Bids:
-        """Every use of power at what it earns."""
+        """Bids: every use of power at its earnings."""
         price = prices(observation, self.avoid_peaks, self.reserves)
         return self._dispatch.bids(observation, price, stored_w=idle_w(observation))
 
     def _store(
         self, observation: Observation, price: Floats, limits: Limits
     ) -> tuple[Floats, Limits, tuple[Floats, Floats] | None]:
-        """Batteries by plan, and what they leave to machines: as `Batteries.beside`."""
+        """Planned battery power, and what remains for machines: as `Batteries.beside`."""
         batteries = self._batteries
         self._dispatch.look(observation)
         if batteries is None or batteries.battery is not observation.energy.battery:
@@ -100,4 +100,4 @@ class MeritOrder:
 
     def __reduce__(self) -> tuple[type["MeritOrder"], tuple[bool, bool, int, bool]]:
         made = self.avoid_peaks, self.reserves, self.hours, self.shave
-        return MeritOrder, made  # the rest is memory
+        return MeritOrder, made  # all other attributes are run state

@@ -1,4 +1,4 @@
-"""One workload before the other, whichever of a megawatt's uses earns more: two plain rules."""
+"""Fixed priority of one workload over the other, whatever each earns: two simple rules."""
 
 import numpy as np
 
@@ -13,7 +13,7 @@ from sim.units import J_PER_MWH, SECONDS_PER_HOUR
 
 
 class _OneFirst:
-    """What earns more than its power costs, in the order of the workloads."""
+    """Run whatever earns more than its power costs, in a fixed order of workloads."""
 
     def __init__(self) -> None:
         self._dispatch = Dispatch()
@@ -33,7 +33,7 @@ class _OneFirst:
         return Decision(asic_share, gpu_share)
 
     def _rank(self, cost_usd_per_s: Floats) -> Floats:
-        """What a node that is worth running is said to earn (node,) [USD/s]."""
+        """Earnings assigned to a node worth running (node,) [USD/s]."""
         raise NotImplementedError
 
 

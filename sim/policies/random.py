@@ -1,4 +1,4 @@
-"""Wishes at random: to shake everything that follows a wish, in tests and as the worst example."""
+"""Random decisions: they stress everything downstream, in tests and as a worst case."""
 
 import numpy as np
 

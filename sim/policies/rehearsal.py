@@ -1,4 +1,4 @@
-"""A policy shown one example, so that what it calls is compiled."""
+"""Run a policy once on an example, so that the kernels it calls are compiled."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Offers of reserves for the next day: what will be drawn anyway, at what holding it costs."""
+"""Reserve offers for the next day: load that will run anyway, at the cost of holding it."""
 
 from typing import Final
 
@@ -12,27 +12,27 @@ from sim.units import J_PER_MWH, SECONDS_PER_HOUR
 
 DAY_H: Final = 24
 WEEK: Final = 7
-DAYS: Final = 28  # that holding in real time is judged by: assumed
+DAYS: Final = 28  # history used to estimate the cost of holding: assumed
 
 
 class Seller:
-    """Keeps the prices that it has seen of sites that sell reserves, and offers by them.
+    """Records prices at sites that sell reserves, and makes offers from them.
 
-    It offers the ASIC load that it expects to run at the expected prices, for no less than what
-    holding it has cost: who has sold cannot step back from a dear hour in real time, or pays the
-    shortfall. A battery is offered for what it can give as long as the product asks, for no less
-    than a day's charging at the cheapest and discharging at the dearest hours would earn. Nodes are
-    not offered. Products compete: a site offers each of them all, and the sum once.
+    It offers the ASIC load expected to run at forecast prices, for no less than holding it has cost
+    so far: load that has been sold cannot stop in an expensive hour without paying the shortfall. A
+    battery is offered for the power it can sustain as long as the product requires, for no less
+    than a day's cycle between the cheapest and the most expensive hours would earn. Nodes are not
+    offered. Products compete: a site offers its full power to each, and limits the sum to it.
     """
 
     def __init__(self) -> None:
         self._hour = -1
         self._sites: Ints = np.empty(0, dtype=np.int64)
-        self._price: Floats = np.empty((DAYS * DAY_H, 0))  # of the last hours, NaN: not seen
-        self._beyond: Floats = np.empty((DAYS * DAY_H, 0))  # of that, more than the day before
+        self._price: Floats = np.empty((DAYS * DAY_H, 0))  # prices of the last hours, NaN: not seen
+        self._beyond: Floats = np.empty((DAYS * DAY_H, 0))  # their excess over the day-ahead price
 
     def see(self, observation: Observation) -> None:
-        """Keep the prices of the hour that begins; nothing where no reserve is bought."""
+        """Record the prices of the hour that begins; nothing where no reserve is bought."""
         hour = observation.t_s // SECONDS_PER_HOUR
         if hour == self._hour:
             return
@@ -70,11 +70,11 @@ class Seller:
         return ReserveOffers(power_w, least, at_most_w)
 
     def _expected(self, observation: Observation, begins_s: Ints) -> Floats:
-        """Prices (hour, site of `sites`): published ones with what was paid beyond them on average,
-        else the mean of this hour of day over the last week, else the price of now."""
+        """Prices (hour, site of `sites`): published ones plus the mean excess paid over them,
+        else the mean of this hour of day over the last week, else the present price."""
         hour, now = begins_s // SECONDS_PER_HOUR, observation.price_usd_per_mwh[self._sites]
         days = (hour[:, None] - DAY_H * np.arange(1, WEEK + 2)) % len(self._price)
-        past = self._price[days]  # tomorrow's hour of today may be to come
+        past = self._price[days]  # today's value of that hour may not be known yet
         seen = (
             ~np.isnan(past)
             & (hour[:, None] - DAY_H * np.arange(1, WEEK + 2) <= self._hour)[:, :, None]
@@ -92,23 +92,23 @@ class Seller:
         return np.asarray(expected)
 
     def _lost(self, observation: Observation, dispatch: Dispatch) -> Floats:
-        """What a MWh (site of `sites`,) that was to run by its day-ahead price has lost [USD].
+        """Mean loss per MWh (site of `sites`,) of load scheduled on day-ahead prices [USD].
 
-        The mean over the hours of the last weeks: holding it, when real time was dearer than it
-        earns.
+        Mean over the hours of the last weeks: the cost of holding load when the real-time price
+        exceeded its earnings.
         """
         dispatch.look(observation)
         earned, drawn_w = _of_asics(observation, dispatch)
         worth = earned[self._sites] / np.maximum(drawn_w[self._sites], 1e-300) * J_PER_MWH
         beyond = np.where(np.isnan(self._beyond), 0.0, self._beyond)
-        ran = self._price - beyond < worth  # of what was not seen nothing ran
+        ran = self._price - beyond < worth  # unseen hours count as not running
         lost = np.where(ran, np.maximum(self._price - worth, 0.0), 0.0).sum(axis=0)
         return np.asarray(lost / np.maximum(ran.sum(axis=0), 1))
 
     def _load_w(self, observation: Observation, dispatch: Dispatch, expected: Floats) -> Floats:
-        """ASIC load (hour, site of `sites`) that earns more than its energy is to cost [W].
+        """ASIC load (hour, site of `sites`) that should earn more than its energy costs [W].
 
-        Of that what the grid feeds, as things are now.
+        Only the part fed by the grid, under present conditions.
         """
         plain = np.stack([observation.price_usd_per_mwh] * 2)
         uses, limits = Uses(observation, dispatch, plain), observation.limits
@@ -119,16 +119,16 @@ class Seller:
             load_w[:, k] = runs @ uses.watts[asics]
             path = limits.path[s]
             room_w = limits.room_w[path[path >= 0]].min(initial=np.inf)
-            drawn_w = load_w[:, k] - limits.local_w[s]  # what own supply feeds is not at the meter
+            drawn_w = load_w[:, k] - limits.local_w[s]  # load on own supply does not pass the meter
             load_w[:, k] = np.clip(drawn_w, 0.0, room_w)
         return load_w
 
     def _batteries(
         self, observation: Observation, expected: Floats, p: int
     ) -> tuple[Floats, Floats]:
-        """What batteries give of programme `p` (site of `sites`,) [W], and a day's cycle earns.
+        """Battery power for programme `p` (site of `sites`,) [W], and earnings of a daily cycle.
 
-        The latter in USD per MW and hour.
+        The earnings are in USD per MW and hour.
         """
         energy = observation.energy
         given_w, cycle = np.zeros((2, len(self._sites)))
@@ -150,7 +150,7 @@ class Seller:
 
 
 def _of_asics(observation: Observation, dispatch: Dispatch) -> tuple[Floats, Floats]:
-    """What all ASICs (site,) earn at full power [USD/s], and draw at the meter [W]."""
+    """Earnings of all ASICs of each site at full power (site,) [USD/s], and their draw [W]."""
     asic, count = observation.asic, len(observation.price_usd_per_mwh)
     ths = dispatch.hulls.ths.sum(axis=1) * asic.available * asic.heat
     power_w = dispatch.hulls.w.sum(axis=1) * asic.available * asic.heat * asic.meter_factor
@@ -161,7 +161,7 @@ def _of_asics(observation: Observation, dispatch: Dispatch) -> tuple[Floats, Flo
 
 
 def _mean(values: Floats) -> Floats:
-    """Means of what is known of each column, 0 where nothing is."""
+    """Mean of the known values of each column, 0 where there are none."""
     known = ~np.isnan(values)
     total = np.where(known, values, 0.0).sum(axis=0)
     return np.asarray(total / np.maximum(known.sum(axis=0), 1))

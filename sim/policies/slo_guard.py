@@ -1,4 +1,4 @@
-"""Tokens and promises first: nodes keep running, ASICs are the flexible load."""
+"""Serving and reserved nodes first: nodes keep running, ASICs are the flexible load."""
 
 import numpy as np
 
@@ -13,15 +13,15 @@ from sim.policies.reserves import Seller
 from sim.policy import Bids, Decision, Observation, ReserveOffers
 from sim.types import Floats, Ints
 
-ALWAYS_USD_PER_S = 1e6  # what a node under a promise is said to earn: more than any other use
+ALWAYS_USD_PER_S = 1e6  # assigned to committed nodes: above any other use
 
 
 class SloGuard:
     """Reserved nodes and nodes that serve tokens run at any price; ASICs step back for them.
 
-    Batch nodes and ASICs run where they earn more than their power costs. Of the limits a share is
-    kept free of ASICs, so that nodes that come back or get hotter find room at once. Of a call that
-    is announced or in force the ASICs give what they can; only they are offered as reserve.
+    Batch nodes and ASICs run where they earn more than their power costs. ASICs leave a share of
+    every limit free, so that nodes which come back or draw more in heat have room at once. ASICs
+    answer calls, announced or in force, as far as they can; only they are offered as reserve.
 
     Args:
         headroom: share of every limit that ASICs leave free (0.02: assumed).
@@ -35,7 +35,7 @@ class SloGuard:
         self._seller = Seller()
 
     def decide(self, observation: Observation) -> Decision:
-        """Nodes under a promise, then the rest by margin in what room is left."""
+        """Run committed nodes, then the rest by margin in the remaining headroom."""
         made, gpu, energy = self._dispatch, observation.gpu, observation.energy
         made.look(observation)
         self._seller.see(observation)
@@ -49,24 +49,24 @@ class SloGuard:
         )
         worth = self._worth(observation)
         asic_share, gpu_share = made.shares(observation, price, limits, node_usd_per_s=worth)
-        gpu_share[promised] = 1.0  # limits and relays cut it, nobody else
+        gpu_share[promised] = 1.0  # only limits and relays may cut it
         return Decision(asic_share, gpu_share, offer_w=offers(observation, asic_share))
 
     def offer(self, observation: Observation, begins_s: Ints) -> ReserveOffers:
-        """What ASICs are expected to draw tomorrow."""
+        """Offer the ASIC load expected tomorrow."""
         return self._seller.offer(observation, begins_s, self._dispatch)
 
     def bid(self, observation: Observation) -> Bids:
-        """Nodes under a promise at any price, the rest at what it earns."""
+        """Bids: committed nodes at any price, the rest at its earnings."""
         self._dispatch.look(observation)
         price = prices(observation, avoid_peaks=True, reserves=True)
         worth = self._worth(observation)
         return self._dispatch.bids(observation, price, node_usd_per_s=worth)
 
     def _worth(self, observation: Observation) -> Floats:
-        """What a node is said to earn (node,) [USD/s]."""
+        """Earnings assigned to a node (node,) [USD/s]."""
         promised = observation.gpu.way != BY_THE_HOUR
         return np.where(promised, ALWAYS_USD_PER_S, self._dispatch.node_usd_per_s)
 
     def __reduce__(self) -> tuple[type["SloGuard"], tuple[float]]:
-        return SloGuard, (self.headroom,)  # the rest is memory
+        return SloGuard, (self.headroom,)  # all other attributes are run state

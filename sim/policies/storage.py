@@ -1,6 +1,6 @@
-"""A linear programme for the battery of a site and the loads beside it, re-solved as hours pass.
+"""A linear programme for a site's battery and its other loads, solved again as hours pass.
 
-For sites with demand charges; without them `kernels.storage` finds the same without a solver.
+For sites with demand charges; without them `kernels.storage` needs no solver.
 """
 
 from typing import Any, Final, NamedTuple
@@ -13,52 +13,52 @@ from sim.solver import solver
 from sim.types import Floats
 
 BOTH_MW: Final = 1e-7  # the solver's tolerance
-SOONER: Final = 1e-4  # USD/MWh an hour: of hours that are equal the first, nothing is put off
+SOONER: Final = 1e-4  # USD/MWh an hour: among equal hours the earliest is used
 
 
 class Site(NamedTuple):
-    """A site and what is expected of it. Shapes: `period`, `item` uses of power, `charge`.
+    """A site and its forecast. Shapes: `period`, `item` uses of power, `charge`.
 
     Powers are at the meter [MW] but for the battery's, which is at its terminals.
     """
 
     period_h: float  # length of the first period; the others last an hour
     price: Floats  # (period,) of a MWh from the grid [USD/MWh]
-    export_price: Floats  # (period,) of what flows back [USD/MWh]
-    item_mw: Floats  # (item,) most
+    export_price: Floats  # (period,) price of export [USD/MWh]
+    item_mw: Floats  # (item,) most that it draws
     item_least_mw: Floats  # (period, item) what runs whatever the battery does
     item_usd_per_mwh: Floats  # (item,) what it earns
     room_mw: Floats  # (period,) most that may be drawn
-    export_mw: float  # most that may flow back
+    export_mw: float  # export limit
     overhead_mw: float  # drawn in any case
     own_mw: Floats  # (period,) own supply
-    own_usd_per_mwh: float  # its fuel
+    own_usd_per_mwh: float  # its fuel cost
     block_mw: float  # of a contract, cheaper than the grid by `block_saves`
     block_saves_usd_per_mwh: Floats  # (period,) 0 where it is not
     stored_mwh: float
-    charge_usd_per_mw: Floats  # (charge,) demand charges: for a MW above both that follow
+    charge_usd_per_mw: Floats  # (charge,) price of a MW above both peaks below
     charge_peak_mw: Floats  # (charge,) the peak of the month so far
-    charge_load_mw: Floats  # (charge,) the highest that the load makes without the battery
-    charge_shaved_usd_per_mw: Floats  # (charge,) what a MW less than that is worth, 0: nothing
+    charge_load_mw: Floats  # (charge,) peak of the load without the battery
+    charge_shaved_usd_per_mw: Floats  # (charge,) value of a MW below that, 0: none
     charge_counts: npt.NDArray[np.bool_]  # (period, charge) whether a period is measured
-    hold_mw: Floats  # (period,) sold as reserve beyond what load holds, at the meter
+    hold_mw: Floats  # (period,) reserve sold beyond what load holds, at the meter
     hold_h: float  # for which it must last
-    hold_usd_per_mw_h: Floats  # (period,) what failing it costs
+    hold_usd_per_mw_h: Floats  # (period,) cost of a shortfall
 
 
 class StoragePlan:
-    """Charging, discharging, load and peaks over the periods, at most margin.
+    """Charging, discharging, load and peaks over the periods, with the highest margin.
 
-    Charging stands beside the uses of power: where there is no room it displaces those that earn
-    less. What charging adds to a month's peak is charged in full, for it will be billed in full.
-    What is left in the store at the end counts nothing: so a plan never buys what it cannot use
-    within the periods, and a new plan is never worse than the rest of the one before. What flows
-    back loses on its way out; a load beside the battery saves what it would lose on the way in.
-    What stands by as reserve is not discharged, and is still stored when a period ends; or the
-    shortfall is paid. No megawatt-hour is worth anything twice.
+    Charging competes with the uses of power: where headroom is short it displaces those that earn
+    less. Any rise of a month's peak is charged in full, as it will be billed. Energy left in store
+    at the end has no value, so a plan never buys energy that it cannot use within the periods, and
+    a new plan is never worse than the rest of the previous one. Exported energy bears losses on its
+    way out; a load beside the battery avoids the losses of an import. Energy that stands by as
+    reserve is not discharged and is still stored at the end of a period; otherwise the shortfall is
+    paid. No megawatt-hour is valued twice.
 
     Args:
-        periods: how many.
+        periods: number of periods.
         battery: (4,) power [W], energy [J], one-way efficiency, wear [USD/J].
         loss: share of the meter's power that is lost on the way to the site.
         items: uses of power at the site.
@@ -87,7 +87,7 @@ class StoragePlan:
         self.charge, self.discharge, self.stored, self.drawn, self.export = blocks[:5]
         self.own, self.block, item, self.peak, free, self.above, self.fixed, self.short = blocks[5:]
         self.item = item.reshape(periods, items)
-        self.free = free.reshape(periods, charges)  # of the peak, where nothing is measured
+        self.free = free.reshape(periods, charges)  # slack of the peak where nothing is measured
         rows = np.arange((3 + charges) * periods).reshape(-1, periods)
         self.balance, self.store, self.within = rows[:3]
         self.under = rows[3:].T  # (period, charge)
@@ -119,7 +119,7 @@ class StoragePlan:
             (self.under, self.above, -1.0),
             (self.under, self.free, -1.0),
         ]
-        if self.short.size:  # MW at the meter: what is not discharged, what stays stored
+        if self.short.size:  # MW at the meter: power not discharged, energy kept
             entries += [
                 (self.spare, self.discharge, -self.at_meter),
                 (self.spare, self.short, 1.0),
@@ -144,13 +144,13 @@ class StoragePlan:
         return made
 
     def solve(self, site: Site) -> float:
-        """Power of now at the battery's terminals [MW], below 0 discharging.
+        """Power now at the battery's terminals [MW], negative when discharging.
 
-        Where being paid for losses would let it charge and discharge at once, the better of the
-        two is taken: a battery does one at a time. In later periods the programme may do both.
+        Where losses are paid for, the optimum may charge and discharge at once. A battery does one
+        at a time, so now the better of the two is taken; later periods may still do both.
 
         Raises:
-            RuntimeError: when the solver gives up; the programme always has a solution.
+            RuntimeError: when the solver fails; the programme always has a solution.
         """
         cost, low, high = self._columns(site)
         _, charge, discharge = self._optimum(site, cost, low, high)
@@ -182,7 +182,7 @@ class StoragePlan:
             self._hold(site)
         highs.run()
         if highs.getModelStatus() != highspy.HighsModelStatus.kOptimal:
-            highs.clearSolver()  # a bad basis is forgotten
+            highs.clearSolver()  # discard a bad basis
             highs.run()
         if highs.getModelStatus() != highspy.HighsModelStatus.kOptimal:
             raise RuntimeError(f"HiGHS: {highs.modelStatusToString(highs.getModelStatus())}")
@@ -191,7 +191,7 @@ class StoragePlan:
         return float(highs.getInfo().objective_function_value), charge, discharge
 
     def _hold(self, site: Site) -> None:
-        """What is to stand by: power that is not discharged, energy that lasts `hold_h`."""
+        """Constrain reserves: power not discharged, and energy that lasts `hold_h`."""
         least = np.minimum(site.hold_mw, self.power_mw * self.at_meter)
         bounds = np.stack([least - self.power_mw * self.at_meter, least * site.hold_h])
         highs = self._solver
@@ -205,7 +205,7 @@ class StoragePlan:
             self._kept_h = site.hold_h
 
     def _columns(self, site: Site) -> tuple[Floats, Floats, Floats]:
-        """Cost, least and most of every column."""
+        """Cost, lower and upper bound of every column."""
         cost, low, high = np.zeros(self.columns), np.zeros(self.columns), np.zeros(self.columns)
         hours = np.ones(len(self.charge))
         hours[0] = site.period_h

@@ -1,4 +1,4 @@
-"""Uses of power at the meters, best and worst: what plans weigh against each other."""
+"""Uses of power at the meters, with their earnings, for battery and demand-charge plans."""
 
 import numpy as np
 
@@ -9,9 +9,9 @@ from sim.units import J_PER_MWH
 
 
 class Uses:
-    """Firmware modes on top of each other, then groups of nodes. Shape: `item`.
+    """Increments of firmware modes, then groups of nodes. Shape: `item`.
 
-    `price` (2, site) is what a MWh costs ASICs and nodes: the difference is paid for standing by.
+    `price` (2, site) is the price of energy for ASICs and nodes; the difference is standby pay.
     """
 
     def __init__(self, observation: Observation, made: Dispatch, price: Floats) -> None:
@@ -29,7 +29,7 @@ class Uses:
         self.usd_per_mwh = np.concatenate([asic_usd.ravel(), node_usd])
 
     def drawn_w(self, observation: Observation) -> Floats:
-        """What the machines of each site (site,) draw under the controls of now [W]."""
+        """Draw of the machines of each site under the present controls (site,) [W]."""
         asic, gpu = observation.asic, observation.gpu
         count = len(observation.limits.cap_w)
         asic_w = (asic.share * asic.mode_w).sum(axis=1) * asic.available * asic.heat

@@ -1,8 +1,8 @@
-"""An engine fitted to a server's own record, with the exact kernel inside.
+"""Fits an engine to a server's own request record, using the exact kernel.
 
-What a server takes beyond a profile of its layers is small and of three kinds: what the host adds
-to each iteration, how far its GPU is from the profile's arithmetic, and how far from its reading of
-KV. The requests that finished first tell these; the rest of the record says how well they predict.
+A server differs from the profile of its layers in three small ways: the host time added to each
+iteration, and factors on the profile's compute time and on its KV read time. They are fitted to the
+requests that finished first; the rest of the record measures how well they predict.
 """
 
 import math
@@ -25,18 +25,18 @@ FACTORS: Final = ("host_s", "compute_factor", "kv_factor")
 LEVEL: Final = 0.95
 METHOD: Final = "jackknife over 10 blocks of completions, and 1 % of error in the form"
 ROUNDS: Final = 8
-POINTS: Final = 16  # exact runs of a round
+POINTS: Final = 16  # exact runs in each round
 RUNS: Final = ROUNDS * POINTS
 BLOCKS: Final = 10  # of completions, for the intervals: neighbours err together
-NO_HOST_S: Final = 1e-9  # a host's term below it is none
-LEAST: Final = 20  # completions to fit on, and to predict
-OUTLIER: Final = 0.01  # of a request's end-to-end time: from here on errors count linearly
-FORM: Final = 0.01  # assumed: what the form of the iteration time errs by, in end-to-end time
+NO_HOST_S: Final = 1e-9  # a host term below this counts as none
+LEAST: Final = 20  # fewest completions to fit on, and to predict
+OUTLIER: Final = 0.01  # share of end-to-end time beyond which errors count linearly
+FORM: Final = 0.01  # assumed: error of the form of the iteration time, share of end-to-end time
 SHRINK: Final = 0.6  # of the box from round to round
-BOX: Final = {True: 0.25, False: 0.6}  # half a box, by whether a measurement is behind the start
-# Where host, compute and KV are looked for, and their standard deviations there (assumed): the host
-# as a share of an iteration, the others as logarithms. A record alone cannot tell the host from KV
-# where its batch hardly changes.
+BOX: Final = {True: 0.25, False: 0.6}  # half width of the first box, by `measured`
+# Prior means of host, compute and KV, and their standard deviations (assumed): the host as a share
+# of an iteration, the others as logarithms. A record alone cannot separate the host from KV where
+# its batch hardly changes.
 MIDDLE: Final = np.array([0.1, 0.0, 0.0])
 DOUBT: Final = {True: np.array([0.2, 0.2, 0.1]), False: np.array([0.2, 1.0, 0.3])}
 
@@ -50,7 +50,7 @@ class Factor(NamedTuple):
 
 
 class Calibration(NamedTuple):
-    """A calibrated engine; `train` and `test` are errors of both parts of the record."""
+    """A calibrated engine; `train` and `test` hold the errors on both parts of the record."""
 
     engine: Engine
     factors: dict[str, Factor]
@@ -62,20 +62,20 @@ class _Problem(NamedTuple):
     log: RequestLog
     start: Engine
     replicas: int
-    chosen: Ints  # (train,) requests that are fitted
-    scale_s: float  # of the host's term: an iteration of one sequence
+    chosen: Ints  # (train,) requests to fit
+    scale_s: float  # scale of the host term: an iteration of one sequence
 
     def engine(self, x: Floats) -> Engine:
-        """The engine at a point: the host's share of an iteration, and logarithms of factors."""
+        """The engine at point `x`: host share of an iteration, and logarithms of the factors."""
         return replace(self.start, iteration=scaled(self.start.iteration, *self.factors(x)))
 
     def factors(self, x: Floats) -> tuple[float, float, float]:
-        """Host [s], compute and KV."""
+        """Host time [s], compute factor and KV factor."""
         host_s = float(x[0]) * self.scale_s
         return (host_s if host_s > NO_HOST_S else 0.0), math.exp(x[1]), math.exp(x[2])
 
     def residuals(self, x: Floats) -> Floats:
-        """(2 train,) errors of last and first token over the request's end-to-end time."""
+        """Errors of last and first token as shares of the request's end-to-end time (2 train,)."""
         out = served(self.log, self.engine(x), self.replicas)
         e2e_s = (self.log.finish_s - self.log.arrival_s)[self.chosen]
         last = (out.finish_s - self.log.finish_s)[self.chosen] / e2e_s
@@ -84,7 +84,7 @@ class _Problem(NamedTuple):
 
 
 def scaled(row: IterationTime, host_s: float, compute: float, kv: float) -> IterationTime:
-    """An iteration time with `host_s` more, its arithmetic and its reading of KV stretched."""
+    """An iteration time with `host_s` [s] added, and compute and KV times scaled."""
     return replace(
         row,
         host_s=row.host_s + host_s,
@@ -104,17 +104,17 @@ def calibrate(
 ) -> Calibration:
     """Fit host, compute and KV factors on the first `train` of the completions.
 
-    In each round the exact kernel runs at points of a box, every request's error is taken for
-    linear in the factors, and the box moves to the robust least squares of these lines and
-    shrinks: single requests that change place with each other do not mislead it.
+    In each round the exact kernel runs at points of a box, each request's error is modelled as
+    linear in the factors, and the box moves to the robust least-squares solution and shrinks. This
+    is robust against single requests that swap places.
 
     Args:
         log: requests in order of arrival.
         start: engine before the fit, with the server's settings.
-        train: share of the completions, by time, that is fitted.
-        measured: whether a measurement stands behind `start`; else it may be farther off.
-        replicas: engines that shared the requests, round-robin.
-        told: is told how many runs are done, of how many.
+        train: share of the completions, in order of time, to fit.
+        measured: whether `start` rests on a measurement; otherwise it may be farther off.
+        replicas: engines that share the requests, round-robin.
+        progress: called with the runs done and their total.
 
     Raises:
         ValueError: for too few completions, or a request that the engine can never serve.
@@ -147,10 +147,10 @@ def calibrate(
 
 
 def served(log: RequestLog, engine: Engine, replicas: int) -> Served:
-    """The record's requests on the engine, or round-robin on several.
+    """Serve the record's requests on one engine, or round-robin on several.
 
-    A record does not tell what prompts have in common; with a prefix cache a request that was
-    preempted finds what is left of its own blocks.
+    A record does not say which prompts share a prefix. With a prefix cache, a preempted request
+    finds what remains of its own blocks.
     """
     columns = (log.arrival_s, log.prompt_tokens, log.output_tokens)
     count = len(log.arrival_s)
@@ -162,7 +162,7 @@ def served(log: RequestLog, engine: Engine, replicas: int) -> Served:
 
 
 def _fit(problem: _Problem, measured: bool, progress: OnProgress) -> tuple[Floats, Floats, Floats]:
-    """Best point, lines (2 train, factor) about it and errors (2 train,) there."""
+    """Best point, derivatives there (2 train, factor) and errors there (2 train,)."""
     middle, half = MIDDLE.copy(), np.full(3, BOX[measured])
     unit = qmc.Sobol(3, scramble=False).random(RUNS).reshape(ROUNDS, POINTS, 3)
     points: list[Floats] = []
@@ -189,10 +189,10 @@ def _fit(problem: _Problem, measured: bool, progress: OnProgress) -> tuple[Float
 def _step(
     errors: Floats, lines: Floats, middle: Floats, measured: bool, reach: Floats, least: float
 ) -> Floats:
-    """Robust least squares of errors that are linear in the factors, within reach; the host's
+    """Robust least squares of errors that are linear in the factors, within `reach`; the host
     share stays above `least`.
     """
-    # Neighbours err together: all errors of a block count as one beside what was known before.
+    # Errors of neighbours correlate: a block counts as one error against the prior.
     doubt = _doubt(len(errors), measured)
     low = np.maximum(-reach, [least - middle[0], -np.inf, -np.inf])
 
@@ -211,14 +211,14 @@ def _step(
 
 
 def _doubt(errors: int, measured: bool) -> Floats:
-    """(factor, factor) weight of what was known before, beside so many errors."""
+    """Weight of the prior against so many errors (factor, factor)."""
     return np.diag(FORM * math.sqrt(errors / BLOCKS) / DOUBT[measured])
 
 
 def _intervals(
     problem: _Problem, x: Floats, lines: Floats, errors: Floats, measured: bool
 ) -> dict[str, Factor]:
-    """Each factor with its interval: the fit without one block of completions after the other."""
+    """Each factor with its interval, from fits that each leave out one block of completions."""
     count = len(problem.chosen)
     block = np.tile(np.arange(count) * BLOCKS // count, 2)
     free = (x, measured, np.full(3, np.inf), -np.inf)
@@ -226,7 +226,7 @@ def _intervals(
     kept = [block != b for b in range(BLOCKS)]
     others = np.array([x + _step(errors[k], lines[k], *free) for k in kept])
     spread = np.sqrt((BLOCKS - 1) / BLOCKS * ((others - others.mean(axis=0)) ** 2).sum(axis=0))
-    # What the form's error leaves open: errors of FORM that are the same within a block.
+    # Uncertainty from the form of the iteration time: errors of FORM, equal within a block.
     doubt = _doubt(len(errors), measured)
     open_ = np.linalg.inv(lines.T @ lines + doubt @ doubt) * FORM**2 * len(errors) / BLOCKS
     spread = np.sqrt(spread**2 + np.diag(open_))
@@ -239,7 +239,7 @@ def _intervals(
 
 
 def accuracy(log: RequestLog, out: Served, chosen: Ints) -> dict[str, Any]:
-    """How far a run is from the record, for the chosen requests [%]."""
+    """Error of a run against the record, for the chosen requests [%]."""
     n, arrival = len(chosen), log.arrival_s[chosen]
     decodes = np.maximum(log.output_tokens[chosen] - 1, 1)
     many = log.output_tokens[chosen] > 1

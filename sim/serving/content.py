@@ -1,4 +1,4 @@
-"""What requests begin with, as a tree: which of their blocks a cache may find."""
+"""Shared prefixes of requests as a tree: which of their blocks a cache may find."""
 
 from collections.abc import Hashable, Sequence
 from typing import Final, NamedTuple
@@ -10,16 +10,16 @@ from sim.types import Ints
 
 
 class Content(NamedTuple):
-    """Requests as paths from a root of a tree; those with the same path begin the same.
+    """Requests as paths from a root of a tree; requests on the same path share that prefix.
 
     A block of an engine belongs to the first node that reaches its end, so a tree serves engines
     with any size of blocks.
     """
 
-    nodes: Ints  # (node, CONTENT_COLUMNS): the node before it or -1, tokens before it
+    nodes: Ints  # (node, CONTENT_COLUMNS): its parent or -1, tokens before it
     leaf: Ints  # (request,) its last node, or -1
-    told: Ints  # (request,) tokens from its first on, prompt and output, that the tree covers
-    deepest: int  # nodes on the longest path
+    told: Ints  # (request,) leading tokens, prompt and output, that the tree covers
+    deepest: int  # number of nodes on the longest path
 
 
 NOTHING_TOLD: Final = Content(
@@ -28,13 +28,13 @@ NOTHING_TOLD: Final = Content(
 
 
 def content_of(hashes: Sequence[Sequence[Hashable]], block: int, tokens: Ints) -> Content:
-    """The tree of what hashes tell.
+    """The tree of prefixes described by block hashes.
 
     Args:
-        hashes: for each request one hash for every `block` tokens from its first on; two requests
-            with equal hashes up to some place are equal up to there.
-        block: tokens of a hash; the last one of a request may stand for fewer.
-        tokens: (request,) tokens that the hashes cover at most.
+        hashes: for each request one hash per `block` tokens from the first token on; requests
+            with equal hashes up to a block are equal up to there.
+        block: tokens per hash; the last one of a request may cover fewer.
+        tokens: (request,) most tokens that the hashes cover.
     """
     children: dict[tuple[int, Hashable], int] = {}
     parents: list[int] = []
@@ -51,10 +51,10 @@ def content_of(hashes: Sequence[Sequence[Hashable]], block: int, tokens: Ints) -
         ends.append(node)
     parent, depth = np.array(parents, dtype=np.int64), np.array(depths, dtype=np.int64)
     count = np.bincount(parent[parent >= 0], minlength=len(parent))
-    # A node that is its parent's only child is one with it.
+    # A node that is its parent's only child is merged into it.
     begins = np.array([p < 0 or count[p] != 1 for p in parents], dtype=np.bool_)
     number = np.cumsum(begins) - 1
-    top = np.zeros(len(parent), dtype=np.int64)  # number of the node that each has become part of
+    top = np.zeros(len(parent), dtype=np.int64)  # index of the node that each is merged into
     level = np.zeros(len(parent), dtype=np.int64)
     for i, p in enumerate(parents):
         top[i] = number[i] if begins[i] else top[p]

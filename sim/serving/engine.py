@@ -1,4 +1,4 @@
-"""An engine as its operator sets it up, and what it makes of a trace."""
+"""An inference engine with its settings, and the serving of a trace on it."""
 
 import math
 from collections.abc import Sequence
@@ -67,13 +67,13 @@ SPARE_SLOTS: Final = 1024
 
 @dataclass(frozen=True)
 class IterationTime:
-    """Duration of an iteration [s]: the kinked line of a roofline, and what attention adds.
+    """Duration of an iteration [s]: a two-piece roofline, plus attention.
 
     host_s + max(base_s + token_s n, compute_base_s + compute_token_s n) + decode_seq_s B +
     kv_token_s K + prefill_context_s Q, with n tokens computed, B decoding sequences, K tokens of
     their context and Q = sum over prefills of chunk times (context before it + chunk / 2). The
-    first line is bound by bandwidth (the weights are read once), the second by arithmetic.
-    `host_s` is what the host takes between two iterations (scheduling, sampling, sending tokens).
+    first piece is bound by bandwidth (the weights are read once), the second by arithmetic.
+    `host_s` is host time between two iterations (scheduling, sampling, sending tokens).
 
     Speculative decoding (Leviathan, Kalman, Matias, 2023), approximate: a step that drafts
     `speculative_tokens` for each sequence in `draft_s` checks that many and one more, and emits
@@ -112,18 +112,18 @@ class IterationTime:
 
     @property
     def emitted(self) -> float:
-        """Tokens that a step emits for a sequence in the mean: 1 without speculation."""
+        """Mean tokens emitted per step and sequence: 1 without speculation."""
         return 1.0 + self.accepted_tokens
 
     def of(self, tokens: float, decodes: float, kv_tokens: float, context: float = 0.0) -> float:
-        """Seconds of one iteration: n, B, K and Q of the definition."""
+        """Duration of one iteration [s]; the arguments are n, B, K and Q of the class."""
         base_s, token_s, other_s, other_token_s, seq_s, kv_s, context_s, each = self.columns()
         x = tokens - decodes + each * decodes
         lines = max(base_s + token_s * x, other_s + other_token_s * x)
         return lines + (seq_s * decodes + kv_s * kv_tokens) + context_s * context
 
     def columns(self) -> tuple[float, ...]:
-        """As the kernels have it (SECONDS_COLUMNS,): what is beside a step is in both lines."""
+        """Kernel coefficients (SECONDS_COLUMNS,); terms outside a step are in both pieces."""
         beside_s, emitted = self.host_s + self.draft_s, self.emitted
         return (
             (self.base_s + beside_s) / emitted,
@@ -159,7 +159,7 @@ class NodePower:
 
 @dataclass(frozen=True)
 class Engine:
-    """A continuous-batching engine with its KV cache; vLLM's V1 scheduler decides."""
+    """A continuous-batching engine with its KV cache; scheduled as by vLLM V1."""
 
     iteration: IterationTime
     max_batched_tokens: int = 8192
@@ -168,7 +168,7 @@ class Engine:
     block_tokens: int = 16
     chunked_prefill: bool = True
     reserve_full_prompt: bool = False
-    prefix_cache: bool = False  # blocks stay known until they are overwritten
+    prefix_cache: bool = False  # blocks can be reused until they are overwritten
     power: NodePower = field(default_factory=NodePower)
 
     def __post_init__(self) -> None:
@@ -183,16 +183,16 @@ class Engine:
 
 
 class Served(NamedTuple):
-    """What became of the requests of a trace, in its order."""
+    """Outcome of each request of a trace, in the trace's order."""
 
     first_token_s: Floats  # (request,) NaN when rejected
     finish_s: Floats  # (request,) NaN when rejected
-    preemptions: Ints  # (request,) how often it was thrown out for lack of blocks
-    rejected: Bools  # (request,) it could never fit
+    preemptions: Ints  # (request,) times it was preempted for lack of blocks
+    rejected: Bools  # (request,) too long ever to fit
     iterations: int
     energy_j: float  # from the first arrival to the last finish, idle time included
-    busy_s: float  # in iterations
-    hit_tokens: Ints  # (request,) of the prompt, found in a cache when it was first admitted
+    busy_s: float  # time spent in iterations
+    hit_tokens: Ints  # (request,) prompt tokens found in a cache at first admission
 
 
 def serve(
@@ -211,13 +211,13 @@ def serve(
         prompt_tokens: (request,) at least 1.
         output_tokens: (request,) at least 1.
         engine: its settings.
-        hit_tokens: (request,) prompt tokens whose KV a cache of another kind holds; at least one
-            token of the prompt is computed all the same. None: there is no such cache.
+        hit_tokens: (request,) prompt tokens whose KV another kind of cache holds; at least one
+            token of the prompt is computed anyway. None: there is no such cache.
         blocks: for an engine with `prefix_cache`: offsets (request + 1,) into hashes, one for each
             full block of `engine.block_tokens` of a prompt (or of its answer as well), in order;
             two requests with equal hashes up to a block are equal up to there.
-        content: the same as a tree (`content_of`), for blocks of any size. None of the two: no
-            request begins like another one.
+        content: the same as a tree (`content_of`), for blocks of any size. Without `blocks` and
+            `content` no requests share a prefix.
 
     Raises:
         ValueError: for arrays of different lengths, unsorted arrivals, tokens below 1, hits
@@ -313,7 +313,7 @@ def _wrong_request(i: int, arrival: Floats, prompt: Ints, output: Ints, hit: Int
 
 
 def fresh_requests(slots: int, nodes: Ints | None = None) -> Requests:
-    """An empty table; `nodes` (node, CONTENT_COLUMNS) of a block cache, None: there is none."""
+    """An empty request table; `nodes` (node, CONTENT_COLUMNS) of a block cache, or None."""
     chains = np.zeros((0 if nodes is None else slots, CHAIN_COLUMNS), np.int64)
     chains[:, LEAF] = -1
     return Requests(
@@ -325,7 +325,7 @@ def fresh_requests(slots: int, nodes: Ints | None = None) -> Requests:
 
 
 def longer(requests: Requests, more: int) -> Requests:
-    """The same table with `more` empty slots behind."""
+    """The same table with `more` empty slots appended."""
     fresh = fresh_requests(more, requests.content if len(requests.chains) else None)
     return Requests(
         counts=np.concatenate([requests.counts, fresh.counts]),
@@ -336,7 +336,7 @@ def longer(requests: Requests, more: int) -> Requests:
 
 
 def compile_engines(kinds: Sequence[Engine], kind: Ints | None = None) -> Engines:
-    """Arrays of engines; `kind` (engine,) says which settings each has. None: one of each."""
+    """Arrays of engines; `kind` (engine,) is the settings index of each. None: one of each kind."""
     return Engines(
         kind=np.arange(len(kinds)) if kind is None else kind,
         seconds=np.array([k.iteration.columns() for k in kinds]).reshape(-1, SECONDS_COLUMNS),
@@ -359,7 +359,7 @@ def fresh_state(engines: Engines, collect: int = 0, deepest: int = 1) -> EngineS
     times[:, CLOCK] = -np.inf
     seats = np.minimum(size[:, MAX_SEQS], size[:, KV_BLOCKS])
     cached = size[:, PREFIX_CACHE] != 0
-    # A piece has a block at least, or is where an answer is going to be written.
+    # A piece holds at least one block, or is where an answer will be written.
     rows = int(max((size[:, KV_BLOCKS] + deepest * seats)[cached], default=0)) + 4
     places = 1 << (2 * rows).bit_length()
     entries = INDEX + places + rows * PIECE_COLUMNS if cached.any() else 1
@@ -379,7 +379,7 @@ def fresh_state(engines: Engines, collect: int = 0, deepest: int = 1) -> EngineS
 
 
 def _on_lines(rows: int, columns: int) -> Ints:
-    """Zeros (rows, columns) from the beginning of a cache line of 64 bytes on."""
+    """Zeros (rows, columns), aligned to a cache line of 64 bytes."""
     room = np.zeros(rows * columns + 8, dtype=np.int64)
     skip = -room.ctypes.data // 8 % 8
     return room[skip : skip + rows * columns].reshape(rows, columns)

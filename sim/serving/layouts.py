@@ -1,4 +1,4 @@
-"""Layouts of request traces as they are published, one entry each.
+"""Layouts of published request traces, one entry each.
 
 Sources: README files of Azure/AzurePublicDataset (2023 and 2024), kvcache-ai/Mooncake,
 HPMLL/BurstGPT, alibaba-edu/qwen-bailian-usagetraces-anon; ai-dynamo's data generator, which writes
@@ -12,22 +12,22 @@ from sim.serving.trace_files import plain
 
 
 class Layout(NamedTuple):
-    """Columns by their titles, compared as `plain` has them; of alternatives the first there is."""
+    """Column titles, compared after `plain`; of alternatives the first present is used."""
 
     name: str
     arrival: tuple[str, ...]
     prompt: tuple[str, ...]
     output: tuple[str, ...]
-    unit_s: float  # seconds of one unit of arrival, where it is a number
-    marks: tuple[str, ...] = ()  # columns that set it apart from others with the same three
-    hits: tuple[str, ...] = ()  # tokens of the prompt that were cached
+    unit_s: float  # seconds per unit of arrival, where it is a number
+    marks: tuple[str, ...] = ()  # columns that distinguish it from layouts with the same three
+    hits: tuple[str, ...] = ()  # prompt tokens that were cached
     hashes: str = ""  # hashes of the prompt's blocks
-    block_tokens: int = 0  # of a hash, where it is as published
-    whole: bool = False  # arrivals have no fractions in this layout
+    block_tokens: int = 0  # tokens per hash, as published
+    whole: bool = False  # arrivals are whole numbers in this layout
     epoch: bool = False  # arrivals may be instants since 1970, in s, ms, µs or ns by their size
 
     def columns(self, there: Container[str]) -> tuple[str, str, str] | None:
-        """Its columns of arrival, prompt and output, if they are all there."""
+        """Its columns of arrival, prompt and output, if all are present."""
         if not all(plain(mark) in there for mark in self.marks):
             return None
         found = [
@@ -68,7 +68,7 @@ LAYOUTS: Final = (
     ),
 )  # fmt: skip
 
-# Known, and of no use as they are: what they lack.
+# Known layouts that cannot be used as published, with what they lack.
 LACKING: Final = {
     "conversations": "ShareGPT has texts, but neither arrivals nor counts of tokens",
     "input_lens": "vLLM's benchmark saved no start_times (--save-detailed of vLLM 0.11 and later)",

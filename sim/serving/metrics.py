@@ -16,7 +16,7 @@ QUANTILES: Final = (50, 90, 95, 99)
 
 
 class Latencies(NamedTuple):
-    """Of the requests that were served; shape (served,)."""
+    """Latencies of the served requests; shape (served,)."""
 
     ttft_s: Floats  # time to first token
     tpot_s: Floats  # time per output token after the first; NaN for outputs of one token
@@ -36,7 +36,7 @@ def latencies(arrival_s: Floats, output_tokens: Ints, out: Served) -> Latencies:
 def summary(
     trace: Trace, out: Served, slo_ttft_s: float | None = None, slo_tpot_s: float | None = None
 ) -> dict[str, Any]:
-    """What a planner asks of a trace on an engine; names end in their unit."""
+    """Key figures of a trace on an engine; names end in their unit."""
     found = latencies(trace.arrival_s, trace.output_tokens, out)
     done = ~out.rejected
     tokens, prompts = int(trace.output_tokens[done].sum()), int(trace.prompt_tokens[done].sum())
@@ -70,7 +70,7 @@ def summary(
 
 
 def within(found: Latencies, slo_ttft_s: float | None, slo_tpot_s: float | None) -> Bools:
-    """Requests (served,) that kept both promises; an output of one token has no TPOT to miss."""
+    """Whether each request met both targets (served,); an output of one token has no TPOT."""
     good = np.ones(len(found.ttft_s), dtype=np.bool_)
     if slo_ttft_s is not None:
         good &= found.ttft_s <= slo_ttft_s
@@ -82,10 +82,10 @@ def within(found: Latencies, slo_ttft_s: float | None, slo_tpot_s: float | None)
 def serve_on(
     trace: Trace, engine: Engine, engines: int = 1, prefix_caching: bool = False
 ) -> Served:
-    """A trace on replicas, round-robin; `energy_j` and `iterations` are their sums.
+    """Serve a trace on replicas, round-robin; `energy_j` and `iterations` are summed.
 
-    `prefix_caching` gives each a cache of its KV blocks where the trace tells hashes of its
-    prompts, and takes the hits it tells where it has only those.
+    With `prefix_caching` each replica caches its KV blocks where the trace has hashes of its
+    prompts; where it has only hits, those are used.
     """
     content = trace.content
     hits = trace.hit_tokens if prefix_caching and content is None else None
@@ -118,19 +118,19 @@ def serve_on(
 
 
 def scaled(trace: Trace, factor: float) -> Trace:
-    """The same requests, `factor` times as dense."""
+    """The same requests at `factor` times the rate."""
     return trace._replace(arrival_s=trace.arrival_s / factor)
 
 
 def saturation_rps(trace: Trace, engine: Engine, engines: int = 1) -> float:
-    """Requests a second when all of them wait from the start."""
+    """Throughput when all requests wait from the start [1/s]."""
     at_once = trace._replace(arrival_s=np.zeros_like(trace.arrival_s))
     out = serve_on(at_once, engine, engines)
     return float((~out.rejected).sum() / np.nanmax(out.finish_s))
 
 
 def write_requests(trace: Trace, out: Served, file: Path) -> None:
-    """A Parquet row per request: what it asked for and what became of it."""
+    """Write one Parquet row per request: what it asked for, and its outcome."""
     table = pa.table(
         {
             "arrival_s": trace.arrival_s,

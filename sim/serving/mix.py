@@ -1,4 +1,4 @@
-"""What the tenants of a pool send: arrivals with their own bursts, lengths with their own means."""
+"""Requests of a pool's tenants: each with its own burstiness and length distribution."""
 
 import math
 from collections.abc import Sequence
@@ -9,13 +9,13 @@ import numpy as np
 
 from sim.types import Floats, Ints
 
-SHORT_TOKENS: Final = 4096  # up to here the mean of rounded lengths is summed, beyond integrated
+SHORT_TOKENS: Final = 4096  # up to here the mean of rounded lengths is summed; beyond, integrated
 
 
 class Recorded(NamedTuple):
     """A trace that a tenant replays, or draws its lengths from."""
 
-    arrival_s: Floats  # (request,) from 0 on; empty: instants are not replayed
+    arrival_s: Floats  # (request,) starts at 0; empty: instants are not replayed
     prompt: Ints  # (request,) tokens; empty: lengths are lognormal
     output: Ints  # (request,)
 
@@ -31,17 +31,17 @@ class Stream(NamedTuple):
     prompt_cv: float
     output_mean: float
     output_cv: float
-    longest: int  # tokens: longer prompts and outputs are cut to it
-    cv: float = 1.0  # of the gaps between its requests (gamma); 1: Poisson
+    longest: int  # cap of prompts and outputs [tokens]
+    cv: float = 1.0  # coefficient of variation of gaps between requests (gamma); 1: Poisson
     kept: float = 1.0  # share of its requests that come to this pool; the others go elsewhere
-    prefix_share: float = 0.0  # of a prompt, held by a cache of another kind
+    prefix_share: float = 0.0  # share of a prompt held by another kind of cache
     patience_s: float = math.inf
     retries: int = 0
     backoff_s: float = 1.0
     recorded: Recorded = NOT_RECORDED
 
     def key(self) -> tuple[object, ...]:
-        """What makes it what it is."""
+        """Key of everything that determines the stream."""
         columns = [sha256(np.ascontiguousarray(x).tobytes()).hexdigest() for x in self.recorded]
         return (*self[:-1], *columns)
 
@@ -51,7 +51,7 @@ class Stream(NamedTuple):
         return float(gaps.std() / gaps.mean()) if len(gaps) > 1 and gaps.any() else self.cv
 
     def means(self) -> tuple[float, float]:
-        """Mean tokens of prompts and of outputs, as they are sent: whole, at least 1, cut."""
+        """Mean tokens of prompts and outputs as sent: whole, at least 1, capped."""
         if len(self.recorded.prompt):
             cut = (np.minimum(x, self.longest) for x in self.recorded[1:])
             return tuple(float(x.mean()) for x in cut)  # type: ignore[return-value]
@@ -62,7 +62,7 @@ class Stream(NamedTuple):
 
 
 class Sent(NamedTuple):
-    """Requests of all streams in order of time, at one request in a unit of time."""
+    """Requests of all streams in order of time, at one request per unit of time."""
 
     at: Floats  # (request,)
     stream: Ints  # (request,)
@@ -71,7 +71,7 @@ class Sent(NamedTuple):
 
 
 def lognormal(draw: np.random.Generator, mean: float, cv: float, count: int) -> Ints:
-    """Lengths [tokens], at least 1."""
+    """Draw lognormal lengths [tokens], at least 1."""
     return _whole(_lognormal(draw, mean, cv, count))
 
 
@@ -107,10 +107,10 @@ def mean_tokens(mean: float, cv: float, longest: int) -> float:
 def draw_lengths(
     draw: np.random.Generator, mean: float, cv: float, longest: int, count: int
 ) -> Ints:
-    """Lognormal lengths, cut, whose mean is the distribution's and not that of the luck."""
+    """Draw capped lognormal lengths whose mean is that of the distribution, not of the sample."""
     values = _lognormal(draw, mean, cv, count)
     wanted = mean_tokens(mean, cv, longest)
-    for _ in range(3):  # cutting takes a little off again
+    for _ in range(3):  # each cut lowers the mean a little again
         values *= wanted / np.minimum(_whole(values), longest).mean()
     return np.minimum(_whole(values), longest)
 
@@ -141,10 +141,10 @@ def draw_sent(draw: np.random.Generator, mix: Sequence[Stream], count: int) -> S
 
 
 def _instants(draw: np.random.Generator, m: Stream, span: float) -> tuple[Floats, Ints]:
-    """Instants of a stream beyond `span`, one in a unit of time; of a trace also its rows.
+    """Instants of a stream beyond `span`, at one per unit of time; of a trace also its rows.
 
-    Who keeps each request with the same chance keeps, of gamma gaps, a geometric number of them at
-    a time: bursts of a tenant that is served at several places are thinner at each.
+    Keeping each request with the same probability joins a geometric number of gamma gaps: bursts of
+    a tenant served at several places are thinner at each.
     """
     recorded = m.recorded
     if len(recorded.arrival_s):

@@ -1,4 +1,4 @@
-"""A pool of equal engines behind one balancer, with nothing else in the world."""
+"""A pool of equal engines behind one balancer, simulated in isolation."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -31,17 +31,17 @@ from sim.serving.engine import Engine, compile_engines, fresh_requests, fresh_st
 from sim.serving.mix import Sent, Stream
 from sim.types import Floats, Ints
 
-LOOKS: Final = 64  # in a window, at how many requests the engines hold
+LOOKS: Final = 64  # samples per window of the requests that engines hold
 
 
 class Watched(NamedTuple):
-    """What became of a pool's requests: of each, and of all between two instants."""
+    """Outcome of a pool's requests: of each, and in total over a window."""
 
     first_token_s: Floats  # (request,) NaN: not served
     finish_s: Floats  # (request,)
     tenants: Ints  # (TENANT_ROWS, stream) of the window
     outstanding: float  # requests at an engine, mean of the window
-    waiting: float  # of them not running
+    waiting: float  # of these, not running
     busy: float  # share of the time in iterations
     power_w: float  # of an engine, mean of the window
 
@@ -58,12 +58,12 @@ def serve_pool(
 ) -> Watched:
     """Serve requests of several streams on `engines` equal engines; `sent.at` in seconds.
 
-    `balancing` is a code of `kernels.routing`, `luck` (request, 2) 0 to 1 for its draws. Clients
+    `balancing` is a code of `kernels.routing`, `luck` (request, 2) uniform draws in 0 to 1. Clients
     give up and come back as their streams say; an engine refuses beyond `queue_limit` requests.
-    Requests have nothing in common: no block is found.
+    Requests share no prefix, so no cached block is found.
     """
     engine = replace(engine, prefix_cache=False)
-    count, tenants = len(sent.at), max(len(streams), 2)  # two: arrays are laid out as a fleet's
+    count, tenants = len(sent.at), max(len(streams), 2)  # as in a fleet's layout
     made = compile_engines([engine], np.zeros(engines, dtype=np.int64))
     state, requests = fresh_state(made, count), fresh_requests(count)
     state.times[:, CLOCK] = 0.0

@@ -1,4 +1,4 @@
-"""Which engine settings serve a load within its promises, and what each costs.
+"""Engine settings that serve a load within its latency targets, and the cost of each.
 
 For each candidate the smallest number of replicas is found by bisection, with the exact kernel
 serving every request of the load.
@@ -16,18 +16,18 @@ from sim.serving.mix import lognormal
 from sim.serving.traces import Trace
 from sim.types import OnProgress
 
-BUDGETS: Final = (2048, 8192, 16_384)  # max_batched_tokens that are tried
-SEQUENCES: Final = (32, 128, 512)  # max_seqs that are tried
-LEAST_S: Final = 600.0  # of a load that is made from a rate
+BUDGETS: Final = (2048, 8192, 16_384)  # max_batched_tokens to try
+SEQUENCES: Final = (32, 128, 512)  # max_seqs to try
+LEAST_S: Final = 600.0  # shortest load generated from a rate
 LEAST_REQUESTS: Final = 2_000
 MOST_REQUESTS: Final = 200_000
 MOST_REPLICAS: Final = 4_096
-ALONE_S: Final = 1e5  # between requests that are served one by one
+ALONE_S: Final = 1e5  # gap between requests served one by one
 HOURS_PER_YEAR: Final = 8_766.0
 
 
 class Slo(NamedTuple):
-    """What is promised: `percentile` of the requests keep both."""
+    """Latency targets: `percentile` of the requests meet both."""
 
     ttft_s: float
     tpot_s: float
@@ -35,12 +35,12 @@ class Slo(NamedTuple):
 
 
 class Prices(NamedTuple):
-    """What a candidate costs."""
+    """Prices and limits for the cost of a candidate."""
 
     usd_per_mwh: float
-    gpu_years: float  # over which a GPU is written off, evenly
-    usd_per_mtok: float | None  # paid for a million output tokens; None: not known
-    power_cap_w: float  # of all engines at their limits
+    gpu_years: float  # straight-line depreciation period of a GPU
+    usd_per_mtok: float | None  # revenue per million output tokens; None: not known
+    power_cap_w: float  # limit of the power of all engines at their limits
 
 
 class Candidate(NamedTuple):
@@ -51,12 +51,12 @@ class Candidate(NamedTuple):
     engine: Engine
     usd_per_gpu: float | None
     measured: bool
-    pp: int = 1  # a replica is as many engines, on tp GPUs each
+    pp: int = 1  # a replica is `pp` engines, on tp GPUs each
     ep: int = 1
 
 
 class Choice(NamedTuple):
-    """A candidate with as many replicas as the promise needs."""
+    """A candidate with the replicas that the target needs."""
 
     gpu: str
     tp: int
@@ -67,14 +67,14 @@ class Choice(NamedTuple):
     replicas: int
     gpus: int
     attained_pct: float
-    ttft_s: float  # at the promised percentile
+    ttft_s: float  # at the percentile of the target
     tpot_s: float
     power_kw: float  # mean over the load
     limit_kw: float
     tokens_per_mwh: float  # output tokens
-    usd_per_mtok: float | None  # of capital and energy, for a million output tokens
+    usd_per_mtok: float | None  # capital and energy cost per million output tokens
     cost_usd_per_mw_year: float | None
-    margin_usd_per_mw_year: float | None  # None: no price, or no cost is known
+    margin_usd_per_mw_year: float | None  # None: price or cost not known
     measured: bool
     pareto: bool
 
@@ -82,7 +82,7 @@ class Choice(NamedTuple):
 def load_of_rate(
     rate_rps: float, prompt: tuple[float, float], output: tuple[float, float]
 ) -> Trace:
-    """Poisson requests of lognormal lengths (mean tokens, coefficient of variation); same luck."""
+    """Poisson requests of lognormal lengths (mean tokens, coefficient of variation); fixed seed."""
     count = int(min(max(rate_rps * LEAST_S, LEAST_REQUESTS), MOST_REQUESTS))
     draw = np.random.Generator(np.random.Philox(key=2026))
     arrival = np.cumsum(draw.exponential(1.0 / rate_rps, count))
@@ -98,8 +98,8 @@ def load_of_rate(
 
 
 def settings(candidates: Iterable[Candidate]) -> list[Candidate]:
-    """Every candidate with every budget and number of sequences; a larger one than KV blocks
-    could ever hold is not tried.
+    """Every candidate with every budget and number of sequences; numbers larger than KV blocks
+    could ever hold are skipped.
     """
     found = []
     for candidate in candidates:
@@ -116,7 +116,7 @@ def settings(candidates: Iterable[Candidate]) -> list[Candidate]:
 
 
 def attained(trace: Trace, engine: Engine, replicas: int, slo: Slo) -> float:
-    """Share of the requests that keep both promises [%]; one that never fits keeps none."""
+    """Share of the requests that meet both targets [%]; one that never fits meets none."""
     out = serve_on(trace, engine, replicas)
     if out.rejected.all():
         return 0.0
@@ -125,10 +125,10 @@ def attained(trace: Trace, engine: Engine, replicas: int, slo: Slo) -> float:
 
 
 def fewest(trace: Trace, engine: Engine, slo: Slo, pp: int = 1) -> int | None:
-    """The smallest number of replicas that keeps the promise; None: no number does.
+    """The smallest number of replicas that meets the target; None: no number does.
 
-    Each is `pp` engines. Requests that are served one by one bound what replicas can do. More
-    replicas are taken never to do worse.
+    Each replica is `pp` engines. Serving requests one by one bounds what any number of replicas can
+    reach. More replicas are assumed never to do worse.
     """
     one_by_one = np.arange(len(trace.arrival_s), dtype=np.float64) * ALONE_S
     alone = trace._replace(arrival_s=one_by_one)
@@ -156,9 +156,9 @@ def recommend(
     prices: Prices,
     progress: OnProgress = lambda done, total: None,
 ) -> list[Choice]:
-    """All candidates that keep the promise within the power cap, the cheapest million tokens first.
+    """All candidates that meet the target within the power cap, cheapest tokens first.
 
-    Those that no other one beats in USD per million tokens, tokens per MWh and GPUs are marked.
+    Pareto-optimal ones in USD per million tokens, tokens per MWh and GPUs are marked.
     """
     found: list[Choice] = []
     seen: set[Choice] = set()
@@ -170,7 +170,7 @@ def recommend(
         choice = _priced(trace, candidate, replicas, slo, prices)
         outcome = choice._replace(max_batched_tokens=0, max_seqs=0)
         if choice.limit_kw * 1e3 <= prices.power_cap_w and outcome not in seen:
-            seen.add(outcome)  # larger settings that change nothing are no choice of their own
+            seen.add(outcome)  # skip larger settings with the same outcome
             found.append(choice)
     progress(len(candidates), len(candidates))
     marked = [c._replace(pareto=not any(_beats(other, c) for other in found)) for c in found]
@@ -223,7 +223,7 @@ def _priced(trace: Trace, candidate: Candidate, replicas: int, slo: Slo, prices:
 
 def _energy_j(trace: Trace, engine: Engine, out: Served, engines: int, span_s: float) -> float:
     """Energy of all engines over the whole span [J]: `serve` counts from an engine's first request
-    to its last, outside of which it idles.
+    to its last; outside this it idles.
     """
     open_s = 0.0
     for k in range(engines):
@@ -239,7 +239,7 @@ def _cost(choice: Choice) -> float:
 
 
 def _beats(one: Choice, other: Choice) -> bool:
-    """Nowhere worse, and somewhere better."""
+    """Whether `one` is nowhere worse than `other`, and somewhere better."""
     mine = (_cost(one), -one.tokens_per_mwh, one.gpus)
     its = (_cost(other), -other.tokens_per_mwh, other.gpus)
     return all(a <= b for a, b in zip(mine, its, strict=True)) and mine != its

@@ -1,4 +1,4 @@
-"""A server's own record: when each request was queued, got its first token and its last."""
+"""A server's own request log: when each request was queued, and its first and last token."""
 
 import json
 import math
@@ -12,7 +12,7 @@ from sim.serving.trace_files import Column, Columns, TraceError, plain, read_col
 from sim.serving.traces import MAX_TOKENS, NO_SECONDS, numbers
 from sim.types import Bools, Floats, Ints
 
-# Titles of each column, compared as `plain` has them; of several the first there is. vLLM's stats
+# Titles of each column, compared after `plain`; of several the first present is used. vLLM's stats
 # (queued_ts, …) as LLMServingSim's recorder writes them, and what `serve-trace --out` writes.
 COLUMNS: Final = {
     "queued": ("queued_ts", "queued_s", "arrival_s", "arrival_time"),
@@ -24,7 +24,7 @@ COLUMNS: Final = {
 
 
 class RequestLog(NamedTuple):
-    """Requests that were served, in order of arrival; times from the first arrival on."""
+    """Served requests in order of arrival; times count from the first arrival [s]."""
 
     arrival_s: Floats  # (request,) sorted
     prompt_tokens: Ints  # (request,)
@@ -35,11 +35,11 @@ class RequestLog(NamedTuple):
 
 
 class ServerSettings(NamedTuple):
-    """What a server's record says of its settings; None: it does not say."""
+    """Settings stated in a server's record; None: not stated."""
 
     tp: int | None = None
     pp: int | None = None
-    spread_experts: bool | None = None  # experts stand whole on the tp GPUs
+    spread_experts: bool | None = None  # whole experts are spread over the tp GPUs
     replicas: int = 1
     engine: tuple[tuple[str, int | bool], ...] = ()  # settings of `Engine` that are known
 
@@ -97,7 +97,7 @@ def _cell(column: Column, i: int) -> Any:
 
 
 def _empty(column: Column) -> Bools:
-    """Cells of requests that failed: nothing stands there."""
+    """Empty cells, as of requests that failed."""
     cells = column.to_pylist() if isinstance(column, pa.ChunkedArray) else column
     return np.array([cell is None or str(cell).strip() == "" for cell in cells], dtype=np.bool_)
 
@@ -105,7 +105,7 @@ def _empty(column: Column) -> Bools:
 def _check(
     file: str, columns: Columns, at: dict[str, str], found: dict[str, Floats], kept: Bools
 ) -> None:
-    """The first row whose value makes no sense, told with what is allowed."""
+    """Raise TraceError for the first row with an invalid value, saying what is allowed."""
     with np.errstate(invalid="ignore"):
         for name in ("prompt", "output"):
             tokens = found[name]
@@ -132,10 +132,10 @@ def _refuse(
 
 
 def read_settings(path: str | Path) -> ServerSettings:
-    """A server's settings out of a record of vLLM's (`engine_kwargs`, `kv_cache`, …).
+    """Read a server's settings from a vLLM record (`engine_kwargs`, `kv_cache`, …).
 
     Raises:
-        TraceError: for a file that is no such record, and for values that make no sense.
+        TraceError: for a file that is no such record, and for invalid values.
     """
     file = Path(path)
     try:

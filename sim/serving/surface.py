@@ -1,9 +1,8 @@
-"""Throughput and latency of an engine in its pool by load, measured once, exactly, and kept.
+"""Throughput and latency of an engine in its pool by load, measured exactly once and cached.
 
-A surface holds, for each load of a grid, what became of the requests of each stream when the exact
-kernel served them with their own bursts, patience and the engines' limit, and a sample of those
-that were served: whoever uses it draws no formula between two quantities, but reads what happened
-together.
+For each load of a grid, a surface holds the outcome of each stream's requests when the exact kernel
+served them with their own bursts, patience and the engines' queue limit, and a sample of the served
+requests. Joint outcomes are read from it; no formula relates one quantity to another.
 """
 
 import os
@@ -23,49 +22,49 @@ from sim.serving.mix import Sent, Stream, draw_sent
 from sim.serving.pool import Watched, serve_pool
 from sim.types import Floats, Ints, OnProgress
 
-# Shares of saturation; beyond 1 what cannot be served is refused, or given up.
+# Shares of saturation; beyond 1 the excess is refused or given up.
 LOADS: Final = np.array(
     [
         0.01, 0.025, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95,
         1.0, 1.05, 1.1, 1.2, 1.5, 2.0, 4.0,
     ]
 )  # fmt: skip
-FULL_FROM: Final = 1.0  # from this load on engines are full when a measurement begins
-LONG_FROM: Final = 0.75  # from here to LONG_TO measurements are long
+FULL_FROM: Final = 1.0  # from this load on engines start a measurement full
+LONG_FROM: Final = 0.75  # from this load to LONG_TO measurements are longer
 LONG_TO: Final = 1.05
-REQUESTS: Final = 60_000  # of a measurement
-LONG_REQUESTS: Final = 150_000  # where queues come and go slowly
-TURNS: Final = 20  # how often full engines exchange what they hold in a measurement
-FULL_REQUESTS: Final = (40_000, 200_000)  # that they are served at least, and at most
-WINDOW: Final = (0.15, 0.95)  # of the time in which they arrive: what is counted
-SAMPLES: Final = 6_000  # kept of each load, by share of the stream, and
-LEAST_SAMPLES: Final = 500  # of a stream at least
-MOST_ENGINES: Final = 16  # of a pool that is measured; a larger one is taken to be like it
-MOST_QUEUE: Final = 2048  # requests at an engine of a fluid
+REQUESTS: Final = 60_000  # per measurement
+LONG_REQUESTS: Final = 150_000  # where queues change slowly
+TURNS: Final = 20  # times that full engines replace their requests in a measurement
+FULL_REQUESTS: Final = (40_000, 200_000)  # fewest and most for full engines
+WINDOW: Final = (0.15, 0.95)  # part of the arrival time that is counted
+SAMPLES: Final = 6_000  # kept per load, in proportion to streams, and
+LEAST_SAMPLES: Final = 500  # at least so many per stream
+MOST_ENGINES: Final = 16  # in a measured pool; larger pools are taken to behave alike
+MOST_QUEUE: Final = 2048  # most requests at an engine of a fluid
 VERSION: Final = 4
 CACHE_VARIABLE: Final = "HASHWATT_CACHE"
 
 
-REHEARSAL: Final = Task(__name__, "rehearse", ())  # compiles what measuring calls
+REHEARSAL: Final = Task(__name__, "rehearse", ())  # compiles the kernels of a measurement
 
 
 class Surface(NamedTuple):
-    """Of an engine in its pool. Shapes: `load` as LOADS, `stream` as the mix, `sample` requests."""
+    """An engine in its pool. Shapes: `load` as LOADS, `stream` as the mix, `sample` requests."""
 
-    saturation_rps: float  # what an engine of a pool that is too busy finishes [1/s]
-    peak_rps: float  # the most that an engine finishes at any load [1/s]
-    served: Floats  # (load, stream) share of the requests that are sent
+    saturation_rps: float  # requests finished per engine of an overloaded pool [1/s]
+    peak_rps: float  # highest rate finished per engine at any load [1/s]
+    served: Floats  # (load, stream) share of the requests sent
     refused: Floats  # (load, stream) for good
     given_up: Floats  # (load, stream) for good
-    retries: Floats  # (load, stream) for each request
-    stay_s: Floats  # (load, stream) mean time at the pool of a request, whatever became of it
-    outstanding: Floats  # (load,) requests at an engine
-    waiting: Floats  # (load,) of them not running
+    retries: Floats  # (load, stream) per request
+    stay_s: Floats  # (load, stream) mean time of a request at the pool, whatever its outcome
+    outstanding: Floats  # (load,) requests per engine
+    waiting: Floats  # (load,) of these, not running
     busy: Floats  # (load,) share of the time in iterations
     power_w: Floats  # (load,) of an engine, idle time included
-    prompt: Floats  # (load, stream) mean tokens of what is served
+    prompt: Floats  # (load, stream) mean tokens of served requests
     output: Floats  # (load, stream)
-    first: Ints  # (stream + 1,) where the samples of a stream begin
+    first: Ints  # (stream + 1,) first sample of each stream
     ttft_s: Floats  # (load, sample) in order within a stream
     tpot_s: Floats  # (load, sample) 0 for outputs of one token
     e2e_s: Floats  # (load, sample)
@@ -73,16 +72,16 @@ class Surface(NamedTuple):
 
 
 class Measured(NamedTuple):
-    """What a surface is of."""
+    """What a surface is measured for; the key of its cache entry."""
 
     engine: Engine
     mix: Sequence[Stream]
-    engines: int  # of the pool; more than MOST_ENGINES are taken to be like so many
+    engines: int  # of the pool, at most MOST_ENGINES
     balancing: int
-    queue_limit: int  # more than MOST_QUEUE is taken to be that
+    queue_limit: int  # at most MOST_QUEUE
 
     def file(self) -> Path:
-        """Where it is kept: a name made of everything it depends on, kernels' sources included.
+        """Its cache file, named by everything it depends on, including the kernels' sources.
 
         The folder is HASHWATT_CACHE, else `hashwatt` under the user's cache folder.
         """
@@ -98,16 +97,16 @@ class Measured(NamedTuple):
 def measured(
     engine: Engine, mix: Sequence[Stream], engines: int, balancing: int, queue_limit: int
 ) -> Measured:
-    """A measurement within what is measured."""
+    """A measurement with engines and queue limit capped to the measured range."""
     limits = min(engines, MOST_ENGINES), balancing, min(queue_limit, MOST_QUEUE)
     return Measured(engine, mix, *limits)
 
 
 def surfaces(wanted: Sequence[Measured], progress: OnProgress | None = None) -> list[Surface]:
-    """Surfaces out of the cache; what is not there is measured, and kept.
+    """Surfaces from the cache; missing ones are measured and cached.
 
-    With `progress`, which gets (done, of how many), several that are missing are measured by
-    processes side by side where cores allow: the same bytes.
+    With `progress`, called with (done, total), missing surfaces are measured in parallel processes
+    where cores allow; the result is the same byte for byte.
     """
     files = {one.file(): one for one in wanted}
     missing = {file: one for file, one in files.items() if not file.is_file()}
@@ -122,7 +121,7 @@ def surfaces(wanted: Sequence[Measured], progress: OnProgress | None = None) -> 
 def surface(
     engine: Engine, mix: Sequence[Stream], engines: int, balancing: int, queue_limit: int
 ) -> Surface:
-    """The surface of an engine in its pool for a mix: read from the cache, or measured and kept."""
+    """The surface of an engine in its pool for a mix: from the cache, or measured and cached."""
     engine, mix, engines, balancing, queue_limit = one = measured(
         engine, mix, engines, balancing, queue_limit
     )
@@ -138,12 +137,12 @@ def surface(
         np.savez_compressed(draft, **made._asdict())
         draft.replace(file)
     except OSError:
-        pass  # a cache that cannot be written is none
+        pass  # the cache is optional: failing to write it is harmless
     return made
 
 
 def rehearse() -> None:
-    """Serve a few requests, for the kernels that measuring compiles."""
+    """Serve a few requests, to compile the kernels of a measurement."""
     engine = Engine(IterationTime(base_s=0.01, token_s=1e-5))
     mix = [
         Stream(1.0, prompt_mean=100.0, prompt_cv=1.0, output_mean=10.0, output_cv=1.0, longest=1000)
@@ -154,10 +153,10 @@ def rehearse() -> None:
 def measure(
     engine: Engine, mix: Sequence[Stream], engines: int, balancing: int, queue_limit: int
 ) -> Surface:
-    """Serve the mix on a pool at each load; the luck is always the same.
+    """Serve the mix on a pool at each load, always with the same random draws.
 
-    Saturation is the rate of finishing where twice as much is asked for as engines can do when all
-    wait from the start: with the queue that the limit and the clients' patience leave.
+    Saturation is the finishing rate under twice the load that engines can serve when all requests
+    wait from the start, with the queue that the limit and the clients' patience leave.
     """
     pool = _Pool(engine, mix, engines, balancing, queue_limit)
     busiest = pool.at(2.0 * pool.at_once_rps(), full=True, size=pool.size(2.0))
@@ -184,13 +183,13 @@ class _Pool(NamedTuple):
 
     @property
     def first(self) -> Ints:
-        """Where the samples of the streams begin."""
+        """First sample of each stream (stream + 1,)."""
         weights = np.array([m.weight for m in self.mix])
         sizes = np.maximum(np.rint(SAMPLES * weights / weights.sum()), LEAST_SAMPLES)
         return np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
 
     def size(self, load: float) -> int:
-        """How many requests a measurement at a load takes."""
+        """Number of requests of a measurement at a load."""
         if LONG_FROM <= load <= LONG_TO:
             return LONG_REQUESTS
         if load < FULL_FROM:
@@ -198,7 +197,7 @@ class _Pool(NamedTuple):
         return round(load * float(np.clip(TURNS * self.queue_limit * self.engines, *FULL_REQUESTS)))
 
     def at_once_rps(self) -> float:
-        """What an engine finishes when all wait from the start, neither first batch nor last."""
+        """Rate of an engine when all requests wait from the start, without first and last batch."""
         draw = np.random.Generator(np.random.Philox(key=2025))
         count = 1 + REQUESTS // 4
         sent = draw_sent(draw, self.mix, count)
@@ -215,9 +214,9 @@ class _Pool(NamedTuple):
         return float((late - early) / (finish_s[late] - finish_s[early]))
 
     def at(self, rate_rps: float, *, full: bool, size: int) -> "_Seen":
-        """Serve `rate_rps` for each engine; `full`: as many as they hold are there from the start.
+        """Serve `rate_rps` per engine; `full`: engines start with all the requests they hold.
 
-        Time is stretched until the requests that are counted have exactly that rate.
+        Time is scaled until the counted requests have exactly that rate.
         """
         draw = np.random.Generator(np.random.Philox(key=2026))
         crowd = self.queue_limit * self.engines if full else 0
@@ -255,7 +254,7 @@ class _Seen(NamedTuple):
         return float(done[1] - done[0]) / (self.window_s[1] - self.window_s[0]) / self.pool.engines
 
     def row(self) -> dict[str, Any]:
-        """Everything of a surface at this load."""
+        """All values of a surface at this load."""
         sent, out, first = self.sent, self.out, self.pool.first
         counted = (sent.at >= self.window_s[0]) & (sent.at < self.window_s[1])
         of_stream: dict[str, list[float]] = {
@@ -296,7 +295,7 @@ class _Seen(NamedTuple):
         }
 
     def _sample(self, done: Ints, size: int) -> dict[str, Any]:
-        """Evenly by time to first token: so its percentiles are those of all; none: zeros."""
+        """Sample evenly by time to first token, which keeps percentiles; zeros if none served."""
         if not len(done):
             zeros = np.zeros(size)
             return {"ttft_s": zeros, "tpot_s": zeros, "e2e_s": zeros, "tokens": zeros.astype(int)}

@@ -1,4 +1,4 @@
-"""The columns of a trace's file, whatever kind of file it is."""
+"""Reads the columns of a trace file of any supported format."""
 
 import gzip
 import io
@@ -15,34 +15,34 @@ from sim.text import decoded
 
 KINDS: Final = (".csv", ".jsonl", ".json", ".parquet")
 MAX_TEXT_BYTES: Final = 1_000_000_000  # unpacked: BurstGPT has 0.2 billion
-MAX_JSON_BYTES: Final = 300_000_000  # unpacked: as objects some ten times that in memory
+MAX_JSON_BYTES: Final = 300_000_000  # unpacked: as objects about ten times that in memory
 MAX_ROWS: Final = 50_000_000
-_BLOCK_BYTES: Final = 1 << 24  # a row of CSV may be as long
+_BLOCK_BYTES: Final = 1 << 24  # longest row of CSV
 _SEPARATORS: Final = (",", ";", "\t")
 
 Column: TypeAlias = pa.ChunkedArray | list[Any]
 
 
 class TraceError(ValueError):
-    """A trace that cannot be read: file, line, column, value and what is allowed."""
+    """A trace cannot be read; names file, line, column, value and what is allowed."""
 
 
 class Columns(NamedTuple):
-    """The columns of a file by their plain names, and what its rows are called in messages."""
+    """The columns of a file by plain name, and how messages name its rows."""
 
     of: dict[str, Column]
-    titles: dict[str, str]  # as the file writes them
+    titles: dict[str, str]  # as written in the file
     lines: list[int] | None  # the line of each row; None: first + index
     where: str  # line or row
     first: int
 
     def place(self, i: int) -> str:
-        """Where row i stands."""
+        """The place of row `i`, for messages."""
         return f"{self.where} {self.lines[i] if self.lines is not None else i + self.first}"
 
 
 def plain(title: str) -> str:
-    """A column's name as layouts know it: without case, quotes, and with _ for blanks."""
+    """Normalise a column title as in layouts: lower case, no quotes, `_` for blanks."""
     return "_".join(title.strip().strip('"').casefold().split())
 
 
@@ -50,7 +50,7 @@ def read_columns(file: Path) -> Columns:
     """All columns of a file.
 
     Raises:
-        TraceError: for a file of another kind, one that is too large, or one that is broken.
+        TraceError: for an unknown format, a file that is too large, or a broken one.
     """
     name = file.name.removesuffix(".gz")
     kind = next((k for k in KINDS if name.lower().endswith(k)), None)
@@ -67,7 +67,7 @@ def read_columns(file: Path) -> Columns:
 
 
 def _unpacked(file: Path, most: int) -> bytes:
-    """The text of a file, also gzipped; never more than `most` bytes of it."""
+    """The bytes of a file, gunzipped if need be; at most `most` of them."""
     parts: list[bytes] = []
     left = most
     with file.open("rb") as raw:
@@ -99,7 +99,7 @@ def _csv(name: str, raw: bytes) -> Columns:
     _distinct(name, titles)
     if not header.strip() or not raw[len(header.encode()) :].strip(b"\n "):
         return Columns({plain(t): [] for t in titles}, {plain(t): t for t in titles}, None, "", 0)
-    exact = b'"' not in raw and b"\n\n" not in raw  # a row is a line
+    exact = b'"' not in raw and b"\n\n" not in raw  # every row is one line
     where = "line" if exact else "row"
     wrong: list[Any] = []
 
@@ -175,20 +175,20 @@ def _parsed(name: str, text: str, at: str) -> Any:
         return json.loads(text)
     except json.JSONDecodeError as error:
         raise TraceError(f"{name}: {at}{error.msg}: {text[:60]!r}") from None
-    except ValueError:  # Python's own bound on digits
+    except ValueError:  # Python limits the digits of an int
         raise TraceError(f"{name}: {at}a number has too many digits: {text[:60]!r}") from None
     except RecursionError:
         raise TraceError(f"{name}: {at}is nested too deeply: {text[:60]!r}") from None
 
 
 def _arrays(name: str, whole: dict[str, Any]) -> Columns:
-    """An object of arrays, one value for each request: what vLLM's benchmark saves."""
+    """Columns of an object of arrays, one value per request, as vLLM's benchmark saves them."""
     of = {plain(key): value for key, value in whole.items() if isinstance(value, list)}
     return Columns(of, {plain(key): key for key in whole}, None, "entry", 0)
 
 
 def _objects(name: str, rows: list[tuple[int, Any]], where: str) -> Columns:
-    """Columns of objects, inner ones with a dot; rows that lack a key have None."""
+    """Columns of a list of objects, nested keys joined by a dot; missing keys give None."""
     flat: list[dict[str, Any]] = []
     for i, row in rows:
         if not isinstance(row, dict):

@@ -1,4 +1,4 @@
-"""Request traces as others publish them, in order of arrival and checked row by row."""
+"""Reads published request traces, sorted by arrival and checked row by row."""
 
 import math
 from pathlib import Path
@@ -15,30 +15,30 @@ from sim.types import Bools, Floats, Ints
 
 __all__ = ["MAX_TOKENS", "Trace", "TraceError", "read_trace"]
 
-MAX_TOKENS: Final = 1 << 24  # of a prompt or an answer: what the serving kernel counts exactly
+MAX_TOKENS: Final = 1 << 24  # of a prompt or an answer: largest the serving kernel counts exactly
 MAX_SPAN_S: Final = 3.2e9  # a hundred years
 NO_SECONDS: Final = 1e11  # since 1970: the year 5138
-EPOCHS: Final = ((1e17, 1e-9), (1e14, 1e-6), (NO_SECONDS, 1e-3))  # from this size on: unit [s]
+EPOCHS: Final = ((1e17, 1e-9), (1e14, 1e-6), (NO_SECONDS, 1e-3))  # smallest value, unit [s]
 SECONDS_BLOCK: Final = 16  # Qwen-Bailian's
 PLAIN_COLUMNS: Final = "a plain file: arrival_s, prompt_tokens, output_tokens"
-BLOCKS: Final = (16, 32, 64, 128, 256, 512, 1024)  # tokens of a hash that are in use
+BLOCKS: Final = (16, 32, 64, 128, 256, 512, 1024)  # tokens per hash in known traces
 
 
 class Trace(NamedTuple):
     """Requests in order of arrival."""
 
-    arrival_s: Floats  # (request,) from the first one on
+    arrival_s: Floats  # (request,) counted from the first
     prompt_tokens: Ints  # (request,)
     output_tokens: Ints  # (request,)
-    hit_tokens: Ints | None  # (request,) of the prompt, seen before; None: the trace does not say
+    hit_tokens: Ints | None  # (request,) prompt tokens seen before; None: not in the trace
     format: str
     dropped: int  # requests without output, which failed where the trace was taken
-    sorted: bool  # False: rows were out of order, and have been sorted
-    content: Content | None = None  # what prompts begin with; None: the trace has no hashes
+    sorted: bool  # False: rows were out of order and were sorted
+    content: Content | None = None  # shared prefixes of prompts; None: no hashes in the trace
 
 
 class _Rows(NamedTuple):
-    """A file's columns, and how a bad value in them is told."""
+    """A file's columns, and the error for a bad value in them."""
 
     file: str
     columns: Columns
@@ -52,9 +52,9 @@ class _Rows(NamedTuple):
 def read_trace(path: str | Path) -> Trace:
     """Read a trace from CSV, JSONL, JSON (each also gzipped) or Parquet; columns tell its layout.
 
-    Rows are put in order of arrival before hits are counted. A prompt's `hit_tokens` are those of
-    its leading blocks that were all in earlier requests: an endless cache. What a cache of an
-    engine's size finds of its `content`, the engine tells.
+    Rows are sorted by arrival before hits are counted. A prompt's `hit_tokens` are those of its
+    leading blocks seen in earlier requests, as with an infinite cache. Hits in a cache of an
+    engine's size are found by the engine, from `content`.
 
     Raises:
         TraceError: for a file that is none of these, unknown columns, or a bad row, which is named
@@ -115,7 +115,7 @@ def _layout(rows: _Rows) -> tuple[Layout, tuple[str, str, str]]:
 
 
 def numbers(column: Column) -> tuple[Floats, Bools]:
-    """Values as numbers, and which of them are numbers at all."""
+    """Values as numbers, and a mask of those that are numbers."""
     if isinstance(column, pa.ChunkedArray):
         if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
             return _texts(column)
@@ -135,7 +135,7 @@ def numbers(column: Column) -> tuple[Floats, Bools]:
 
 
 def _texts(column: pa.ChunkedArray) -> tuple[Floats, Bools]:
-    """Numbers of a sheet, blanks around them allowed."""
+    """Numbers out of texts, surrounding blanks allowed, and a mask of valid ones."""
     bare = pc.utf8_trim_whitespace(column)
     plain_number = pc.match_substring_regex(bare, r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$")
     right = np.asarray(pc.fill_null(plain_number, False).to_numpy())
@@ -183,7 +183,7 @@ def _instants(rows: _Rows, name: str, layout: Layout, block: int) -> Floats:
 
 
 def _unit_s(rows: _Rows, name: str, layout: Layout, block: int, given: Floats) -> float:
-    """Seconds of one unit of arrival; refused where the numbers cannot be in the layout's unit."""
+    """Seconds per unit of arrival; refused where numbers cannot be in the layout's unit."""
     first = float(given[0])
     if layout.whole:
         if block == SECONDS_BLOCK:  # Mooncake's columns, but Qwen-Bailian's blocks and seconds
@@ -202,7 +202,7 @@ def _unit_s(rows: _Rows, name: str, layout: Layout, block: int, given: Floats) -
 
 
 def _dates(column: Column) -> tuple[Floats, Bools]:
-    """Instants [s] since 2000, of dates without any zone or all with one."""
+    """Instants [s] since 2000, from dates that all lack a zone or all have one."""
     if isinstance(column, pa.ChunkedArray) and pa.types.is_timestamp(column.type):
         texts = column
     else:
@@ -218,7 +218,7 @@ def _dates(column: Column) -> tuple[Floats, Bools]:
             return np.asarray(since * 1e-9), known
     right = [any(_cast(texts.slice(i, 1), kind) is not None for kind in wanted)
              for i in range(len(texts))]  # fmt: skip
-    if all(right):  # some with a zone, some without: the first that is not as the first row
+    if all(right):  # mixed zones: report the first that differs from the first row
         kind = next(kind for kind in wanted if _cast(texts.slice(0, 1), kind) is not None)
         right = [_cast(texts.slice(i, 1), kind) is not None for i in range(len(texts))]
     return np.zeros(len(texts)), np.array(right, dtype=np.bool_)
@@ -232,7 +232,7 @@ def _cast(texts: pa.ChunkedArray, kind: pa.DataType) -> pa.ChunkedArray | None:
 
 
 def _hashes(rows: _Rows, name: str) -> list[list[Any]]:
-    """Hashes of the blocks of each prompt; [] where the file has no such column."""
+    """Block hashes of each prompt; [] if the file has no such column."""
     column = rows.columns.of.get(name)
     if column is None:
         return []
@@ -249,7 +249,7 @@ def _hashes(rows: _Rows, name: str) -> list[list[Any]]:
 
 
 def _block(rows: _Rows, layout: Layout, hashes: list[list[Any]], prompt: Ints) -> int:
-    """Tokens of a hash: as published, or what fits all rows; or whole blocks alone are hashed."""
+    """Tokens per hash: as published, or a size that fits all rows, or if only full blocks count."""
     count = np.array([len(one) for one in hashes])
     for block in (layout.block_tokens, *BLOCKS):
         if (count == -(-prompt // block)).all():
@@ -264,7 +264,7 @@ def _block(rows: _Rows, layout: Layout, hashes: list[list[Any]], prompt: Ints) -
 
 
 def _prefix_hits(hashes: list[list[Any]], prompt: Ints, order: Ints, block: int) -> Ints:
-    """Tokens of each prompt whose blocks were all seen in earlier requests: an endless cache."""
+    """Leading tokens of each prompt seen in earlier requests, as with an infinite cache."""
     seen: set[Any] = set()
     hits = np.zeros(len(prompt), dtype=np.int64)
     for i in order:

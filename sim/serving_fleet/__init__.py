@@ -1,4 +1,4 @@
-"""Inference operations: engines of all serving nodes, clients and router; exact or fluid."""
+"""Fleet-wide serving: the engines of all serving nodes, clients and router; exact or fluid."""
 
 from sim.scenario.scenario import Scenario
 from sim.serving_fleet.exact import ServingFleet
@@ -12,7 +12,7 @@ __all__ = ["FluidServingFleet", "ServingFleet", "build_serving_fleet"]
 def build_serving_fleet(
     scenario: Scenario, world: World, keep_all: bool = False
 ) -> ServingFleet | None:
-    """The serving operations of a scenario, to be measured first; None where no node serves."""
+    """Build the serving fleet of a scenario; call `measure` first. None where no node serves."""
     if not any(g.state == "serving" for g in scenario.gpus):
         return None
     course = token_course(scenario, world.gpu_market)

@@ -1,4 +1,4 @@
-"""Inference operations: the engines of all serving nodes, their clients, and who is switched on."""
+"""Exact fleet-wide serving: the engines of all serving nodes, their clients, and switching."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import replace
@@ -78,14 +78,14 @@ WAYS: Final = {
 
 
 class RequestSource(Protocol):
-    """Where requests come from: `sim.world.demand.Requests`."""
+    """Source of requests: `sim.world.demand.Requests`."""
 
     def day(self, number: int) -> Day:
         """All requests of a day of the run, in order of time."""
         ...
 
     def counts(self, from_s: int, to_s: int) -> Ints:
-        """How many requests each tenant sends in an interval (tenant,)."""
+        """Number of requests of each tenant in an interval (tenant,)."""
         ...
 
 
@@ -100,9 +100,9 @@ class Lane(NamedTuple):
 class Present(NamedTuple):
     """Requests that are neither served nor given up."""
 
-    waiting: Ints  # (lane,) on their way or in a queue
+    waiting: Ints  # (lane,) in transit or in a queue
     running: Ints  # (lane,)
-    held: Ints  # (tenant,) at the router, or to come back
+    held: Ints  # (tenant,) at the router, or about to retry
 
 
 Made = TypeVar("Made")
@@ -124,7 +124,7 @@ class ServingFleet:
         keep_all: bool = False,
         course: Floats | None = None,
     ) -> None:
-        """`course` (day, tenant): prices over those at the start; None: they stay."""
+        """`course` (day, tenant): prices relative to those at the start; None: constant."""
         self.scenario = scenario
         self.source = source
         self.keep_all = keep_all
@@ -140,12 +140,12 @@ class ServingFleet:
         self.settled = np.zeros((LANE_ROWS, len(self.lanes)), dtype=np.int64)
         self.course = course
         self.index: Floats = np.ones(len(self.lanes))
-        self.day_usd: Floats = np.zeros(len(self.lanes))  # of the day, for its credits
+        self.day_usd: Floats = np.zeros(len(self.lanes))  # revenue of the day, for its credits
         self.billed = self.settled.copy()
         self.billed_tenants = np.zeros((TENANT_ROWS, len(scenario.tenants)), dtype=np.int64)
         self.log: list[tuple[Ints, Floats]] = []
         self.sent_back = 0
-        self.forgotten_tokens = np.zeros(len(self.group_of), dtype=np.int64)  # by switching off
+        self.forgotten_tokens = np.zeros(len(self.group_of), dtype=np.int64)  # lost by switching off
         self._calls: _Calls | None = None  # bound when serving begins
         self._seen = np.zeros(len(scenario.tenants))
         self._seen_bins = np.zeros((len(self.lanes), BINS), dtype=np.int64)
@@ -154,10 +154,10 @@ class ServingFleet:
         self._spent_j = np.zeros(len(scenario.gpus))
         self._load_day(0)
 
-    # How it is built.
+    # Construction.
 
     def _place(self, scenario: Scenario) -> None:
-        """Engines, pool by pool, then row by row of gpus.csv, node by node."""
+        """Create engines in order of pool, row of gpus.csv and node."""
         rows = [(i, g) for i, g in enumerate(scenario.gpus) if g.state == "serving"]
         rows.sort(key=lambda row: (self.site_names.index(row[1].site), row[1].model, row[0]))
         made = {
@@ -171,9 +171,9 @@ class ServingFleet:
         self.pools: list[tuple[int, str]] = []
         self.load_s = np.zeros(len(scenario.gpus))
         self.kv_bytes = np.zeros(len(scenario.gpus))
-        self.nodes: dict[int, Bools] = {}  # by group: healthy
+        self.nodes: dict[int, Bools] = {}  # by group: which nodes are healthy
         self.on: dict[int, Bools] = {}
-        self.healthy: dict[int, int] = {}  # by group: how many
+        self.healthy: dict[int, int] = {}  # by group: number of healthy nodes
         self.running: dict[int, int] = {}
         for (site, model), members in groupby(rows, key=lambda row: (row[1].site, row[1].model)):
             self.pools.append((self.site_names.index(site), model))
@@ -241,7 +241,7 @@ class ServingFleet:
         slots = FIRST_SLOTS
         self.state: EngineState = fresh_state(self.engines, slots)
         self.cached: Bools = self.engines.size[self.engines.kind, PREFIX_CACHE] != 0
-        prompts = np.tile([-1, 0], (max(len(tenants), 1), 1))  # of the tenants' systems
+        prompts = np.tile([-1, 0], (max(len(tenants), 1), 1))  # the tenants' system prompts
         self.requests: Requests = fresh_requests(slots, prompts if self.cached.any() else None)
         self.clients = Clients(
             np.zeros((slots, CLIENT_COUNTS), np.int64), np.zeros((slots, CLIENT_TIMES))
@@ -262,7 +262,7 @@ class ServingFleet:
         )
         rows = slots if self.keep_all else 0
         self.tally = ServingTally(
-            # by columns: what is touched together lies together
+            # column-major: values used together are adjacent
             lanes=np.zeros((LANE_ROWS, len(self.lanes)), dtype=np.int64, order="F"),
             tenants=np.zeros((TENANT_ROWS, len(tenants)), dtype=np.int64, order="F"),
             bins=np.zeros((len(self.lanes), 3, BINS), dtype=np.int64),
@@ -273,14 +273,14 @@ class ServingFleet:
         sum_weights(self.router, self.traffic)
 
     def _seats(self) -> Floats:
-        """Requests (group,) that a node holds at once: by sequences, or KV of mean requests."""
+        """Requests that a node holds at once (group,), limited by sequences or by KV of mean requests."""
         tenants = self.scenario.tenants
         tokens = np.array([t.prompt_mean_tokens + t.output_mean_tokens for t in tenants])
         rate = np.array([t.rate_rps for t in tenants])
         found = np.zeros(len(self.load_s))
         for e, (group, pool) in enumerate(zip(self.group_of, self.pool_of, strict=True)):
             if self.node_of[e]:
-                continue  # its other nodes are alike
+                continue  # its other nodes are equal
             kind = self.kinds[int(self.engines.kind[e])]
             may = (self.router.lane[:, pool] >= 0) & (rate > 0.0)
             mean = float(np.average(tokens[may], weights=rate[may])) if may.any() else 1.0
@@ -291,16 +291,16 @@ class ServingFleet:
     def _work(self) -> Work:
         nodes = np.array([g.nodes for g in self.scenario.gpus], dtype=np.int64)
         each = np.maximum(np.bincount(self.group_of, minlength=len(nodes)), 1) / nodes.clip(min=1)
-        gpus = np.array([g.gpus_per_node for g in self.scenario.gpus]) / each  # of an engine
+        gpus = np.array([g.gpus_per_node for g in self.scenario.gpus]) / each  # GPUs of an engine
         seats = (self.seats / each)[self.group_of]
         return Work(self.group_of, gpus[self.group_of], seats, len(nodes))
 
     def worked(self) -> Floats:
-        """What nodes (WORKED, group) did since the last call: rows of `inference.work`."""
+        """Work of nodes since the last call (WORKED, group), with the rows of `serving_fleet.work`."""
         return self.work.since(self._busy_s(), self._inside()[0], self.now_s)
 
     def _busy_s(self) -> Floats:
-        """Seconds (engine,) in iterations until now."""
+        """Time in iterations until now (engine,) [s]."""
         times = self.state.times
         return np.asarray(times[:, BUSY] - np.maximum(times[:, CLOCK] - self.now_s, 0.0))
 
@@ -311,9 +311,9 @@ class ServingFleet:
         self._calls = None
 
     def _told(self, day: Day) -> Day:
-        """A day with its conversations behind those of the days before, for block caches.
+        """A day whose conversations are appended to those of earlier days, for block caches.
 
-        A tree of two levels: the tenant's system prompt, and behind it a conversation.
+        The tree has two levels: the tenant's system prompt, then a conversation.
         """
         if not self.cached.any() or not len(day.leaf):
             return day._replace(leaf=day.leaf[:0], told=day.told[:0])
@@ -326,22 +326,22 @@ class ServingFleet:
         return day._replace(leaf=day.leaf + len(before))
 
     def entries(self) -> list[Entry]:
-        """What serving compiles when it begins."""
+        """Kernels to compile before serving begins."""
         return [*self._bound(entry).values()]
 
     def rehearsals(self) -> list[Task]:
-        """What else is to be compiled: nothing, where each request is served."""
+        """Further compile tasks: none, because every request is served exactly."""
         return []
 
     def measure(self, told: OnProgress | None = None) -> None:
-        """Measure what serving goes by: nothing, where each request is served."""
+        """Measure surfaces: none are needed, because every request is served exactly."""
 
     def _bind(self) -> _Calls:
         self._calls = calls = _Calls(**self._bound(bind))
         return calls
 
     def _bound(self, make: Callable[..., Made]) -> dict[str, Made]:
-        """What `make` (`bind` or `entry`) makes of each kernel and the arrays of now."""
+        """Apply `make` (`bind` or `entry`) to each kernel with the present arrays."""
         service = self._service()
         return {
             "route": make(route, service, self.requests_of_day, floats=1),
@@ -349,7 +349,7 @@ class ServingFleet:
         }
 
     def _service(self) -> Service:
-        """The arrays of now."""
+        """The present arrays."""
         return Service(
             self.engines,
             self.state,
@@ -360,10 +360,10 @@ class ServingFleet:
             self.tally,
         )
 
-    # What it does.
+    # Operation.
 
     def advance(self, t_s: float) -> Floats:
-        """Serve until `t_s` [s]; the energy of each row of gpus.csv since the last call [J]."""
+        """Serve until `t_s` [s]; return the energy of each row of gpus.csv since the last call [J]."""
         while self.now_s < t_s:
             end_s = min(t_s, float((self.day + 1) * SECONDS_PER_DAY))
             self._serve(end_s)
@@ -387,19 +387,19 @@ class ServingFleet:
         self._keep_log()
 
     def _beyond_idle_j(self, t_s: float) -> Floats:
-        """Energy (engine,) of iterations until `t_s`, beyond what idle engines draw [J]."""
+        """Energy of iterations until `t_s` above idle draw (engine,) [J]."""
         times = self.state.times
         straddling_s = np.maximum(times[:, CLOCK] - t_s, 0.0)
         total_j = times[:, ENERGY] - self.idle_w * times[:, BUSY]
         return np.asarray(total_j - (times[:, LAST_W] - self.idle_w) * straddling_s)
 
     def switch(self, share: Floats) -> Floats:
-        """Run these shares (group,) of the healthy nodes; the shares that do: whole nodes only."""
+        """Run these shares of the healthy nodes (group,); return the shares run, in whole nodes."""
         runs = share.copy()
         for group in self.nodes:
             runs[group] = self._switch(group, float(share[group]))
         empty = self.draining & (self.state.counts[:, OUTSTANDING] == 0)
-        self.powered[empty] = False  # they have finished what they had
+        self.powered[empty] = False  # these have drained
         self._forget(np.flatnonzero(empty))
         self.draining[empty] = False
         return runs
@@ -410,7 +410,7 @@ class ServingFleet:
         if count == self.running[group]:
             return count / max(able, 1)
         healthy, on = self.nodes[group], self.on[group]
-        order = np.lexsort((np.arange(len(on)), ~on))  # those that run already come first
+        order = np.lexsort((np.arange(len(on)), ~on))  # nodes that already run come first
         wanted = np.zeros(len(on), dtype=np.bool_)
         wanted[order[healthy[order]][:count]] = True
         for node in np.flatnonzero(on & ~wanted):
@@ -421,7 +421,7 @@ class ServingFleet:
         return count / max(able, 1)
 
     def fail(self, group: int, node: int) -> None:
-        """A node stops; what it had goes back to the router. Call `advance` before."""
+        """Fail a node; its requests go back to the router. Call `advance` first."""
         if group not in self.nodes:
             return
         self.nodes[group][node] = False
@@ -429,10 +429,10 @@ class ServingFleet:
         if self.on[group][node]:
             self.running[group] -= 1
             self.on[group][node] = False
-        self._switch_off(group, node, "preempt")  # it may be draining still
+        self._switch_off(group, node, "preempt")  # it may still be draining
 
     def repair(self, group: int, node: int) -> None:
-        """A node may be switched on again."""
+        """Return a repaired node to the healthy ones; it may be switched on again."""
         if group in self.nodes:
             self.nodes[group][node] = True
             self.healthy[group] += 1
@@ -441,7 +441,7 @@ class ServingFleet:
         self._empty(np.flatnonzero((self.group_of == group) & (self.node_of == node)), how)
 
     def _empty(self, engines: Ints, how: str) -> None:
-        """Close engines of one node; what they have goes where the scenario says."""
+        """Close engines of one node; their requests are handled as the scenario says."""
         gbit = self.scenario.demand.migration_gbit_per_s
         for e in engines:
             kv_bytes = self.kv_bytes[self.group_of[e]]
@@ -460,7 +460,7 @@ class ServingFleet:
             self.sent_back += send_back(self._service(), int(e), self.now_s, float(kv_s))
 
     def _forget(self, engines: Iterable[int]) -> None:
-        """The block caches of engines that lose their power; tokens that others might have used."""
+        """Clear the block caches of engines that lose power, and count the cached tokens lost."""
         for e in engines:
             self.forgotten_tokens[e] += forget_engine(self.engines, self.state, int(e))
 
@@ -474,13 +474,13 @@ class ServingFleet:
             set_timer(self.traffic, self.now_s + load_s, -1 - int(e))
 
     def set_route_weights(self, weight: Floats) -> None:
-        """Weights (tenant, site) of an open engine, as the policy wants them."""
+        """Set the policy's routing weights of an open engine (tenant, site)."""
         sites = np.array([site for site, _ in self.pools], dtype=np.int64)
         self.traffic.weight[:] = np.asarray(weight)[:, sites]
         sum_weights(self.router, self.traffic)
 
     def _grow(self, code: int) -> None:
-        """Twice as many slots, or timers."""
+        """Double the number of slots, or of timers."""
         traffic = self.traffic
         if code == MORE_SLOTS:
             more = len(traffic.idle)
@@ -513,15 +513,15 @@ class ServingFleet:
             self.log.append((tally.log_counts[:rows].copy(), tally.log_times[:rows].copy()))
             self.traffic.marks[LOGGED] = 0
 
-    # What came of it.
+    # Results.
 
     def price_day(self, number: int) -> None:
-        """The prices of a day of the run are in force from now on."""
+        """Put the prices of a day of the run in force."""
         if self.course is not None:
             self.index = self.course[number, self.lane_tenant]
 
     def revenue_usd(self) -> Floats:
-        """What the lanes (lane,) earned since the last call, at the prices in force [USD]."""
+        """Revenue since the last call, at the prices in force (lane,) [USD]."""
         rows = [LANE_TOKENS_IN, LANE_TOKENS_OUT]
         fresh = self.tally.lanes[rows] - self.settled[rows]
         self.settled = self.tally.lanes.copy()
@@ -530,30 +530,30 @@ class ServingFleet:
         return np.asarray(usd)
 
     def flush(self) -> bool:
-        """Bring the histograms up to date before they are read; False: there is nothing new."""
+        """Update the histograms before they are read; False if nothing has changed."""
         return True
 
     def begin_histograms(self) -> None:
-        """Begin them anew: somebody has taken what they held."""
+        """Reset the histograms after they have been read."""
         self.tally.bins[:] = 0
         self._seen_bins[:] = 0
 
     def doubts(self) -> list[tuple[str, str, str]]:
-        """Where figures are not to be trusted: where, what was seen, what it means."""
+        """Unreliable results, each as place, observation and consequence."""
         return []
 
     def present(self) -> Present:
-        """Who is where, now."""
+        """Where requests are now."""
         lanes = np.zeros((2, len(self.lanes)), dtype=np.int64)
         held = np.zeros(len(self.scenario.tenants), dtype=np.int64)
         present(self._service(), lanes, held)
         return Present(lanes[0], lanes[1], held)
 
     def credits_usd(self) -> Floats:
-        """What the lanes (lane,) give back for the day that ends [USD].
+        """Service credits owed for the day that ends (lane,) [USD].
 
         A day misses the SLO when fewer than `slo_percentile` of the requests that ended in it were
-        served within TTFT and TPOT; refused and given-up ones count as missed.
+        served within TTFT and TPOT; refused and abandoned ones count as missed.
         """
         tenants = self.scenario.tenants
         lanes, ended = self.tally.lanes - self.billed, self.tally.tenants - self.billed_tenants
@@ -566,7 +566,7 @@ class ServingFleet:
         return np.asarray(usd * back[self.lane_tenant])
 
     def view(self, step_s: float) -> ServingView:
-        """What a policy may see of the tenants, `step_s` [s] after the last look."""
+        """What a policy sees of the tenants, `step_s` [s] after the last view."""
         arrived = self.tally.tenants[ARRIVED].astype(np.float64)
         seen, self._seen = self._seen, arrived
         outstanding, waiting = self._inside()
@@ -580,14 +580,14 @@ class ServingFleet:
         )
 
     def _inside(self) -> tuple[Floats, Floats]:
-        """Requests (group,) that engines have, and of them in queues."""
+        """Requests at engines, and those of them in queues (group,)."""
         has, runs = (self.state.counts[:, row] for row in (OUTSTANDING, RUNNING))
         both = (np.bincount(self.group_of, x, len(self.load_s)) for x in (has, has - runs))
         outstanding, waiting = (np.asarray(x, dtype=np.float64) for x in both)
         return outstanding, waiting
 
     def _recent_ttft_s(self) -> Floats:
-        """P95 (tenant,) since the last call; NaN where nothing was served."""
+        """P95 of TTFT since the last call (tenant,) [s]; NaN where nothing was served."""
         bins = self.tally.bins[:, TTFT]
         fresh, self._seen_bins = bins - self._seen_bins, bins.copy()
         found = np.full(len(self.scenario.tenants), np.nan)

@@ -1,14 +1,18 @@
-"""Inference as a fluid: requests are counted, latencies are read from measured surfaces.
+"""Serving as a fluid: requests are counted, and latencies are read from measured surfaces.
 
 The exact kernel measures the surfaces, with each tenant's own bursts, lengths and patience and the
-engines' limit. What is approximated, by name: in a step the load is steady, and how many requests
-engines hold follows it at once; beyond saturation as fast as what is too much comes in (all above
-what QUICK_TO of it holds), or is served; who is served meanwhile waits as long as under the load
-at which engines always hold as many. A pool's tenants keep the shares of their mean rates, and each
-sends to a pool by the number of its engines; a client that comes back comes to the same pool. All
-engines of a pool are like its first, and open; engines that are switched off give back their share
-of what is inside; an engine holds at most MOST_QUEUE requests. Histograms are written every
-HISTOGRAM_DAYS days. The README has the errors.
+engines' queue limit. Approximations:
+
+- the load is steady within a step, and the requests that engines hold follow it at once; beyond
+  saturation they change only as fast as the excess arrives (all above what QUICK_TO of saturation
+  holds) or is served, and requests served meanwhile wait as long as under the load at which engines
+  always hold as many;
+- a pool's tenants keep the shares of their mean rates, each sends to a pool in proportion to the
+  number of its engines, and a client retries at the same pool;
+- all engines of a pool are equal to its first, and open; engines that are switched off return their
+  share of the pool's requests; an engine holds at most MOST_QUEUE requests.
+
+Histograms are written every HISTOGRAM_DAYS days. The README has the errors.
 """
 
 from collections.abc import Callable
@@ -67,8 +71,8 @@ QUICK_TO: Final = 0.95  # share of saturation
 # DOUBTFUL_TO, tails of latencies are off by more than 10 % (`experiments/fluid_error.py --near`).
 DOUBTFUL_PER_CV: Final = 0.05
 DOUBTFUL_TO: Final = 1.05
-WORTH_A_WORD: Final = 0.01  # share of a pool's requests
-BLANK: Final = Surfaces(  # of the types that surfaces have
+WORTH_A_WORD: Final = 0.01  # share of a pool's requests that is worth a warning
+BLANK: Final = Surfaces(  # empty, with the types of surfaces
     loads=LOADS,
     quick=np.zeros(1, dtype=np.int64),
     saturation_rps=np.zeros(1),
@@ -79,18 +83,18 @@ BLANK: Final = Surfaces(  # of the types that surfaces have
 
 
 class _Seen(NamedTuple):
-    until: Floats  # (metric, BINS) share of requests up to a bin, in the order TTFT, TPOT, E2E
-    means: Floats  # (4,) of a request, in the order of MEAN_ROWS
+    until: Floats  # (metric, BINS) cumulative share of requests, in the order TTFT, TPOT, E2E
+    means: Floats  # (4,) per request, in the order of MEAN_ROWS
 
 
 class FluidServingFleet(ServingFleet):
-    """The operations of `Inference`, with counts in place of requests.
+    """A `ServingFleet` with counts in place of single requests.
 
-    `measure` comes before anything is served.
+    Call `measure` before anything is served.
     """
 
     surfaces: list[Surface]  # (pool,)
-    means: Floats  # (lane, load, MEAN_ROWS) of a request that is served
+    means: Floats  # (lane, load, MEAN_ROWS) per served request
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
@@ -103,7 +107,7 @@ class FluidServingFleet(ServingFleet):
         self.known: dict[tuple[int, int], _Seen] = {}  # by lane and grid point
         self.histograms = np.zeros((lanes, len(LOADS)), dtype=np.int64)
         self.by_load = np.zeros((lanes, len(LOADS)), dtype=np.int64)  # served since the start
-        self.sums = np.zeros((len(MEAN_ROWS), lanes))  # of tokens and requests in time
+        self.sums = np.zeros((len(MEAN_ROWS), lanes))  # tokens, and requests within targets
         self.fluid = Fluid(
             inside=np.zeros(lanes, dtype=np.int64),
             backlog=np.zeros(lanes, dtype=np.int64),
@@ -120,27 +124,27 @@ class FluidServingFleet(ServingFleet):
         self._flow: Callable[[float], None] | None = None  # bound when serving begins
 
     def measure(self, progress: OnProgress | None = None) -> None:
-        """Measure the pools' engines, or read what was: for `told` see `serving.surfaces`."""
+        """Measure the pools' engines, or read them from the cache; `progress` as in `surfaces`."""
         self.surfaces = surfaces(self._wanted, progress)
         shape = (len(self.lanes), len(LOADS), len(MEAN_ROWS))
         found = [self._seen_by(x, k).means for x in range(shape[0]) for k in range(shape[1])]
         self.means = np.array(found).reshape(shape)
 
     def entries(self) -> list[Entry]:
-        """What serving compiles when it begins."""
+        """Kernels to compile before serving begins."""
         return [entry(flow, *self._arrays(BLANK), floats=1)]
 
     def rehearsals(self) -> list[Task]:
-        """What measuring compiles, where anything is to be measured."""
+        """Compile tasks of measuring, if anything is to be measured."""
         return [REHEARSAL] if any(not one.file().is_file() for one in self._wanted) else []
 
     def _arrays(self, curves: Surfaces) -> tuple[Any, ...]:
-        """What the kernel works on."""
+        """Arguments of the kernel."""
         tables = (self.router, curves, self.fluid, self.tally)
         return (*tables, self.arrived, self._scratch, self.open_s)
 
     def _measured(self, pool: int) -> Measured:
-        """Of the pool's first engine, for the tenants that may come; others are scaled to it."""
+        """Measurement of the pool's first engine, for all tenants it may serve."""
         first, end = (int(x) for x in self.router.pool_first[pool : pool + 2])
         mix = [self._stream(t, pool) for t in self._tenants_of(pool)]
         mix = mix or [Stream(1.0, 1000.0, 1.0, 200.0, 1.0, 16_384)]
@@ -157,7 +161,7 @@ class FluidServingFleet(ServingFleet):
         return np.flatnonzero(self.router.lane[:, pool] >= 0).tolist()
 
     def _stream(self, tenant: int, pool: int) -> Stream:
-        """What a tenant sends to a pool, when all engines that it may use are open."""
+        """The requests of a tenant to a pool when all engines that it may use are open."""
         t, terms = self.scenario.tenants[tenant], self.router.terms[tenant]
         engines = np.diff(self.router.pool_first)
         kept = float(engines[pool] / engines[self.router.lane[tenant] >= 0].sum())
@@ -187,7 +191,7 @@ class FluidServingFleet(ServingFleet):
         )
 
     def _stacked(self) -> Surfaces:
-        """The surfaces as the kernel reads them."""
+        """The surfaces as arrays for the kernel."""
         pools, lanes = len(self.pools), len(self.lanes)
         of_pool = [
             (np.maximum.accumulate(s.outstanding), s.waiting, s.power_w, s.busy)
@@ -207,13 +211,13 @@ class FluidServingFleet(ServingFleet):
         )
 
     def _of_lane(self, lane: int) -> tuple[Surface, int]:
-        """The surface of a lane's pool, and which of its streams it is."""
+        """The surface of a lane's pool, and the index of the lane's stream in it."""
         tenant, site, model = self.lanes[lane]
         pool = self.pools.index((site, model))
         return self.surfaces[pool], self._tenants_of(pool).index(tenant)
 
     def _load_day(self, number: int) -> None:
-        self.day = number  # no request of it is drawn
+        self.day = number  # its requests are not drawn
 
     def _serve(self, end_s: float) -> None:
         self.arrived[:] = self.source.counts(int(self.now_s), int(end_s))
@@ -233,7 +237,7 @@ class FluidServingFleet(ServingFleet):
         return np.bincount(self.pool_of[self.powered], minlength=len(self.pools))
 
     def _tally(self) -> None:
-        """Tokens and promises kept of what was served; histograms follow in `flush`."""
+        """Add tokens and targets met of served requests; histograms follow in `flush`."""
         served = self.fluid.served
         self.sums += np.einsum("lp,lpr->rl", served, self.means)
         self.tally.lanes[list(MEAN_ROWS)] = np.rint(self.sums).astype(np.int64)
@@ -242,7 +246,7 @@ class FluidServingFleet(ServingFleet):
         served[:] = 0
 
     def _open_engine_s(self, end_s: float) -> Floats:
-        """Engine-seconds open in the interval (pool,); loaded engines open when they are."""
+        """Open engine-seconds in the interval (pool,); loading engines count once loaded."""
         traffic, found = self.traffic, np.zeros(len(self.pools))
         found += traffic.opens * (end_s - self.now_s)
         for e in np.flatnonzero(traffic.loads_s < end_s):
@@ -254,7 +258,7 @@ class FluidServingFleet(ServingFleet):
         return found
 
     def _seen_by(self, lane: int, point: int) -> _Seen:
-        """What a client of a lane sees at a grid point."""
+        """Latencies and means of a lane at a grid point, as its clients see them."""
         key = (lane, point)
         if key in self.known:
             return self.known[key]
@@ -273,7 +277,7 @@ class FluidServingFleet(ServingFleet):
         return self.known.setdefault(key, _Seen(until, means))
 
     def flush(self) -> bool:
-        """Bring the histograms up to date, every HISTOGRAM_DAYS days and at the end."""
+        """Update the histograms, every HISTOGRAM_DAYS days and at the end."""
         ends = self.now_s >= self.scenario.horizon.seconds
         if not ends and self.now_s % (HISTOGRAM_DAYS * SECONDS_PER_DAY):
             return False
@@ -284,7 +288,7 @@ class FluidServingFleet(ServingFleet):
         return True
 
     def _empty(self, engines: Ints, how: str) -> None:
-        """Engines go: their share of what is inside the pool goes back to the router."""
+        """Close engines; their share of the pool's requests goes back to the router."""
         pool = int(self.pool_of[engines[0]])
         was = int(self.traffic.opens[pool])
         for e in engines:
@@ -313,7 +317,7 @@ class FluidServingFleet(ServingFleet):
         return self.busy_s
 
     def _inside(self) -> tuple[Floats, Floats]:
-        """A pool's requests are shared out by powered engines, or by all where none has power."""
+        """Requests of a pool, split over powered engines, or over all where none has power."""
         count, fluid = len(self.pools), self.fluid
         powered = self.powered | (self._powered_engines() == 0)[self.pool_of]
         engines = np.maximum(np.bincount(self.pool_of[powered], minlength=count), 1)
@@ -325,14 +329,14 @@ class FluidServingFleet(ServingFleet):
         return by_group[0], by_group[1]
 
     def _recent_ttft_s(self) -> Floats:
-        return np.full(len(self.scenario.tenants), np.nan)  # its histograms come later
+        return np.full(len(self.scenario.tenants), np.nan)  # histograms are written later
 
     def present(self) -> Present:
-        """Who is where, by Little's law."""
+        """Where requests are, by Little's law."""
         return Present(self.fluid.backlog.copy(), self.fluid.inside.copy(), self.fluid.held.copy())
 
     def doubts(self) -> list[tuple[str, str, str]]:
-        """Where this fluid is not to be trusted: the pool, what it saw, what is off by how much."""
+        """Where the fluid is unreliable: the pool, the observation, and the size of the error."""
         found = []
         for p, (site, model) in enumerate(self.pools):
             served = self.by_load[self.lane_pool == p].sum(axis=0)
@@ -356,7 +360,7 @@ class FluidServingFleet(ServingFleet):
         return found
 
     def _cv(self, pool: int) -> float:
-        """Of the gaps between requests of a pool, that counts over long times have as well."""
+        """Coefficient of variation of a pool's gaps, as counts over long times show it."""
         mix = [self._stream(t, pool) for t in self._tenants_of(pool)]
         weights = np.array([m.weight for m in mix])
         if not weights.sum():
@@ -366,14 +370,14 @@ class FluidServingFleet(ServingFleet):
 
 
 def _until(values: Floats) -> Floats:
-    """Share of the values up to each bin (BINS,)."""
+    """Cumulative share of the values up to each bin (BINS,)."""
     place = np.log(np.maximum(values, FIRST_BIN_S) / FIRST_BIN_S) / BIN_LOG
     found = np.bincount(np.minimum(place.astype(np.int64), BINS - 1), minlength=BINS)
     return np.asarray(np.cumsum(found) / max(len(values), 1))
 
 
 def _whole(until: Floats, count: int) -> Ints:
-    """Requests of each bin (metric, BINS), whole numbers that sum to the count."""
+    """Requests in each bin (metric, BINS), as integers that sum to the count."""
     below: Ints = np.rint(until * count).astype(np.int64)
     below[:, 1:] -= below[:, :-1].copy()
     return below

@@ -1,4 +1,4 @@
-"""Percentiles out of the histograms of latencies that the router's kernel keeps."""
+"""Percentiles from the latency histograms of the router's kernel."""
 
 from typing import Final
 

@@ -1,4 +1,4 @@
-"""How much of what serving nodes could do they did."""
+"""Utilisation of serving nodes: work done out of work possible."""
 
 from typing import Final
 
@@ -7,10 +7,10 @@ import numpy as np
 from sim.types import Bools, Floats, Ints
 
 # Rows of `Work.since`.
-POWERED_S: Final = 0  # GPU-seconds with power, those that load weights or finish included
-BUSY_S: Final = 1  # GPU-seconds of them in iterations
-SEAT_S: Final = 2  # requests that powered nodes can run at once, times seconds
-REQUEST_S: Final = 3  # requests at engines at the end, waiting ones included, times seconds
+POWERED_S: Final = 0  # GPU-seconds with power, including loading and draining
+BUSY_S: Final = 1  # of these, GPU-seconds in iterations
+SEAT_S: Final = 2  # request-seconds that powered nodes can run at once
+REQUEST_S: Final = 3  # request-seconds at engines by the count at the end, waiting included
 WORKED: Final = 4
 
 
@@ -18,7 +18,7 @@ class Work:
     """Sums over time. Shapes: `engine`, `group` row of gpus.csv."""
 
     def __init__(self, group_of: Ints, gpus: Floats, seats: Floats, groups: int) -> None:
-        """GPUs and seats of each engine (engine,)."""
+        """Create the sums; `gpus` and `seats` are per engine (engine,)."""
         self.group_of, self.groups = group_of, groups
         self.gpus, self.seats = gpus, seats
         self.powered_s = np.zeros(len(group_of))
@@ -26,14 +26,14 @@ class Work:
         self._told_s = 0.0
 
     def run(self, powered: Bools, seconds: float) -> None:
-        """Engines with power had it for `seconds`."""
+        """Add `seconds` of power to the powered engines."""
         self.powered_s += np.where(powered, seconds, 0.0)
 
     def since(self, busy_s: Floats, held: Floats, now_s: float) -> Floats:
-        """What nodes (WORKED, group) did since the last call.
+        """Work of nodes since the last call (WORKED, group).
 
-        `busy_s` (engine,) in iterations since the start, `held` (group,) requests now. What an
-        iteration lasts after its engine lost power is left out.
+        `busy_s` (engine,) is time in iterations since the start [s], `held` (group,) requests now.
+        The part of an iteration after its engine lost power is left out.
         """
         busy_s = np.minimum(busy_s, self.powered_s)
         amounts = (self.powered_s * self.gpus, busy_s * self.gpus, self.powered_s * self.seats)
