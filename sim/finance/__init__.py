@@ -1,1 +1,1 @@
-"""What it earns and costs: contracts, pools, the ledger."""
+"""The firm's money: contracts, pools, the ledger, loans, tax and valuation."""

@@ -1,4 +1,4 @@
-"""What is owed at month ends under contracts: hosts, leases, offtakes; and what falls due later."""
+"""Month-end settlement of hosting, leases and offtakes; payments that fall due later."""
 
 from collections.abc import Callable, Container
 from typing import Final, NamedTuple
@@ -22,7 +22,7 @@ MONTH_S: Final = SECONDS_PER_YEAR / 12
 
 
 class Payment(NamedTuple):
-    """A transaction that falls due on a later day."""
+    """A transaction to be posted on a later day."""
 
     due_s: int
     debit: str
@@ -32,31 +32,31 @@ class Payment(NamedTuple):
 
 
 class Payments:
-    """What falls due later, posted on the day."""
+    """Transactions that fall due later; each is posted on its day."""
 
     def __init__(self, ledger: Ledger) -> None:
         self.ledger = ledger
         self.open: list[Payment] = []
 
     def later(self, due_s: float, debit: str, credit: str, usd: Floats, memo: str) -> None:
-        """Remember a transaction."""
+        """Schedule a transaction for `due_s`."""
         self.open.append(Payment(round(due_s), debit, credit, usd, memo))
 
     def cancel(self, memo: str) -> bool:
-        """Forget those with a memo; whether there was one."""
+        """Drop scheduled transactions with this memo; return whether there were any."""
         before = len(self.open)
         self.open = [p for p in self.open if p.memo != memo]
         return len(self.open) < before
 
     def close_day(self, t_s: int) -> None:
-        """Post what is due."""
+        """Post the transactions due by `t_s`."""
         for p in [p for p in self.open if p.due_s <= t_s]:
             self.ledger.post(t_s, p.debit, p.credit, "USD", p.usd, p.memo)
         self.open = [p for p in self.open if p.due_s > t_s]
 
 
 class Hosting:
-    """Fees, profit shares and uptime credits of hosts; energy is billed with the sites."""
+    """Hosts' fees, profit shares and uptime credits; energy is billed with the sites."""
 
     def __init__(
         self, scenario: Scenario, ledger: Ledger, inventory: Inventory, asics: AsicGroups
@@ -70,15 +70,15 @@ class Hosting:
         self.j_per_th = power_w / np.maximum(asics.nominal_ths, 1e-300)  # (group,)
         self.site_of = asics.site
         self.ended: set[str] = set()
-        self.leaving: dict[str, tuple[int, Floats]] = {}  # when, machines (site,): this month
+        self.leaving: dict[str, tuple[int, Floats]] = {}  # this month: instant, machines (site,)
 
     @property
     def charged_usd(self) -> float:
-        """Fees and profit shares so far, less credits [USD]; energy is not among them."""
+        """Fees and profit shares so far, less credits, without energy [USD]."""
         return self.ledger.balance(Account.HOSTING_CHARGES, "USD")
 
     def machines(self, name: str) -> Floats:
-        """Machines of a host that stand at its sites (site,)."""
+        """Number of ASICs deployed at a host's sites (site,)."""
         found = np.zeros(len(self.ledger.sites))
         for g, site in enumerate(self.site_of):
             if site in self.sites[name]:
@@ -86,15 +86,15 @@ class Hosting:
         return found
 
     def leave(self, t_s: int, name: str) -> None:
-        """Its service ends now, before the machines go: the month pays for its part."""
+        """End a host's service now, before its machines leave; the month is billed pro rata."""
         self.leaving[name] = (t_s, self.machines(name))
 
     def close_month(self, t_s: int, month: Month, flow: Floats) -> None:
-        """Post the month that ends; `flow` (row, site) is that of the month."""
+        """Post the charges of the month that ends; `flow` (row, site) is the month's."""
         count = len(self.ledger.sites)
         for name, host in self.hosts.items():
             left = self.leaving.pop(name, None)
-            if left is None and name in self.ended:  # before this month
+            if left is None and name in self.ended:  # ended before this month
                 continue
             end_s, machines = left or (month.end_s, self.machines(name))
             here = np.isin(np.arange(count), self.sites[name])
@@ -113,7 +113,7 @@ class Hosting:
             )
 
     def _credit(self, name: str, flow: Floats) -> float:
-        """What the host owes for machine-time below its minimum [USD]."""
+        """Credit owed by the host for uptime below its minimum [USD]."""
         host, at = self.hosts[name], self.sites[name]
         deployed_th = float(flow[flows.FATES + flows.DEPLOYED, at].sum())
         if not host.credit_usd_per_mwh or not deployed_th:
@@ -129,7 +129,7 @@ class Hosting:
 
 
 def leased(scenario: Scenario, lease: Lease) -> list[int]:
-    """Groups of ASICs that a lease is about, where they stand at the start."""
+    """ASIC groups under a lease, as placed at the start of the run."""
     return [
         g
         for g, row in enumerate(scenario.asics)
@@ -139,7 +139,7 @@ def leased(scenario: Scenario, lease: Lease) -> list[int]:
 
 
 class Leases:
-    """Rents of machines that were sold and rented back."""
+    """Rents of machines under sale-and-leaseback."""
 
     def __init__(
         self, scenario: Scenario, ledger: Ledger, inventory: Inventory, calendar: Calendar
@@ -156,13 +156,13 @@ class Leases:
             self.terms.append((lease, names.index(lease.site), groups, start_s, end_s))
 
     def standing(self, groups: list[int]) -> float:
-        """Share of the machines of groups that may run, where they are or where they moved."""
+        """Share of the groups' machines able to run, at their old or new site."""
         full = sum(self.inventory.full[ASIC][g] for g in groups)
         asic = self.inventory.states[ASIC]
         return sum(float(asic.running[g]) for g in self.now(groups)) / full if full else 0.0
 
     def now(self, groups: list[int]) -> list[int]:
-        """Groups, and those that their machines become where they move."""
+        """The groups themselves and the groups their machines belong to after a move."""
         moved = (
             g
             for g, row in enumerate(self.rows)
@@ -171,7 +171,7 @@ class Leases:
         return [*groups, *moved]
 
     def outstanding_usd(self, t_s: int, financed: Container[str] = ()) -> float:
-        """Rents from now to the ends of all leases that have one and are no financing."""
+        """Rents from now to the end of all leases with an end date, financings excluded [USD]."""
         return sum(
             lease.machines * lease.usd_per_machine_month * max(end_s - t_s, 0.0) / MONTH_S
             for lease, _, _, start_s, end_s in self.terms
@@ -185,7 +185,7 @@ class Leases:
         financed: Container[str] = (),
         pay: Callable[[int, Lease, float, float], None] | None = None,
     ) -> None:
-        """Post the rents of the month that ends; what is `financed` goes to `pay`."""
+        """Post the rents of the month that ends; leases in `financed` are passed to `pay`."""
         usd = np.zeros(len(self.ledger.sites))
         for lease, site, groups, start_s, end_s in self.terms:
             rent = lease.machines * lease.usd_per_machine_month * month.overlap(start_s, end_s)
@@ -198,29 +198,29 @@ class Leases:
 
 
 class Offtakes:
-    """Invoices of reserved GPU nodes: prepaid first, then paid some time after the month."""
+    """Invoices for reserved GPU nodes: met from prepayments first, then paid after the month."""
 
     def __init__(self, scenario: Scenario, ledger: Ledger, payments: Payments) -> None:
         self.ledger = ledger
         self.payments = payments
         names = [s.name for s in scenario.sites]
         self.terms = [(name, o, np.isin(names, o.sites)) for name, o in scenario.offtakes.items()]
-        self.sold = np.zeros(len(names), dtype=np.bool_)  # (site,) under an offtake
+        self.sold = np.zeros(len(names), dtype=np.bool_)  # (site,) whether under an offtake
         for _, _, here in self.terms:
             self.sold |= here
         self.prepaid_usd: dict[str, float] = {}
-        self.missed: list[tuple[str, float]] = []  # of the month that was closed last
+        self.missed: list[tuple[str, float]] = []  # last closed month: name, uptime
         self.credited_usd = 0.0  # SLA credits so far
 
     def open(self) -> None:
-        """What buyers pay at the start."""
+        """Post buyers' prepayments at the start."""
         for name, offtake, _ in self.terms:
             self.prepaid_usd[name] = offtake.prepaid_usd
             usd = np.array(offtake.prepaid_usd)
             self.ledger.post(0, Account.CASH, Account.PREPAYMENTS, "USD", usd, f"{name}: prepaid")
 
     def close_month(self, t_s: int, flow: Floats) -> None:
-        """Invoice the month that ends; its revenue stands in `assets:receivables` by the day."""
+        """Invoice the month that ends; its revenue has accrued daily in `assets:receivables`."""
         self.missed = []
         for name, offtake, here in self.terms:
             invoice = float(flow[flows.GPU_USD, here].sum())

@@ -1,4 +1,4 @@
-"""Machines and buildings on the books: depreciation, impairment, sale."""
+"""Book values of machines and buildings: depreciation, impairment, sale."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -16,13 +16,13 @@ from sim.types import Floats
 from sim.units import SECONDS_PER_YEAR
 
 CENT: Final = 0.005
-MOST_CENTS: Final = 4  # that rounding may leave at a site: half a cent for each pair of accounts
+MOST_CENTS: Final = 4  # rounding residue per site: half a cent for each pair of accounts
 ACCOUNTS: Final = {ASIC: Account.ASICS, GPU: Account.GPUS, "building": Account.BUILDINGS}
 
 
 @dataclass
 class Lot:
-    """What was bought together: loses its value evenly over its life."""
+    """Assets bought together, depreciated straight-line over their life."""
 
     kind: str  # asic, gpu, building
     group: int  # row of asics.csv or gpus.csv; building: index of the site
@@ -30,34 +30,34 @@ class Lot:
     cost_usd: float
     from_s: int
     life_s: float
-    left: float = 1.0  # share that still stands
-    done: float = 0.0  # share of its life that has been depreciated
-    bought: bool = True  # False: there since before the run, at what the books said
-    kept: float = 1.0  # share of its value in the books that impairments have left
-    interest_usd: float = 0.0  # capitalised while it was built, beside its cost
+    left: float = 1.0  # share not yet sold or destroyed
+    done: float = 0.0  # share of its life already depreciated
+    bought: bool = True  # False: held since before the run, at its opening book value
+    kept: float = 1.0  # share of book value left after impairments
+    interest_usd: float = 0.0  # capitalised during construction, on top of its cost
 
     @property
     def part(self) -> float:
-        """Share of what was paid that stands in the books."""
+        """Share of the cost still on the books."""
         return self.left * self.kept * (1.0 - self.done)
 
     @property
     def book_usd(self) -> float:
-        """What it stands in the books for, interest aside."""
+        """Book value without capitalised interest [USD]."""
         return self.cost_usd * self.part
 
     @property
     def interest_book_usd(self) -> float:
-        """What is left of its interest."""
+        """Book value of its capitalised interest [USD]."""
         return self.interest_usd * self.part
 
     def worn(self, t_s: int) -> float:
-        """Share of its life that lies behind it at an instant."""
+        """Share of its life elapsed at an instant, 0 to 1."""
         return min(max(t_s - self.from_s, 0) / self.life_s, 1.0)
 
 
 class FixedAssets:
-    """All lots of the firm, each at its site's account."""
+    """All lots of the firm, posted by site."""
 
     def __init__(self, scenario: Scenario, ledger: Ledger) -> None:
         self.ledger = ledger
@@ -70,7 +70,7 @@ class FixedAssets:
         names = [s.name for s in scenario.sites]
         sold = _sold_before(scenario)
         self.lots: list[Lot] = []
-        self.owned: list[float] = []  # ASICs of each group that it has neither sold nor lost
+        self.owned: list[float] = []  # ASICs of each group neither sold nor destroyed
         for g, row in enumerate(scenario.asics):
             ths = catalogue.asics(scenario.asic_models)[row.model].nominal.hashrate_ths
             own = row.count * (1.0 - sold.get((row.site, row.model), 0.0) * (row.owner == "leased"))
@@ -87,19 +87,19 @@ class FixedAssets:
             self.lots.append(Lot(kind, group, site, usd, 0, self.life_s[kind], bought=False))
 
     def open(self) -> None:
-        """What stands there at the start, against equity."""
+        """Post opening book values against equity."""
         for kind, account in ACCOUNTS.items():
             usd = self.by_site([(x, x.book_usd) for x in self.lots if x.kind == kind])
             self.ledger.post(0, account, Account.OPENING, "USD", usd, "opening book value")
 
     def book_owned(self, kind: str, group: int, site: int, usd: float, from_s: int) -> None:
-        """What was bought for `usd` stands there since before the run; `open` posts its value."""
+        """Add a lot bought for `usd` before the run; `open` posts its book value."""
         lot = Lot(kind, group, site, usd, from_s, self.life_s[kind])
         lot.done = lot.worn(0)
         self.lots.append(lot)
 
     def had_lost(self, t_s: int, change: Change) -> float:
-        """Machines were destroyed before the run: not in its opening balance; their value [USD]."""
+        """Remove machines destroyed before the run from the opening balance; their value [USD]."""
         share = (change.before - change.now) / change.before if change.before else 0.0
         if change.kind == ASIC:
             self.owned[change.group] *= 1.0 - share
@@ -112,9 +112,9 @@ class FixedAssets:
     def add(
         self, t_s: int, kind: str, group: int, site: int, usd: float, interest_usd: float = 0.0
     ) -> Lot:
-        """A project went live: what was paid for it becomes machines or a building.
+        """A project goes live: its payments become the cost of machines or a building.
 
-        `interest_usd` is in the books by then, at an account of its own.
+        `interest_usd` has already been posted, to its own account.
         """
         lot = Lot(kind, group, site, usd, t_s, self.life_s[kind], interest_usd=interest_usd)
         self.lots.append(lot)
@@ -123,7 +123,7 @@ class FixedAssets:
         return lot
 
     def depreciate(self, t_s: int) -> None:
-        """Bring all book values down to now."""
+        """Depreciate all lots up to `t_s`."""
         debit, interest = Account.DEPRECIATION, []
         for kind, account in ACCOUNTS.items():
             worn = []
@@ -138,10 +138,10 @@ class FixedAssets:
         self._post_interest(t_s, debit, interest, "straight line")
 
     def impair(self, t_s: int, kind: str, group: int, loss_usd: float, memo: str) -> None:
-        """Machines of a group are written down by `loss_usd`, their interest with them.
+        """Write down a group's machines, capitalised interest included, by `loss_usd`.
 
-        Lots share it by their values in the books (ASC 360-10-35-28), what is left of which is
-        their new cost, over what is left of their lives (35-20); it never comes back.
+        The loss is allocated to lots by book value (ASC 360-10-35-28). The remaining book value is
+        their new cost, depreciated over their remaining lives; it is never reversed (35-20).
         """
         lots = self._of(kind, group)
         share = loss_usd / sum(x.book_usd + x.interest_book_usd for x in lots)
@@ -153,14 +153,14 @@ class FixedAssets:
             lot.kept *= 1.0 - share
 
     def lose(self, t_s: int, change: Change, memo: str) -> float:
-        """Machines of a group are destroyed: their book value is lost [USD]."""
+        """Write off machines of a group that are destroyed; return their book value [USD]."""
         share = (change.before - change.now) / change.before if change.before else 0.0
         if change.kind == ASIC:
             self.owned[change.group] *= 1.0 - share
         return self._write_off(t_s, change.kind, change.group, share, Account.IMPAIRMENT, memo)
 
     def sell(self, t_s: int, group: int, machines: float, usd: float, memo: str) -> None:
-        """ASICs of a group are sold for `usd`, more or less than their book value."""
+        """Sell ASICs of a group for `usd`; the difference to book value is a gain or loss."""
         share = min(machines / self.owned[group], 1.0) if self.owned[group] else 0.0
         self.owned[group] -= share * self.owned[group]
         book_usd = self._write_off(t_s, ASIC, group, share, Account.CASH, memo)
@@ -168,7 +168,7 @@ class FixedAssets:
         self.ledger.post(t_s, Account.CASH, Account.MACHINE_SALES, "USD", gain, memo)
 
     def write_down(self, t_s: int, share: float, debit: str, memo: str) -> None:
-        """Everything loses a share of its book value."""
+        """Write down all lots by the same share of book value."""
         self.depreciate(t_s)
         for kind, account in ACCOUNTS.items():
             lots = [x for x in self.lots if x.kind == kind]
@@ -176,13 +176,13 @@ class FixedAssets:
             for lot in lots:
                 lot.cost_usd *= 1.0 - share
             self.ledger.post(t_s, debit, account, "USD", usd, memo)
-        lost = [(x, x.interest_book_usd) for x in self.lots]  # nobody pays for what was paid so
+        lost = [(x, x.interest_book_usd) for x in self.lots]  # no buyer pays for interest
         self._post_interest(t_s, debit, lost, memo)
         for lot in self.lots:
             lot.interest_usd = 0.0
 
     def move(self, group: int, to_group: int, to_site: int) -> None:
-        """ASICs stand at another site from now on."""
+        """Move the ASICs of a group to another group and site."""
         self.owned[to_group] += self.owned[group]
         self.owned[group] = 0.0
         for lot in self.lots:
@@ -190,7 +190,7 @@ class FixedAssets:
                 lot.group, lot.site = to_group, to_site
 
     def book_usd(self, kind: str | None = None, group: int | None = None) -> float:
-        """Book value of a group, a kind or all."""
+        """Book value of a group, a kind or all lots, without capitalised interest [USD]."""
         return sum(
             x.book_usd for x in self.lots if kind in (None, x.kind) and group in (None, x.group)
         )
@@ -198,7 +198,7 @@ class FixedAssets:
     def _write_off(
         self, t_s: int, kind: str, group: int, share: float, debit: str, memo: str
     ) -> float:
-        """A share of a group leaves the books; its value there [USD], interest aside."""
+        """Remove a share of a group; return its book value without interest [USD]."""
         self.depreciate(t_s)
         lots = self._of(kind, group)
         usd = self.by_site([(x, x.book_usd * share) for x in lots])
@@ -210,7 +210,7 @@ class FixedAssets:
         return float(usd.sum())
 
     def _clear(self, t_s: int, account: str, book_usd: float) -> None:
-        """Where nothing is left in the books, no cent that rounding left stays on the account."""
+        """Clear rounding cents from an account once its book value is zero."""
         rest = self.ledger.units(account, "USD")
         if rest and abs(rest) <= MOST_CENTS * len(self.ledger.sites) and abs(book_usd) < CENT:
             sides = (Entry(Account.DEPRECIATION, "USD", rest), Entry(account, "USD", -rest))
@@ -227,14 +227,14 @@ class FixedAssets:
             self.ledger.post(t_s, debit, Account.PROJECT_INTEREST, "USD", usd, memo)
 
     def by_site(self, parts: list[tuple[Lot, float]]) -> Floats:
-        """Amounts of lots, summed by site (site,)."""
+        """Sum of lot amounts by site (site,)."""
         at = np.array([lot.site for lot, _ in parts], dtype=np.int64)
         usd = np.array([value for _, value in parts], dtype=np.float64)
         return np.bincount(at, usd, len(self.ledger.sites)).astype(np.float64)
 
 
 def _sold_before(scenario: Scenario) -> dict[tuple[str, str], float]:
-    """Share of the leased ASICs of a site and model that had been sold when the run began."""
+    """Share of the leased ASICs of each site and model sold before the run."""
     machines: dict[tuple[str, str], int] = {}
     for row in scenario.asics:
         if row.owner == "leased" and not awaited(row):

@@ -1,4 +1,4 @@
-"""From the flows of sites to postings: once a day, as pools pay and hosts bill."""
+"""Daily postings from site flows."""
 
 from typing import Final, NamedTuple
 
@@ -14,13 +14,13 @@ EVERY, OWN, HOSTED, AT_ONCE, INVOICED = "every", "own", "hosted", "at once", "in
 
 
 class Posting(NamedTuple):
-    """What is posted of a row of the sites' flows, in the commodity that is its unit."""
+    """How a row of site flows is posted; the commodity is the row's unit."""
 
     row: int  # of `SiteState.flow`
     debit: Account
     credit: Account
     memo: str
-    sites: str = EVERY  # whose part it is
+    sites: str = EVERY  # which sites' amounts are posted
 
     @property
     def commodity(self) -> str:
@@ -71,7 +71,7 @@ OF_MACHINES: Final = (
     ),
 )
 POSTED: Final = (*OF_ENERGY, *OF_MACHINES)
-# Rows of money that are a part of another, and so not posted again: of which.
+# Money rows already included in another row and so not posted: the row that includes them.
 PART_OF: Final = {
     flows.EXPORT_USD: flows.ENERGY_USD,
     flows.RESOLD_USD: flows.CONTRACT_USD,
@@ -81,10 +81,10 @@ PART_OF: Final = {
 
 
 class Books:
-    """Posts what a day brought: energy, contracts, mining, inference."""
+    """Posts a day's flows: energy, contracts, mining, inference."""
 
     def __init__(self, scenario: Scenario, ledger: Ledger, invoiced: Bools) -> None:
-        """`invoiced` (site,) says where reserved nodes are paid by invoice."""
+        """`invoiced` (site,) marks sites whose reserved nodes are paid by invoice."""
         self.ledger = ledger
         self.hosted = np.array([s.contract == "hosted" for s in scenario.sites], dtype=np.float64)
         self._parts = {
@@ -97,7 +97,7 @@ class Books:
     def close_day(self, t_s: int, flow: Floats, transmission_usd: Floats | None = None) -> None:
         """Post the flows (row, site) since the last close.
 
-        `transmission_usd` (site,) is the bill for last year's coincident peaks that falls due.
+        `transmission_usd` (site,) is the instalment due for last year's coincident peaks.
         """
         self._post(t_s, flow, OF_ENERGY)
         if transmission_usd is not None:

@@ -1,4 +1,4 @@
-"""Interest on projects under construction becomes part of what they cost (ASC 835-20)."""
+"""Capitalisation of interest on projects under construction (ASC 835-20)."""
 
 from sim.finance.ledger import Ledger
 from sim.finance.loan_accounts import LoanAccount
@@ -13,15 +13,16 @@ CENT = 0.005
 class BorrowingCosts:
     """Capitalised at month ends: average accumulated expenditures times the rate (ASC 835-20-30).
 
-    Expenditures are what was paid and the interest that was capitalised before; they count from
-    when they are paid, deposits too (835-20-15-5(b)), until the project is live (835-20-25-5). The
-    rate is the mean of all loans and of the revolver by their principals, so that
+    Expenditures are payments, deposits included (835-20-15-5(b)), and interest capitalised earlier.
+    They count from payment until the project is live (835-20-25-5). The rate is the mean over all
+    loans and the revolver, weighted by principal, so that
 
         capitalised = interest incurred * min(average expenditures / average principal, 1),
 
-    never more than was incurred (835-20-30-6). Fees of the revolver, interest within leases and on
-    what was built before the run are left aside, as is the pause of a project whose payments wait.
-    It is depreciated with the machines, at an account of its own, for no buyer pays for it.
+    never more than the interest incurred (835-20-30-6). Not modelled: revolver fees, interest
+    within leases, interest on what was built before the run, and suspension while a project's
+    payments wait. Capitalised interest is depreciated with the machines but has its own account,
+    because no buyer pays for it.
     """
 
     def __init__(
@@ -33,10 +34,10 @@ class BorrowingCosts:
             self.debts.append(revolver)
         self.capitalised_usd = 0.0
         self._since_s = 0
-        self._principal_days = self._accrued = 0.0  # cents so far, at the last close
+        self._principal_days = self._accrued = 0.0  # cumulative cents at the last close
 
     def close_month(self, t_s: int) -> None:
-        """Capitalise the interest since the last close; it has been accrued up to now."""
+        """Capitalise interest since the last close; call after interest has accrued to `t_s`."""
         principal_days = sum(d.principal_days for d in self.debts)
         accrued = sum(d.accrued for d in self.debts)
         owed_days = (principal_days - self._principal_days) / CENTS_PER_USD
@@ -53,7 +54,7 @@ class BorrowingCosts:
                 self.capitalised_usd += self.projects.capitalise(name, t_s, share)
 
     def _spent_usd_days(self, name: str, t_s: int) -> float:
-        """What a project had cost since the last close, times the days before it was live."""
+        """Expenditures times days, from the last close until a project is live [USD days]."""
         history = self.projects.histories[name]
         if name in self.projects.called_off:
             return 0.0

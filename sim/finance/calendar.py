@@ -1,4 +1,4 @@
-"""Days and months of a run, in UTC."""
+"""Calendar days and months of a run, in UTC."""
 
 from datetime import datetime, timedelta
 from typing import NamedTuple
@@ -7,20 +7,20 @@ from sim.units import SECONDS_PER_DAY
 
 
 class Month(NamedTuple):
-    """The part of a calendar month that a run covers and that has just ended."""
+    """The part of a calendar month, just ended, that lies in the run."""
 
     start_s: int
     end_s: int
     share: float  # of the whole calendar month
 
     def overlap(self, from_s: float, to_s: float) -> float:
-        """Share of the whole calendar month that lies in an interval of the run."""
+        """Share of the whole calendar month that lies in an interval of run seconds."""
         seconds = min(self.end_s, to_s) - max(self.start_s, from_s)
         return self.share * max(seconds, 0.0) / (self.end_s - self.start_s)
 
 
 class Calendar:
-    """Run seconds against dates."""
+    """Converts run seconds to dates and back."""
 
     def __init__(self, start_utc: datetime, seconds: int) -> None:
         self.start_utc = start_utc
@@ -35,10 +35,10 @@ class Calendar:
         return default if when is None else (when - self.start_utc).total_seconds()
 
     def months_ended(self, t_s: int) -> list[Month]:
-        """Months that ended since the last close of a day; at the run's end also what it cuts off.
+        """Months ended since the last daily close; at the run's end also the month cut off.
 
-        There are two at the end of a run whose last day, which need not begin at midnight, lies in
-        two months.
+        Two at the end of a run whose last day spans two months: run days need not start at
+        midnight.
         """
         ended, at_s = [], self.last_close(t_s)
         while at_s < t_s:
@@ -63,5 +63,5 @@ class Calendar:
         return t_s >= self.seconds or (first.month - 1) // 3 != (now.month - 1) // 3
 
     def last_close(self, t_s: int) -> int:
-        """Books close once a day, and at the end of the run."""
+        """Instant of the daily close before `t_s`; books also close at the end of the run."""
         return (t_s - 1) // SECONDS_PER_DAY * SECONDS_PER_DAY

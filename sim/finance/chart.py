@@ -1,10 +1,10 @@
-"""The accounts of the ledger, and where each stands in the statements that people read.
+"""The chart of accounts, and where each account appears in the statements.
 
-Sub-accounts (`liabilities:loan:LOAN`) stand with their parent. In the cash flow a transaction is
-named by the account on the other side of cash. Sales of bitcoin count as operating, for they are
-how a miner turns its revenue into cash (ASU 2023-08 asks so for what is sold nearly at once);
-interest paid is operating, but for what became part of the cost of projects (investing, ASC
-230-10-45-13(c)), and insurance for machines investing, as in US GAAP (ASC 230).
+Sub-accounts (`liabilities:loan:LOAN`) are reported with their parent. The cash flow classifies a
+transaction by the account on the other side of cash. Bitcoin sales are operating: they are how a
+miner turns revenue into cash (ASU 2023-08 requires this for bitcoin sold nearly at once). Interest
+paid is operating, except capitalised interest, which is investing (ASC 230-10-45-13(c)); insurance
+proceeds for machines are investing (ASC 230).
 """
 
 from enum import StrEnum
@@ -17,37 +17,37 @@ ACTIVITIES: Final = (OPERATING, INVESTING, FINANCING)
 
 
 class Account(StrEnum):
-    """Every account: debits are positive, so assets and expenses stand above zero, others below."""
+    """Every account. Debits are positive: assets and expenses are above zero, others below."""
 
     CASH = "assets:cash"
     BTC = "assets:btc"  # in BTC: free bitcoin; in USD: all bitcoin at cost
     BTC_COLLATERAL = "assets:btc-collateral"  # in BTC; a sub-account for each loan
     BTC_REVALUATION = "assets:btc-revaluation"  # market less cost, at month ends
-    ASICS = "assets:asics"  # book value, as of what follows
+    ASICS = "assets:asics"  # book value, as for the next accounts
     GPUS = "assets:gpus"
     BUILDINGS = "assets:buildings"
     BATTERIES = "assets:batteries"
     PROJECTS = "assets:projects"  # paid and not yet live
-    PROJECT_INTEREST = "assets:project-interest"  # part of their cost, less depreciation
+    PROJECT_INTEREST = "assets:project-interest"  # capitalised, less depreciation
     DEPOSITS = "assets:deposits"
     RECEIVABLES = "assets:receivables"
     INSURANCE_CLAIMS = "assets:insurance-claims"
     RIGHT_OF_USE = "assets:right-of-use"
-    LOAN = "liabilities:loan"  # a sub-account for each loan, as of the interest
+    LOAN = "liabilities:loan"  # a sub-account for each loan, as for interest
     INTEREST_OWED = "liabilities:interest"
-    LEASES = "liabilities:leases"  # against the rights of use
+    LEASES = "liabilities:leases"  # counterpart of the rights of use
     LEASE_FINANCING = "liabilities:lease-financing"
     RENT_OWED = "liabilities:rent"
     TRANSMISSION_OWED = "liabilities:transmission"
     PREPAYMENTS = "liabilities:prepayments"
-    PAYABLES = "liabilities:payables"  # due, and no money there
-    TAX_OWED = "liabilities:tax"  # below zero: paid ahead
+    PAYABLES = "liabilities:payables"  # due but unpaid for lack of cash
+    TAX_OWED = "liabilities:tax"  # a debit balance is tax paid ahead
     DEFERRED_TAX_OWED = "liabilities:deferred-tax"
     OPENING = "equity:opening"  # in USD and BTC
     ISSUED = "equity:issued"  # new shares
     CREDITORS_LOSS = "equity:creditors-loss"
-    EXCHANGE = "equity:exchange"  # in BTC: what was sold
-    MINING = "income:mining"  # in USD and BTC, as the pool's fees
+    EXCHANGE = "equity:exchange"  # in BTC: counterpart of sales
+    MINING = "income:mining"  # in USD and BTC, like the pool's fees
     INFERENCE = "income:inference"
     GRID_SERVICES = "income:grid-services"
     BTC_GAINS = "income:btc-gains"  # realised
@@ -56,7 +56,7 @@ class Account(StrEnum):
     INSURANCE_PAID = "income:insurance"
     POWER = "expenses:power"
     HOSTING = "expenses:hosting"
-    HOSTING_CHARGES = "expenses:hosting:charges"  # of hosts, beside the energy that they bill
+    HOSTING_CHARGES = "expenses:hosting:charges"  # hosts' charges other than energy
     DEMAND = "expenses:demand"
     TRANSMISSION = "expenses:transmission"
     FUEL = "expenses:fuel"
@@ -80,16 +80,16 @@ class Account(StrEnum):
     DEFERRED_TAX = "expenses:deferred-tax"
 
     def of(self, name: str) -> str:
-        """The sub-account of a loan."""
+        """Name of a loan's sub-account."""
         return f"{self}:{name}"
 
     def holds(self, account: str) -> bool:
-        """Whether an account is a sub-account of this one."""
+        """Whether `account` is a sub-account of this one."""
         return account.startswith(f"{self}:")
 
 
-EARNINGS: Final = ("income:", "expenses:")  # what their accounts begin with
-OWNERS: Final = ("equity:", *EARNINGS)  # all that equity is made of
+EARNINGS: Final = ("income:", "expenses:")  # prefixes of income and expense accounts
+OWNERS: Final = ("equity:", *EARNINGS)  # prefixes of the accounts that make up equity
 DRAWN: Final = "loans drawn"
 REPAID: Final = "loans repaid"
 INTEREST_PAID: Final = "interest"
@@ -97,15 +97,15 @@ CAPITALISED: Final = "interest capitalised"
 
 
 class Place(NamedTuple):
-    """Where a USD account stands."""
+    """Where a USD account appears in the statements."""
 
     kind: str  # ASSET, LIABILITY, EQUITY, INCOME or EXPENSE
     line: str  # of the balance sheet or the income statement
-    activity: str  # section of the cash flow, for what is paid from it or to it
+    activity: str  # cash-flow section of payments against it
     cash_line: str  # of that section
 
 
-# In the order of the balance sheet, then of the income statement.
+# In balance-sheet order, then income-statement order.
 USD_CHART: Final[dict[str, Place]] = {
     Account.CASH: Place(ASSET, "cash", "", ""),
     Account.BTC: Place(ASSET, "bitcoin at cost", OPERATING, "bitcoin sold"),
@@ -175,7 +175,7 @@ BTC_CHART: Final = (
     Account.OPENING,
     Account.EXCHANGE,
 )
-# Subtotals of the income statement: name, and the line that they follow.
+# Subtotals of the income statement: name, and the line it follows.
 SUBTOTALS: Final = {
     "gross margin": "battery wear",
     "income before tax": "interest",
@@ -185,9 +185,9 @@ SUBTOTALS: Final = {
 
 @cache
 def place(account: str, commodity: str) -> str:
-    """The account of the chart that an account or sub-account belongs to.
+    """The chart account of an account or sub-account.
 
-    Raises ValueError for an account that the chart does not know.
+    Raises ValueError for an account outside the chart.
     """
     parent = ":".join(account.split(":")[:2])
     if parent in (USD_CHART if commodity == "USD" else BTC_CHART):

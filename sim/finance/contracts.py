@@ -1,4 +1,4 @@
-"""What energy costs at each site, step by step: zone prices, contracts, delivery."""
+"""Energy prices at each site by step: zone prices, contracts, delivery."""
 
 from datetime import UTC, datetime
 from typing import NamedTuple
@@ -16,7 +16,7 @@ from sim.world.world import World
 
 
 class Contracts(NamedTuple):
-    """Blocks and positions (step, site), as in PricesInForce; no rows: nobody has a contract."""
+    """Blocks and positions (step, site), as in PricesInForce; no rows without contracts."""
 
     block_w: Floats
     block_usd_per_mwh: Floats
@@ -27,8 +27,8 @@ class Contracts(NamedTuple):
 class EnergyTerms:
     """Prices and contracts over the run. Shapes: `step`, `site`.
 
-    `price` is that of another MWh from the grid [USD/MWh]. `market`: the zone's plus delivery and
-    taxes; `fixed` and `hosted`: the contract's.
+    `price` is the marginal price of grid energy [USD/MWh]. `market`: zone price plus delivery and
+    taxes; `fixed` and `hosted`: the contract price.
     """
 
     def __init__(self, scenario: Scenario, world: World) -> None:
@@ -52,19 +52,19 @@ class EnergyTerms:
         )
 
     def learn(self, step: int, lmp_usd_per_mwh: Floats) -> None:
-        """Locational marginal prices (site,) that a power flow found for a step."""
+        """Take over a step's locational marginal prices (site,) [USD/MWh] from a power flow."""
         zone = self.world.zone_usd_per_mwh[step]
         zone[:] = lmp_usd_per_mwh * self.factor
         self.price[step, self.market] = (zone + self.adder)[self.market]
 
 
 def _or_nothing(values: Floats | None, *shape: int) -> Floats:
-    """A table (step, …), with no rows where there is none."""
+    """The table (step, …), or an empty one for None."""
     return np.zeros((0, *shape)) if values is None else np.ascontiguousarray(values)
 
 
 def energy_price(scenario: Scenario, zone_usd_per_mwh: Floats) -> Floats:
-    """Price at each site's meter (step, site) [USD/MWh], blocks and positions left aside."""
+    """Price at each site's meter (step, site) [USD/MWh], without blocks and positions."""
     price = zone_usd_per_mwh.copy()
     t_s = np.arange(len(price), dtype=np.int64) * scenario.horizon.step_s
     for i, site in enumerate(scenario.sites):
@@ -94,7 +94,7 @@ def _contracts(scenario: Scenario, world: World, adder: Floats) -> Contracts:
         if contract.kind == "day-ahead" or contract.resell:
             made.position_w[when, s] += power_w
             made.position_usd_per_s[when, s] += power_w * paid / J_PER_MWH
-        else:  # several blocks of a site are one at their mean price
+        else:  # merge a site's blocks at their mean price
             before = made.block_w[when, s] * made.block_usd_per_mwh[when, s]
             made.block_w[when, s] += power_w
             usd = (before + power_w * paid) / made.block_w[when, s]
@@ -104,7 +104,7 @@ def _contracts(scenario: Scenario, world: World, adder: Floats) -> Contracts:
 
 
 def in_force(contract: PowerContract, scenario: Scenario, steps: int) -> Floats:
-    """Share of each step (step,) in which a contract holds; it may begin within one."""
+    """Share of each step (step,) for which a contract is in force; it may begin mid-step."""
     begin, step_s = scenario.horizon.start_utc, scenario.horizon.step_s
 
     def t_s(when: datetime | None, default: float) -> float:

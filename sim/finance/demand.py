@@ -1,4 +1,4 @@
-"""Demand charges: what meters are read for, the peaks of billing months, what is billed of them."""
+"""Demand charges: meter readings, peaks of billing months, bills."""
 
 from math import gcd
 from typing import Final, NamedTuple
@@ -15,19 +15,19 @@ from sim.types import Ints
 from sim.units import SECONDS_PER_HOUR, W_PER_MW
 from sim.world.tariffs import clock_s, in_hours, length_s, month_of
 
-AHEAD_H: Final = 168  # policies see which hours are measured: the longest horizon of any
+AHEAD_H: Final = 168  # how far ahead policies see measured hours: the longest policy horizon
 MONTHS: Final = 12
-OF_SITE: Final = "demand_charge_usd_per_mw_month"  # name of what stands in sites.csv
+OF_SITE: Final = "demand_charge_usd_per_mw_month"  # charge name of the column in sites.csv
 
 
 class Bill(NamedTuple):
-    """A billing month of a charge, as much of it as lies in the run."""
+    """A billing month of a charge, or the part of it that lies in the run."""
 
     charge: int
     first: int  # step
     last: int  # the step after its last
     month: int  # since January 1970
-    share: float  # of the charge that is due
+    share: float  # of the monthly charge due
 
 
 class Billed(NamedTuple):
@@ -45,7 +45,7 @@ class Billed(NamedTuple):
 
 
 def charges_of(scenario: Scenario) -> list[tuple[str, int, DemandCharge]]:
-    """Every charge at every site that pays it: its name, the site, its terms."""
+    """Every charge at every site that pays it: name, site index, terms."""
     found = [
         (OF_SITE, s, DemandCharge(usd_per_mw_month=site.demand_charge_usd_per_mw_month))
         for s, site in enumerate(scenario.sites)
@@ -59,7 +59,7 @@ def charges_of(scenario: Scenario) -> list[tuple[str, int, DemandCharge]]:
 
 
 def demand_tables(rows: list[Billed]) -> dict[str, pa.Table]:
-    """`demand`: a row for each month that was billed of a charge at a site; none without any."""
+    """`demand`: a row per site, charge and billed month; no table without bills."""
     if not rows:
         return {}
     types = (pa.int64(), *(pa.string(),) * 3, *(pa.float64(),) * 5)
@@ -70,10 +70,10 @@ def demand_tables(rows: list[Billed]) -> dict[str, pa.Table]:
 class DemandCharges:
     """All demand charges of a run. Shapes: `charge` at a site, `tick` the shortest interval.
 
-    A peak is the highest mean power at the meter over an interval that begins in the hours of the
-    charge. What is billed is that, or with a ratchet at least its share of what was the highest of
-    the months before; what flows back counts as nothing. The ratchet's own months before the run
-    are as `peak_before_mw` says.
+    A peak is the highest mean power at the meter over an interval that begins in the charge's
+    hours; power fed back counts as zero. The peak is billed, with a ratchet at least the ratchet's
+    share of the highest peak of earlier months. `peak_before_mw` is the peak of the months before
+    the run.
     """
 
     def __init__(self, scenario: Scenario, ends: dict[int, list[int]]) -> None:
@@ -130,7 +130,7 @@ class DemandCharges:
                 self._begin(bill.charge, bill.month, 0)
 
     def read(self, t_s: int, meters: MeterState) -> None:
-        """Read the meters at the end of a tick; at the end of a step, after its bill."""
+        """Read the meters at the end of a tick; at the end of a step, after it is billed."""
         if not self.names:
             return
         ends = t_s % self.step_s == 0
@@ -164,12 +164,12 @@ class DemandCharges:
                 )  # fmt: skip
             if _of(spec.ratchet_from, np.array([bill.month])).item():
                 self._past[c].append((bill.month, float(self.peak_w[c])))
-            self.peak_w = self.peak_w.copy()  # policies may keep what they saw
+            self.peak_w = self.peak_w.copy()  # policies may hold the old array
             self.peak_w[c] = 0.0
             self._begin(c, bill.month + 1, step * self.step_s)
 
     def view(self, t_s: int) -> DemandView:
-        """What policies see: charges of this month, then what a ratchet makes of them later."""
+        """What policies see: this month's charges and what a ratchet adds in later months."""
         if not self.names:
             return NO_DEMAND
         later = self.later
@@ -185,7 +185,7 @@ class DemandCharges:
         )
 
     def steps_of(self, bill: Bill) -> tuple[Ints, Ints]:
-        """Steps of a bill that are measured from end to end, and the interval of each, rising."""
+        """Steps of a bill that are measured in full, and the interval number of each, ascending."""
         c, per = bill.charge, self.step_s // self.tick_s
         whole = self.measured[bill.first * per : bill.last * per, c].reshape(-1, per).all(axis=1)
         steps = bill.first + np.flatnonzero(whole)
@@ -193,12 +193,12 @@ class DemandCharges:
         return steps, begun_s // max(int(self.interval_s[c]), self.step_s)
 
     def due_usd_per_mw(self, bill: Bill) -> float:
-        """What a MW that is billed costs."""
+        """Cost of a billed MW [USD/MW]."""
         spec = self.specs[bill.charge]
         return spec.usd_per_mw_month * bill.share * _billed(spec, bill.month)
 
     def remembered(self, bill: Bill) -> tuple[list[Bill], float]:
-        """Bills whose peaks a ratchet brings into this one, and the floor [MW] from before."""
+        """Earlier bills in this bill's ratchet, and the floor from before the run [MW]."""
         c, spec = bill.charge, self.specs[bill.charge]
         since = bill.month - spec.ratchet_months
         if not spec.ratchet_fraction:
@@ -227,7 +227,7 @@ class DemandCharges:
         return found
 
     def _begin(self, c: int, month: int, t_s: int) -> None:
-        """A billing month begins: what policies need to know of it."""
+        """Begin a billing month and prepare what policies see of it."""
         spec, now_s = self.specs[c], int(self.local_s[c]) + t_s
         end_s = int(np.datetime64(month + 1, "M").astype("datetime64[s]").astype(np.int64))
         left_s = end_s - now_s
@@ -249,7 +249,7 @@ class DemandCharges:
         )  # fmt: skip
 
     def _by_hour(self) -> np.ndarray[tuple[int, ...], np.dtype[np.bool_]]:
-        """Whether any part of an hour of the run (hour, row of the view) is measured."""
+        """Whether any part of each hour is measured (hour, row of the view)."""
         every = np.concatenate([self.measured, self.measured[:, self.later]], axis=1)
         hours = (len(every) - 1) * self.tick_s // SECONDS_PER_HOUR
         begins_s = np.arange(hours) * SECONDS_PER_HOUR
@@ -264,7 +264,7 @@ class DemandCharges:
 
 
 def _of(months: tuple[int, ...], number: Ints) -> np.ndarray[tuple[int, ...], np.dtype[np.bool_]]:
-    """Whether months since 1970 (instant,) are among those of a year; of none, all are."""
+    """Whether months since 1970 (instant,) fall in `months` of the year; () means all."""
     if not months:
         return np.ones(len(number), dtype=np.bool_)
     return np.isin(number % MONTHS + 1, months)

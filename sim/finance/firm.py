@@ -1,4 +1,4 @@
-"""The firm: everything that has to do with its money, in the order of a day."""
+"""The firm: everything about its money, in the order of a day."""
 
 from typing import NamedTuple
 
@@ -35,18 +35,18 @@ CENT = 0.005
 
 
 class Position(NamedTuple):
-    """Where the firm stands at an instant: columns of the fleet table."""
+    """Financial position at an instant: columns of the fleet table."""
 
     cash_usd: float
     btc_held: float
     btc_collateral: float
     debt_usd: float
-    ltv: float  # the highest of all loans, 0 without debt
+    ltv: float  # highest of all loans, 0 without debt
     equity_usd: float  # bitcoin at market
 
 
 class Firm:
-    """Owns the ledger. After insolvency nothing is posted any more."""
+    """Owns the ledger. Nothing is posted after insolvency."""
 
     def __init__(
         self, scenario: Scenario, world: World, plant: Plant, event: OnSiteEvent, meters: Meters
@@ -105,10 +105,10 @@ class Firm:
         self.insolvent_s: int | None = None
         self.claims: list[Claim] = []
         self.usd_per_btc = float(world.usd_per_btc[0])
-        self._own = (-1, 0.0)  # transactions so far, and `_own_usd` after them
+        self._own = (-1, 0.0)  # cache: number of transactions, `_own_usd` after them
 
     def begin(self) -> None:
-        """The opening balance; what happened before the run has been played back by then."""
+        """Post the opening balance; call after events before the run have been replayed."""
         self.treasury.open(self.usd_per_btc)
         self.lending.open(self.usd_per_btc)
         self.bills.open(self.ledger)
@@ -122,12 +122,12 @@ class Firm:
         self.lease_books.recognise(0)
 
     def _place_deposits(self) -> None:
-        """What was returned before the run is history; what was paid by then is in the books."""
+        """Book deposits: skip those returned before the run; those paid before it are opening."""
         for name, deposit in self.scenario.deposits.items():
             usd, memo = np.array(deposit.usd), f"deposit {name}"
             paid_s = self.calendar.t_s(deposit.paid_utc, -NEVER)
             back_s = self.calendar.t_s(deposit.returned_utc, 2.0 * self.calendar.seconds)
-            if back_s < 0.0 or deposit.host in self.hosting.ended:  # returned, or lost with it
+            if back_s < 0.0 or deposit.host in self.hosting.ended:  # returned or lost
                 continue
             if paid_s < 0.0:
                 self.ledger.post(0, Account.DEPOSITS, Account.OPENING, "USD", usd, memo)
@@ -136,19 +136,19 @@ class Firm:
             memo = f"deposit {name} returned"
             self.payments.later(back_s, Account.CASH, Account.DEPOSITS, usd, memo)
 
-    # What happens by the hour, the day and the month.
+    # Hourly, daily and monthly steps.
 
     def check_loans(self, t_s: int, usd_per_btc: float) -> None:
-        """Lenders look at their collateral."""
+        """Lenders check their collateral (hourly)."""
         if self.insolvent_s is None:
             self.lending.check(t_s, usd_per_btc)
 
     def interval(self, flow: Floats) -> None:
-        """Take the flows (SITE_FLOWS, site) of an interval, to be posted when the day ends."""
+        """Add an interval's flows (SITE_FLOWS, site), posted at the end of the day."""
         self.day_flow += flow
 
     def close_day(self, t_s: int, usd_per_btc: float) -> bool:
-        """Post what the day's intervals came to; False when the firm can no longer pay."""
+        """Post the day's flows; False if the firm cannot pay what is due."""
         if self.insolvent_s is not None:
             return True
         self.usd_per_btc = usd_per_btc
@@ -168,9 +168,9 @@ class Firm:
         return not self._fails(t_s)
 
     def _settle(self, t_s: int) -> None:
-        """Pay what is due, with money found by the steps of [funding] where there is too little.
+        """Pay what is due, raising cash by the steps of [funding] if needed.
 
-        All of it or nothing: where it cannot all be paid, the estate is shared out.
+        All or nothing: if it cannot all be paid, the estate is distributed.
         """
         treasury, line = self.treasury, self.funding.revolver
         if not treasury.must_pay:
@@ -221,7 +221,7 @@ class Firm:
         self.fleet_event(t_s, "impairment", "firm", detail)
 
     def earned_usd(self, after_tax: bool = False) -> float:
-        """Income less expenses since the start, before tax or after it [USD]."""
+        """Income less expenses since the start, before or after tax [USD]."""
         return (
             -sum(
                 units
@@ -234,7 +234,7 @@ class Firm:
         )
 
     def _fails(self, t_s: int) -> bool:
-        """Something is due that no step of [funding] could pay: the firm stops."""
+        """Whether an amount due remains unpaid after all [funding] steps; then wind up the firm."""
         treasury = self.treasury
         if not treasury.must_pay or self._unpaid_usd(t_s) <= CENT:
             return False
@@ -242,7 +242,7 @@ class Firm:
         self.assets.depreciate(t_s)
         treasury.revalue(t_s, self.usd_per_btc)
         if self.tax.history[-1][0] != t_s:
-            self.tax.close_month(t_s)  # the tax office is a creditor, too
+            self.tax.close_month(t_s)  # the tax office is a creditor too
         self.claims = wind_up(
             t_s,
             self.ledger,
@@ -262,30 +262,30 @@ class Firm:
         return True
 
     def _unpaid_usd(self, t_s: int) -> float:
-        """What is due and was not paid [USD]."""
+        """Amounts due and unpaid [USD]."""
         line = self.funding.revolver
         unpaid = max(-self.treasury.cash_usd, 0.0) - self.ledger.balance(Account.PAYABLES, "USD")
         unpaid += self.lending.due
         return unpaid + (line.due(t_s) / CENTS_PER_USD if line is not None else 0.0)
 
-    # What incidents, projects and contracts do to the books.
+    # Effects of incidents, projects and contracts on the books.
 
     def destroyed(self, t_s: int, peril: str, site: str, changes: list[Change]) -> None:
-        """Machines of a site are lost; the insurer pays later."""
+        """Write off destroyed machines of a site and claim insurance."""
         if self.insolvent_s is not None:
             return
         lost = [(c, self.assets.lose(t_s, c, f"{peril} at {site}")) for c in changes]
         self.insurers.claim(t_s, peril, site, lost, self.fleet_event)
 
     def had_destroyed(self, t_s: int, peril: str, site: str, changes: list[Change]) -> None:
-        """Machines of a site were lost before the run; the insurer may still owe."""
+        """Account for machines destroyed before the run; a claim may still be open."""
         lost = [(c, self.assets.had_lost(t_s, c)) for c in changes]
         self.insurers.had_claimed(t_s, peril, site, lost)
 
     def pay(self, due_s: int, name: str, fraction: float, usd_per_btc: float, memo: str) -> bool:
-        """Pay a part of a project's price; False: the money is not there, and it waits.
+        """Pay a fraction of a project's price; False if it must wait for lack of cash.
 
-        What fell due before the run was paid then.
+        Payments due before the run were made then.
         """
         if due_s < 0:
             self.projects.bring_in(name, fraction)
@@ -301,7 +301,7 @@ class Firm:
         return self.projects.pay(name, due_s, fraction, usd_per_btc, memo, there, may_wait)
 
     def host_ended(self, t_s: int, name: str, machines: int) -> None:
-        """A host's contract is over: machines move, deposits with it are lost."""
+        """End a host's contract: post moving costs and write off deposits with the host."""
         if self.insolvent_s is not None:
             return
         self.hosting.ended.add(name)
@@ -318,14 +318,14 @@ class Firm:
                 self.ledger.post(t_s, Account.IMPAIRMENT, Account.DEPOSITS, "USD", usd, memo)
 
     def _sell_machines(self, t_s: int) -> None:
-        """Leases that began today: machines are sold to their lessors."""
+        """Sell machines to the lessors of leases that began today."""
         for lease, _, groups, start_s, _ in self.leases.terms:
             today = max(self.calendar.last_close(t_s), 0) < start_s <= t_s
             if lease.sale_usd_per_machine and today:
                 self._sell_and_rent(t_s, lease, groups)
 
     def _sell_and_rent(self, t_s: int, lease: Lease, groups: list[int]) -> None:
-        """What is left of the machines is sold, wherever it has moved."""
+        """Sell the remaining machines of a lease, including those moved, and rent them back."""
         groups = self.leases.now(groups)
         owned = sum(self.assets.owned[g] for g in groups)
         sold = min(float(lease.machines), owned)
@@ -346,10 +346,10 @@ class Firm:
         detail = f"{sold:.0f} machines for {usd:,.0f} USD"
         self.fleet_event(t_s, "sale and leaseback", lease.name, detail)
 
-    # Where it stands.
+    # Financial position.
 
     def position(self, usd_per_btc: float) -> Position:
-        """Cash, bitcoin, debt and equity now; after insolvency those of that day."""
+        """Cash, bitcoin, debt and equity now; after insolvency, as on that day."""
         price = usd_per_btc if self.insolvent_s is None else self.usd_per_btc
         ledger, lending = self.ledger, self.lending
         held = self.treasury.held_btc
@@ -365,10 +365,9 @@ class Firm:
         )
 
     def _own_usd(self) -> float:
-        """Equity accounts, income and expenses, bitcoin as last valued [USD], below zero.
+        """Balance of equity, income and expenses, bitcoin as last valued [USD]; credits negative.
 
-        Kept until something is posted: positions are asked for by the hour, and a day is posted
-        once.
+        Cached until the next posting: positions are queried hourly, postings are daily.
         """
         if self._own[0] != self.ledger.transactions:
             cents = sum(

@@ -1,4 +1,4 @@
-"""Where a firm finds money that is due and not there: the steps of [funding], in their order."""
+"""How the firm raises cash it is short of: the steps of [funding], in order."""
 
 import math
 from collections.abc import Callable
@@ -24,16 +24,16 @@ CENT: Final = 0.005
 
 
 class Sold(NamedTuple):
-    """Machines that have been sold and still stand in the plant."""
+    """Machines sold but not yet removed from the plant."""
 
     group: int  # row of asics.csv
     machines: int
 
 
 class Funding:
-    """The waterfall. Without opening cash nobody asks whether money is there, and nothing acts.
+    """The funding waterfall. Inactive without opening cash, since cash is then not checked.
 
-    Machines that are sold run until the close of the day: `sold` says which have to leave.
+    Sold machines run until the close of the day; `sold` lists those to remove.
     """
 
     def __init__(
@@ -59,16 +59,16 @@ class Funding:
         known = asics(scenario.asic_models)
         self.rows = [(known[row.model].nominal, row.age_years) for row in scenario.asics]
         self.sold: list[Sold] = []
-        self.issued_usd = 0.0  # paid for new shares
-        self.machines_usd = 0.0  # what sales in haste have brought
-        self.first_owners = 1.0  # share of the firm that is theirs who owned it at the start
+        self.issued_usd = 0.0  # paid in for new shares
+        self.machines_usd = 0.0  # proceeds of distressed sales
+        self.first_owners = 1.0  # share of the firm still held by the owners at the start
 
     def find(
         self, t_s: int, usd: float, usd_per_btc: float, why: str, may_wait: bool = False
     ) -> bool:
-        """Have `usd` in cash, by the steps in their order; whether it is there.
+        """Raise cash to `usd` by the steps in order; return whether it is available.
 
-        What `may_wait` gets no further than `defer`.
+        A payment that `may_wait` stops at the step `defer`.
         """
         steps = {
             "bitcoin": self._sell_bitcoin,
@@ -89,7 +89,7 @@ class Funding:
         return usd - self.treasury.cash_usd <= CENT
 
     def debt_usd(self) -> float:
-        """What is owed on the revolver."""
+        """Debt on the revolver [USD]."""
         return self.revolver.debt_usd if self.revolver is not None else 0.0
 
     def _sell_bitcoin(self, t_s: int, usd: float, usd_per_btc: float, why: str) -> None:
@@ -106,7 +106,7 @@ class Funding:
             self.event(t_s, "revolver drawn", "revolver", f"{drawn_usd:,.2f} USD: {why}")
 
     def _issue(self, t_s: int, usd: float, usd_per_btc: float, why: str) -> None:
-        """New shares at a discount: they leave the first owners (1 - d) E / ((1 - d) E + paid)."""
+        """Issue shares at discount d: the first owners keep (1 - d) E / ((1 - d) E + paid)."""
         spec = self.spec.equity
         before_usd = self.equity_usd(usd_per_btc)
         if spec is None or before_usd <= 0.0:
@@ -116,7 +116,7 @@ class Funding:
         net = math.floor(paid * (1.0 - spec.fee_fraction) + 1e-6)
         if not net:
             return
-        # Costs of an issue are taken from what it brings (SAB Topic 5.A), not from income.
+        # Issue costs reduce the proceeds (SAB Topic 5.A), not income.
         sides = (Entry(Account.CASH, "USD", net), Entry(Account.ISSUED, "USD", -net))
         self.treasury.ledger.record(t_s, sides, "new shares, less what their sale costs")
         paid_usd, worth_usd = paid / CENTS_PER_USD, (1.0 - spec.discount_fraction) * before_usd
@@ -129,7 +129,7 @@ class Funding:
         self.event(t_s, "shares issued", "firm", detail)
 
     def _call_off(self, t_s: int, usd: float, usd_per_btc: float, why: str) -> None:
-        """Projects under way are called off, the largest refund first, until it is enough."""
+        """Cancel projects under way, largest refund first, until `usd` is raised."""
         found_usd = 0.0
         for name, refund_usd in self.projects.refunds():
             if found_usd >= usd or refund_usd <= 0.0:
@@ -143,7 +143,7 @@ class Funding:
         return nominal.power_w / nominal.hashrate_ths
 
     def machine_usd(self, t_s: int, group: int) -> float:
-        """What a machine of a group fetches in a sale in haste [USD]."""
+        """Price of a machine of a group in a distressed sale [USD]."""
         owned, (_, age_years) = self.assets.owned[group], self.rows[group]
         if owned <= 0.0:
             return 0.0
@@ -160,7 +160,7 @@ class Funding:
         return market_usd / owned * (1.0 - self.spec.machine_discount_fraction)
 
     def _sell_machines(self, t_s: int, usd: float, usd_per_btc: float, why: str) -> None:
-        """The fewest whole ASICs that bring it, the least efficient first."""
+        """Sell the fewest whole ASICs that raise `usd`, least efficient first."""
         left_usd = usd
         order = sorted(range(len(self.rows)), key=lambda g: (-self._j_per_th(g), g))
         for group in order:

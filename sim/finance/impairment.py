@@ -1,4 +1,4 @@
-"""Machines in use whose cash flows no longer recover what the books say (ASC 360-10-35)."""
+"""Impairment of machines whose cash flows no longer recover book value (ASC 360-10-35)."""
 
 from typing import NamedTuple
 
@@ -20,7 +20,7 @@ CENT = 0.005
 
 
 class Loss(NamedTuple):
-    """A group of machines that was written down [USD]."""
+    """A write-down of a group of machines [USD]."""
 
     kind: str
     group: int  # row of asics.csv or gpus.csv
@@ -30,27 +30,26 @@ class Loss(NamedTuple):
 
     @property
     def usd(self) -> float:
-        """Book value less fair value."""
+        """Loss: book value less fair value [USD]."""
         return self.book_usd - self.fair_usd
 
 
 class Impairment:
-    """The test of assets that are held and used, at the ends of quarters (ASC 360-10-35).
+    """Quarterly impairment test of assets held and used (ASC 360-10-35).
 
-    - The unit is a row of asics.csv or gpus.csv: the lowest level whose cash flows are known, by
-      its meters (35-23).
-    - Indicators: its market price fell significantly (35-21(a)), so that it fetches less than its
-      book value by more than `market_fall_fraction`: machines enter the books at the market, and
-      what they lose by age is what the books take off. Or in each of the last `idle_months` months
-      its ASICs hashed less than `idle_fraction` of their nameplate (35-21(b)), or it earned nothing
-      before capital, financing and tax (35-21(e)). All need `idle_months` months in the books, from
-      which its cash flows are known. Markets are curves by age and [what_if]: no price of bitcoin
-      moves them.
-    - Recoverable (35-17, 35-29) is what it earned in the last year, from year to year a share less
-      (`fade_per_year` of [residuals]) and never below nothing, for a machine may rest, over what is
-      left of its useful life, not discounted, and what it then fetches.
-    - If its book value is more, it is written down to its fair value: what it fetches used, by the
-      curves of `sim.finance.residual`. No write-down is ever reversed (35-20).
+    - Unit: a row of asics.csv or gpus.csv, the lowest level with known cash flows, from its meters
+      (35-23).
+    - Indicators, each requiring `idle_months` months on the books so that cash flows are known:
+      its market price is below book value by more than `market_fall_fraction` (35-21(a): machines
+      enter the books at market, and depreciation stands for their loss by age); or in each of the
+      last `idle_months` months its ASICs hashed less than `idle_fraction` of nameplate (35-21(b))
+      or it earned nothing before capital, financing and tax (35-21(e)). Market prices are curves by
+      age and [what_if]; the bitcoin price does not move them.
+    - Recoverable amount (35-17, 35-29): last year's earnings, floored at zero because a machine may
+      idle, fading by `fade_per_year` of [residuals], over the remaining useful life, undiscounted;
+      plus the market value at its end.
+    - If book value exceeds this, it is written down to fair value: the used price by the curves of
+      `sim.finance.residual`. Write-downs are never reversed (35-20).
 
     Works, batteries and rights of use are not tested.
     """
@@ -66,13 +65,13 @@ class Impairment:
         self.months = scenario.firm.idle_months
 
     def close_quarter(self, t_s: int) -> list[Loss]:
-        """Test all groups that the books hold; what was written down. Depreciate before."""
+        """Test all groups on the books and return the write-downs. Depreciate first."""
         groups = sorted({(x.kind, x.group) for x in self.assets.lots if x.kind in (ASIC, GPU)})
         groups = [g for g in groups if self._book_usd(*g) > CENT]
         if not groups:
             return []
         flows = SiteFlows(self.scenario, self.ledger)
-        ended = int(np.searchsorted(flows.days * SECONDS_PER_DAY, t_s + 0.5))  # months so far
+        ended = int(np.searchsorted(flows.days * SECONDS_PER_DAY, t_s + 0.5))  # months ended so far
         at = [flows.sites.index(s.name) for s in self.scenario.sites]
         cash_usd = self.meters.operating(flows.other[:, at] + self.meters.spent_usd)[:ended]
         losses = []
@@ -101,7 +100,7 @@ class Impairment:
             return False
         begin_s = float(days[first - 1]) * SECONDS_PER_DAY if first else 0.0
         if min(x.from_s for x in self._lots(kind, group)) > begin_s:
-            return False  # not that long in the books
+            return False  # not on the books long enough
         lost = bool((cash_usd[first:] <= 0.0).all())
         return lost or self._fallen(t_s, kind, group) or self._idle(kind, group, first, len(days))
 

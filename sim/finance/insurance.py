@@ -1,4 +1,4 @@
-"""Insurance: what incidents destroy, less a deductible, paid late."""
+"""Insurance: losses from incidents less a deductible, paid with a delay."""
 
 import numpy as np
 
@@ -16,7 +16,7 @@ from sim.units import SECONDS_PER_DAY
 
 
 class Insurers:
-    """All policies of the firm; of several that cover a site, the first pays."""
+    """All policies of the firm; if several cover a site, the first pays."""
 
     def __init__(
         self, scenario: Scenario, ledger: Ledger, assets: FixedAssets, payments: Payments
@@ -25,14 +25,14 @@ class Insurers:
         self.ledger, self.assets, self.payments = ledger, assets, payments
 
     def close_month(self, t_s: int, month: Month) -> None:
-        """Premiums of the month that ends."""
+        """Post the premiums of the month that ends."""
         usd = sum(p.premium_usd_per_month for p in self.scenario.insurance.values()) * month.share
         self.ledger.post(t_s, Account.PREMIUMS, Account.CASH, "USD", np.array(usd), "premiums")
 
     def claim(
         self, t_s: int, peril: str, site: str, lost: list[tuple[Change, float]], event: OnEvent
     ) -> float:
-        """Claim what an incident destroyed: changes with their book value [USD]; what is paid."""
+        """Claim for destroyed machines (changes, book values [USD]); return the payout [USD]."""
         found = self._covered(peril, site, lost)
         if found is None:
             return 0.0
@@ -46,7 +46,7 @@ class Insurers:
     def had_claimed(
         self, t_s: int, peril: str, site: str, lost: list[tuple[Change, float]]
     ) -> None:
-        """A claim for what was destroyed before the run (`t_s` below 0), if it is still owed."""
+        """Post a claim for a loss before the run (`t_s` below 0) if it is still unpaid."""
         found = self._covered(peril, site, lost)
         if found is None:
             return
@@ -57,7 +57,7 @@ class Insurers:
     def _covered(
         self, peril: str, site: str, lost: list[tuple[Change, float]]
     ) -> tuple[str, float, float] | None:
-        """The policy that pays, what was insured of the loss and what is paid [USD]."""
+        """The paying policy, the insured loss [USD] and the payout [USD]; None if uncovered."""
         for name, policy in self.scenario.insurance.items():
             if peril not in policy.perils or (policy.sites and site not in policy.sites):
                 continue
@@ -67,7 +67,7 @@ class Insurers:
         return None
 
     def _owe(self, t_s: int, since_s: int, name: str, usd: float, credit: str) -> None:
-        """Post a claim at `t_s`; it is paid so many days after the loss."""
+        """Post a claim at `t_s`; it is paid `delay_days` after the loss at `since_s`."""
         due_s = since_s + self.scenario.insurance[name].delay_days * SECONDS_PER_DAY
         part, claims = np.array(usd), Account.INSURANCE_CLAIMS
         self.ledger.post(t_s, claims, credit, "USD", part, f"{name}: claim")

@@ -1,4 +1,4 @@
-"""Leases on the balance sheet: right of use and what is owed for it, or a financing (ASC 842)."""
+"""Leases on the balance sheet: right of use and liability, or a financing (ASC 842)."""
 
 from datetime import timedelta
 from typing import Final
@@ -13,22 +13,22 @@ from sim.finance.ledger import Ledger
 from sim.scenario.deals import Lease
 from sim.units import SECONDS_PER_YEAR
 
-SHORT_S: Final = 366 * 86_400  # leases of a year at most stay off the sheet (ASC 842-20-25-2)
+SHORT_S: Final = 366 * 86_400  # leases up to a year stay off the balance sheet (ASC 842-20-25-2)
 MAJOR_PART: Final = 0.75  # of the machine's life (ASC 842-10-55-2)
 SUBSTANTIALLY_ALL: Final = 0.90  # of its price (ASC 842-10-55-2)
-MOST_PER_YEAR: Final = 100.0  # the highest rate that is looked for
+MOST_PER_YEAR: Final = 100.0  # upper bound of the rate search
 
 
 class LeaseBooks:
-    """What leases with an end stand for.
+    """Balance-sheet treatment of leases with an end date.
 
-    Rents to come, discounted at the firm's borrowing rate, are a liability and the right to use the
-    machines an asset of the same size (level rents, ASC 842-20-35-3); a lease without an end may be
-    given up at any month and stays off the sheet. A sale whose leaseback takes MAJOR_PART of the
-    machines' life, or whose rents are worth SUBSTANTIALLY_ALL of the price, is no sale (ASC
-    842-40-25-2): the machines stay in the books, what was received is owed, and rents are interest
-    and repayment at the rate that makes them worth it. What is still owed when such a lease ends is
-    written off against the machines' gain (assumed: they are handed over).
+    Future rents, discounted at the firm's borrowing rate, are a liability, and the right of use is
+    an asset of the same size (level rents, ASC 842-20-35-3). A lease without an end can be given up
+    any month and stays off the balance sheet. A sale whose leaseback covers MAJOR_PART of the
+    machines' life, or whose rents are worth SUBSTANTIALLY_ALL of the price, is not a sale (ASC
+    842-40-25-2): the machines stay on the books, the proceeds are a debt, and rents are interest
+    and repayment at the rate that equates the two. Debt left when such a lease ends is written off
+    against the gain on the machines (assumed: they are handed over).
     """
 
     def __init__(
@@ -36,12 +36,12 @@ class LeaseBooks:
     ) -> None:
         self.leases, self.ledger, self.calendar = leases, ledger, calendar
         self.rate_per_year = rate_per_year
-        self.owed_usd: dict[str, float] = {}  # by financed lease
+        self.owed_usd: dict[str, float] = {}  # debt by financed lease
         self._rate: dict[str, float] = {}
         self._until_s: dict[str, int] = {}
 
     def rents(self, lease: Lease, from_s: float, to_s: float) -> tuple[list[float], list[float]]:
-        """Years from `from_s` to each rent of a lease until `to_s`, and the rents [USD]."""
+        """Years from `from_s` to each rent of a lease up to `to_s`, and the rents [USD]."""
         years, usd = [], []
         month = self.calendar.at(from_s).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
         monthly_usd = lease.machines * lease.usd_per_machine_month
@@ -55,14 +55,14 @@ class LeaseBooks:
         return years, usd
 
     def worth_usd(self, lease: Lease, from_s: float, to_s: float, rate_per_year: float) -> float:
-        """Rents of a lease from an instant to its end, discounted to that instant [USD]."""
+        """Present value at `from_s` of a lease's rents up to `to_s` [USD]."""
         years, usd = self.rents(lease, from_s, to_s)
         return float(np.dot(usd, (1.0 + rate_per_year) ** -np.array(years))) if usd else 0.0
 
     def is_financing(
         self, lease: Lease, start_s: float, end_s: float, machines: float, life_left_years: float
     ) -> bool:
-        """Whether machines that are sold and rented back have not been sold."""
+        """Whether a sale-and-leaseback counts as a financing rather than a sale."""
         if end_s >= NEVER or machines <= 0.0:
             return False
         years = (end_s - start_s) / SECONDS_PER_YEAR
@@ -71,7 +71,7 @@ class LeaseBooks:
         return years >= MAJOR_PART * life_left_years or rents_usd >= SUBSTANTIALLY_ALL * price_usd
 
     def finance(self, t_s: int, lease: Lease, end_s: float, usd: float) -> None:
-        """Take what the lessor pays as a loan."""
+        """Book the lessor's payment `usd` as a loan and solve for its interest rate."""
         self.owed_usd[lease.name] = usd
         self._until_s[lease.name] = t_s
 
@@ -84,7 +84,7 @@ class LeaseBooks:
         self.ledger.post(t_s, Account.CASH, Account.LEASE_FINANCING, "USD", np.array(usd), memo)
 
     def pay(self, t_s: int, lease: Lease, end_s: float, rent_usd: float) -> None:
-        """The rent of a month on a financing: interest, and the rest repays."""
+        """Pay a month's rent on a financing: interest first, the rest is repayment."""
         name, post = lease.name, self.ledger.post
         owed_usd = self.owed_usd[name]
         years = (t_s - self._until_s[name]) / SECONDS_PER_YEAR
@@ -117,7 +117,7 @@ class LeaseBooks:
             post(t_s, Account.LEASE_FINANCING, Account.MACHINE_SALES, "USD", left, memo)
 
     def recognise(self, t_s: int) -> None:
-        """Bring rights of use and lease liabilities to the rents that are still to come."""
+        """Set rights of use and lease liabilities to the present value of future rents."""
         wanted_usd = sum(
             self.worth_usd(lease, t_s, end_s, self.rate_per_year)
             for lease, _, _, start_s, end_s in self.leases.terms

@@ -1,6 +1,6 @@
-"""Double entry with commodities: every transaction sums to zero in USD and in BTC, exactly.
+"""Double-entry ledger: every transaction sums exactly to zero in USD and in BTC.
 
-Accounts are those of `finance.chart`. Debits are positive: assets and expenses stand above zero,
+Accounts are those of `finance.chart`. Debits are positive: assets and expenses are above zero,
 the others below.
 """
 
@@ -13,20 +13,20 @@ import pyarrow as pa
 from sim.types import Floats, Ints
 from sim.units import CENTS_PER_USD, SATOSHI_PER_BTC
 
-FLEET: Final = ""  # the site of a transaction that belongs to no site
+FLEET: Final = ""  # site name of transactions that belong to no site
 DECIMAL: Final = pa.decimal128(28, 8)
 UNITS: Final = {"USD": CENTS_PER_USD, "BTC": SATOSHI_PER_BTC}
-PLACES: Final = {"USD": 10**6, "BTC": 1}  # from smallest unit to the 8 decimals of DECIMAL
+PLACES: Final = {"USD": 10**6, "BTC": 1}  # factor from smallest unit to the 8 decimals of DECIMAL
 HALF: Final = 0xFFFF_FFFF  # the lower 32 bits
-MOST: Final = 2**53  # units of a posting or a balance: above it floats no longer tell units apart
+MOST: Final = 2**53  # limit of a posting or balance: above it floats lose single units
 
 
 class LedgerError(ArithmeticError):
-    """An amount that cannot be posted: not a number, or more than is exact to the unit."""
+    """An amount that cannot be posted: NaN, or too large to be exact to the unit."""
 
 
 class Entry(NamedTuple):
-    """One side of a transaction of the fleet: positive is a debit. `units` in cents or satoshi."""
+    """One side of a fleet transaction: debits positive, `units` in cents or satoshi."""
 
     account: str
     commodity: str  # USD or BTC
@@ -44,7 +44,7 @@ class _Batch(NamedTuple):
 
 
 class Entries(NamedTuple):
-    """All postings (posting,), in order, as numbers."""
+    """All postings (posting,) in order, as numeric columns."""
 
     accounts: tuple[tuple[str, str], ...]  # account and commodity
     sites: tuple[str, ...]
@@ -58,8 +58,8 @@ class Entries(NamedTuple):
 class Ledger:
     """Postings in cents and satoshi.
 
-    What rounding leaves over is carried to the next posting of its kind, so that sums never drift
-    by more than half a cent or half a satoshi from the exact amounts.
+    Rounding remainders are carried to the next posting of the same kind, so that sums stay within
+    half a cent or half a satoshi of the exact amounts.
     """
 
     def __init__(self, sites: list[str]) -> None:
@@ -72,12 +72,12 @@ class Ledger:
     def post(
         self, t_s: int, debit: str, credit: str, commodity: str, amount: Floats, memo: str
     ) -> None:
-        """One transaction for each site (site,): debit one account, credit another.
+        """Post one transaction per site (site,): debit one account, credit another.
 
-        An amount without a shape, or of one element where there are more sites, is the firm's own.
+        A scalar, or one element where there are more sites, is posted for the firm as a whole.
 
-        Raises ValueError for a commodity that the ledger does not know, LedgerError for an amount
-        or a balance of more than MOST units, or that is not a number.
+        Raises ValueError for an unknown commodity, LedgerError for an amount or a balance above
+        MOST units or not a number.
         """
         if commodity not in UNITS:
             raise ValueError(f"commodity {commodity!r}; allowed: {', '.join(UNITS)}")
@@ -109,10 +109,10 @@ class Ledger:
             self._add(t_s, account, commodity, sum(part.tolist()), memo)
 
     def record(self, t_s: int, entries: Iterable[Entry], memo: str) -> None:
-        """One transaction of the fleet with any number of sides, in whole cents and satoshi.
+        """Post one fleet transaction with any number of sides, in whole cents and satoshi.
 
         Sides of zero are left out. Raises ValueError when a commodity does not sum to zero,
-        LedgerError for an amount or a balance of more than MOST units.
+        LedgerError for an amount or a balance above MOST units.
         """
         sides = [e for e in entries if e.units]
         for commodity in UNITS:
@@ -141,17 +141,17 @@ class Ledger:
 
     @property
     def batches(self) -> int:
-        """How many postings of an account at once there are; `since` counts them."""
+        """Number of posting batches so far; pass it to `since` later."""
         return len(self._batches)
 
     def since(self, batches: int) -> Iterator[tuple[int, str, str, int]]:
-        """Instant, account, commodity and sum over sites [cents, satoshi] of later batches."""
+        """Instant, account, commodity and sum over sites [cents or satoshi] of later batches."""
         for b in self._batches[batches:]:
             yield b.t_s, b.account, b.commodity, int(b.amount.sum())
 
     @property
     def transactions(self) -> int:
-        """How many have been posted."""
+        """Number of transactions posted."""
         return self._transactions
 
     def balance(self, account: str, commodity: str) -> float:
@@ -190,7 +190,7 @@ class Ledger:
         )
 
     def entries(self) -> Entries:
-        """All postings as numbers, for statements: quicker than `table`."""
+        """All postings as numeric columns, for statements: faster than `table`."""
         batches = self._batches
         count = [len(b.amount) for b in batches]
         accounts = {key: k for k, key in enumerate(self._balances)}
@@ -219,7 +219,7 @@ def _repeated(names: list[str], count: list[int]) -> pa.DictionaryArray:
 def _decimals(units: Ints, places: Ints) -> pa.Array:
     """Exact decimals with 8 places: `units` times `places` (up to 2^20) in 128-bit words.
 
-    Halves of 32 bits, so that no product leaves 64 bits: a billion dollars would.
+    Multiplied in 32-bit halves so that no product overflows 64 bits, as a billion dollars would.
     """
     low = (units & HALF) * places
     high = (units >> 32) * places + (low >> 32)

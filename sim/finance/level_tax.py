@@ -1,10 +1,10 @@
-"""Tax of a site, a project or the firm out of its operating income alone.
+"""Tax on the operating income of a single site, project or the firm.
 
-What is taxed is operating cash and what machines bring when they are sold, less what tax deducts of
-them (`sim.finance.tax`); at the end of the run the terminal value less the basis that is left, as
-if all were sold. Interest and gains of the treasury stay out, as they do of the flows themselves.
-Each level carries its own losses forward, with the cap; what a loss would save elsewhere at once is
-not counted. Tax is paid in the last month of a quarter.
+Taxable income is operating cash plus proceeds of machines, less tax depreciation
+(`sim.finance.tax`); at the end of the run plus terminal value less remaining basis, as if all were
+sold. Interest and treasury gains are excluded, as they are from the flows. Each level carries its
+own losses forward, subject to the cap; savings from offsetting a loss elsewhere are not counted.
+Tax is paid in the last month of a quarter.
 """
 
 from typing import Any
@@ -20,7 +20,7 @@ from sim.units import SECONDS_PER_DAY
 def tax_usd(
     scenario: Scenario, months: Any, taxable_usd: Floats, losses_usd: float = 0.0
 ) -> Floats:
-    """Tax by month (month,) of taxable income (month,); below zero: given back within a year.
+    """Tax (month,) on taxable income (month,) [USD]; negative: refunded within a year.
 
     `months` (month,) are datetime64[M].
     """
@@ -41,7 +41,7 @@ def tax_usd(
 
 
 def deducted_usd(books: TaxBooks, days: Floats) -> tuple[Floats, Floats]:
-    """What tax deducts of each lot by month (month, lot), and what is left at the end (lot,)."""
+    """Tax depreciation (month, lot) and remaining tax basis at the end (lot,) [USD]."""
     lots = books.machines.assets.lots
     ends_s = np.rint(days * SECONDS_PER_DAY).astype(np.int64)
     before = np.zeros(len(lots))

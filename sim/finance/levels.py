@@ -1,8 +1,8 @@
-"""Cash flows of sites, projects and the firm, with what is left of them and the tax on them.
+"""Cash flows, terminal values and tax of sites, projects and the firm.
 
-A project earns what its own machines earned by their meters (`sim.finance.meters`), not a share by
-nameplate; what it is worth to the firm beside that (machines that step back for it) only a pair of
-runs tells, with and without it (`sim.studies.incremental`).
+A project earns what its own machines' meters say (`sim.finance.meters`), not a share by nameplate.
+Its effect on the rest of the firm (machines that yield to it) takes a pair of runs, with and
+without it (`sim.studies.incremental`).
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -28,41 +28,41 @@ Group = tuple[str, int]  # kind, row of its sheet
 
 
 class ProjectHistory(NamedTuple):
-    """When a project was paid, and since when it runs."""
+    """Payments of a project and the instant it went live."""
 
-    paid: tuple[tuple[float, float], ...]  # run seconds, USD; what is not above zero: a refund
+    paid: tuple[tuple[float, float], ...]  # run seconds, USD; zero or less is a refund
     live_s: float | None  # None: never
 
     @property
     def paid_usd(self) -> float:
-        """All payments, refunds taken off."""
+        """Payments less refunds [USD]."""
         return sum(usd for _, usd in self.paid)
 
     @property
     def called_off(self) -> bool:
-        """Whether it was cancelled: something came back, be it nothing."""
+        """Whether it was cancelled: there was a refund, possibly of zero."""
         return any(usd <= 0.0 for _, usd in self.paid)
 
 
 class Books(NamedTuple):
-    """What a run leaves behind for its valuation."""
+    """The records of a run that valuation needs."""
 
     ledger: Ledger
     assets: FixedAssets
     tax: TaxBooks
-    projects: Mapping[str, ProjectHistory]  # how projects went, by name
+    projects: Mapping[str, ProjectHistory]  # by project name
 
 
 class Level(NamedTuple):
-    """A site, a project or the firm. Shape: `month`."""
+    """Flows, terminal values and tax of a site, a project or the firm. Shape: `month`."""
 
     flows: Flows
-    rest: Rest  # of machines and works at the end
+    rest: Rest  # machines and works at the end
     tax_usd: Floats  # (month,) on its operating income
 
 
 class Levels:
-    """All levels of a run."""
+    """Computes the levels of a run: each site, each project, the firm."""
 
     def __init__(self, scenario: Scenario, books: Books, meters: Meters) -> None:
         self.scenario, self.books = scenario, books
@@ -90,7 +90,7 @@ class Levels:
         return self.ends.of_building(s, mined + customers + other, machines)
 
     def site(self, s: int) -> Level:
-        """A site; machines out of projects are laid out when they arrive in its books."""
+        """A site; project machines are an outlay when they arrive on its books."""
         name = self.scenario.sites[s].name
         rest = self._rest(s)
         flows = _at_the_end(self.flows.of_site(name), rest)
@@ -98,7 +98,7 @@ class Levels:
         return Level(flows, rest, self._tax(earned, rest, lambda lot: lot.site == s))
 
     def firm(self) -> Level:
-        """All sites and what belongs to none; projects are laid out when they are paid."""
+        """All sites and fleet-level amounts; projects are an outlay when paid."""
         rest = self._all(self._rest(s) for s in range(len(self.scenario.sites)))
         flows = self.flows
         earned = (flows.mined + flows.customers + flows.other + flows.proceeds).sum(axis=1)
@@ -107,10 +107,10 @@ class Levels:
         return Level(_at_the_end(flows.of_firm(), rest), rest, tax)
 
     def project(self, name: str) -> Level:
-        """What it pays, and what its machines earn while they are live.
+        """A project: its payments and what its machines earn while live.
 
-        What stood there at the start is laid out at its value then, what was paid for things to
-        come at what was paid; what is not delivered at the end counts at what was paid.
+        Assets live at the start are an outlay at their value then, earlier payments for later
+        deliveries at the amount paid; what is undelivered at the end counts at the amount paid.
         """
         history = self.books.projects[name]
         ends_s = self.days * SECONDS_PER_DAY
@@ -154,7 +154,7 @@ class Levels:
         return self._all([*(self.rests[g] for g, at in here if at == s), self.buildings[s]])
 
     def _share(self, lot: Lot) -> Rest:
-        """Of the works of a site those of a lot, by book value."""
+        """A lot's share of its site's works, by book value."""
         whole = self.buildings[lot.site]
         part = lot.book_usd / whole.book_usd if whole.book_usd > 0.0 else 0.0
         return Rest(*(part * usd for usd in whole))
@@ -177,6 +177,6 @@ class Levels:
 
 
 def _at_the_end(flows: Flows, rest: Rest) -> Flows:
-    """Machines and works at their terminal in place of their book value."""
+    """Replace the book value of machines and works by their terminal value."""
     closing = flows.closing_usd - rest.book_usd + rest.terminal_usd
     return flows._replace(closing_usd=closing)

@@ -1,4 +1,4 @@
-"""The accounts of one loan: what is owed and pledged, and the moves between them."""
+"""The accounts of one loan: debt, collateral and the postings between them."""
 
 import math
 from datetime import datetime
@@ -15,19 +15,19 @@ FLOAT_NOISE: Final = 1e-12  # relative: 10.000000000000002 BTC are 10
 
 
 def pledge_for(debt: int, ltv: float, usd_per_btc: float) -> int:
-    """Fewest satoshi against which a debt in cents stands at an LTV."""
+    """Least collateral [satoshi] that keeps a debt [cents] within an LTV."""
     exact = debt / CENTS_PER_USD / (ltv * usd_per_btc) * SATOSHI_PER_BTC
     return math.ceil(exact * (1.0 - FLOAT_NOISE))
 
 
 def debt_for(pledged: int, ltv: float, usd_per_btc: float) -> int:
-    """Most cents that may be owed against collateral in satoshi at an LTV."""
+    """Highest debt [cents] that collateral [satoshi] supports at an LTV."""
     exact = pledged / SATOSHI_PER_BTC * usd_per_btc * ltv * CENTS_PER_USD
     return math.floor(exact * (1.0 + FLOAT_NOISE))
 
 
 class LoanAccount:
-    """A loan on the ledger, in cents and satoshi, and where it stands with its lender.
+    """A loan on the ledger, in cents and satoshi, and its status with the lender.
 
     Instants are seconds since the start of the run; a loan from before the run starts below 0.
     """
@@ -45,28 +45,28 @@ class LoanAccount:
         self.account = Account.BTC_COLLATERAL.of(name)
         self._principal = Account.LOAN.of(name)
         self._interest = Account.INTEREST_OWED.of(name)
-        self.drawn = 0  # cents, in all
+        self.drawn = 0  # cents drawn in total
         self.open = False
         self.matured = False
-        self.overdue = 0  # cents of interest that a month's end found no money for
+        self.overdue = 0  # cents of interest missed at month ends
         self.warned = False
         self.called_s: int | None = None
-        self.breached_s: int | None = None  # since when the LTV is at the liquidation level
+        self.breached_s: int | None = None  # instant the LTV reached the liquidation level
         self._treasury = treasury
         self._event = event
-        self._accrued_s = 0  # until when interest is on the ledger
-        self._carry = 0.0  # cents of interest that rounding left over
+        self._accrued_s = 0  # instant up to which interest is posted
+        self._carry = 0.0  # rounding remainder of interest [cents]
         self.principal_days = 0.0  # cents times days so far
         self.accrued = 0  # cents of interest so far
 
     @property
     def principal(self) -> int:
-        """Borrowed and not paid back, capitalised interest included [cents]."""
+        """Outstanding principal, capitalised interest included [cents]."""
         return -self._treasury.ledger.units(self._principal, "USD")
 
     @property
     def interest(self) -> int:
-        """Accrued and not paid [cents]."""
+        """Accrued unpaid interest [cents]."""
         return -self._treasury.ledger.units(self._interest, "USD")
 
     @property
@@ -81,7 +81,7 @@ class LoanAccount:
 
     @property
     def due(self) -> int:
-        """What should have been paid by now [cents]: matured debt, missed interest."""
+        """Amount overdue [cents]: matured debt or missed interest."""
         return self.debt if self.matured else min(self.overdue, self.interest)
 
     def ltv(self, usd_per_btc: float) -> float:
@@ -94,25 +94,25 @@ class LoanAccount:
         return (debt / CENTS_PER_USD) / (pledged / SATOSHI_PER_BTC * usd_per_btc)
 
     def pledge(self, t_s: int, units: int) -> None:
-        """Free bitcoin becomes collateral [satoshi]."""
+        """Pledge free bitcoin [satoshi] as collateral."""
         self._treasury.move(
             t_s, self.account, Account.BTC, "BTC", units, f"collateral of {self.name}"
         )
 
     def release(self, t_s: int, units: int) -> None:
-        """Collateral becomes free bitcoin [satoshi]."""
+        """Release collateral [satoshi] to free bitcoin."""
         memo = f"collateral of {self.name} comes back"
         self._treasury.move(t_s, Account.BTC, self.account, "BTC", units, memo)
 
     def borrow(self, t_s: int, units: int, account: str = Account.CASH) -> None:
-        """Draw principal [cents] into an account."""
+        """Draw principal [cents] into `account`."""
         self.accrue(t_s)
         self.drawn += units
         memo = f"principal of {self.name}"
         self._treasury.move(t_s, account, self._principal, "USD", units, memo)
 
     def accrue(self, t_s: int) -> None:
-        """Interest up to `t_s` on the principal; what rounding leaves over goes into the next."""
+        """Post interest up to `t_s`; the rounding remainder carries over."""
         days = (t_s - self._accrued_s) / SECONDS_PER_DAY
         self._accrued_s = t_s
         rate = self.spec.rate_per_year / DAYS_OF_INTEREST
@@ -131,9 +131,9 @@ class LoanAccount:
         self._treasury.move(t_s, *accounts, "USD", self.interest, memo)
 
     def pay(self, t_s: int, units: int) -> int:
-        """Pay [cents] from cash, interest first; what of it was owed.
+        """Pay up to `units` [cents] from cash, interest first; return what was paid.
 
-        Interest must have been accrued. When nothing is owed any more the collateral comes back.
+        Accrue interest first. Collateral is released once the debt is zero.
         """
         interest = min(units, self.interest)
         principal = min(units - interest, self.principal)
@@ -148,9 +148,9 @@ class LoanAccount:
         return interest + principal
 
     def end_call(self) -> None:
-        """Forget the margin call and the time at the liquidation level."""
+        """Clear the margin call and the time at the liquidation level."""
         self.called_s = self.breached_s = None
 
     def tell(self, t_s: int, kind: str, detail: str) -> None:
-        """An event of this loan."""
+        """Report an event of this loan."""
         self._event(t_s, kind, self.name, detail)

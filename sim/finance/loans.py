@@ -1,16 +1,16 @@
-"""Dollars against bitcoin: draws, interest, margin calls, liquidations, maturities.
+"""Bitcoin-backed loans: draws, interest, margin calls, liquidations, maturities.
 
-The debt of an LTV is principal and interest accrued to the last close of a day, or to the last
-payment if that is later. The lender looks every hour:
+The debt in an LTV is principal plus interest accrued to the last daily close, or to the last
+payment if later. The lender checks every hour:
 
-- At `automatic_ltv` it sells at once; at `liquidation_ltv` when the LTV has stood there for
-  `grace_h` at every look (with no grace: at once). The firm is not asked first.
-- At `call_ltv` a margin call begins, if what brings the LTV to `cure_ltv` is no trifle: at least
-  `least_call_fraction` of the debt would have to be paid. The firm answers at this and at every
-  later look with what it has; when that brings the LTV to `cure_ltv` the call is met. A price that
-  does so ends it, too. At the look `cure_h` after it began the lender sells.
-- It sells as much collateral as brings the LTV to `cure_ltv`, all if nothing less does. What is
-  owed beyond, the deficiency, is due at once, like what is owed at maturity.
+- At `automatic_ltv` it sells at once; at `liquidation_ltv` once the LTV has been there at every
+  check for `grace_h` (no grace: at once). The firm is not asked first.
+- At `call_ltv` a margin call begins if curing it would take a payment of at least
+  `least_call_fraction` of the debt. The firm answers at this and every later check with what it
+  has. The call ends when the LTV is back at `cure_ltv`, by payment, pledge or price. At the check
+  `cure_h` after it began the lender sells.
+- It sells enough collateral to bring the LTV to `cure_ltv`, or all of it. The remaining debt, the
+  deficiency, is due at once, like debt at maturity.
 """
 
 from collections.abc import Callable, Mapping
@@ -25,13 +25,13 @@ from sim.scenario.money import Loan
 from sim.types import OnEvent
 from sim.units import CENTS_PER_USD, SATOSHI_PER_BTC, SECONDS_PER_HOUR
 
-SAME_LTV: Final = 1e-9  # levels that are closer than this are met: prices are floats
+SAME_LTV: Final = 1e-9  # tolerance when comparing LTVs: prices are floats
 
 
 class Lending:
-    """The loans of a firm on its ledger, and their lenders.
+    """The firm's loans on its ledger, and the lenders' actions.
 
-    `margin_calls`, `calls_by_debt` (each call counts as its loan's share of all debt then),
+    `margin_calls`, `calls_by_debt` (each call weighted by its loan's share of all debt then),
     `liquidations` and `liquidated_btc` count since the start of the run.
     """
 
@@ -49,7 +49,7 @@ class Lending:
         self.calls_by_debt = 0.0
         self.liquidations = 0
         self.liquidated_btc = 0.0
-        # Finds an amount in cash, `find(t_s, usd, usd_per_btc, why)`: whether it may be paid.
+        # `find(t_s, usd, usd_per_btc, why)` raises an amount in cash; returns whether to pay it.
         self.find: Callable[[int, float, float, str], bool] = self._sell_free
         self._followers = {spec.refinance for spec in specs.values() if spec.refinance}
         self._loans = {
@@ -58,9 +58,9 @@ class Lending:
         }
 
     def open(self, usd_per_btc: float) -> None:
-        """Loans from before the run: the debt against equity, the collateral out of free bitcoin.
+        """Open loans from before the run: debt against equity, collateral from free bitcoin.
 
-        They stand as they are, whatever the price: the first look is that of `check`.
+        Their LTV is not checked here; the first check is that of `check`.
         Raises ValueError when the treasury does not hold the collateral.
         """
         for loan in self._loans.values():
@@ -76,16 +76,16 @@ class Lending:
             loan.pledge(0, pledged)
             loan.borrow(0, cents(loan.spec.principal_usd), Account.OPENING)
 
-    # What is owed and pledged.
+    # Debt and collateral.
 
     @property
     def accounts(self) -> tuple[LoanAccount, ...]:
-        """All loans, with their accounts."""
+        """Accounts of all loans."""
         return tuple(self._loans.values())
 
     @property
     def names(self) -> tuple[str, ...]:
-        """All loans."""
+        """Names of all loans."""
         return tuple(self._loans)
 
     def debt_usd(self, name: str | None = None) -> float:
@@ -94,7 +94,7 @@ class Lending:
         return sum(self._loans[n].debt for n in names) / CENTS_PER_USD
 
     def collateral_btc(self, name: str | None = None) -> float:
-        """Bitcoin that is pledged [BTC], to one loan or to all."""
+        """Pledged bitcoin [BTC], of one loan or of all."""
         names = self._loans if name is None else (name,)
         return sum(self._loans[n].pledged for n in names) / SATOSHI_PER_BTC
 
@@ -103,13 +103,13 @@ class Lending:
         return self._loans[name].ltv(usd_per_btc)
 
     def highest_ltv(self, usd_per_btc: float) -> float:
-        """Highest LTV of the loans that hold collateral; 0 when none does."""
+        """Highest LTV of loans with collateral; 0 without any."""
         held = (loan for loan in self._loans.values() if loan.pledged)
         return max((loan.ltv(usd_per_btc) for loan in held), default=0.0)
 
     @property
     def due(self) -> float:
-        """What has fallen due and could not be paid [USD]: matured debt, missed interest."""
+        """Amounts due and unpaid [USD]: matured debt, missed interest."""
         return sum(loan.due for loan in self._loans.values()) / CENTS_PER_USD
 
     def _free(self) -> int:
@@ -123,10 +123,10 @@ class Lending:
     def draw(
         self, name: str, t_s: int, usd: float, usd_per_btc: float, again: bool = False
     ) -> float:
-        """Draw for a project; what was drawn [USD], which is now cash. Nothing `again` is not told.
+        """Draw for a project into cash; return the amount [USD]. No event for a zero `again` draw.
 
-        Free bitcoin is pledged so that the LTV is `initial_ltv` at most. Less is drawn, down to
-        nothing, where the limit or the bitcoin ends, before the loan starts and from maturity on.
+        Free bitcoin is pledged to keep the LTV within `initial_ltv`. The draw is reduced, possibly
+        to zero, by the limit or lack of bitcoin, and is zero before the start and from maturity.
         """
         loan = self._loans[name]
         loan.accrue(t_s)
@@ -150,9 +150,9 @@ class Lending:
         return drawn_usd
 
     def repay(self, t_s: int, name: str, usd: float) -> float:
-        """Pay down a loan from cash, interest first; what of `usd` was owed and is paid [USD].
+        """Repay a loan from cash, interest first, up to `usd`; return what was paid [USD].
 
-        When nothing is owed any more the collateral comes back.
+        Collateral is released once the debt is zero.
         """
         loan = self._loans[name]
         loan.accrue(t_s)
@@ -163,7 +163,7 @@ class Lending:
         return paid
 
     def _begin(self, loan: LoanAccount, t_s: int, usd_per_btc: float) -> None:
-        """Draw a loan at its start: less where collateral is short, `initial_ltv` at most."""
+        """Draw a loan at its start, reduced where collateral is short of `initial_ltv`."""
         loan.open = True
         pledged = min(satoshi(loan.spec.collateral_btc), self._free())
         most = debt_for(pledged, loan.spec.initial_ltv, usd_per_btc)
@@ -176,12 +176,12 @@ class Lending:
             detail += f", of {asked / CENTS_PER_USD:,.2f} planned, bound by collateral"
         loan.tell(t_s, "loan drawn", detail)
 
-    # The hourly look.
+    # The hourly check.
 
     def check(self, t_s: int, usd_per_btc: float) -> None:
-        """Loans that start, loans that mature, then the LTVs, the highest first.
+        """Handle loan starts, maturities, then LTVs, highest first.
 
-        Call it every hour; a loan is called at the first look at which its LTV is high enough.
+        Call it hourly; a margin call begins at the first check with an LTV at the call level.
         """
         for loan in self._loans.values():
             if not loan.open and loan.start_s <= t_s and loan.name not in self._followers:
@@ -215,12 +215,12 @@ class Lending:
             self._call(loan, t_s, usd_per_btc)
 
     def _trifle(self, loan: LoanAccount, usd_per_btc: float) -> bool:
-        """Whether less than the least call would have to be paid to come back to `cure_ltv`."""
+        """Whether the payment back to `cure_ltv` is below the smallest margin call."""
         missing = loan.debt - debt_for(loan.pledged, loan.spec.cure_ltv, usd_per_btc)
         return missing < loan.spec.least_call_fraction * loan.debt
 
     def _call(self, loan: LoanAccount, t_s: int, usd_per_btc: float) -> None:
-        """Begin a margin call or go on with it: answer, and sell when the time is over."""
+        """Begin or continue a margin call: answer it, and sell once its time is up."""
         spec = loan.spec
         if loan.called_s is None:
             loan.called_s, loan.warned = t_s, True
@@ -266,7 +266,7 @@ class Lending:
         return loan.ltv(usd_per_btc) <= loan.spec.cure_ltv + SAME_LTV
 
     def _warn(self, loan: LoanAccount, t_s: int, ltv: float, usd_per_btc: float) -> None:
-        """Once on the way up; again only after the LTV has been back at `cure_ltv` or below."""
+        """Warn once per rise; again only after the LTV has been at `cure_ltv` or below."""
         if ltv >= loan.spec.warning_ltv and not loan.warned:
             loan.warned = True
             detail = f"LTV {ltv:.2%} at {usd_per_btc:,.2f} USD"
@@ -280,7 +280,7 @@ class Lending:
             self.release(loan, t_s, usd_per_btc)
 
     def release(self, loan: LoanAccount, t_s: int, usd_per_btc: float) -> None:
-        """The lender gives back the collateral beyond its `initial_ltv`."""
+        """Release the collateral in excess of `initial_ltv`."""
         needed = pledge_for(loan.debt, loan.spec.initial_ltv, usd_per_btc)
         excess = loan.pledged - needed
         if excess > 0:
@@ -290,7 +290,7 @@ class Lending:
     # Forced sales, maturities, default.
 
     def _liquidate(self, loan: LoanAccount, t_s: int, usd_per_btc: float, why: str) -> None:
-        """Sell collateral, back to `cure_ltv` or all of it, and pay the debt with the money."""
+        """Sell collateral, down to `cure_ltv` or all of it, and repay debt with the proceeds."""
         loan.accrue(t_s)
         sold = self._to_sell(loan, usd_per_btc)
         ltv = loan.ltv(usd_per_btc)
@@ -305,7 +305,7 @@ class Lending:
         """Fewest satoshi x with debt - net(x) <= cure_ltv * (collateral - x) * price, or all.
 
         Without impact that is x = (debt - cure * C * p) / (p * (1 - fee - cure)). With it, a sale
-        lowers the LTV only as long as the last bitcoin brings more than `cure_ltv` of the price.
+        lowers the LTV only while the last bitcoin brings more than `cure_ltv` of the price.
         """
         spec, debt, pledged = loan.spec, loan.debt, loan.pledged
         fee = spec.liquidation_fee_fraction
@@ -322,7 +322,7 @@ class Lending:
     def _sell_collateral(
         self, loan: LoanAccount, t_s: int, sold: int, usd_per_btc: float, why: str
     ) -> None:
-        """The lender sells, keeps its fee, and pays the debt; what is beyond it is cash."""
+        """The lender sells, keeps its fee and repays the debt; any surplus is cash."""
         btc = sold / SATOSHI_PER_BTC
         fee = (loan.spec.liquidation_fee_fraction, Account.LIQUIDATION)
         memo = f"liquidation of {loan.name}"
@@ -333,7 +333,7 @@ class Lending:
         loan.pay(t_s, cents(net_usd))
 
     def _mature(self, loan: LoanAccount, t_s: int, usd_per_btc: float) -> None:
-        """Refinance, or pay from cash, from free bitcoin, from collateral, in this order."""
+        """At maturity refinance, or pay from cash, free bitcoin, collateral, in this order."""
         loan.accrue(t_s)
         loan.matured = True
         loan.end_call()
@@ -348,11 +348,11 @@ class Lending:
                 loan.tell(t_s, "loan in default", detail)
 
     def _refinance(self, loan: LoanAccount, t_s: int, usd_per_btc: float) -> bool:
-        """Draw the follower for what is owed, if the old lender can then be paid in full.
+        """Draw the successor loan for the debt, if the old lender can then be paid in full.
 
-        The old collateral is free in that instant. The follower lends `initial_ltv` of what is
-        pledged at most; the rest comes from cash and free bitcoin. A follower of a loan that is
-        owed nothing at its maturity is never drawn.
+        The old collateral is free at that instant. The successor lends at most `initial_ltv` of
+        what is pledged; the rest comes from cash and free bitcoin. The successor of a loan with no
+        debt at maturity is never drawn.
         """
         if loan.spec.refinance is None:
             return False
@@ -373,7 +373,7 @@ class Lending:
         return True
 
     def _sell_free(self, t_s: int, usd: float, usd_per_btc: float, why: str) -> bool:
-        """Out of free bitcoin, as far as it goes: what is there is paid."""
+        """Default `find`: sell free bitcoin as far as it goes; always allow payment."""
         self.treasury.raise_cash(t_s, usd - self.treasury.cash_usd, usd_per_btc, why)
         return True
 
@@ -384,7 +384,7 @@ class Lending:
         usd_per_btc: float,
         find: Callable[[int, float, float, str], bool],
     ) -> None:
-        """Pay what is due from cash above zero; where that is short it is looked for."""
+        """Pay what is due from cash above zero, raising cash with `find`."""
         due = loan.due
         if not due:
             return
@@ -392,7 +392,7 @@ class Lending:
             loan.pay(t_s, min(loan.due, self._cash()))
 
     def _sell_for_debt(self, loan: LoanAccount, t_s: int, usd_per_btc: float) -> None:
-        """At maturity: the fewest satoshi of collateral that pay the debt, or all."""
+        """At maturity sell the fewest satoshi of collateral that repay the debt, or all."""
         debt, pledged = loan.debt, loan.pledged
         fee = loan.spec.liquidation_fee_fraction
         if not debt or not pledged:
@@ -404,22 +404,22 @@ class Lending:
 
         self._sell_collateral(loan, t_s, least(enough, pledged), usd_per_btc, "debt at maturity")
 
-    # Closes.
+    # Daily and monthly closes.
 
     def close_day(self, t_s: int, usd_per_btc: float) -> None:
-        """Interest of the day; what was due before is paid as far as money goes."""
+        """Accrue the day's interest; pay overdue amounts as far as money goes."""
         for loan in self._loans.values():
             if loan.open:
                 loan.accrue(t_s)
                 self._settle(loan, t_s, usd_per_btc, self.find)
 
     def pay_due(self, t_s: int) -> None:
-        """Pay what is due out of cash."""
+        """Pay amounts due from cash."""
         for loan in self._loans.values():
             loan.pay(t_s, min(loan.due, self._cash()))
 
     def close_month(self, t_s: int, usd_per_btc: float) -> None:
-        """Interest is paid, with free bitcoin where cash is short, or added to the principal."""
+        """Pay interest, selling free bitcoin where cash is short, or capitalise it."""
         for loan in self._loans.values():
             if loan.matured:
                 continue

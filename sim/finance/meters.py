@@ -1,10 +1,10 @@
-"""What each group of machines earned and was charged, by its meters: hashes, hours, tokens, joules.
+"""Metered earnings and costs of each group of machines: hashes, hours, tokens, joules.
 
-A site's mined bitcoin belongs to its ASICs by the hashes of the interval; hours of GPU nodes are
-metered node by node; tokens belong to the nodes that serve their model, by their joules. Energy of
-an interval is charged by joules with cooling, so that who steps back from a dear hour is not
-charged for it; bills of a month (demand, peaks, wear, contracts) and all other costs of a site are
-charged by the month's joules. Machines that idle earn nothing, whatever their nameplate.
+A site's mined bitcoin is allocated to its ASICs by the interval's hashes; GPU hours are metered
+node by node; tokens are allocated to the nodes serving their model, by joules. Energy is charged by
+the interval's joules, cooling included, so that a group that curtails in an expensive hour is not
+charged for it. Monthly bills (demand, peaks, wear, contracts) and all other site costs are charged
+by the month's joules. Idle machines earn nothing, whatever their nameplate.
 """
 
 from typing import Final
@@ -16,7 +16,7 @@ from sim.kernels import flows
 from sim.scenario.scenario import Scenario
 from sim.types import Floats, Ints
 
-AT_ONCE: Final = [flows.ENERGY_USD, flows.FUEL_USD]  # bills of the interval
+AT_ONCE: Final = [flows.ENERGY_USD, flows.FUEL_USD]  # charged interval by interval
 BY_MONTH: Final = [
     flows.CONTRACT_USD,
     flows.DEMAND_USD,
@@ -33,13 +33,13 @@ class Meters:
     """
 
     def __init__(self, scenario: Scenario, lanes: list[tuple[int, str]]) -> None:
-        """`lanes` are site and model of each lane of requests."""
+        """`lanes` holds site and model of each request lane."""
         horizon = scenario.horizon
         names = [s.name for s in scenario.sites]
         self.asics, self.nodes = len(scenario.asics), len(scenario.gpus)
         at = [*(g.site for g in scenario.asics), *(g.site for g in scenario.gpus)]
         self.site: Ints = np.array([names.index(site) for site in at], dtype=np.int64)
-        # Lanes by pool of equal nodes: groups that serve a model at a site.
+        # Pool number of each lane: nodes that serve the same model at the same site.
         pools: dict[tuple[int, str], int] = {}
         self.lane_pool: Ints = np.array(
             [pools.setdefault(lane, len(pools)) for lane in lanes], dtype=np.int64
@@ -57,18 +57,16 @@ class Meters:
         self._month_ends_s: Ints = since.astype(np.int64)
         shape = (len(months), len(at))
         self.mined_usd = np.zeros(shape)  # less the pool's fee
-        self.sold_usd = np.zeros(
-            shape
-        )  # hours and tokens, less credits and what nodes cost to operate
-        self.energy_usd = np.zeros(shape)  # charged by the interval
-        self.joules = np.zeros(shape)  # machines with their cooling
-        self.bills_usd = np.zeros((len(months), len(names)))  # to be charged by the month's joules
-        self.spent_usd = np.zeros((len(months), len(names)))  # energy that nobody's joules took
+        self.sold_usd = np.zeros(shape)  # hours and tokens, less credits and node operating cost
+        self.energy_usd = np.zeros(shape)  # charged by interval
+        self.joules = np.zeros(shape)  # machines and their cooling
+        self.bills_usd = np.zeros((len(months), len(names)))  # charged by the month's joules
+        self.spent_usd = np.zeros((len(months), len(names)))  # energy cost with no joules to charge
         self.hashed_th = np.zeros((len(months), self.asics))
-        self.there_s = np.zeros((len(months), self.asics))  # machines that stood there, times time
+        self.there_s = np.zeros((len(months), self.asics))  # machine-seconds deployed
 
     def interval(self, end_s: int, flow: Floats, used: tuple[Floats, Floats, Floats]) -> None:
-        """Charge the flows (SITE_FLOWS, site) of an interval by what was used in it."""
+        """Allocate an interval's flows (SITE_FLOWS, site) to groups by use."""
         month = int(np.searchsorted(self._month_ends_s, end_s))
         asic, node, lane = used
         sites = flow.shape[1]
@@ -103,8 +101,8 @@ class Meters:
     def operating(self, other_usd: Floats) -> Floats:
         """Operating cash of each group (month, row) [USD].
 
-        `other_usd` (month, site) is what the books say that the sites' operations cost beside
-        energy, as cash received: hosting fees, rents, moving (below zero where they cost).
+        `other_usd` (month, site) is the sites' other operating cash in the books: hosting fees,
+        rents, moving (costs negative).
         """
         bills = self.bills_usd - other_usd
         share = np.zeros_like(self.joules)
@@ -114,7 +112,7 @@ class Meters:
 
 
 def _shared(amount: Floats, units: Floats, of: Ints, count: int) -> Floats:
-    """Amounts (place,) shared out to rows by their units (row,) at the places `of` (row,)."""
+    """Allocate amounts (place,) to rows by their units (row,); `of` (row,) is each row's place."""
     total = np.bincount(of, units, count)[of]
     part = np.divide(units, total, out=np.zeros_like(units), where=total > 0.0)
     return np.asarray(amount[of] * part, dtype=np.float64)

@@ -1,4 +1,4 @@
-"""What is settled when a calendar month ends: demand charges, take-or-pay, coincident peaks."""
+"""Month-end bills: demand charges, take-or-pay, coincident peaks."""
 
 from datetime import timedelta
 
@@ -20,7 +20,7 @@ MONTHS = 12
 
 
 class MonthlyBills:
-    """Months follow each site's local standard time; a month cut off by the run's end is billed."""
+    """Bills by month in local standard time; a month cut off by the run's end is billed."""
 
     def __init__(self, scenario: Scenario, peaks: Peaks | None) -> None:
         horizon = scenario.horizon
@@ -54,7 +54,7 @@ class MonthlyBills:
         self.owed_w: dict[int, Floats] = {self.local_start.year - 1: self.opening_w}
 
     def close_step(self, step: int, site: SiteState, meters: MeterState) -> None:
-        """After a control step was billed: the peak that it was, the month that it ends."""
+        """After billing a control step: record a coincident peak, close a month that ends."""
         np.maximum(meters.month_peak_w, meters.last_w, out=meters.month_peak_w)
         self.demand.read(step * self.step_s, meters)
         self.tiers.close_step(step, site, meters)
@@ -73,7 +73,7 @@ class MonthlyBills:
             of_month[at] = 0.0
 
     def transmission(self, t_s: int) -> Floats | None:
-        """A twelfth of what last year's peaks cost (site,) [USD], on the last day of a month."""
+        """A twelfth of the cost of last year's peaks (site,) [USD], on a month's last day."""
         if not self.usd_per_w.any():
             return None
         today = self.local_start + timedelta(seconds=t_s - SECONDS_PER_DAY)
@@ -84,6 +84,6 @@ class MonthlyBills:
         return None if owed_w is None else owed_w * self.usd_per_w / MONTHS
 
     def open(self, ledger: Ledger) -> None:
-        """What last year's peaks will cost this year is owed from the start."""
+        """Post the liability for last year's peaks, owed from the start."""
         usd = self.opening_w * self.usd_per_w
         ledger.post(0, Account.OPENING, Account.TRANSMISSION_OWED, "USD", usd, "last year's 4CP")

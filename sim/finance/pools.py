@@ -1,4 +1,4 @@
-"""How hashes become bitcoin: FPPS, PPLNS, solo. All pay the same in the mean before fees."""
+"""Pool payout schemes: FPPS, PPLNS, solo. Before fees all have the same expected payout."""
 
 from typing import Protocol
 
@@ -12,7 +12,7 @@ from sim.world.difficulty import HASHES_PER_DIFFICULTY, subsidy_btc
 
 
 class Pool(Protocol):
-    """Pays for the hashes of an interval in which difficulty and subsidy did not change."""
+    """Pays for hashes of an interval with constant difficulty and subsidy."""
 
     def pay(self, hashed_th: Floats, from_s: int, to_s: int, btc_per_th: float) -> Floats:
         """Gross bitcoin by site (site,) for the hashes [TH] (site,) of the interval.
@@ -31,13 +31,13 @@ class Fpps:
 
 
 class Solo:
-    """Blocks thinned by the fleet's share of the network: all or nothing."""
+    """Solo mining: blocks thinned by the fleet's share of the network, full reward or none."""
 
     def __init__(self, chain: Chain) -> None:
         self.chain = chain
 
     def pay(self, hashed_th: Floats, from_s: int, to_s: int, btc_per_th: float) -> Floats:
-        """Rewards of the blocks that are the fleet's, spread over its sites by hashes."""
+        """Rewards of the blocks the fleet finds, split over its sites by hashes."""
         paid = np.zeros_like(hashed_th)
         total_th = float(hashed_th.sum())
         if total_th > 0.0:
@@ -49,10 +49,10 @@ class Solo:
 
 
 class Pplns:
-    """Pay per last N shares: each block of the pool is split over the window before it.
+    """Pay per last N shares: each pool block is split over the window of hashes before it.
 
-    The window is `window_blocks` times the expected hashes of a block. Before the run the window
-    is taken to be filled as in what is known of it, so that the start is not a gap.
+    The window is `window_blocks` times the expected hashes of a block. Before the run the
+    window is assumed filled as in its known part, so that payouts do not start with a gap.
     """
 
     def __init__(self, chain: Chain, spec: PoolSpec) -> None:
@@ -62,7 +62,7 @@ class Pplns:
         self.window: list[tuple[Floats, float]] = []  # hashes by site, hashes of the whole pool
 
     def pay(self, hashed_th: Floats, from_s: int, to_s: int, btc_per_th: float) -> Floats:
-        """Rewards of the pool's blocks times the share of each site in the window."""
+        """Rewards of the pool's blocks times each site's share of the window."""
         seconds = to_s - from_s
         pool_th = float(hashed_th.sum()) + self.others_ths * seconds
         self.window.append((hashed_th.copy(), pool_th))
@@ -73,7 +73,7 @@ class Pplns:
         return paid
 
     def _shares(self, t_s: int) -> Floats:
-        """Share of each site in the window (site,); what has left the window is forgotten."""
+        """Share of each site in the window (site,); hashes outside the window are dropped."""
         level = float(self.chain.epoch_difficulty[self.chain.epoch_at(t_s)])
         left_th = self.spec.window_blocks * level * HASHES_PER_DIFFICULTY / HASHES_PER_TH
         mine = np.zeros_like(self.window[0][0])
@@ -91,14 +91,14 @@ class Pplns:
 
 
 def build_pool(spec: PoolSpec, chain: Chain) -> Pool:
-    """The pool of a scenario."""
+    """Build the pool of a scenario."""
     if spec.model == "pplns":
         return Pplns(chain, spec)
     return Solo(chain) if spec.model == "solo" else Fpps()
 
 
 def _found(chain: Chain, from_s: int, to_s: int, share: float) -> list[float]:
-    """Rewards [BTC] of the blocks in (from_s, to_s] that fall to a share of the network."""
+    """Rewards [BTC] of blocks in (from_s, to_s] found by a share of the network."""
     first, last = np.searchsorted(chain.block_s, [from_s, to_s], side="right")
     mine = np.flatnonzero(chain.luck[first:last] < share) + first
     return [

@@ -1,4 +1,4 @@
-"""Projects: paid in parts, and part of the plant when live."""
+"""Projects: paid in instalments, part of the plant once live."""
 
 from collections.abc import Callable
 
@@ -22,7 +22,7 @@ from sim.units import W_PER_MW
 
 
 class Projects:
-    """What projects cost and how they are paid; the engine tells when."""
+    """Costs and payments of projects; the engine decides when they happen."""
 
     def __init__(
         self,
@@ -44,9 +44,9 @@ class Projects:
         }
         self.called_off: set[str] = set()
         self.delivered: set[str] = set()
-        self._raised_usd: dict[str, float] = {}  # for payments that wait
+        self._raised_usd: dict[str, float] = {}  # cash raised for waiting payments, by project
         self.interest_usd: dict[str, float] = {}  # capitalised so far, by project
-        self._lots: dict[str, list[tuple[Lot, float]]] = {}  # what went live, with its weight
+        self._lots: dict[str, list[tuple[Lot, float]]] = {}  # live lots with their weights
         self.parts = {name: _parts(scenario, name, machines) for name in scenario.projects}
 
     def pay(
@@ -59,10 +59,10 @@ class Projects:
         there: Callable[[float], bool],
         may_wait: bool,
     ) -> bool:
-        """Pay a part of the price, from what the scenario says; whether that was done.
+        """Pay a fraction of the price, as the scenario funds it; return whether it was paid.
 
-        `there` tells whether the firm has an amount in cash. A payment that `may_wait` is not made
-        without, and what was raised for it stays in cash; another one is owed.
+        `there` tells whether the firm has an amount in cash. Without it a payment that `may_wait`
+        is not made, and cash raised for it stays; any other payment is owed.
         """
         spec = self.specs[name]
         usd = spec.capex_usd * self.factor * fraction
@@ -94,7 +94,7 @@ class Projects:
         return True
 
     def refunds(self) -> list[tuple[str, float]]:
-        """What projects under way give back when they are called off now [USD], largest first."""
+        """Refunds of projects under way if cancelled now [USD], largest first."""
         found = [
             (name, history.paid_usd * self.specs[name].refund_fraction)
             for name, history in self.histories.items()
@@ -106,7 +106,7 @@ class Projects:
         return sorted(found, key=lambda x: (-x[1], x[0]))
 
     def bring_in(self, name: str, fraction: float) -> None:
-        """What was paid before the run."""
+        """Post a fraction of the price paid before the run."""
         usd = self.specs[name].capex_usd * self.factor * fraction
         self._pay(name, -1, usd)
         memo = f"{name}: paid before"
@@ -114,9 +114,9 @@ class Projects:
         self.ledger.post(0, Account.PROJECTS, Account.OPENING, "USD", parts, memo)
 
     def book_live(self, name: str, payments: tuple[tuple[int, float], ...]) -> None:
-        """Paid, delivered and live before the run: when, and in which shares of the price.
+        """Book a project live before the run; `payments` are (instant, fraction of the price).
 
-        Its machines are in the opening balance, at what their age leaves of the price.
+        Its machines are in the opening balance at the price depreciated by age.
         """
         for t_s, share in payments:
             usd = self.specs[name].capex_usd * self.factor * share
@@ -133,7 +133,7 @@ class Projects:
         self.histories[name] = history._replace(paid=(*history.paid, (float(t_s), usd)))
 
     def go_live(self, name: str, t_s: int) -> None:
-        """What was paid becomes machines and buildings."""
+        """Turn the payments of a project into machines and buildings."""
         self.histories[name] = self.histories[name]._replace(live_s=float(t_s))
         paid_usd, interest_usd = self.histories[name].paid_usd, self.interest_usd.get(name, 0.0)
         self._lots[name] = [
@@ -142,9 +142,9 @@ class Projects:
         ]
 
     def capitalise(self, name: str, t_s: int, usd: float) -> float:
-        """Interest becomes part of what a project costs, before or after it went live.
+        """Add interest to the cost of a project, before or after it went live.
 
-        What of `usd` did; not what belongs to machines that are gone already.
+        Returns the part of `usd` added; the share of machines already gone is excluded.
         """
         there = [(lot, usd * w) for lot, w in self._lots.get(name, ()) if lot.part > 0.0]
         live = self.histories[name].live_s is not None
@@ -157,7 +157,7 @@ class Projects:
         return float(parts.sum())
 
     def cancel(self, name: str, t_s: int) -> None:
-        """Part of what was paid comes back, the rest is lost."""
+        """Cancel a project: part of the payments is refunded, the rest is lost."""
         self.called_off.add(name)
         paid, back = self.histories[name].paid_usd, self.specs[name].refund_fraction
         self._pay(name, t_s, -paid * back)
@@ -170,7 +170,7 @@ class Projects:
         post(t_s, Account.IMPAIRMENT, Account.PROJECT_INTEREST, "USD", interest, memo)
 
     def by_site(self, name: str, usd: float) -> Floats:
-        """An amount for a project, shared out to sites (site,) as its price is."""
+        """Split an amount over sites (site,) in proportion to the project's price."""
         at = np.array([site for _, _, site, _ in self.parts[name]], dtype=np.int64)
         weight = np.array([w for _, _, _, w in self.parts[name]])
         return np.bincount(at, weight * usd, len(self.ledger.sites)).astype(np.float64)
@@ -179,10 +179,10 @@ class Projects:
 def _parts(
     scenario: Scenario, name: str, machines: tuple[AsicGroups, NodeGroups]
 ) -> list[tuple[str, int, int, float]]:
-    """Kind, group, site and share of the price of everything a project delivers.
+    """Kind, group, site and share of the price of each delivery of a project.
 
-    The price is shared out by power: that of machines in their own mode, that of substations. An
-    approximation where a project delivers unlike things; give each a project of its own then.
+    The price is split by power: of machines in their own mode, of substations. This approximates
+    projects with unlike deliveries; give each its own project instead.
     """
     asics, nodes = machines
     sites = [s.name for s in scenario.sites]

@@ -1,4 +1,4 @@
-"""Cash out of collateral: what lenders give back, and what pays them down so that more is free."""
+"""Cash from collateral: excess collateral released, and loans paid down to free more."""
 
 from typing import Final
 
@@ -11,11 +11,11 @@ ROUNDING: Final = 2  # cents: each of the two sales is rounded down
 
 
 def free_up(lending: Lending, t_s: int, usd: float, usd_per_btc: float, why: str) -> None:
-    """Bring `usd` more of cash out of what is pledged, as far as it goes.
+    """Raise `usd` of further cash from collateral, as far as possible.
 
-    First lenders give back what is beyond their `initial_ltv`. Then, the lowest LTV first, pledged
-    bitcoin is sold at the market and its proceeds pay the loan down, until so much is free at
-    `initial_ltv` that it brings the rest; a lender takes early payment (assumed).
+    First, lenders release collateral in excess of `initial_ltv`. Then, lowest LTV first, pledged
+    bitcoin is sold at market to pay the loan down until selling what is freed at `initial_ltv`
+    covers the rest. Lenders are assumed to accept early repayment.
     """
     treasury = lending.treasury
     wanted = cents(treasury.cash_usd) + cents(usd)
@@ -47,10 +47,10 @@ def free_up(lending: Lending, t_s: int, usd: float, usd_per_btc: float, why: str
 
 
 def _to_sell(lending: Lending, loan: LoanAccount, short: int, usd_per_btc: float) -> int:
-    """Fewest satoshi to pay the loan down with so that what is free then brings `short` [cents].
+    """Fewest satoshi to sell to pay the loan down so that the freed rest brings `short` [cents].
 
     Without costs x = (D - L C p + L s) / (p (1 - L)), with the debt D, the collateral C, the
-    initial LTV L and the cash s. Where nothing is enough: what brings the most, 0 where nothing.
+    initial LTV L and the cash s. If nothing suffices: what brings the most, or 0.
     """
     debt, pledged = loan.debt, loan.pledged
 

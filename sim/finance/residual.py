@@ -1,13 +1,11 @@
-"""What machines are worth when they are not new: what the market pays, what they still earn.
+"""Value of used machines: market price and remaining earnings.
 
-A machine fetches a share of its price that falls with its age, by its kind (`residuals.csv` of the
-catalogue, [residuals] of a scenario). What was bought used, or stands in the books at the start,
-falls in proportion from there: what is worth P at an age a is worth P f(a + t) / f(a) after t
-years.
+A machine sells for a share f of its price that falls with age, by kind (`residuals.csv` of the
+catalogue, [residuals] of a scenario). A machine bought used, or on the books at the start, falls in
+proportion from there: worth P at age a, it is worth P f(a + t) / f(a) after t years.
 
-To whoever goes on using it a machine is worth the lower of that and the discounted cash it still
-earns in the rest of its useful life: above the first nobody would buy it, above the second nobody
-would keep it.
+In continued use a machine is worth the lower of that and the discounted cash it earns in its
+remaining useful life: above the first nobody would buy it, above the second nobody would keep it.
 """
 
 from typing import Final
@@ -25,7 +23,7 @@ KINDS: Final = (ASIC, GPU, BATTERY, BUILDING)
 
 
 class Residuals:
-    """Market values and capital charges under the keys of a scenario."""
+    """Market values and capital charges by a scenario's settings."""
 
     def __init__(self, scenario: Scenario) -> None:
         firm = scenario.firm
@@ -40,14 +38,14 @@ class Residuals:
         self._curves = {kind: _curve(scenario, kind) for kind in KINDS}
 
     def fraction(self, kind: str, age_years: float) -> float:
-        """What is left of the price when new at an age, before [what_if]."""
+        """Share of the price when new left at an age, before [what_if]."""
         ages, shares = self._curves[kind]
         return float(np.interp(age_years, ages, shares))
 
     def market_usd(self, kind: str, usd: float, years: float, age_years: float = 0.0) -> float:
-        """What something fetches `years` after it was worth `usd` at an age [USD].
+        """Market value [USD] `years` after an asset was worth `usd` at `age_years`.
 
-        Never more than it was worth; nothing that was worth nothing is worth something later.
+        Never above `usd`; zero if the curve is zero at that age.
         """
         then = self.fraction(kind, age_years)
         if then <= 0.0:
@@ -56,11 +54,11 @@ class Residuals:
         return usd * min(share * self.factor, 1.0)
 
     def capital_usd_per_year(self, kind: str, usd: float, age_years: float = 0.0) -> float:
-        """The yearly charge for something worth `usd` at an age, to the end of its useful life.
+        """Yearly capital charge [USD/y] of an asset worth `usd` at an age, over its remaining life.
 
         An annuity, paid at the end of each year, that covers the price less the discounted market
         value at the end of the life, at the scenario's rate. Past its useful life a machine is
-        charged what it loses in a year and the rate on what it would fetch.
+        charged a year's loss of value and the rate on its market value.
         """
         left = self.life_years[kind] - age_years
         if left < 1.0:
@@ -72,9 +70,9 @@ class Residuals:
 
 
 def annuity(rate_per_year: float, years: float, fade_per_year: float = 0.0) -> float:
-    """Present value of 1 a year for so many years, at the end of each; a broken year in part.
+    """Present value of 1 per year paid at year ends for `years`; a part year counts in part.
 
-    With `fade_per_year` each year brings that share less than the one before.
+    With `fade_per_year` each payment is smaller than the last by that share.
     """
     if years <= 0.0:
         return 0.0
@@ -86,7 +84,7 @@ def annuity(rate_per_year: float, years: float, fade_per_year: float = 0.0) -> f
 
 
 def terminal_usd(market_usd: float, earned_usd: float) -> float:
-    """The lower of what the market pays and what is still earned (discounted), never below 0."""
+    """The lower of market value and discounted remaining earnings, at least 0 [USD]."""
     return max(min(market_usd, earned_usd), 0.0)
 
 

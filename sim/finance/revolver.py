@@ -1,4 +1,4 @@
-"""A credit line without collateral: drawn when money is short, paid back when it is there."""
+"""An unsecured credit line, drawn when cash is short and repaid when it is available."""
 
 from typing import Final
 
@@ -14,7 +14,7 @@ NEVER: Final = float("inf")
 
 
 class Revolver:
-    """On the ledger as the loan `revolver`; its interest is simple and paid at month ends."""
+    """The loan `revolver` on the ledger; simple interest, paid at month ends."""
 
     def __init__(self, spec: Spec, factor: float, treasury: Treasury, calendar: Calendar) -> None:
         self.spec = spec
@@ -23,31 +23,31 @@ class Revolver:
         self._treasury = treasury
         self._principal, self._interest = Account.LOAN.of(NAME), Account.INTEREST_OWED.of(NAME)
         self._accrued_s = 0
-        self._carry = 0.0  # cents that rounding left over
+        self._carry = 0.0  # rounding remainder [cents]
         self.principal_days = 0.0  # cents times days so far
-        self.accrued = 0.0  # cents of interest so far, fees aside
+        self.accrued = 0.0  # cents of interest so far, without fees
 
     @property
     def principal(self) -> int:
-        """Drawn and not paid back [cents]."""
+        """Outstanding principal [cents]."""
         return -self._treasury.ledger.units(self._principal, "USD")
 
     @property
     def interest(self) -> int:
-        """Interest and fees that are owed [cents]."""
+        """Interest and fees owed [cents]."""
         return -self._treasury.ledger.units(self._interest, "USD")
 
     @property
     def debt_usd(self) -> float:
-        """All that is owed."""
+        """Principal, interest and fees owed [USD]."""
         return (self.principal + self.interest) / CENTS_PER_USD
 
     def due(self, t_s: int) -> int:
-        """What has to be paid now [cents]: all of it at the end of the line."""
+        """Amount due now [cents]: the whole debt from the end of the line, else 0."""
         return self.principal + self.interest if t_s >= self.until_s else 0
 
     def draw(self, t_s: int, usd: float) -> float:
-        """Draw as far as the limit allows; what was drawn [USD], which is now cash."""
+        """Draw into cash up to the limit; return the amount drawn [USD]."""
         if t_s >= self.until_s:
             return 0.0
         self.accrue(t_s)
@@ -56,7 +56,7 @@ class Revolver:
         return drawn / CENTS_PER_USD
 
     def accrue(self, t_s: int) -> None:
-        """Interest on what is drawn and the fee on the rest, up to `t_s`, or to the line's end."""
+        """Accrue interest on the drawn and the fee on the undrawn part, up to the line's end."""
         until_s = t_s if t_s < self.until_s else max(round(self.until_s), self._accrued_s)
         days = (t_s - self._accrued_s) / SECONDS_PER_DAY
         open_days = (until_s - self._accrued_s) / SECONDS_PER_DAY
@@ -73,13 +73,13 @@ class Revolver:
         self._treasury.move(t_s, Account.INTEREST, self._interest, "USD", units, memo)
 
     def close_month(self, t_s: int) -> None:
-        """Interest and fees leave the account, like any bill."""
+        """Pay interest and fees from cash, like any bill."""
         self.accrue(t_s)
         memo = "interest of the revolver"
         self._treasury.move(t_s, self._interest, Account.CASH, "USD", self.interest, memo)
 
     def pay(self, t_s: int, usd: float) -> float:
-        """Pay back from cash, interest first; what of `usd` was owed and is paid [USD]."""
+        """Repay from cash up to `usd`, interest first; return the amount paid [USD]."""
         self.accrue(t_s)
         left = max(cents(usd), 0)
         interest = min(left, self.interest)

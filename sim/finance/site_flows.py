@@ -1,4 +1,4 @@
-"""Cash flows of sites and of the firm by month, before financing and before the treasury."""
+"""Monthly cash flows of sites and the firm, before financing and treasury."""
 
 from typing import Final, NamedTuple
 
@@ -13,21 +13,21 @@ from sim.units import SECONDS_PER_DAY
 
 MINING: Final = (Account.MINING, Account.POOL_FEES)
 CUSTOMERS: Final = ("inference", "credits", "GPU operations")  # lines of the cash flow
-TREASURY: Final = ("interest", "bitcoin sold", "tax")  # financing, treasury; tax is reckoned anew
+TREASURY: Final = ("interest", "bitcoin sold", "tax")  # financing and treasury; tax is recomputed
 SOLD: Final = (*MACHINES, Account.MACHINE_SALES, Account.INSURANCE_CLAIMS)
 
 
 class Flows(NamedTuple):
-    """Of a site, a project or the firm [USD]."""
+    """Cash flows of a site, a project or the firm [USD]."""
 
     cash_usd: Floats  # (month,)
-    opening_usd: float  # book value, or what was paid, before the run
-    closing_usd: float  # book value at its end
-    outlay_usd: float  # opening and what was invested since
+    opening_usd: float  # book value at the start, or payments before the run
+    closing_usd: float  # book value at the end of the run
+    outlay_usd: float  # opening value plus investment since
 
 
 class SiteFlows:
-    """Out of the ledger. Shapes: `month`, `site` of the ledger, the firm's own among them."""
+    """Flows from the ledger. Shapes: `month`, `site` of the ledger including the firm's own."""
 
     def __init__(self, scenario: Scenario, ledger: Ledger) -> None:
         horizon = scenario.horizon
@@ -52,7 +52,7 @@ class SiteFlows:
         known = (*MINING, *customers)
         self.other = -self._sums(counted & _in(account, operating) & ~_in(account, known))
         self.invested = -self._sums(counted & ~_in(account, operating))
-        # What machines bring when they are sold or have burnt: their book value and the gain.
+        # Proceeds of machines sold or destroyed: book value plus gain.
         self.proceeds = -self._sums(counted & _in(account, SOLD) & (usd.amount < 0))
         under_way = account == usd.codes[Account.PROJECTS]
         self.projects = -self._sums(counted & under_way)
@@ -61,7 +61,7 @@ class SiteFlows:
         self.paid_projects = self._sums(paid & under_way)
         self.bought = self._sums(paid & ~under_way)
         held = _in(account, (*MACHINES, Account.DEPOSITS))
-        # What is bought at the first instant is a flow; what was there came out of equity.
+        # Purchases at second 0 are flows; opening balances are posted against equity.
         began = usd.opens & usd.beside(account == usd.codes[Account.OPENING])
         self.opening, self.closing = (self._sums(held & w).sum(axis=0) for w in (began, held))
         self.opening_projects, self.closing_projects = (
@@ -69,21 +69,21 @@ class SiteFlows:
         )
 
     def _sums(self, which: Bools) -> Floats:
-        """Amounts of postings (month, site) [USD]."""
+        """Sums of the selected postings (month, site) [USD]."""
         cents = self._usd.sums(self._usd.site, len(self.sites), which)
         return np.asarray(cents.T / UNITS["USD"], dtype=np.float64)
 
     def operating(self, site: str) -> tuple[Floats, Floats, Floats]:
-        """Mined bitcoin, inference less credits and opex, other operating cash (month,)."""
+        """Mined bitcoin, inference less credits and opex, other operating cash (month,) [USD]."""
         s = self.sites.index(site)
         return self.mined[:, s], self.customers[:, s], self.other[:, s]
 
     def proceeds_of(self, site: str) -> Floats:
-        """What a site's machines brought (month,) when they were sold or had burnt."""
+        """Proceeds of a site's machines sold or destroyed (month,) [USD]."""
         return self.proceeds[:, self.sites.index(site)]
 
     def of_site(self, site: str) -> Flows:
-        """A site; machines out of projects are laid out when they arrive in its books."""
+        """Flows of a site; project machines are an outlay when they arrive on its books."""
         s = self.sites.index(site)
         invested = self.invested[:, s] - self.projects[:, s] - self.arrived[:, s]
         opening = float(self.opening[s])
@@ -91,7 +91,7 @@ class SiteFlows:
         return Flows(sum(self.operating(site)) + invested, opening, float(self.closing[s]), outlay)
 
     def of_firm(self) -> Flows:
-        """All sites and what belongs to none; projects are laid out when they are paid."""
+        """Flows of the firm: all sites and fleet level; projects are an outlay when paid."""
         cash = (self.mined + self.customers + self.other + self.invested).sum(axis=1)
         opening = float(self.opening.sum()) + self.opening_projects
         outlay = opening + float((self.bought + self.paid_projects).sum())

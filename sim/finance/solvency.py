@@ -1,4 +1,4 @@
-"""When the firm cannot pay: what its estate fetches, and who gets what out of it."""
+"""Insolvency: value of the estate and its distribution to creditors."""
 
 from typing import Final, NamedTuple
 
@@ -11,7 +11,7 @@ from sim.finance.ledger import Ledger
 from sim.finance.loans import Lending
 from sim.finance.revolver import NAME as REVOLVER
 
-OWED: Final[dict[str, str]] = {  # liabilities by account, and who they are owed to
+OWED: Final[dict[str, str]] = {  # creditor named for each liability account
     Account.PAYABLES: "bills of the last day",
     Account.RENT_OWED: "lessors, rents to the end of their leases",
     Account.LEASE_FINANCING: "lessors, financings",
@@ -24,13 +24,13 @@ BITCOIN: Final = (Account.BTC, Account.BTC_REVALUATION)
 DISTRESSED: Final[tuple[str, ...]] = (
     Account.BATTERIES,
     Account.PROJECTS,
-)  # besides machines and buildings
+)  # written down as well as machines and buildings
 
 
 class Claim(NamedTuple):
-    """What a creditor is owed and gets."""
+    """A creditor's claim and what it is paid."""
 
-    rank: int  # 1: secured by collateral; 2: what is owed without security; 3: the owners
+    rank: int  # 1: secured by collateral; 2: unsecured; 3: owners
     creditor: str
     owed_usd: float
     paid_usd: float
@@ -39,7 +39,7 @@ class Claim(NamedTuple):
 class _Unsecured(NamedTuple):
     creditor: str
     owed_usd: float
-    accounts: tuple[str, ...]  # where it stands
+    accounts: tuple[str, ...]  # liability accounts of the claim
 
 
 def wind_up(
@@ -51,14 +51,13 @@ def wind_up(
     usd_per_btc: float,
     distressed_fraction: float,
 ) -> list[Claim]:
-    """Value the firm by its estate from now on; creditors in the order in which they are paid.
+    """Write the books down to liquidation values; return claims in order of payment.
 
-    Everything is written down to what it fetches in a winding-up: machines, buildings, batteries
-    and projects under way to `distressed_fraction` of their book values. Bills that cash did not
-    cover and rents to the ends of leases (`rents_usd`) are owed. What creditors do not get is
-    theirs to bear, so that equity is what is left to the owners, never below zero. Bitcoin must
-    have been revalued to `usd_per_btc`. Costs of the proceedings and preferred claims are left
-    aside.
+    Machines, buildings, batteries and projects under way are written down to
+    `distressed_fraction` of book value. Bills not covered by cash and rents to the ends of leases
+    (`rents_usd`) are claims. Creditors bear their shortfall, so that equity is the owners'
+    remainder, never below zero. Bitcoin must have been revalued to `usd_per_btc`. Costs of the
+    proceedings and preferred claims are not modelled.
     """
 
     def post(debit: str, credit: str, usd: float, memo: str) -> None:
@@ -86,7 +85,7 @@ def wind_up(
     post(
         Account.WINDING_UP, Account.PROJECT_INTEREST, under_way_usd, "worth nothing in a winding-up"
     )
-    # Tax on gains that nobody will make any more.
+    # Release deferred tax: the gains will not be made.
     deferred_usd = max(-ledger.balance(Account.DEFERRED_TAX_OWED, "USD"), 0.0)
     post(Account.DEFERRED_TAX_OWED, Account.WINDING_UP, deferred_usd, "deferred tax lapses")
     claims, unsecured = _ranking(ledger, lending, usd_per_btc)
@@ -103,10 +102,10 @@ def wind_up(
 def _ranking(
     ledger: Ledger, lending: Lending, usd_per_btc: float
 ) -> tuple[list[Claim], list[_Unsecured]]:
-    """Lenders take their collateral, up to their debt.
+    """Rank the claims; secured lenders take their collateral, up to their debt.
 
-    Everything else is shared out evenly among what is owed without security: bills, lenders'
-    shortfalls, the revolver, rents, prepayments. The estate are all assets as the books have them.
+    The rest is shared pro rata among unsecured claims: bills, lenders' shortfalls, the revolver,
+    rents, prepayments. The estate is all assets at book value.
     """
     claims = []
     unsecured: list[_Unsecured] = []
@@ -136,7 +135,7 @@ def _ranking(
         if place.kind == ASSET and account not in BITCOIN:
             estate += ledger.balance(account, "USD")
         elif place.kind == LIABILITY and account not in SECURED:
-            estate += max(ledger.balance(account, "USD"), 0.0)  # paid ahead
+            estate += max(ledger.balance(account, "USD"), 0.0)  # a debit balance: paid ahead
     total = sum(u.owed_usd for u in unsecured)
     share = min(max(estate, 0.0) / total, 1.0) if total > 0.0 else 1.0
     claims += [Claim(2, u.creditor, u.owed_usd, u.owed_usd * share) for u in unsecured]
@@ -145,7 +144,7 @@ def _ranking(
 
 
 def table(claims: list[Claim]) -> pa.Table:
-    """`creditors.parquet`: rank, creditor, what is owed and paid [USD]."""
+    """`creditors.parquet`: rank, creditor, amounts owed and paid [USD]."""
     return pa.table(
         {
             "rank": pa.array([c.rank for c in claims], pa.int64()),

@@ -1,11 +1,11 @@
-"""What people read about the firm's money: monthly statements out of the ledger, and their ties.
+"""Monthly financial statements from the ledger, and the ties between them.
 
-What is posted at an instant belongs to what ended at it: days are closed at midnight, so the
-postings of the first midnight of a month belong to the month before. Postings at second 0 are how
-the firm stands at the start. Months are UTC.
+A posting belongs to the period that ends at its instant: days close at midnight, so postings at
+the first midnight of a month belong to the month before. Postings at second 0 are the opening
+balance. Months are UTC.
 
-Income stands above zero and expenses below; assets, liabilities and equity above, as does cash
-received. Lines that stay zero throughout are left out, totals never.
+Income is positive, expenses negative; assets, liabilities, equity and cash received are positive.
+Lines that are zero in every month are omitted, totals never.
 """
 
 from collections.abc import Iterator
@@ -64,7 +64,7 @@ Sheet = dict[str, Ints]  # line: amount by month (month,) in cents or satoshi
 
 
 class BalanceSheet(NamedTuple):
-    """How the firm stands now [USD]."""
+    """The current balance sheet [USD]."""
 
     cash_usd: float
     btc_cost_usd: float
@@ -81,7 +81,7 @@ DEBT: Final = (Account.LOAN, Account.INTEREST_OWED)
 
 
 def balance_sheet(ledger: Ledger) -> BalanceSheet:
-    """The current position, from the balances that the ledger keeps.
+    """The current balance sheet, from the ledger's balances.
 
     Raises ValueError for an account that the chart does not know.
     """
@@ -111,7 +111,7 @@ def statements(ledger: Ledger, start_utc: datetime, seconds: int) -> pa.Table:
 
 
 def statements_of(entries: Entries, start_utc: datetime, seconds: int) -> pa.Table:
-    """The same out of the ledger's postings."""
+    """As `statements`, from the ledger's postings."""
     months = months_of(start_utc, seconds)
     usd = Postings(entries, "USD", start_utc, seconds, len(months))
     btc = Postings(entries, "BTC", start_utc, seconds, len(months))
@@ -144,7 +144,7 @@ def statements_of(entries: Entries, start_utc: datetime, seconds: int) -> pa.Tab
 
 
 def sheet_of(table: pa.Table, statement: str) -> dict[str, Floats]:
-    """Lines of a statement (month,) in USD or BTC, in their order, out of the statements' table."""
+    """Lines (month,) of one statement in USD or BTC, in order, from the statements table."""
     months = list(dict.fromkeys(table["month"].to_pylist()))
     found: dict[str, Floats] = {}
     for row in table.to_pylist():
@@ -155,7 +155,7 @@ def sheet_of(table: pa.Table, statement: str) -> dict[str, Floats]:
 
 
 def months_of(start_utc: datetime, seconds: int) -> Any:
-    """Months UTC that a run touches (month,) as datetime64[M]."""
+    """UTC months that a run touches (month,) as datetime64[M]."""
     start = start_of(start_utc)
     last = start + np.timedelta64(max(seconds - 1, 0), "s")
     first = start.astype("datetime64[M]")
@@ -168,7 +168,7 @@ def start_of(start_utc: datetime) -> Any:
 
 
 class Postings:
-    """Postings of a commodity (posting,): account of the chart, month, site and amount."""
+    """Postings of one commodity (posting,): chart account, month, site and amount."""
 
     def __init__(
         self, entries: Entries, commodity: str, start_utc: datetime, seconds: int, months: int
@@ -198,19 +198,19 @@ class Postings:
         self.site: Ints = entries.site[mine]  # index into Entries.sites
 
     def by_account(self, chart: tuple[str, ...]) -> Sheet:
-        """Sums by account of the chart (month,)."""
+        """Monthly sums (month,) by chart account."""
         everything = np.ones(len(self.amount), dtype=np.bool_)
         sums = self.sums(self.account, len(chart), everything)
         return dict(zip(chart, sums, strict=True))
 
     def sums(self, key: Ints, keys: int, which: Bools) -> Ints:
-        """Sums of amounts (key, month); exact below 2**53 cents or satoshi."""
+        """Sums of the selected amounts (key, month), exact below 2**53 cents or satoshi."""
         flat = key[which] * self.months + self.month[which]
         summed = np.bincount(flat, self.amount[which].astype(np.float64), keys * self.months)
         return np.rint(summed).astype(np.int64).reshape(keys, self.months)
 
     def beside(self, own: Bools) -> Bools:
-        """Postings that are not of `own` but stand in a transaction with one."""
+        """Postings outside `own` that share a transaction with one in it."""
         has = np.zeros(int(self.transaction.max(initial=-1)) + 1, dtype=np.bool_)
         has[self.transaction[own]] = True
         return np.asarray(has[self.transaction] & ~own, dtype=np.bool_)
@@ -260,7 +260,7 @@ def _balance(totals: Sheet) -> Sheet:
 
 
 def _cash_flow(usd: Postings) -> Sheet:
-    """Flows by the legs beside cash of its transactions, so that either side proves the other."""
+    """Cash flows from the non-cash legs of transactions, so that each side checks the other."""
     cash = usd.account == usd.codes[Account.CASH]
     paired = usd.beside(cash)
     lines = {name: k for k, name in enumerate(CASH_LINES)}
@@ -285,9 +285,9 @@ def _cash_flow(usd: Postings) -> Sheet:
 
 
 def _capitalised(usd: Postings, paid: Ints) -> Ints:
-    """Of the interest `paid` (month,), what became part of the cost of projects (month,) [cents].
+    """The part of interest `paid` (month,) that was capitalised (month,) [cents].
 
-    What has been capitalised counts as paid first; what is not paid yet stays for later months.
+    Capitalised interest counts as paid first; any unpaid part carries to later months.
     """
     legs = usd.beside(usd.account == usd.codes[Account.PROJECT_INTEREST])
     legs &= usd.account == usd.codes[Account.INTEREST]
@@ -301,7 +301,7 @@ def _capitalised(usd: Postings, paid: Ints) -> Ints:
 
 
 def _bitcoin(btc: Postings) -> Sheet:
-    """Flows by the legs that are not bitcoin held, so that either leg proves the other."""
+    """Bitcoin flows from the legs other than holdings, so that each side checks the other."""
     pledged = btc.codes[Account.BTC_COLLATERAL]
     held = (btc.account == btc.codes[Account.BTC]) | (btc.account == pledged)
     flow = {name: k for k, name in enumerate(BTC_FLOWS)}
@@ -328,13 +328,13 @@ def _bitcoin(btc: Postings) -> Sheet:
     return sheet
 
 
-# Ties: what must agree in every month, whatever was posted.
+# Ties: equalities that hold in every month, whatever was posted.
 
 Month = dict[str, dict[str, Decimal]]  # statement: line: amount
 
 
 def tie_out(table: pa.Table) -> list[str]:
-    """What does not agree in the statements, to the cent and the satoshi; empty is good."""
+    """Ties that fail, checked to the cent and the satoshi; empty if all hold."""
     months: dict[str, Month] = {}
     for row in table.to_pylist():
         sheets = months.setdefault(row["month"], {})
@@ -350,7 +350,7 @@ def tie_out(table: pa.Table) -> list[str]:
 
 
 def _ties(now: Month, before: Month | None) -> Iterator[tuple[str, Decimal, Decimal]]:
-    """What must be equal in a month, and to the month before."""
+    """Pairs that must be equal in a month, and with the month before."""
     income, balance, cash, btc = (
         now.get(s, {}) for s in (INCOME_STATEMENT, BALANCE, CASH_FLOW, BITCOIN)
     )

@@ -1,4 +1,4 @@
-"""Blocks of a PPA of which a share of every month is paid, whether it is taken or not."""
+"""Take-or-pay on PPA blocks: a share of each month's energy is paid whether used or not."""
 
 import numpy as np
 
@@ -10,9 +10,9 @@ from sim.units import J_PER_MWH
 
 
 class TakeOrPay:
-    """Each contract by itself: what it offered in a month, what of that was used, its own strike.
+    """Bills each contract separately: energy offered and used in a month, at its own strike.
 
-    Where a site has several blocks at a time, what is used counts for each by its size. Shapes:
+    Where a site has several blocks at once, use is split between them by size. Shapes:
     `contract` with take-or-pay.
     """
 
@@ -28,12 +28,12 @@ class TakeOrPay:
         self.mw = size[owing] if owing else np.zeros((0, scenario.horizon.steps))
         every = [size[site == s].sum(axis=0) for s in self.site.tolist()]
         total = np.array(every).reshape(self.mw.shape)
-        self.part = self.mw / np.maximum(total, 1e-300)  # (contract, step) of what its site uses
+        self.part = self.mw / np.maximum(total, 1e-300)  # (contract, step) share of its site's use
         self._seen = np.zeros((2, len(names)))
         self._month = np.zeros((2, len(owing)))  # used and offered [J]
 
     def close_step(self, step: int, meters: MeterState) -> None:
-        """After a control step was billed: what was used and offered of each contract."""
+        """After billing a control step: add each contract's energy used and offered."""
         if not len(self.site):
             return
         seen = np.stack([meters.month_block_j, meters.month_offer_j])
@@ -41,7 +41,7 @@ class TakeOrPay:
         self._seen = seen
 
     def close_month(self, at: list[int], site: SiteState) -> None:
-        """Bill what the month that ends at these sites fell short of."""
+        """Bill the shortfall of the month that ends at these sites."""
         for k in np.flatnonzero(np.isin(self.site, at)).tolist():
             used_j, offered_j = self._month[:, k]
             short_j = max(float(self.fraction[k] * offered_j - used_j), 0.0)

@@ -1,16 +1,14 @@
-"""Income tax: what is taxed, what is owed and paid, what is deferred.
+"""Income tax: taxable income, tax owed and paid, deferred tax.
 
-Book income becomes taxable income by what the values of assets in the books and for tax do: what
-is bought counts alike in both, so that taxable = book income - growth of (book value - tax basis).
-So bitcoin that is held is not taxed, a sale is by the basis of what it took, and machines are
-depreciated by tax's own rule, which knows no impairment (26 USC 165(a): closed transactions) and
-deducts interest on machines that are bought at once (263A(f): it is capitalised on what a taxpayer
-produces). Of a loss that is carried forward so much is used as the cap allows
-(`Tax.loss_cap_fraction`).
+Taxable income = book income - change in (book value - tax basis) of assets; purchases enter both
+alike. So bitcoin held is not taxed, a sale is taxed on the basis of the bitcoin sold, and machines
+follow tax depreciation. That has no impairment (26 USC 165(a): closed transactions) and deducts
+interest on purchased machines at once (263A(f): interest is capitalised on what a taxpayer
+produces). Losses carried forward are used up to a cap (`Tax.loss_cap_fraction`).
 
 Tax accrues month by month on the year so far and is paid after each quarter (`payment_days`).
-Deferred tax is the rate on book values above tax bases, less losses as far as the cap lets them
-offset these; a net asset is not recognised (assumed: full allowance, ASC 740-10-30-5(e)).
+Deferred tax is the rate on book values above tax bases, less losses that may offset these within
+the cap; a net asset is not recognised (assumed: full allowance, ASC 740-10-30-5(e)).
 """
 
 import heapq
@@ -39,16 +37,16 @@ RECOVERY_YEARS: Final = {ASIC: 5, GPU: 5, "building": 15}  # IRS Publication 946
 
 
 class Year(NamedTuple):
-    """A tax year, or what has passed of it."""
+    """A tax year, or the year to date."""
 
     taxable_usd: float  # before losses of earlier years
-    used_usd: float  # of these
+    used_usd: float  # losses of earlier years used
     tax_usd: float
-    left_usd: float  # losses that are carried on
+    left_usd: float  # losses carried forward
 
 
 def taxed(taxable_usd: float, losses_usd: float, rate: float, cap: float) -> Year:
-    """The tax of a year with losses of earlier ones at hand."""
+    """Tax of a year, using losses carried forward up to the cap."""
     if taxable_usd <= 0.0:
         return Year(taxable_usd, 0.0, 0.0, losses_usd - taxable_usd)
     used = min(losses_usd, cap * taxable_usd)
@@ -56,16 +54,16 @@ def taxed(taxable_usd: float, losses_usd: float, rate: float, cap: float) -> Yea
 
 
 class BitcoinBasis:
-    """What the bitcoin that is held has cost for tax, purchase by purchase."""
+    """Tax basis of bitcoin held, lot by lot."""
 
     def __init__(self, rule: str) -> None:
         self.rule = rule
-        self.usd = 0.0  # of all that is held
+        self.usd = 0.0  # basis of all bitcoin held
         self._heap: list[list[float]] = []  # order, number, satoshi, USD
         self._count = 0
 
     def receive(self, units: int, usd: float) -> None:
-        """Bitcoin [satoshi] that came in at a value."""
+        """Add bitcoin [satoshi] received at a value [USD]."""
         if units <= 0:
             return
         order = float(self._count) if self.rule == "fifo" else -usd / units
@@ -74,7 +72,7 @@ class BitcoinBasis:
         self.usd += usd
 
     def relieve(self, units: int) -> float:
-        """The basis of bitcoin [satoshi] that is sold [USD]."""
+        """Remove bitcoin [satoshi] sold; return its basis [USD]."""
         usd, left = 0.0, float(units)
         while left > 0.0 and self._heap:
             lot = self._heap[0]
@@ -86,21 +84,21 @@ class BitcoinBasis:
                 heapq.heappop(self._heap)
         self.usd -= usd
         if not self._heap:
-            self.usd = 0.0  # nothing is left of nothing
+            self.usd = 0.0  # clear rounding once nothing is held
         return usd
 
 
 @cache
 def macrs(years: int) -> tuple[float, ...]:
-    """Shares of the price by tax year of a recovery period [y]; the first year's is a half."""
+    """Share of the price deducted in each tax year of a recovery period [y]; first year half."""
     rows = [r for r in catalogue.rows("macrs.csv") if int(r["years"]) == years]
     return tuple(float(r["pct"]) / 100.0 for r in rows)
 
 
 def basis_share(placed: datetime, now: datetime, years: int, bonus: float) -> float:
-    """Share of its price that something has not yet been deducted, by MACRS; UTC.
+    """Share of an asset's price not yet deducted under MACRS; dates in UTC.
 
-    A year's share counts evenly over the part of it in which the thing is there.
+    A year's share accrues evenly over the part of the year the asset is held.
     """
     gone = 0.0
     shares = macrs(years)
@@ -115,13 +113,13 @@ def basis_share(placed: datetime, now: datetime, years: int, bonus: float) -> fl
 
 
 class MachineBasis:
-    """What machines and buildings stand for in the tax books."""
+    """Tax bases of machines and buildings."""
 
     def __init__(self, spec: Tax, assets: FixedAssets, calendar: Calendar) -> None:
         self.spec, self.assets, self.calendar = spec, assets, calendar
 
     def lot_usd(self, lot: Lot, t_s: int) -> float:
-        """Basis of a lot at an instant [USD]; nothing before it was there."""
+        """Tax basis of a lot at an instant [USD]; 0 before it was placed."""
         if t_s < lot.from_s:
             return 0.0
         if self.spec.depreciation == "straight-line" or not lot.bought:
@@ -131,12 +129,12 @@ class MachineBasis:
         return lot.cost_usd * lot.left * basis_share(placed, now, years, self.spec.bonus_fraction)
 
     def by_lot_usd(self, t_s: int) -> Floats:
-        """Bases of all lots (lot,) in their order [USD]."""
+        """Tax bases of all lots (lot,), in order [USD]."""
         return np.array([self.lot_usd(lot, t_s) for lot in self.assets.lots], dtype=np.float64)
 
 
 class TaxBooks:
-    """The firm's tax: accrued at month ends, paid after quarters, deferred on the sheet."""
+    """The firm's tax: accrued monthly, paid after quarters, deferred on the balance sheet."""
 
     def __init__(
         self,
@@ -154,13 +152,13 @@ class TaxBooks:
         self.losses_usd = scenario.tax.opening_loss_usd  # of earlier years
         self.years: list[Year] = []
         self.history: list[tuple[int, Floats]] = []  # instant, bases of lots at each month end
-        self._read = 0  # batches of the ledger that the bitcoin's basis knows
-        self._began_usd = 0.0  # of the year: book income, and differences
+        self._read = 0  # ledger batches already in the bitcoin basis
+        self._began_usd = 0.0  # at the start of the tax year: book income, then differences
         self._differences_usd = 0.0
         self._accrued_before_usd = 0.0  # in earlier years
 
     def open(self, usd_per_btc: float) -> None:
-        """Tax bases of what stands there at the start; what is deferred on it, against equity."""
+        """Set opening tax bases; post the deferred tax on them against equity."""
         given = self.treasury.opening_usd_per_btc
         cost = usd_per_btc if given is None else given
         held = round(self.treasury.opening_btc * SATOSHI_PER_BTC)
@@ -171,7 +169,7 @@ class TaxBooks:
         self._defer(0, Account.OPENING, self.losses_usd)
 
     def close_month(self, t_s: int) -> None:
-        """Accrue tax on the year so far, after everything else of the month is in the books."""
+        """Accrue tax on the year to date; call after all other postings of the month."""
         self._read_bitcoin()
         self.history.append((t_s, self.machines.by_lot_usd(t_s)))
         if self.rate == 0.0:
@@ -193,9 +191,9 @@ class TaxBooks:
             self._accrued_before_usd = self.ledger.balance(Account.TAX, "USD")
 
     def _promise(self, t_s: int) -> None:
-        """What is owed beyond payments that are on their way falls due later.
+        """Schedule payment of tax owed beyond payments already scheduled.
 
-        What was paid in excess stays as a credit against later payments.
+        Overpayments stay as a credit against later payments.
         """
         promised = sum(float(p.usd.sum()) for p in self.payments.open if p.memo == MEMO)
         owed = -self.ledger.balance(Account.TAX_OWED, "USD") - promised
@@ -204,7 +202,7 @@ class TaxBooks:
             self.payments.later(due_s, Account.TAX_OWED, Account.CASH, np.array(owed), MEMO)
 
     def _defer(self, t_s: int, against: str, losses_usd: float) -> None:
-        """Bring the deferred tax to what differences and losses make it."""
+        """Adjust the deferred tax to current differences and losses."""
         if self.rate == 0.0:
             return
         differences = self._differences(t_s)
@@ -214,7 +212,7 @@ class TaxBooks:
         self.ledger.post(t_s, against, Account.DEFERRED_TAX_OWED, "USD", change, "deferred tax")
 
     def _differences(self, t_s: int) -> float:
-        """Values in the books above tax bases [USD]."""
+        """Book values less tax bases [USD]."""
         accounts = (*ACCOUNTS.values(), Account.PROJECT_INTEREST, *BITCOIN)
         books = sum(self.ledger.units(a, "USD") for a in accounts) / CENTS_PER_USD
         return books - float(self.machines.by_lot_usd(t_s).sum()) - self.bitcoin.usd
@@ -231,7 +229,7 @@ class TaxBooks:
         )
 
     def _read_bitcoin(self) -> None:
-        """What was mined, net of the pool's fee, and sold since the last look, in its order."""
+        """Add bitcoin mined (net of pool fee) and sold since the last call, in order."""
         came: dict[int, list[float]] = {}
         for t_s, account, commodity, units in self.ledger.since(self._read):
             if account in (Account.MINING, Account.POOL_FEES):

@@ -1,11 +1,10 @@
-"""What is left at the end of a run: the lower of what machines fetch and of what they still earn.
+"""Terminal values at the end of a run: the lower of market value and remaining earnings.
 
-Group by group of machines, for one may earn while its neighbour idles. What they still earn is
-what they earned in the last year of the run (or since they are live), each year a share less
-(`fade_per_year` of [residuals]), for what is left of their useful life, discounted. A group without
-a day of its own is taken at the market. Works and buildings of a site are worth what they fetch, as
-far as the site earns more than its machines are counted for. Deposits, batteries and what is not
-delivered yet count for what they stand in the books.
+Valued by group of machines, since one may earn while its neighbour idles. Remaining earnings are
+those of the last year of the run (or since going live), fading by `fade_per_year` of [residuals]
+over the remaining useful life, discounted. A group live for less than a day is valued at market.
+Works and buildings of a site count at market value as far as the site's earnings exceed the value
+of its machines. Deposits, batteries and undelivered orders count at book value.
 """
 
 from typing import Final, NamedTuple
@@ -19,19 +18,19 @@ from sim.scenario.scenario import Scenario
 from sim.types import Floats
 from sim.units import DAYS_PER_YEAR, SECONDS_PER_DAY, SECONDS_PER_YEAR
 
-LEAST_DAYS: Final = 1.0  # of earning, from which a year is concluded
+LEAST_DAYS: Final = 1.0  # fewest days of earnings to extrapolate a year from
 
 
 class Rest(NamedTuple):
-    """Of a group, a site or the firm at the end [USD]."""
+    """Values of a group, a site or the firm at the end of the run [USD]."""
 
     book_usd: float
     market_usd: float
-    earned_usd: float  # discounted, what it still earns; NaN: not known
+    earned_usd: float  # discounted remaining earnings; NaN: unknown
     terminal_usd: float
 
     def plus(self, other: "Rest") -> "Rest":
-        """Both together."""
+        """The sum of both."""
         return Rest(*(a + b for a, b in zip(self, other, strict=True)))
 
 
@@ -39,13 +38,13 @@ NOTHING: Final = Rest(0.0, 0.0, 0.0, 0.0)
 
 
 def market_usd(scenario: Scenario, residuals: Residuals, lot: Lot, t_s: int) -> float:
-    """What a lot fetches at an instant: from its price, or from its value at the start, by age."""
+    """Market value of a lot at an instant [USD], by age from its price or opening value."""
     age_years = 0.0
     if lot.kind != BUILDING:
         rows = scenario.asics if lot.kind == ASIC else scenario.gpus
         age_years = rows[lot.group].age_years
     since_s, usd = lot.from_s, lot.cost_usd
-    if lot.from_s < 0:  # in the opening balance at what its age left of its price
+    if lot.from_s < 0:  # its opening value is its price depreciated by age
         age_years += -lot.from_s / SECONDS_PER_YEAR
         since_s, usd = 0, lot.cost_usd * (1.0 - lot.worn(0))
     years = (t_s - since_s) / SECONDS_PER_YEAR
@@ -58,7 +57,7 @@ class Ends:
     def __init__(
         self, scenario: Scenario, assets: FixedAssets, days: Floats, cash_usd: Floats
     ) -> None:
-        """`cash_usd` (month, row) is what groups earned by month, `days` (month,) its ends."""
+        """`cash_usd` (month, row) is groups' monthly earnings, `days` (month,) the month ends."""
         self.scenario, self.assets = scenario, assets
         self.residuals = Residuals(scenario)
         self.days, self.cash_usd = days, cash_usd
@@ -66,7 +65,7 @@ class Ends:
         self.first_gpu = len(scenario.asics)
 
     def of_group(self, kind: str, group: int) -> Rest:
-        """A row of asics.csv or gpus.csv."""
+        """Values of a row of asics.csv or gpus.csv."""
         lots = [x for x in self.assets.lots if (x.kind, x.group) == (kind, group)]
         if not lots:
             return NOTHING
@@ -81,7 +80,7 @@ class Ends:
         return Rest(book, market, earned, terminal_usd(market, earned))
 
     def of_building(self, site: int, cash_usd: Floats, machines_usd: float) -> Rest:
-        """Works of a site that earned `cash_usd` (month,); its machines count for so much."""
+        """Values of a site's works: site earnings `cash_usd` (month,), machines `machines_usd`."""
         lots = [x for x in self.assets.lots if (x.kind, x.site) == (BUILDING, site)]
         if not lots:
             return NOTHING
@@ -95,17 +94,17 @@ class Ends:
         return Rest(book, market, max(earned, 0.0), terminal_usd(market, earned))
 
     def _still(self, cash_usd: Floats, since_s: float, years: float) -> float:
-        """Present value at the end of what is still earned in so many years [USD]."""
+        """Present value at the end of the run of earnings over `years` more years [USD]."""
         yearly = yearly_usd(cash_usd, self.days, since_s)
         fade = self.scenario.residuals.fade_per_year
         return yearly * annuity(self.residuals.rate_per_year, years, fade)
 
 
 def yearly_usd(cash_usd: Floats, days: Floats, since_s: float) -> float:
-    """What was earned in the last year, or since an instant if that is less, as of a year [USD].
+    """Annualised earnings of the last year, or since `since_s` if shorter [USD/y].
 
-    `cash_usd` (month,) of months that end `days` (month,) after the start; a month counts evenly
-    over the part of it that lies after `since_s`. NaN: less than a day.
+    `cash_usd` (month,) is for months ending `days` (month,) after the start; a month's cash is
+    spread evenly over its part after `since_s`. NaN if under a day.
     """
     end = float(days[-1])
     begins = np.concatenate([[0.0], days[:-1]])

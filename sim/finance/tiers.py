@@ -1,4 +1,4 @@
-"""Energy that is priced by how much of it a billing month has used: tiers of a site's tariff."""
+"""Tiered tariffs: the energy price depends on the billing month's use so far."""
 
 from typing import NamedTuple
 
@@ -16,17 +16,17 @@ class Tiered(NamedTuple):
     """A site whose tariff has tiers. Shapes: `step`, `tier`."""
 
     site: int
-    above_mwh: Floats  # (tier,) of a whole month; the first is 0
+    above_mwh: Floats  # (tier,) lower bounds for a whole month; the first is 0
     usd_per_mwh: Floats  # (step, tier)
     months: tuple[tuple[int, int, float], ...]  # first step, the step after the last, share
 
 
 class Tiers:
-    """Bills by tier: each MWh of a billing month at the price of the tier in which it falls.
+    """Tiered bills: each MWh of a billing month is priced by the tier it falls in.
 
-    Months follow local standard time. Of a month that the run cuts off, the bounds count by the
-    share that lies in the run, as in a bill for a part of a month. What flows back is sold as such
-    and takes nothing off the month's energy.
+    Months follow local standard time. If the run cuts off a month, the bounds are scaled by
+    the share in the run, as in a part-month bill. Exported energy is sold separately and does not
+    reduce the month's energy.
     """
 
     def __init__(self, scenario: Scenario, ends: dict[int, list[int]]) -> None:
@@ -49,17 +49,17 @@ class Tiers:
                 months.append((first, last, share))
                 first = last
             self.sites.append(Tiered(s, np.array(tariff.above_mwh), prices, tuple(months)))
-        self.used_mwh = np.zeros(len(self.sites))  # of the month so far
+        self.used_mwh = np.zeros(len(self.sites))  # use in the month so far
 
     def prices(self, step: int) -> list[tuple[int, float]]:
-        """What the next MWh costs: site and price [USD/MWh]."""
+        """Price of the next MWh: site index and price [USD/MWh]."""
         return [
             (tiered.site, float(tiered.usd_per_mwh[step, self._tier(k, step)]))
             for k, tiered in enumerate(self.sites)
         ]
 
     def close_step(self, step: int, site: SiteState, meters: MeterState) -> None:
-        """After a control step was billed at its first price: what other tiers make of it."""
+        """After a control step was billed at its first price: correct it for higher tiers."""
         for k, tiered in enumerate(self.sites):
             bounds = self._bounds(tiered, step - 1)
             before = float(self.used_mwh[k])

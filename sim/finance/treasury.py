@@ -1,9 +1,9 @@
-"""The treasury: cash and bitcoin of the firm, what a sale brings, and when bitcoin is sold.
+"""The treasury: cash and bitcoin of the firm, sale proceeds, and the selling rule.
 
-All bitcoin, free or pledged, is carried at average cost in the USD account `assets:btc`; what was
-there at the start has cost its fair value of then. A sale
-moves its share of that cost out in whole cents, so that nothing is left of it when no bitcoin is
-left. The difference to the market is a realised gain, what the sale itself costs an expense.
+All bitcoin, free or pledged, is carried at average cost in the USD account `assets:btc`; the cost
+of opening bitcoin is its fair value at the start. A sale removes its share of that cost in whole
+cents, so that the cost is zero when no bitcoin is left. The difference to the market price is a
+realised gain; the cost of the sale is an expense.
 """
 
 import math
@@ -18,14 +18,14 @@ from sim.scenario.money import Treasury as Spec
 from sim.types import OnEvent
 from sim.units import CENTS_PER_USD, SATOSHI_PER_BTC, SECONDS_PER_DAY
 
-Repay = Callable[[int, str, float], float]  # t_s, loan, USD offered; USD that were taken
+Repay = Callable[[int, str, float], float]  # (t_s, loan, USD offered) -> USD taken
 
-IMPACT_AVERAGE: Final = 2.0 / 3.0  # of the impact at the end: the mean of a square root
-FLOAT_NOISE: Final = 1e-4  # cents: 2,999.9999999 USD in floats are 3,000
+IMPACT_AVERAGE: Final = 2.0 / 3.0  # mean over final impact: mean of a square root
+FLOAT_NOISE: Final = 1e-4  # cents: 2,999.9999999 USD counts as 3,000
 
 
 class Quote(NamedTuple):
-    """What a sale brings, rounded down to whole cents: net = gross - slippage - fee."""
+    """Proceeds of a sale, rounded down to whole cents: net = gross - slippage - fee."""
 
     gross_usd: float
     fee_usd: float
@@ -43,22 +43,22 @@ class _Proceeds(NamedTuple):
 
 
 class Impact(NamedTuple):
-    """Square-root impact: after `q` BTC of a day the price is lower by `factor * sqrt(q / volume)`.
+    """Square-root impact: `q` BTC sold in a day lower the price by `factor * sqrt(q / volume)`.
 
-    It is lower by all of it at most: beyond that point bitcoin brings nothing.
+    The fall is at most the whole price: beyond that point bitcoin brings nothing.
     """
 
     factor: float  # impact_factor * volatility_per_day [-]
     volume_btc: float  # traded in a day
 
     def volume_at(self, fraction: float) -> float:
-        """How many BTC of a day lower the price by `fraction`; infinite without impact."""
+        """BTC sold in a day that lower the price by `fraction`; infinite without impact."""
         if self.factor == 0.0:
             return math.inf
         return self.volume_btc * (max(fraction, 0.0) / self.factor) ** 2
 
     def slippage_btc(self, sold_btc: float) -> float:
-        """What the first `sold_btc` of a day lose, as BTC at the price before them."""
+        """Slippage of a day's first `sold_btc`, in BTC at the price before them."""
         if self.factor == 0.0:
             return 0.0
         priced = min(sold_btc, self.volume_at(1.0))
@@ -67,23 +67,23 @@ class Impact(NamedTuple):
 
 
 def satoshi(btc: float) -> int:
-    """BTC as whole satoshi."""
+    """Convert BTC to whole satoshi, rounded."""
     return round(btc * SATOSHI_PER_BTC)
 
 
 def cents(usd: float) -> int:
-    """USD as whole cents."""
+    """Convert USD to whole cents, rounded."""
     return round(usd * CENTS_PER_USD)
 
 
 def least(enough: Callable[[int], bool], most: int, guess: int = 0) -> int:
-    """Smallest whole number up to `most` that is enough; `most` if none below is.
+    """Smallest integer up to `most` for which `enough` holds; `most` if none below does.
 
-    Bisection between bounds that are sought in growing steps from a guess below the answer.
-    `enough` must stay true once it is.
+    Bisection, with bounds found by growing steps from a guess below the answer. `enough` must be
+    monotonic: once true, true for all larger numbers.
     """
     low, step = min(guess, most), 1
-    while low and enough(low):  # the guess was not below
+    while low and enough(low):  # the guess was too high
         low, step = max(low - step, 0), 2 * step
     step = max(low >> 12, 1)
     high = low + step
@@ -98,27 +98,27 @@ def least(enough: Callable[[int], bool], most: int, guess: int = 0) -> int:
 
 
 class Treasury:
-    """Cash and bitcoin on the ledger, and the scenario's rule for selling.
+    """Cash and bitcoin on the ledger, and the scenario's selling rule.
 
-    `event(t_s, kind, subject, detail)` hears of planned and forced sales ("bitcoin sold"), not of
-    what the rule sells from day to day.
+    `event(t_s, kind, subject, detail)` is called for planned and forced sales ("bitcoin sold"), not
+    for the rule's daily sales.
     """
 
     def __init__(self, spec: Spec, ledger: Ledger, start_utc: datetime, event: OnEvent) -> None:
         self.spec = spec
         self.ledger = ledger
         self.impact = Impact(spec.impact_factor * spec.volatility_per_day, spec.volume_btc_per_day)
-        self.must_pay = spec.opening_usd is not None  # with cash that the firm has
+        self.must_pay = spec.opening_usd is not None  # payments need cash on hand
         self._start_utc = start_utc
         self._event = event
         self._sold_today = 0  # satoshi, since the last close of a day
-        self._payout_sold = 0  # satoshi of net payouts that sell-all has dealt with
+        self._payout_sold = 0  # satoshi of net payouts sell-all has handled
 
     def open(self, usd_per_btc: float) -> None:
         """Opening cash and bitcoin, at fair value (ASU 2023-08), against equity.
 
-        Gains of the time before the run are in equity, not in its income; what the bitcoin had
-        cost, `opening_usd_per_btc`, is a matter of tax alone.
+        Gains from before the run are in equity, not in income; the purchase cost of the bitcoin,
+        `opening_usd_per_btc`, matters for tax only.
         """
         spec = self.spec
         for account, commodity, units in (
@@ -132,31 +132,31 @@ class Treasury:
 
     @property
     def cash_usd(self) -> float:
-        """Cash [USD]; below zero between a bill and the sale that covers it."""
+        """Cash [USD]; negative between a bill and the sale that covers it."""
         return self.ledger.balance(Account.CASH, "USD")
 
     @property
     def free_btc(self) -> float:
-        """Bitcoin that is not pledged [BTC]."""
+        """Unpledged bitcoin [BTC]."""
         return self.ledger.balance(Account.BTC, "BTC")
 
     @property
     def held_btc(self) -> float:
-        """Bitcoin, collateral included [BTC]."""
+        """Bitcoin held, collateral included [BTC]."""
         return self.held_satoshi() / SATOSHI_PER_BTC
 
     @property
     def cost_usd(self) -> float:
-        """What the bitcoin that is held has cost [USD]."""
+        """Book cost of the bitcoin held [USD]."""
         return self.ledger.balance(Account.BTC, "USD")
 
     @property
     def sold_today_btc(self) -> float:
-        """Sold since the last close of a day [BTC]: where on the impact curve a sale begins."""
+        """Bitcoin sold since the last daily close [BTC]: start of the next sale's impact curve."""
         return self._sold_today / SATOSHI_PER_BTC
 
     def held_satoshi(self) -> int:
-        """Bitcoin, collateral included [satoshi]."""
+        """Bitcoin held, collateral included [satoshi]."""
         return self.ledger.units(Account.BTC, "BTC") + sum(
             units
             for (account, commodity), units in self.ledger.balances().items()
@@ -166,16 +166,16 @@ class Treasury:
     def move(
         self, t_s: int, debit: str, credit: str, commodity: str, units: int, memo: str
     ) -> None:
-        """A transaction of two sides in whole cents or satoshi."""
+        """Post a two-sided transaction in whole cents or satoshi."""
         sides = (Entry(debit, commodity, units), Entry(credit, commodity, -units))
         self.ledger.record(t_s, sides, memo)
 
     # Sales.
 
     def quote(self, btc: float, usd_per_btc: float, fee_fraction: float | None = None) -> Quote:
-        """What a sale of `btc` would bring now, after what has been sold since the day's start.
+        """Quote a sale of `btc` now, given what has been sold since the last daily close.
 
-        `fee_fraction` of what is left after slippage is the fee; default: the treasury's.
+        The fee is `fee_fraction` of proceeds after slippage; default: the treasury's.
         """
         return Quote(
             *(c / CENTS_PER_USD for c in self._proceeds(satoshi(btc), usd_per_btc, fee_fraction))
@@ -189,7 +189,7 @@ class Treasury:
         lost_btc = self.impact.slippage_btc(after) - self.impact.slippage_btc(before)
         gross_usd = sold / SATOSHI_PER_BTC * usd_per_btc
         left_usd = max(gross_usd - lost_btc * usd_per_btc, 0.0)
-        # Sums are rounded, not costs: no cost is below zero and net grows with what is sold.
+        # Round sums, not costs, so that no cost is negative and net increases with the amount sold.
         sums = (gross_usd, left_usd, left_usd * (1.0 - fee_fraction))
         gross, left, net = (math.floor(usd * CENTS_PER_USD + FLOAT_NOISE) for usd in sums)
         return _Proceeds(gross, left - net, gross - left, net)
@@ -205,10 +205,10 @@ class Treasury:
         fee_fraction: float | None = None,
         fee_account: str = Account.TRADING,
     ) -> float:
-        """Sell bitcoin out of an account; the net proceeds [USD], which are now cash.
+        """Sell bitcoin from an account into cash; return the net proceeds [USD].
 
-        At `realised_usd_per_btc` there are no costs on top. Raises ValueError when more is sold
-        than the account holds.
+        A price `realised_usd_per_btc` includes all costs. Raises ValueError if `btc` exceeds the
+        account's holdings.
         """
         sold, held = satoshi(btc), self.ledger.units(account, "BTC")
         if not 0 <= sold <= held:
@@ -237,9 +237,9 @@ class Treasury:
         return brings.net / CENTS_PER_USD
 
     def raise_cash(self, t_s: int, usd: float, usd_per_btc: float, memo: str) -> float:
-        """Sell free bitcoin that brings `usd` after costs, all of it at most; the proceeds [USD].
+        """Sell free bitcoin to raise `usd` after costs, as far as it goes; the proceeds [USD].
 
-        The fewest satoshi that do. What is sold is an event.
+        Sells the fewest satoshi that suffice and raises an event.
         """
         before = self._sold_today
         proceeds_usd = self._cover(t_s, usd, usd_per_btc, memo)
@@ -252,7 +252,7 @@ class Treasury:
         return self.sell(t_s, sold / SATOSHI_PER_BTC, usd_per_btc, memo) if sold else 0.0
 
     def _needed(self, usd: float, usd_per_btc: float, most: int) -> int:
-        """The fewest satoshi, up to `most`, that bring `usd` at the market after costs."""
+        """Fewest satoshi, up to `most`, that bring `usd` at market after costs."""
         wanted = math.ceil(round(usd * CENTS_PER_USD, 3))
         if wanted <= 0:
             return 0
@@ -267,16 +267,16 @@ class Treasury:
         detail = f"{sold / SATOSHI_PER_BTC:.8f} BTC for {usd:,.2f} USD: {why}"
         self._event(t_s, "bitcoin sold", "treasury", detail)
 
-    # The day's close.
+    # The daily close.
 
     def close_day(
         self, t_s: int, usd_per_btc: float, repay: Repay, settle: Callable[[], None] | None = None
     ) -> None:
-        """Planned sales of the day that ends, the scenario's rule, and what is due is settled.
+        """Make the day's planned sales, apply the selling rule, settle amounts due.
 
         `repay(t_s, loan, usd)` takes the proceeds of planned sales that pay down a loan. `settle`
-        finds what cash is short of; default: free bitcoin is sold for it. The impact of sales is
-        counted from close to close.
+        covers a shortage of cash; default: sell free bitcoin. Price impact accumulates from close
+        to close.
         """
         began_s = (t_s - 1) // SECONDS_PER_DAY * SECONDS_PER_DAY
         for sale in self.spec.sales:
@@ -292,13 +292,13 @@ class Treasury:
         self._sold_today = 0
 
     def _follow_rule(self, t_s: int, usd_per_btc: float) -> None:
-        """hold, sell-all, sell-to-cover, target-reserve."""
+        """Apply the selling rule: hold, sell-all, sell-to-cover or target-reserve."""
         spec, free = self.spec, self.ledger.units(Account.BTC, "BTC")
         payout = -self.ledger.units(Account.MINING, "BTC")
         payout -= self.ledger.units(Account.POOL_FEES, "BTC")
         sold = 0
         if spec.model == "sell-all":
-            # A day on which fees exceed what was mined is made up for by the next ones.
+            # If fees exceed the bitcoin mined in a day, the following days make up for it.
             sold = payout - self._payout_sold
             self._payout_sold = max(payout, self._payout_sold)
         elif spec.model == "target-reserve":
@@ -314,10 +314,10 @@ class Treasury:
     def _sell_planned(
         self, t_s: int, sale: Sale, day: int, usd_per_btc: float, repay: Repay
     ) -> None:
-        """The slice of a planned sale for its `day`: free bitcoin, then the loan's collateral.
+        """Sell a planned sale's slice for its `day`: free bitcoin, then the loan's collateral.
 
-        A loan's collateral is sold only where the proceeds pay down that loan. What is not there
-        to be sold is not made up for later.
+        A loan's collateral is sold only if the proceeds repay that loan. A shortfall of a slice is
+        not made up later.
         """
         accounts = (
             [Account.BTC]
@@ -341,14 +341,14 @@ class Treasury:
     def _slice(
         self, sale: Sale, day: int, sold: int, proceeds_usd: float, usd_per_btc: float
     ) -> int:
-        """Satoshi that are still to be sold for the slice of a day."""
+        """Satoshi still to be sold for a day's slice."""
 
         def even(total: int) -> int:
             return total * (day + 1) // sale.days - total * day // sale.days
 
         if sale.btc is not None:
             return even(satoshi(sale.btc)) - sold
-        assert sale.usd is not None  # one of the two: checked by the table
+        assert sale.usd is not None  # btc or usd is set: validated by the scenario table
         left = even(cents(sale.usd)) - cents(proceeds_usd)
         if sale.usd_per_btc is None:
             most = 21_000_000 * SATOSHI_PER_BTC
@@ -356,7 +356,7 @@ class Treasury:
         return max(math.ceil(left / CENTS_PER_USD / sale.usd_per_btc * SATOSHI_PER_BTC), 0)
 
     def revalue(self, t_s: int, usd_per_btc: float) -> None:
-        """Bring the bitcoin that is held to market: cost + revaluation = holdings * price."""
+        """Revalue bitcoin held to market: cost + revaluation = holdings * price."""
         account = Account.BTC_REVALUATION
         market = cents(self.held_satoshi() / SATOSHI_PER_BTC * usd_per_btc)
         change = market - self.ledger.units(Account.BTC, "USD") - self.ledger.units(account, "USD")

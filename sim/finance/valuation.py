@@ -1,10 +1,10 @@
-"""What sites, projects and the firm are worth: NPV, IRR, payback, breakeven prices.
+"""Valuation of sites, projects and the firm: NPV, IRR, payback, breakeven prices.
 
-Cash flows stand before financing and before the treasury: cash paid and received, without loans,
-interest and sales of bitcoin; instead, bitcoin counts when it is mined, at its value then, less the
-pool's fee. A month's flows fall due at its end. What machines and deposits were worth in the books
-at the start is laid out at the start. At the end machines and works come back at the lower of what
-the market pays for them and what they still earn, never at book value for its own sake.
+Cash flows are before financing and treasury: cash paid and received, without loans, interest and
+sales of bitcoin; instead, bitcoin counts when mined, at its value then, less the pool's fee. A
+month's flows fall due at its end. The opening book value of machines and deposits is an outlay at
+the start. At the end machines and works return the lower of market value and remaining earnings,
+not book value.
 """
 
 from collections.abc import Callable
@@ -22,10 +22,10 @@ from sim.units import SECONDS_PER_DAY, SECONDS_PER_HOUR, TH_PER_PH
 
 DAY_COUNT: Final = 365.0  # actual days over 365, as loans count
 LEAST_SOLD: Final = 1e-9  # PH-days, GPU-hours, millions of tokens: less has no price
-# Growth of a year, as logarithm, between which an IRR is looked for: a millionth to a million-fold.
+# Grid of log growth per year searched for an IRR: factors of about 1e-6 to 1e6.
 LOG_GROWTH: Final = np.linspace(-14.0, 14.0, 281)
-TOUCHING: Final = 1e-12  # of all flows: a value this near to zero is zero, by rounding
-MOST_LOG: Final = 600.0  # of a discount factor: what is beyond decides the sign, not the root
+TOUCHING: Final = 1e-12  # share of all flows: an NPV this close to zero is zero, within rounding
+MOST_LOG: Final = 600.0  # largest log discount factor: beyond it only the sign matters
 BILLS: Final = [
     counted.ENERGY_USD,
     counted.CONTRACT_USD,
@@ -37,7 +37,7 @@ BILLS: Final = [
 
 
 class Value(NamedTuple):
-    """What a series of cash flows is worth."""
+    """Value of a series of cash flows."""
 
     npv_usd: float
     irr_per_year: float | None  # None: no rate makes the NPV zero
@@ -45,12 +45,12 @@ class Value(NamedTuple):
 
 
 def npv_usd(cash_usd: Floats, days: Floats, rate_per_year: float) -> float:
-    """Net present value of flows (flow,) that fall due `days` (flow,) after the start."""
+    """Net present value of flows (flow,) due `days` (flow,) after the start [USD]."""
     return float((cash_usd * (1.0 + rate_per_year) ** (-days / DAY_COUNT)).sum())
 
 
 def irr_per_year(cash_usd: Floats, days: Floats) -> float | None:
-    """The rate that makes the NPV zero; of several the one nearest to zero, None where none."""
+    """Rate per year at which the NPV is zero: the root nearest zero, or None."""
 
     def npv(log_growth: float) -> float:
         logarithm = np.clip(-log_growth * days / DAY_COUNT, -MOST_LOG, MOST_LOG)
@@ -58,7 +58,7 @@ def irr_per_year(cash_usd: Floats, days: Floats) -> float | None:
 
     npvs = np.array([npv(g) for g in LOG_GROWTH])
     if not npvs.any():
-        return None  # nothing flowed, or all at the start
+        return None  # no flows, or all at the start
     sign = np.sign(npvs)
     turns = np.flatnonzero(sign[:-1] * sign[1:] <= 0.0)  # products of values may underflow
     roots = [brentq(npv, LOG_GROWTH[k], LOG_GROWTH[k + 1], xtol=1e-13) for k in turns]
@@ -67,13 +67,13 @@ def irr_per_year(cash_usd: Floats, days: Floats) -> float | None:
 
 
 def _touched(npv: Callable[[float], float], npvs: Floats, scale_usd: float) -> list[float]:
-    """Where the value comes to zero without crossing it: a double root."""
+    """Double roots: points where the NPV touches zero without crossing it."""
     size = np.abs(npvs)
     inner = np.flatnonzero((size[1:-1] <= size[:-2]) & (size[1:-1] <= size[2:])) + 1
     found = []
     for k in inner:
         if (np.sign(npvs[k - 1 : k + 2]) != np.sign(npvs[k])).any():
-            continue  # it crosses: found already
+            continue  # crosses zero: already found
         least = minimize_scalar(
             lambda g: abs(npv(g)), bounds=(LOG_GROWTH[k - 1], LOG_GROWTH[k + 1]),
             method="bounded", options={"xatol": 1e-12},
@@ -84,7 +84,7 @@ def _touched(npv: Callable[[float], float], npvs: Floats, scale_usd: float) -> l
 
 
 def payback_years(cash_usd: Floats, days: Floats) -> float | None:
-    """When the flows have returned for good what was laid out; even between two flows."""
+    """Years until the outlay is recovered for good, interpolated; None if never or no outlay."""
     total = np.cumsum(cash_usd)
     below = np.flatnonzero(total < 0.0)
     if not below.size or below[-1] == len(total) - 1:
@@ -103,8 +103,8 @@ def value(
 ) -> Value:
     """Value of monthly flows (month,) due `days` (month,) after the start.
 
-    `outlay_usd` is laid out at the start, `terminal_usd` comes back with the last flow; the payback
-    leaves it out.
+    `outlay_usd` is paid at the start; `terminal_usd` returns with the last flow and is not part of
+    the payback.
     """
     due = np.concatenate([[0.0], days])
     cash = np.concatenate([[-outlay_usd], cash_usd_by_month])
@@ -125,10 +125,10 @@ def valuation(
         flow: (SITE_FLOWS, site) sums over the run.
         tokens_out_mtok: (site,) output tokens [millions].
 
-    A site's machines from projects are laid out when they arrive in its books; the firm's projects
-    when they are paid. A project earns what its machines' meters say; a substation by itself earns
-    nothing. Machines and works come back at the end at `terminal_usd`, the lower of what the market
-    pays and what they still earn (`sim.finance.terminal`); `book_usd` stands beside it. After tax:
+    A site's project machines are an outlay when they arrive on its books, the firm's projects when
+    paid. A project earns what its machines' meters say; a substation alone earns nothing. Machines
+    and works return `terminal_usd` at the end, the lower of market value and remaining earnings
+    (`sim.finance.terminal`); `book_usd` is given for comparison. After tax:
     `sim.finance.level_tax`. Breakevens cover energy, hosting and the pool's fee, not machines.
     """
     fee = scenario.pool.fee_fraction
@@ -177,27 +177,27 @@ def project_npv_usd(scenario: Scenario, levels: Levels, name: str) -> float:
 
 
 class Parts(NamedTuple):
-    """Present values that make up an NPV [USD]: npv = operating + invested + terminal - tax."""
+    """Present values [USD]: NPV = operating + invested + terminal + other end - tax."""
 
-    operating_usd: float  # cash of operations
-    invested_usd: float  # what was there and what was laid out, below zero
-    terminal_usd: float  # what machines and works are counted for at the end
-    other_end_usd: float  # deposits, batteries, what is not delivered yet: at their book value
+    operating_usd: float  # operating cash
+    invested_usd: float  # opening value and investment, negative
+    terminal_usd: float  # machines and works at the end
+    other_end_usd: float  # deposits, batteries, undelivered orders, at book value
     tax_usd: float
 
     @property
     def npv_usd(self) -> float:
-        """Before tax."""
+        """NPV before tax [USD]."""
         return self.operating_usd + self.invested_usd + self.terminal_usd + self.other_end_usd
 
     @property
     def npv_after_tax_usd(self) -> float:
-        """After tax."""
+        """NPV after tax [USD]."""
         return self.npv_usd - self.tax_usd
 
 
 def firm_parts(scenario: Scenario, levels: Levels) -> Parts:
-    """What the firm's NPV is made of."""
+    """The components of the firm's NPV."""
     rate, days = scenario.firm.discount_rate_per_year, levels.days
     level, flows = levels.firm(), levels.flows
     operating = (flows.mined + flows.customers + flows.other).sum(axis=1)
@@ -213,9 +213,9 @@ def firm_parts(scenario: Scenario, levels: Levels) -> Parts:
 
 
 class Breakevens(NamedTuple):
-    """Prices at which revenue covers energy, hosting, the pool's fee, what nodes cost to operate.
+    """Prices at which revenue covers energy, hosting, the pool fee and node operating cost.
 
-    None: sells none. Of GPU hours those count that are let.
+    None if nothing of the kind is sold. GPU hours are those let.
     """
 
     hashprice_usd_per_ph_day: float | None
@@ -247,13 +247,13 @@ SCHEMA: Final = pa.schema(
 def breakevens(
     flow: Floats, fee_fraction: float, gpus_per_node: float, tokens_out_mtok: float
 ) -> Breakevens:
-    """Out of the sums of a site (SITE_FLOWS,): its bills, shared out by energy of the machines."""
+    """Breakevens of a site from its sums (SITE_FLOWS,): bills allocated by machine energy."""
     machines_j = float(flow[counted.SITE_ASIC_J] + flow[counted.SITE_GPU_J])
     usd_per_j = float(flow[BILLS].sum()) / machines_j if machines_j else 0.0
     ph_days = float(flow[counted.FATES + counted.HASHED]) / TH_PER_PH / SECONDS_PER_DAY
     gpu_h = float(flow[counted.LET_S]) * gpus_per_node / SECONDS_PER_HOUR
     rented_j = float(flow[counted.SITE_GPU_J] - flow[counted.TOKEN_J])
-    opex_usd = float(flow[counted.GPU_OPEX_USD])  # of the site's nodes that serve tokens as well
+    opex_usd = float(flow[counted.GPU_OPEX_USD])  # includes the site's token-serving nodes
 
     def price(energy_j: float, sold: float, more_usd: float = 0.0) -> float | None:
         return (usd_per_j * energy_j + more_usd) / sold if sold > LEAST_SOLD else None
@@ -266,7 +266,7 @@ def breakevens(
 
 
 def _gpus_per_node(scenario: Scenario) -> Floats:
-    """Mean over the nodes of each site (site,); 0 without nodes."""
+    """Mean GPUs per node at each site (site,); 0 without nodes."""
     gpus, nodes = np.zeros(len(scenario.sites)), np.zeros(len(scenario.sites))
     names = [s.name for s in scenario.sites]
     for g in scenario.gpus:

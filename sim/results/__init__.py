@@ -1,1 +1,1 @@
-"""What came out: the recorder, KPIs, the result and the folder it is written to."""
+"""Results of a run: recorder, KPIs, result object and result folder."""

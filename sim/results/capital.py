@@ -1,10 +1,10 @@
-"""What machines cost by the year, group by group: the table `capital`.
+"""Yearly capital cost of machines by group: the table `capital`.
 
-A machine is worth what its project pays; else what the books say ([firm] asic_usd_per_th,
-gpu_usd_per_gpu); else an assumed price of a new one, less what its age takes off. Its charge is an
-annuity at [firm] discount_rate_per_year over the useful life that is left, less the discounted
-market value at its end (`sim.finance.residual`). Machines that were sold and rented back cost rent,
-not capital; works and substations of projects stand in rows of their own.
+A machine is worth its project's price; else its book value ([firm] asic_usd_per_th,
+gpu_usd_per_gpu); else an assumed new price depreciated by age. Its charge is an annuity at [firm]
+discount_rate_per_year over the remaining useful life, less the discounted market value at its end
+(`sim.finance.residual`). Machines under sale-and-leaseback cost rent, not capital; works and
+substations of projects have rows of their own.
 """
 
 from collections.abc import Iterator
@@ -31,23 +31,23 @@ class Charge(NamedTuple):
     """A row of `capital`: machines of a group in a use."""
 
     site: str
-    use: str  # "" of works
+    use: str  # "" for works
     kind: str
-    number: int  # of the group in asics.csv or gpus.csv, from 0; of works that of the site
-    machine_years: float  # time there, of all machines together
-    price: str  # where the worth comes from
+    number: int  # row in asics.csv or gpus.csv, from 0; for works the site
+    machine_years: float  # machines times years deployed
+    price: str  # source of the worth
     usd_each: float  # worth of a machine at its age
     age_years: float
-    life_years: float  # useful life that is left
+    life_years: float  # remaining useful life
     residual_usd_each: float  # market value at its end
     charge_usd_per_year: float  # of a machine
-    depreciation_usd_per_year: float  # of a machine, straight down to the residual, for tax
+    depreciation_usd_per_year: float  # of a machine, straight-line to the residual, for tax
     capital_usd: float
     depreciation_usd: float
 
 
 def charges(scenario: Scenario, firm: Firm, uses: UseRecord) -> list[Charge]:
-    """All groups, mode by mode and way by way, then works."""
+    """Charges of all groups by firmware mode or way of selling, then of works."""
     return [*_machines(scenario, firm, uses), *_works(scenario, firm)]
 
 
@@ -94,7 +94,7 @@ def _machines(scenario: Scenario, firm: Firm, uses: UseRecord) -> Iterator[Charg
 
 
 def _works(scenario: Scenario, firm: Firm) -> Iterator[Charge]:
-    """Substations of projects that went live, at their sites."""
+    """Charges of substations of live projects, by site."""
     residuals, end_s = Residuals(scenario), scenario.horizon.seconds
     for name, history in firm.projects.histories.items():
         for kind, _, site, weight in firm.projects.parts[name]:
@@ -106,7 +106,7 @@ def _works(scenario: Scenario, firm: Firm) -> Iterator[Charge]:
 
 
 def asic_worth(scenario: Scenario, residuals: Residuals, row: AsicGroup) -> tuple[str, float]:
-    """Why a machine of a group that no project brings is worth how much [USD], at its age."""
+    """Source and worth [USD], at its age, of a machine of a group outside projects."""
     ths = catalogue.asics(scenario.asic_models)[row.model].nominal.hashrate_ths
     firm = scenario.firm
     book_usd, new_usd = firm.asic_usd_per_th * ths, firm.asic_new_usd_per_th * ths
@@ -126,7 +126,7 @@ def _worth(
 def _of_project(
     firm: Firm, project: str, kind: str, group: int, count: int, else_: tuple[str, float]
 ) -> tuple[str, float]:
-    """What a project pays for each machine that it delivers."""
+    """Source and price [USD] per machine of its project, or `else_` without one."""
     if not project or project not in firm.projects.histories:
         return else_
     share = sum(w for k, g, _, w in firm.projects.parts[project] if (k, g) == (kind, group))

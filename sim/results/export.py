@@ -1,7 +1,7 @@
-"""The answer to a query as a file for others: CSV, Parquet, or a workbook.
+"""Export of query results to CSV, Parquet or a workbook.
 
-Spreadsheets run a text that begins like a formula. Such texts get an apostrophe in front, which
-spreadsheets take for "this is text"; numbers stay numbers, and Parquet stays as it is.
+Spreadsheets evaluate text that begins like a formula. Such text is prefixed with an apostrophe,
+which marks it as text; numbers stay numbers, and Parquet is left unchanged.
 """
 
 import os
@@ -16,19 +16,19 @@ from sim.results.manifest import MANIFEST, ours
 
 FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 SUFFIXES: Final = (".csv", ".parquet", ".xlsx")
-MOST_ROWS: Final = 1_048_576  # of a sheet of a workbook
+MOST_ROWS: Final = 1_048_576  # limit of a worksheet
 
 
 class ExportError(ValueError):
-    """A table that cannot be written as was asked."""
+    """The table cannot be written as requested."""
 
 
 def export(table: pa.Table, file: Path, *, force: bool = False) -> None:
-    """Write a table whole or not at all, by the end of the file's name.
+    """Write a table atomically, in the format of the file suffix.
 
     Raises:
-        ExportError: for another end, too many rows, or a library that is not installed.
-        FileExistsError: if the file is there, unless `force`; if it is part of a result, always.
+        ExportError: for another suffix, too many rows, or a missing library.
+        FileExistsError: if the file exists, unless `force`; always if it is part of a result.
         OSError: if it cannot be written.
     """
     if file.suffix.lower() not in SUFFIXES:
@@ -61,7 +61,7 @@ def _refuse_results(file: Path) -> None:
 
 
 def harmless(table: pa.Table) -> pa.Table:
-    """The table with every text, and every name of a column, that is no formula."""
+    """The table with all text and column names escaped so that none is a formula."""
     columns = [_as_text(column) for column in table.columns]
     return pa.table(columns, names=[_harmless(name) for name in table.column_names])
 
@@ -94,7 +94,7 @@ def _write_workbook(table: pa.Table, file: Path) -> None:
 
     def cell(value: Any) -> Any:
         if getattr(value, "tzinfo", None) is not None:
-            return value.isoformat()  # a workbook knows no time zones
+            return value.isoformat()  # workbooks have no time zones
         if not isinstance(value, str):
             return value
         made = WriteOnlyCell(sheet, visible(value))

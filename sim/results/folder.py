@@ -1,10 +1,10 @@
-"""Who owns an output folder: probed first, locked while it is written, replaced whole.
+"""Ownership of an output folder: probed first, locked while written, replaced atomically.
 
-A folder is ours if its manifest says so: kind, format and the list of the files that we wrote. Only
-those are ever replaced or removed; whatever else lies there is not touched. What is new is written
-into `.hashwatt/draft` within the folder and renamed to `.hashwatt/ready` once it is complete; from
-then on nothing of it can be lost. Its files are then renamed to their places, the manifest last. A
-kill in between leaves a folder without a manifest, which whoever opens it next puts in order.
+A folder is ours if its manifest says so: kind, format and the list of files we wrote. Only those
+are ever replaced or removed; other files are not touched. New content is written to
+`.hashwatt/draft` in the folder and renamed to `.hashwatt/ready` once complete; from then on it
+cannot be lost. Its files are then renamed into place, the manifest last. A kill in between leaves a
+folder without a manifest; the next process to open it finishes the job.
 """
 
 import os
@@ -32,16 +32,16 @@ from sim.results.manifest import (
 )  # fmt: skip
 
 HIDDEN: Final = ".hashwatt"
-PROBE_BYTES: Final = 4 << 20  # about what a small run writes
-TRIES: Final = 10  # to lock a folder whose last owner is just leaving it
+PROBE_BYTES: Final = 4 << 20  # about the size of a small run's output
+TRIES: Final = 10  # attempts to lock a folder whose last owner is releasing it
 
 
 class FolderBusyError(OSError):
-    """Another process writes into the folder."""
+    """Another process is writing to the folder."""
 
 
 class Folder:
-    """An output folder that this process owns. See `claim`."""
+    """An output folder owned by this process. See `claim`."""
 
     def __init__(self, path: Path, kind: Kind, cell: str) -> None:
         self.path = path
@@ -50,10 +50,10 @@ class Folder:
         self.draft = path / HIDDEN / "draft"
 
     def commit(self, manifest: Mapping[str, Any]) -> None:
-        """Put what stands in the draft, with a manifest, in the place of what was there.
+        """Replace the folder's previous result by the draft and a manifest.
 
         Raises:
-            FileExistsError: if a file that is not ours has the name of a new one.
+            FileExistsError: if a foreign file has the name of a new one.
         """
         write_json(self.draft / MANIFEST, self._stamped(manifest, _files_in(self.draft)))
         _refuse_collisions(self.path, self.draft)
@@ -64,14 +64,14 @@ class Folder:
         self.draft.mkdir()
 
     def begin(self, manifest: Mapping[str, Any]) -> None:
-        """Mark a new folder as ours before anything is complete."""
+        """Mark a new folder as ours, with status "unfinished"."""
         if not (self.path / MANIFEST).exists():
             self._mark(self._stamped({"status": "unfinished", **manifest}, []))
 
     def draw(self, draw: Callable[[Path], None]) -> str:
-        """Add pictures to what was committed; why there are none, if drawing fails.
+        """Add pictures to the committed result; return why drawing failed, or "".
 
-        They are named as ours before they are there: a kill leaves none that nobody owns.
+        They are listed in the manifest before they exist, so that a kill leaves no unowned file.
         """
         _emptied(self.draft)
         try:
@@ -83,7 +83,7 @@ class Folder:
             self._mark({**manifest, "files": sorted({*manifest["files"], *names})})
             for name in names:
                 os.replace(self.draft / name, self.path / name)
-        except Exception as error:  # a picture is not worth a run, whatever it raises
+        except Exception as error:  # a failed picture must not lose the run
             return f"{type(error).__name__}: {' '.join(str(error).split())}"
         return ""
 
@@ -103,15 +103,15 @@ def claim(
     """Own an output folder until the end of the block.
 
     Args:
-        path: the folder; made if it is not there. A link to a folder stays one.
+        path: the folder; created if missing. A link to a folder stays a link.
         kind: of result.
-        cell: hash of what was asked; a folder that holds another is refused.
-        force: replace another cell, or another kind, of ours.
-        go_on: a folder of the same kind may hold another cell; nothing of it is dropped.
+        cell: hash of the question; a folder with another cell is refused.
+        force: replace another cell or kind of ours.
+        go_on: accept another cell of the same kind; its files are kept.
 
     Raises:
-        FileExistsError: if the folder holds what is not ours, or another cell.
-        FolderBusyError: if another process writes into it.
+        FileExistsError: if the folder holds foreign files or another cell.
+        FolderBusyError: if another process is writing to it.
         OSError: if it cannot be written.
     """
     target = Path(path)
@@ -132,17 +132,17 @@ def claim(
     finally:
         if made:
             with suppress(OSError):
-                target.rmdir()  # only where nothing was written
+                target.rmdir()  # only if nothing was written
 
 
 def free_name(parent: Path, stem: str, kind: Kind, cell: str, *, changed: bool = False) -> Path:
-    """A folder for a cell that names none: `stem`, or with eight digits of the cell's hash.
+    """Default folder of a cell: `stem`, or `stem` and eight digits of the cell's hash.
 
-    The digits are there where the cell is `changed` from what the stem says, and where another
-    cell or somebody else has the plain name already: different cells never share a folder.
+    The digits are added if the cell is `changed` from what the stem says, or if another cell or
+    a foreign file has the plain name: different cells never share a folder.
     """
     plain = parent / stem
-    with suppress(OSError):  # whoever writes there now, or may not
+    with suppress(OSError):  # busy or not writable
         settle(plain)
     there = ours(plain)
     free = not _occupied(plain) or (there.get("kind") == kind and there.get("cell") == cell)
@@ -150,7 +150,7 @@ def free_name(parent: Path, stem: str, kind: Kind, cell: str, *, changed: bool =
 
 
 def settle(path: Path) -> None:
-    """Finish what a killed process left ready in a folder; nothing where nothing is."""
+    """Finish a commit that a killed process left ready; no-op otherwise."""
     if (path / HIDDEN / "ready").is_dir() or (path / HIDDEN / "replaced.json").is_file():
         with _locked(path):
             _recover(path)
@@ -183,14 +183,14 @@ def _refuse(target: Path, kind: Kind, cell: str, force: bool, go_on: bool) -> No
 
 
 def _occupied(target: Path) -> bool:
-    """Whether anything but what a killed process of ours left stands in a folder."""
+    """Whether a folder holds anything besides our hidden folder."""
     if not target.is_dir():
         return target.exists() or target.is_symlink()
     return any(entry.name != HIDDEN for entry in target.iterdir())
 
 
 def _probe(target: Path) -> None:
-    """Fail now, not after the run, where the disk is full, read-only or limits files."""
+    """Fail before the run, not after, if the disk is full, read-only or limits file size."""
     probe = target / HIDDEN / "probe"
     try:
         probe.write_bytes(bytes(PROBE_BYTES))
@@ -206,7 +206,7 @@ def _probe(target: Path) -> None:
 
 @contextmanager
 def _locked(target: Path) -> Iterator[None]:
-    """Hold the folder's lock. The system takes it from a process that dies."""
+    """Hold the folder's lock. The operating system releases it if the process dies."""
     hidden = target / HIDDEN
     for place in (hidden, *(hidden.iterdir() if hidden.is_dir() else ())):
         if place.is_symlink():
@@ -220,7 +220,7 @@ def _locked(target: Path) -> Iterator[None]:
         except Timeout:
             raise FolderBusyError(f"{target} is being written by {_holder(owner)}") from None
         except FileNotFoundError:
-            continue  # its last owner has just left and taken the file away
+            continue  # its last owner has just removed the file
         if file.exists():
             break
         lock.release()
@@ -234,7 +234,7 @@ def _locked(target: Path) -> Iterator[None]:
         owner.unlink(missing_ok=True)
         try:
             file.unlink()
-        except OSError:  # Windows removes no file that is open
+        except OSError:  # Windows cannot remove an open file
             lock.release()
             with suppress(OSError):
                 file.unlink()
@@ -265,7 +265,7 @@ def _recover(target: Path) -> None:
 
 
 def _put_in_place(target: Path) -> None:
-    """Rename what is ready to its place, remove what it replaces, the manifest last."""
+    """Rename ready files into place and remove replaced ones, the manifest last."""
     ready, replaced = target / HIDDEN / "ready", target / HIDDEN / "replaced.json"
     new = read_manifest(ready)["files"]
     if not replaced.exists() and (target / MANIFEST).exists():
@@ -285,7 +285,7 @@ def _put_in_place(target: Path) -> None:
 
 
 def _refuse_collisions(target: Path, source: Path) -> None:
-    """What is not in our own list of files stays where it is."""
+    """Raise FileExistsError if a new file would overwrite one not in our list."""
     replaced = target / HIDDEN / "replaced.json"
     before = read_object(replaced) if replaced.exists() else ours(target)
     known = {MANIFEST, *before.get("files", [])}
@@ -299,7 +299,7 @@ def _refuse_collisions(target: Path, source: Path) -> None:
 
 
 def _remove(target: Path, name: str) -> None:
-    """Remove a file of ours, and the folders within `target` that it leaves empty."""
+    """Remove a file of ours and the folders within `target` left empty."""
     place = target / name
     if not is_plain(name) or not place.parent.resolve().is_relative_to(target.resolve()):
         return

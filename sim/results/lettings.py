@@ -1,4 +1,4 @@
-"""What GPU nodes were let for, and what the market paid: the tables `lettings` and `gpu_market`."""
+"""Prices and shares of let GPU nodes: the tables `lettings` and `gpu_market`."""
 
 import numpy as np
 import pyarrow as pa
@@ -10,7 +10,7 @@ from sim.world.gpu_market import GpuPaths
 
 
 class LetRecord:
-    """Filled by the engine whenever something changes for some row of gpus.csv."""
+    """Filled by the engine when the letting of a row of gpus.csv changes."""
 
     def __init__(self, scenario: Scenario) -> None:
         self.scenario = scenario
@@ -18,19 +18,19 @@ class LetRecord:
         self._kept: list[tuple[int, Let]] = []
 
     def keep(self, t_s: int, let: Let) -> None:
-        """What holds from an instant on."""
+        """Record the lettings in force from `t_s`."""
         self._kept.append((t_s, let))
 
     def tables(self) -> dict[str, pa.Table]:
-        """`lettings` where there are GPU nodes, `gpu_market` where prices have paths."""
+        """`lettings` if there are GPU nodes, `gpu_market` if prices have paths."""
         found = {"lettings": self._lettings()} if self.scenario.gpus else {}
         return found | ({"gpu_market": self._market()} if self.paths.usd_per_gpu_h else {})
 
     def _lettings(self) -> pa.Table:
-        """A row for each row of gpus.csv and change, from `t_s` on; factors of [what_if] are in.
+        """A row per row of gpus.csv and change, in force from `t_s`; includes [what_if] factors.
 
-        `usd_per_gpu_h` is the price of an hour that is let, `let_share` what is let and
-        `paid_share` what is paid of the hours on; of nodes that serve tokens the last two are null.
+        `usd_per_gpu_h` is the price of a let hour, `let_share` the share let and `paid_share` the
+        share paid of the hours on; the last two are null for nodes that serve tokens.
         """
         rows = self.scenario.gpus
         columns: dict[str, list[object]] = {
@@ -65,7 +65,7 @@ class LetRecord:
         ]
 
     def _market(self) -> pa.Table:
-        """A row for each day and GPU with a path, before factors of [what_if]."""
+        """A row per day and GPU with a price path, without [what_if] factors."""
         usd, occupancy = self.paths.usd_per_gpu_h, self.paths.occupancy
         gpus = list(usd)
         days = len(usd[gpus[0]])

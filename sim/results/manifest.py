@@ -1,4 +1,4 @@
-"""What a result folder says of itself: read whole and as what it should be, or refused in words."""
+"""Manifest and KPI files of a result folder: read with validation, or rejected with a reason."""
 
 import json
 import sys
@@ -8,10 +8,10 @@ from typing import Any, Final, Literal
 
 MANIFEST: Final = "manifest.json"
 KPI_FILE: Final = "kpis.json"
-FORMAT: Final = 1  # of result folders; raised when what stands in them changes its meaning
+FORMAT: Final = 1  # of result folders; raised when the meaning of their content changes
 Kind = Literal["run", "sweep", "comparison", "buildout", "tornado", "bound"]
 KINDS: Final = ("run", "sweep", "comparison", "buildout", "tornado", "bound")
-CELL: Final = "cell"  # the kind of a study's cells, whose folder is never an output of its own
+CELL: Final = "cell"  # kind of a study's cells, which are never output folders of their own
 STATUSES: Final = ("complete", "failed", "unfinished")
 
 _TEXT: Final = (str, "a text")
@@ -26,11 +26,11 @@ SHAPES: Final[Mapping[str, tuple[type, str]]] = {
 
 
 class DamagedError(ValueError):
-    """A file of a result folder does not hold what it should."""
+    """A file of a result folder has invalid content."""
 
 
 def read_object(file: Path) -> dict[str, Any]:
-    """A JSON object. Raises DamagedError if the file holds anything else, and OSError."""
+    """Read a JSON object. Raises DamagedError for any other content, and OSError."""
     try:
         content = json.loads(file.read_bytes(), parse_constant=_refused, object_pairs_hook=_once)
     except (ValueError, RecursionError) as error:
@@ -41,7 +41,7 @@ def read_object(file: Path) -> dict[str, Any]:
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
-    """The manifest of a folder, each key of `SHAPES` as its type. DamagedError or OSError."""
+    """A folder's manifest, keys typed as in `SHAPES`. Raises DamagedError, OSError."""
     file = folder / MANIFEST
     manifest = read_object(file)
     for name, (kind, what) in SHAPES.items():
@@ -57,7 +57,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
 
 
 def read_kpis(folder: Path) -> dict[str, float | None]:
-    """The KPIs of a run: finite numbers by name, None without a meaning. DamagedError, OSError."""
+    """KPIs of a run by name: finite, or None if undefined. Raises DamagedError, OSError."""
     file = folder / KPI_FILE
     kpis: dict[str, float | None] = {}
     if not file.is_file():
@@ -72,7 +72,7 @@ def read_kpis(folder: Path) -> dict[str, float | None]:
 
 
 def ours(folder: Path) -> dict[str, Any]:
-    """The manifest of a folder that is surely ours; empty for any other."""
+    """The manifest of a folder known to be ours; empty for any other."""
     try:
         manifest = read_manifest(folder)
     except (DamagedError, OSError):
@@ -81,7 +81,7 @@ def ours(folder: Path) -> dict[str, Any]:
 
 
 def is_sure(manifest: Mapping[str, Any]) -> bool:
-    """Whether a manifest is one of ours, with a list of files that stay in their folder."""
+    """Whether a manifest is ours and lists only files inside its folder."""
     files = manifest.get("files")
     return (
         manifest.get("kind") in KINDS
@@ -92,7 +92,7 @@ def is_sure(manifest: Mapping[str, Any]) -> bool:
 
 
 def is_plain(name: str) -> bool:
-    """Whether a name stays within the folder that it is relative to, on every system."""
+    """Whether a relative name stays inside its folder on every operating system."""
     posix, windows = PurePosixPath(name), PureWindowsPath(name)
     parts = windows.parts
     return bool(

@@ -1,8 +1,8 @@
-"""What made a result besides its question: versions of libraries, digests of sources.
+"""Provenance of a result beyond its question: library versions, source digests.
 
-A digest is SHA-256 over the names and texts of source files, line ends aside. It says that the code
-is the same; that other code would give other results nobody can say. Files that code reads while it
-runs (weights, tables) and modules whose names it makes up are not seen.
+A digest is SHA-256 over the names and texts of source files, ignoring line endings. Equal digests
+mean equal code; different ones need not mean different results. Files read at run time (weights,
+tables) and modules imported by computed names are not covered.
 """
 
 import ast
@@ -20,7 +20,7 @@ from types import CodeType
 from typing import Any, Final
 
 ROOT: Final = Path(__file__).parents[1]
-ASIDE: Final = ("cli", "report", "shipped")  # what shows results; scenarios, which have digests
+ASIDE: Final = ("cli", "report", "shipped")  # presentation; scenarios have their own digests
 LIBRARIES: Final = (
     "hashwatt", "numpy", "numba", "llvmlite", "scipy", "highspy", "simpy", "networkx", "pyarrow",
     "pydantic",
@@ -34,27 +34,27 @@ def versions() -> dict[str, str]:
     for name in LIBRARIES:
         try:
             found[name] = version(name)
-        except PackageNotFoundError:  # used from a folder, without an installation
+        except PackageNotFoundError:  # used from a source folder, not installed
             found[name] = "unknown"
     return found
 
 
 @cache
 def sim_sha256() -> str:
-    """Digest of all sources and catalogues of `sim` but those that only show results."""
+    """Digest of all sources and catalogues of `sim` except the packages in ASIDE."""
     files = (f for pattern in ("*.py", "*.csv") for f in ROOT.rglob(pattern))
     named = {f.relative_to(ROOT).as_posix(): f for f in files}
     return _digest((n, f) for n, f in named.items() if n.split("/")[0] not in ASIDE)
 
 
 def provenance(policy: type | None = None) -> dict[str, Any]:
-    """What stands in a manifest, and in a key, besides the question."""
+    """The part of a manifest, and of a key, besides the question."""
     code = {"sim": sim_sha256(), "policy": "" if policy is None else policy_sha256(policy)}
     return {"versions": versions(), "sources_sha256": code}
 
 
 def differences(a: dict[str, Any], b: dict[str, Any]) -> str:
-    """In words: in what two provenances differ; `a` is the older or the stranger."""
+    """How two provenances differ, in words; `a` is the older or foreign one."""
     va, vb = a.get("versions") or {}, b["versions"]
     told = [
         f"{name} {va.get(name, 'unknown')} instead of {vb[name]}"
@@ -84,25 +84,25 @@ def sha256_of(**content: Any) -> str:
 
 @cache
 def policy_sha256(policy: type) -> str:
-    """Digest of the module that defines a policy and of all that it imports of its author's.
+    """Digest of a policy's module and of the author's modules it imports.
 
-    Of a package: the modules that are imported. The standard library, installed packages and `sim`
-    are left out: versions and the digest of `sim` stand for them.
+    Of a package, only imported modules count. The standard library, installed packages and `sim`
+    are left out: versions and the digest of `sim` cover them.
     """
     if policy.__module__.partition(".")[0] == "sim":
         return sim_sha256()
     module = sys.modules.get(policy.__module__)
     file = getattr(module, "__file__", None)
-    if file is None or not Path(file).is_file():  # typed into an interpreter
+    if file is None or not Path(file).is_file():  # defined in an interpreter
         return hashlib.sha256("\n".join(_compiled(policy)).encode()).hexdigest()
     found: dict[str, Path] = {}
-    own = policy.__module__.replace("__mp_main__", "__main__")  # so called in spawned workers
+    own = policy.__module__.replace("__mp_main__", "__main__")  # its name in spawned workers
     _follow(own, Path(file), found)
     return _digest((name, f) for name, f in found.items())
 
 
 def _follow(name: str, file: Path, found: dict[str, Path]) -> None:
-    """Gather a module and, through its imports, those that are its author's as well."""
+    """Collect a module and, recursively, its imports by the same author."""
     if name in found:
         return
     found[name] = file
@@ -111,7 +111,7 @@ def _follow(name: str, file: Path, found: dict[str, Path]) -> None:
     try:
         tree = ast.parse(file.read_bytes())
     except SyntaxError:
-        return  # it counts as it stands
+        return  # counts as text, imports unknown
     package = name if file.name == "__init__.py" else name.rpartition(".")[0]
     for imported in sorted(set(_imports(tree, package))):
         origin = _authored(imported)
@@ -128,20 +128,20 @@ def _imports(tree: ast.AST, package: str) -> Iterator[str]:
             above = package.split(".")[: len(package.split(".")) - max(node.level - 1, 0)]
             base = ".".join([*(above if node.level else ()), *filter(None, [node.module])])
             names = [base, *(f"{base}.{alias.name}" for alias in node.names)]
-        for name in names:  # importing a.b runs a as well
+        for name in names:  # importing a.b also runs a
             parts = name.split(".")
             yield from (".".join(parts[: k + 1]) for k in range(len(parts)))
 
 
 def _authored(name: str) -> Path | None:
-    """The file of a module that is neither installed nor part of Python or `sim`."""
+    """File of a module outside Python, `sim` and installed packages, else None."""
     top = name.partition(".")[0]
     if not name or top == "sim" or top in sys.stdlib_module_names:
         return None
     try:
         spec = importlib.util.find_spec(name)
     except (ImportError, ValueError, AttributeError):
-        return None  # `from module import function` is no module
+        return None  # a function imported from a module is not a module
     if spec is None or spec.origin is None or not Path(spec.origin).is_file():
         return None
     installed = {sysconfig.get_path(key) for key in ("purelib", "platlib", "stdlib")}
@@ -150,7 +150,7 @@ def _authored(name: str) -> Path | None:
 
 
 def _compiled(policy: type) -> Iterator[str]:
-    """The methods of a class that has no source file, as far as they tell it apart."""
+    """Methods of a class without a source file, as text that identifies the class."""
     for base in policy.__mro__:
         for name, value in sorted(vars(base).items()):
             code = getattr(getattr(value, "__func__", value), "__code__", None)

@@ -1,4 +1,4 @@
-"""Keeps what a run did: sums per recording interval and site, the fleet's state, events."""
+"""Records a run: sums per recording interval and site, the fleet's state, events."""
 
 from typing import Final
 
@@ -14,7 +14,7 @@ from sim.scenario.scenario import Scenario
 from sim.types import Floats, Ints
 from sim.units import W_PER_MW
 
-RESTARTED: Final = ", at a restart"  # of a failure
+RESTARTED: Final = ", at a restart"  # detail of a failure event
 
 
 class Recorder:
@@ -48,11 +48,11 @@ class Recorder:
         self._machine_events: list[tuple[int, str, str, int, int, str]] = []
 
     def bound(self, step: int, binding: Ints) -> None:
-        """The limit (site,) without room in a control step; -1 none, -2 a call, -3 a ramp."""
+        """Record the binding limit (site,) of a step; -1 none, -2 a call, -3 a ramp."""
         self.binding[step] = binding
 
     def interval(self, end_s: int, flow: Floats, used: tuple[Floats, Floats, Floats]) -> None:
-        """Keep the flows (SITE_FLOWS, site) and uses since the last record."""
+        """Record the flows (SITE_FLOWS, site) and uses since the last call."""
         self._done = end_s // self.record_s
         self.flow[self._done - 1] = flow
         self.meters.interval(end_s, flow, used)
@@ -62,34 +62,34 @@ class Recorder:
             self.serving.interval(end_s - self.record_s)
 
     def fleet(self, **values: float) -> None:
-        """The fleet's state at the end of the interval that was recorded last."""
+        """Record the fleet's state at the end of the last recorded interval."""
         for name, value in values.items():
             self._fleet.setdefault(name, []).append(value)
 
     def event(self, t_s: int, kind: str, site: str, subject: str, detail: str) -> None:
-        """Something that is not a machine's failure or repair."""
+        """Record an event other than a machine failure or repair."""
         self._events.append((t_s, kind, site, subject, detail))
 
     def count_machines(self, t_s: int, kind: str, machines: int) -> None:
-        """So many machines more (or fewer) stand there from now on."""
+        """Add `machines` (negative: remove) to the number deployed from `t_s`."""
         self._there[kind].append((t_s, machines))
 
     def gone(self, t_s: int, kind: str) -> None:
-        """A machine in repair was destroyed or taken away."""
+        """Record that a machine in repair was destroyed or removed."""
         self._failed[kind].append((t_s, -1))
 
     def failed(self, t_s: int, kind: str, group: int, machine: int, when: str = "") -> None:
-        """A machine failed, when it ran or `when` it was switched on (RESTARTED)."""
+        """Record a failure while running, or `when` switched on (RESTARTED)."""
         self._failed[kind].append((t_s, 1))
         self._machine_events.append((t_s, "failure", kind, group, machine, when))
 
     def repaired(self, t_s: int, kind: str, group: int, machine: int) -> None:
-        """A machine is healthy again."""
+        """Record a completed repair."""
         self._failed[kind].append((t_s, -1))
         self._machine_events.append((t_s, "repair", kind, group, machine, ""))
 
     def availability(self, kind: str) -> float:
-        """Share of machine-time in which machines had not failed; NaN without machines."""
+        """Share of machine-time not in a failed state; NaN without machines."""
         there_s, failed_s = (
             sum(change * (self.horizon_s - t_s) for t_s, change in changes)
             for changes in (self._there[kind], self._failed[kind])
@@ -97,7 +97,7 @@ class Recorder:
         return 1.0 - failed_s / there_s if there_s else float("nan")
 
     def count(self, event: str, kind: str, when: str = "") -> int:
-        """Number of failures or repairs of a kind of machine, or only of those `when`."""
+        """Number of failures or repairs of a kind of machine, optionally only those with `when`."""
         events = self._machine_events
         return sum(1 for e in events if e[1:3] == (event, kind) and when in ("", e[5]))
 
@@ -106,7 +106,7 @@ class Recorder:
         return float(np.sum(self._fleet[name]))
 
     def mean_fleet(self, name: str) -> float:
-        """Mean over the recording intervals of a column of the fleet table."""
+        """Mean of a column of the fleet table over the recording intervals."""
         return float(np.mean(self._fleet[name]))
 
     def last_fleet(self, name: str) -> float:
@@ -122,7 +122,7 @@ class Recorder:
         return min(self._fleet[name])
 
     def fleet_at(self, name: str, t_s: int) -> float:
-        """Value of a column of the fleet table at an instant; before the first end, at that."""
+        """Value of a fleet-table column at an instant; at least the first interval's."""
         return self._fleet[name][max(t_s // self.record_s - 1, 0)]
 
     def sites_table(self) -> pa.Table:
@@ -146,11 +146,11 @@ class Recorder:
         return pa.table(columns)
 
     def serving_tables(self) -> dict[str, pa.Table]:
-        """`serving`, `tenants` and `requests`; none where no node serves tokens."""
+        """`serving`, `tenants` and `requests`; empty if no node serves tokens."""
         return self.serving.tables(self.flow) if self.serving is not None else {}
 
     def limits_table(self) -> pa.Table:
-        """`limits.parquet`: a row per site and control step in which a limit left no room."""
+        """`limits.parquet`: a row per site and control step with a binding limit."""
         step, site = np.nonzero(self.binding != -1)
         names = [*self.limit_names, "call", "ramp"]
         which = self.binding[step, site].astype(np.int32)
@@ -185,7 +185,7 @@ class Recorder:
         return pa.table(columns)
 
     def _mean(self, changes: list[tuple[int, int]]) -> Floats:
-        """Mean number (interval,) of what comes and goes at the instants of `changes`."""
+        """Mean count per interval (interval,) from changes (t_s, +/- n)."""
         t_s, change = np.array(changes, dtype=np.int64).reshape(-1, 2).T
         edges_s = np.arange(len(self.flow) + 1) * self.record_s
         since = np.searchsorted(t_s, edges_s, side="right")

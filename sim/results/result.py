@@ -1,4 +1,4 @@
-"""The result of a run, and the folder it is written to, all or nothing."""
+"""The result of a run, and writing it to a folder atomically."""
 
 import warnings
 from collections.abc import Callable, Sequence
@@ -46,16 +46,16 @@ class RunResult:
     recorder: Recorder = field(repr=False)
     firm: Firm = field(repr=False)
     timing: dict[str, float] = field(default_factory=dict)
-    keep_requests: bool = False  # the table requests has a row for each
+    keep_requests: bool = False  # the table `requests` has a row per request
     policy_class: type | None = field(default=None, repr=False)
 
     @cached_property
     def tables(self) -> dict[str, pa.Table]:
-        """sites, fleet, limits, uses, ledger, statements, valuation, worth, events, warnings.
+        """All tables of the run by name.
 
-        With GPU nodes also lettings, with paths of their prices gpu_market; with serving nodes
-        serving, serving_use, tenants, requests; after an insolvency creditors; with demand charges
-        demand.
+        Always sites, fleet, limits, uses, ledger, statements, valuation, worth, events, warnings;
+        lettings with GPU nodes; gpu_market with GPU price paths; serving, serving_use, tenants and
+        requests with serving nodes; creditors after an insolvency; demand with demand charges.
         """
         horizon, firm = self.scenario.horizon, self.firm
         ruin = {"creditors": solvency.table(firm.claims)} if firm.claims else {}
@@ -80,17 +80,17 @@ class RunResult:
 
     @cached_property
     def met(self) -> tuple[Problem, ...]:
-        """Warnings that only the run could find."""
+        """Warnings found by the run itself."""
         return warnings_of_run(self.scenario, self.recorder, self.kpis)
 
     @property
     def warnings(self) -> tuple[Problem, ...]:
-        """What looks like a mistake: in the scenario, then in what came of it."""
+        """Likely mistakes: in the scenario, then in the results of the run."""
         return (*self.scenario.warnings, *self.met)
 
     @cached_property
     def worth(self) -> dict[str, pa.Table]:
-        """worth, worth_sites, capital: what uses of power earn, and what their machines cost."""
+        """Tables worth, worth_sites and capital: earnings and capital cost by use of power."""
         worth, charged = self._earned
         return {
             **worth_tables(self.scenario, worth, charged),
@@ -119,7 +119,7 @@ class RunResult:
 
     @cached_property
     def levels(self) -> Levels:
-        """Cash flows of sites, projects and the firm, with what is left at the end, and tax."""
+        """Cash flows, terminal values and tax of sites, projects and the firm."""
         firm = self.firm
         books = Books(firm.ledger, firm.assets, firm.tax, firm.projects.histories)
         return Levels(self.scenario, books, self.recorder.meters)
@@ -130,18 +130,18 @@ class RunResult:
         return self.firm.ledger
 
     def table(self, name: str) -> pa.Table:
-        """One table as Arrow. Raises KeyError with the names there are."""
+        """One table as Arrow. Raises KeyError, listing the names available."""
         if name not in self.tables:
             raise KeyError(f"no table {name!r}; there are {', '.join(self.tables)}")
         return self.tables[name]
 
     @property
     def cell(self) -> str:
-        """Hash of what was asked: scenario, policy with its parameters, seed, what is kept."""
+        """Hash of the question: scenario, policy and parameters, seed, requests kept."""
         return cell_of(self.scenario, self.policy, self.parameters, self.seed, self.keep_requests)
 
     def manifest(self) -> dict[str, Any]:
-        """What made this result."""
+        """Manifest of this result: its question and provenance."""
         made = provenance(self.policy_class)
         return {
             "key": sha256_of(asked=self.cell, **made),
@@ -157,13 +157,13 @@ class RunResult:
     def save(
         self, folder: str | Path, drawings: Sequence[Draw] = (), *, force: bool = False
     ) -> Path:
-        """Write the result folder; it appears whole, or not at all.
+        """Write the result folder atomically.
 
-        An older result of the same cell is replaced, with `force` that of another too. `drawings`
-        are called with the result and the folder to draw into; one that fails is warned of.
+        An older result of the same cell is replaced, with `force` one of another cell too.
+        `drawings` are called with the result and the folder to draw into; failures are warnings.
 
         Raises:
-            FileExistsError: if the folder holds another cell, or what is not ours.
+            FileExistsError: if the folder holds another cell or foreign files.
             OSError: if it cannot be written.
         """
         with claim(folder, "run", self.cell, force=force) as claimed:
@@ -175,7 +175,7 @@ class RunResult:
         return claimed.path
 
     def write(self, folder: Folder) -> None:
-        """Write all tables into a folder that is ours. Raises OSError."""
+        """Write all tables to a claimed folder. Raises OSError."""
         for name, table in self.tables.items():
             pq.write_table(table, folder.draft / f"{name}.parquet", compression="zstd")
         write_json(folder.draft / "kpis.json", self.kpis)
@@ -183,20 +183,20 @@ class RunResult:
         folder.commit(self.manifest())
 
     def draw(self, folder: Folder, draw: Draw) -> str:
-        """Add a picture; why there is none, if it cannot be drawn."""
+        """Add a picture; return why it could not be drawn, or ""."""
         return folder.draw(lambda draft: draw(self, draft))
 
 
 def cell_of(
     scenario: Scenario, policy: str, parameters: dict[str, Any], seed: int, keep_requests: bool
 ) -> str:
-    """The cell of a run before it has run. See `RunResult.cell`."""
+    """The cell of a run, known before it runs. See `RunResult.cell`."""
     requests = "all" if keep_requests else "histogram"
     return asked_sha256(scenario.sha256(), policy, parameters, seed, requests=requests)
 
 
 def with_utc(table: pa.Table, start_utc: datetime) -> pa.Table:
-    """A table with `utc` beside its `t_s`: the same instant as a time stamp; others as they are."""
+    """Add a timestamp column `utc` after `t_s`; tables without `t_s` are unchanged."""
     if "t_s" not in table.column_names:
         return table
     after_ms = pc.multiply_checked(pc.cast(table["t_s"], pa.int64()), pa.scalar(1000, pa.int64()))

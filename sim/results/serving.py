@@ -1,4 +1,4 @@
-"""What serving came to: rows by tenant, site and interval, latency histograms, single requests."""
+"""Serving results: rows by tenant, site and interval, latency histograms, single requests."""
 
 from typing import Any, Final, NamedTuple
 
@@ -80,7 +80,7 @@ class ServingRecord:
         self.intervals: list[_Interval] = []
 
     def interval(self, start_s: int) -> None:
-        """Keep what happened since the last call; histograms begin anew."""
+        """Record activity since the last call and reset the histograms."""
         fresh = self.serving_fleet.flush()
         tally, now = self.serving_fleet.tally, self.serving_fleet.present()
         filled = np.nonzero(tally.bins) if fresh else (np.zeros(0, dtype=np.int64),) * 3
@@ -100,12 +100,12 @@ class ServingRecord:
         self.lanes, self.totals = tally.lanes.copy(), tally.tenants.copy()
 
     def percentile_s(self, metric: str, q: float, lanes: Bools | None = None) -> float:
-        """Percentile `q` of a latency over the run [s], within 1 %; NaN where nobody was served."""
+        """Percentile `q` of a latency over the run [s], within 1 %; NaN if none was served."""
         chosen = self.bins if lanes is None else self.bins[lanes]
         return percentile_s(chosen[:, METRICS[metric]].sum(axis=0), q)
 
     def site_columns(self) -> dict[str, Ints]:
-        """Columns of the sites table, (interval x site,): the lanes of each site together."""
+        """Columns of the sites table, (interval x site,): sums over each site's lanes."""
         x, sites = self.serving_fleet, len(self.sites)
         found = {}
         for name, row in LANE_COLUMNS.items():
@@ -124,9 +124,9 @@ class ServingRecord:
         }
 
     def summary(self, flow: Floats) -> pa.Table:
-        """A row for the fleet, each tenant and each serving site: what they got and what it took.
+        """A row for the fleet, each tenant and each serving site: service, energy and cost.
 
-        Energy and its bill are shared out to the tenants of a site by output tokens.
+        Energy and its cost are allocated to the tenants of a site by output tokens.
         """
         x = self.serving_fleet
         tokens = self.lanes[LANE_TOKENS_OUT].astype(np.float64)
@@ -145,7 +145,7 @@ class ServingRecord:
         for scope, name, lanes in scopes:
             got = self.lanes[:, lanes].sum(axis=1)
             lost = self.lanes[[LANE_REJECTED, LANE_EXPIRED]][:, lanes].sum()
-            if scope == "tenant":  # those that came back are not lost
+            if scope == "tenant":  # retried requests are not lost
                 lost = self.totals[[REJECTED, EXPIRED], self.tenants.index(name)].sum()
             elif scope == "fleet":
                 lost = self.totals[[REJECTED, EXPIRED]].sum()
@@ -168,12 +168,12 @@ class ServingRecord:
 
     @property
     def lane_usd(self) -> Floats:
-        """What tokens of the lanes (lane,) came to at the prices of the start [USD]."""
+        """Value of the lanes' tokens (lane,) at the prices at the start [USD]."""
         tokens = self.lanes[[LANE_TOKENS_IN, LANE_TOKENS_OUT]]
         return np.asarray((tokens.T * self.serving_fleet.lane_usd).sum(axis=1))
 
     def _tenants_table(self) -> pa.Table:
-        """A row per interval, tenant and site; site "" is the router and the clients."""
+        """A row per interval, tenant and site; site "" stands for the router and clients."""
         x = self.serving_fleet
         lanes, tenants, n = len(x.lanes), len(self.tenants), len(self.intervals)
         start_s = np.array([i.start_s for i in self.intervals], dtype=np.int64)
@@ -205,7 +205,7 @@ class ServingRecord:
         return pa.table(columns)
 
     def _requests_table(self) -> pa.Table:
-        """A row per request that was kept, else histograms whose percentiles are within 1 %."""
+        """A row per request if kept, else histograms with percentiles within 1 %."""
         x = self.serving_fleet
         if x.keep_all:
             counts = np.concatenate([c for c, _ in x.log] or [np.zeros((0, 6), np.int64)])
@@ -246,7 +246,7 @@ class ServingRecord:
 
 
 def serving_cost_usd(flow: Floats) -> Floats:
-    """Energy bills (site,), shared out to serving nodes by energy in each interval [USD]."""
+    """Energy cost of serving nodes (site,) [USD], allocated by energy per interval."""
     machines_j = flow[:, flows.SITE_ASIC_J] + flow[:, flows.SITE_GPU_J]
     share = flow[:, flows.TOKEN_J] / machines_j.clip(min=1e-9)
     return np.asarray((flow[:, flows.ENERGY_USD] * share).sum(axis=0))

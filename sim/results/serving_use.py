@@ -1,8 +1,8 @@
-"""What serving nodes did and earned, by model, site, pool and tenant: the table `serving_use`.
+"""Work and earnings of serving nodes by model, site, pool and tenant: table `serving_use`.
 
 A pool is the nodes of one model at one site. GPU hours, energy, costs and capital of a pool are
-shared among its tenants by output tokens, where none were served they are nobody's: so rows of a
-scope add up to the fleet's, but for such pools among tenants. Margin is that of the table `worth`:
+allocated to its tenants by output tokens; a pool without tokens is allocated to no tenant. So rows
+of a scope sum to the fleet's, except such pools among tenants. Margin is as in the table `worth`:
 revenue less energy and other operating cost (credits and opex), then less the capital charge, both
 before tax.
 """
@@ -38,7 +38,7 @@ RATIOS: Final = {
 
 
 class _Parts(NamedTuple):
-    """A tenant at a pool each, then pools without tokens."""
+    """One part per tenant and pool, then pools without tokens."""
 
     tenant: list[str]
     site: list[str]
@@ -120,7 +120,7 @@ def _parts(recorder: Recorder, worth: Worth) -> _Parts:
 
 
 def _of_uses(total: Floats, worth: Worth) -> Floats:
-    """SUMS of each use (SUMS, use); tokens stay zero."""
+    """SUMS of each use (SUMS, use), with tokens zero."""
     count = total.shape[1]
     hours = 1.0 / SECONDS_PER_HOUR
     machine_mwh = total[uses.MACHINE_J] / J_PER_MWH

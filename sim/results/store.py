@@ -1,4 +1,4 @@
-"""SQL over result folders: of runs, of sweeps, of comparisons."""
+"""SQL over result folders of runs, sweeps and comparisons."""
 
 import re
 from functools import cached_property
@@ -23,7 +23,7 @@ SMALL: Final = (
     "events",
     "worth",
     "statements",
-)  # kept of every cell of a study, unless told otherwise
+)  # kept for every cell of a study by default
 CELL_COLUMNS: Final = ("policy", "seed", "scenario_sha256")
 STUDIES: Final = ("sweep", "comparison")
 LAST_BEFORE_KPIS: Final = "scenario_sha256"  # the columns of cells.parquet after it are KPIs
@@ -32,17 +32,17 @@ LAST_BEFORE_KPIS: Final = "scenario_sha256"  # the columns of cells.parquet afte
 def connect(folders: list[Path], sql: str | None = None) -> duckdb.DuckDBPyConnection:
     """A DuckDB connection with tables `sites`, `fleet`, `ledger`, `events`, `cells` and `kpis`.
 
-    They are read into memory, and then the connection sees no file any more, neither to read nor to
-    write, nor any setting: what stands in SQL cannot reach beyond the results.
+    They are read into memory; then the connection has no access to files or settings, so that SQL
+    cannot reach beyond the results.
 
-    Runs with serving nodes add `tenants`, `serving` and `requests`. Each row carries `run`, the
-    name of its folder; a row of a study's cell also `cell`, the key in the table `cells`, where
-    axes, policy, seed, status and KPIs stand. With `sql`, only the tables that it names are looked
-    for: a study has a file for each cell and table.
+    Runs with serving nodes add `tenants`, `serving` and `requests`. Each row has `run`, the
+    name of its folder; rows of a study also have `cell`, the key of the table `cells`, which holds
+    axes, policy, seed, status and KPIs. With `sql`, only tables it names are loaded: a study has a
+    file for each cell and table.
 
     Raises:
         FileNotFoundError: for a folder that is neither a complete result nor a study with cells.
-        DamagedError: for one whose files do not hold what they should.
+        DamagedError: for one with invalid files.
     """
     found = [Results(folder) for folder in folders]
     connection = duckdb.connect()
@@ -94,9 +94,9 @@ class Results:
         return self.query("SELECT * FROM cells")
 
     def table(self, name: str) -> pa.Table:
-        """One table; of a study, those of all its cells with the column `cell`.
+        """One table; for a study, rows of all cells with a column `cell`.
 
-        Raises KeyError with the names there are.
+        Raises KeyError, listing the names available.
         """
         if name == "cells":
             return self.cells
@@ -106,12 +106,12 @@ class Results:
         return self.query(f"SELECT * EXCLUDE (run) FROM {name}")
 
     def query(self, sql: str) -> pa.Table:
-        """The answer to a SQL statement. Raises duckdb.Error for a wrong one."""
+        """Result of a SQL statement. Raises duckdb.Error for an invalid one."""
         relation = connect([self.folder], sql).sql(sql)
         return relation.to_arrow_table() if relation is not None else pa.table({})
 
     def select(self, table: str) -> str | None:
-        """The statement that reads a table; None where the folder has none."""
+        """SQL that reads a table; None if the folder lacks it."""
         if table in ("cells", "kpis"):
             if self.manifest.get("kind", "run") not in ("run", CELL, *STUDIES):
                 return None
@@ -161,10 +161,10 @@ class Results:
 
 
 def gathered(table: str, cells: Path, known: Path) -> str | None:
-    """The statement that reads a table of all cells of a study, from a file for each.
+    """SQL that reads a table of all cells of a study, one file per cell; None without any.
 
-    `cells` holds a folder for each, `known` is the Parquet file with their keys: an earlier
-    experiment may have left cells in the folder that are not part of this one.
+    `cells` has a folder per cell; `known` is the Parquet file of cell keys, since an earlier
+    experiment may have left cells there that are not part of this one.
     """
     if next(cells.glob(f"*/{table}.parquet"), None) is None:
         return None
@@ -178,9 +178,9 @@ def gathered(table: str, cells: Path, known: Path) -> str | None:
 
 
 def consolidate(cells: Path, target: Path) -> None:
-    """Put the small tables of a study's cells into one file each: thousands are slow to open.
+    """Merge the small tables of a study's cells into one file each: many files open slowly.
 
-    `target` is where they are written, and where cells.parquet stands.
+    `target` is the output folder, which holds cells.parquet.
     """
     for table in SMALL:
         rows = gathered(table, cells, target / "cells.parquet")
@@ -194,7 +194,7 @@ def open_results(folder: str | Path) -> Results:
     """Open a result folder of a run, a sweep or a comparison.
 
     `.cells` and `.table(name)` are Arrow tables (`.to_pandas()`, `polars.from_arrow`),
-    `.query(sql)` runs SQL over them, `.manifest` says what made them.
+    `.query(sql)` runs SQL over them, `.manifest` is the folder's manifest.
 
     Raises:
         FileNotFoundError: if there is no complete result in the folder.
@@ -215,7 +215,7 @@ def _file(path: Path) -> str:
 
 
 def _no_pattern(path: Path) -> str:
-    """A path in which DuckDB sees no pattern."""
+    """The path with DuckDB's glob characters escaped."""
     return re.sub(r"([\[*?])", r"[\1]", path.as_posix())
 
 

@@ -1,8 +1,8 @@
-"""What each use of power came to, interval by interval: the table `uses`.
+"""Output of each use of power by interval: the table `uses`.
 
-A use is mining with a model in a firmware mode, GPU nodes that are reserved or sold by the hour, or
-tokens of a model. What is sold back to the grid and what waits stands in the sites' columns
-`exported_mw`, `resold_mw` and `curtailed_mw`.
+A use is mining with a model in a firmware mode, GPU nodes reserved or sold by the hour, or tokens
+of a model. Power sold back to the grid or curtailed is in the sites' columns `exported_mw`,
+`resold_mw` and `curtailed_mw`.
 """
 
 from typing import Final, NamedTuple
@@ -34,15 +34,15 @@ COLUMNS: Final = {
     "machine_h": (THERE_S, SECONDS_PER_HOUR),
     "on_h": (ON_S, SECONDS_PER_HOUR),
     "gpu_h": (GPU_S, SECONDS_PER_HOUR),  # on
-    "let_gpu_h": (LET_S, SECONDS_PER_HOUR),  # of these let; of tokens none
-    "unsold_gpu_h": (UNSOLD_S, SECONDS_PER_HOUR),  # there, on or off, and not let
+    "let_gpu_h": (LET_S, SECONDS_PER_HOUR),  # hours on and let; zero for tokens
+    "unsold_gpu_h": (UNSOLD_S, SECONDS_PER_HOUR),  # deployed, on or off, and not let
     "revenue_usd": (USD, 1.0),
     "credit_usd": (CREDIT_USD, 1.0),
     "opex_usd": (OPEX_USD, 1.0),
-    "powered_gpu_h": (WORK + POWERED_S, SECONDS_PER_HOUR),  # of tokens: what follows as well
-    "busy_gpu_h": (WORK + BUSY_S, SECONDS_PER_HOUR),  # of these in iterations
-    "seat_h": (WORK + SEAT_S, SECONDS_PER_HOUR),  # of requests that could run at once
-    "request_h": (WORK + REQUEST_S, SECONDS_PER_HOUR),  # at engines, by those at the ends
+    "powered_gpu_h": (WORK + POWERED_S, SECONDS_PER_HOUR),  # tokens only, as the next three
+    "busy_gpu_h": (WORK + BUSY_S, SECONDS_PER_HOUR),  # of these, running iterations
+    "seat_h": (WORK + SEAT_S, SECONDS_PER_HOUR),  # concurrent request slots
+    "request_h": (WORK + REQUEST_S, SECONDS_PER_HOUR),  # at engines, by counts at interval ends
 }
 
 
@@ -51,12 +51,12 @@ class Use(NamedTuple):
 
     site: int
     kind: str  # MINING, RENTED or TOKENS
-    name: str  # machine model or language model
-    how: str  # firmware mode, way of selling; of tokens ""
+    name: str  # machine or language model
+    how: str  # firmware mode or way of selling; "" for tokens
 
     @property
     def title(self) -> str:
-        """As people read it; the same at all sites."""
+        """Display name, the same at all sites."""
         return " ".join(part for part in (self.kind, self.name, self.how) if part)
 
 
@@ -64,7 +64,7 @@ class UseRecord:
     """Filled by the engine at the end of each recording interval. Shapes: `interval`, `use`."""
 
     def __init__(self, scenario: Scenario, lanes: list[tuple[int, str]], intervals: int) -> None:
-        """`lanes` are site and model of each lane of requests."""
+        """`lanes` holds site and model of each request lane."""
         names = [s.name for s in scenario.sites]
         asics = catalogue.asics(scenario.asic_models)
         self.uses: list[Use] = []
@@ -84,7 +84,7 @@ class UseRecord:
         self.of_lane: Ints = np.array(
             [self._of(Use(site, TOKENS, model, "")) for site, model in lanes], dtype=np.int64
         )
-        # By group over the run, for the capital charge: machine-seconds there.
+        # Machine-seconds deployed by group over the run, for the capital charge.
         self.mode_there_s: Floats = np.zeros(self.of_mode.shape)
         self.way_there_s: Floats = np.zeros(self.of_way.shape)
         self.gpus: Floats = np.array([float(g.gpus_per_node) for g in scenario.gpus])
@@ -100,9 +100,9 @@ class UseRecord:
     def interval(
         self, number: int, used: tuple[Floats, Floats, Floats], worked: Floats | None = None
     ) -> None:
-        """Keep what the plant's uses came to since the last call.
+        """Record the output of the plant's uses since the last call.
 
-        `worked` (WORKED, node) is what serving nodes did.
+        `worked` (WORKED, node) is the work of serving nodes.
         """
         asic, node, lane = used
         flow = self.flow[number]
@@ -144,11 +144,11 @@ class UseRecord:
 
     @property
     def site(self) -> Ints:
-        """Where each use is (use,)."""
+        """Site index of each use (use,)."""
         return np.array([u.site for u in self.uses], dtype=np.int64)
 
     def table(self) -> pa.Table:
-        """`uses.parquet`: a row per interval and use that was there; `t_s` is its start."""
+        """`uses.parquet`: a row per interval and use present; `t_s` is the interval's start."""
         interval, use = np.nonzero(self.flow.any(axis=1))
         columns: dict[str, object] = {
             "t_s": interval.astype(np.int64) * self.record_s,
@@ -162,9 +162,9 @@ class UseRecord:
 
 
 def _texts(texts: list[str], of: Ints) -> pa.DictionaryArray:
-    """A column of texts, each of them once in its dictionary.
+    """A dictionary-encoded text column with unique dictionary entries.
 
-    One that stands there twice makes Parquet write other bytes from one time to the next.
+    Duplicate entries would make the bytes Parquet writes vary between runs.
     """
     once = list(dict.fromkeys(texts))
     index = np.array([once.index(text) for text in texts], dtype=np.int32)

@@ -1,4 +1,4 @@
-"""What only a run can show to be odd, and the table `warnings`."""
+"""Warnings that only a run can raise, and the table `warnings`."""
 
 from collections.abc import Mapping, Sequence
 from typing import Final
@@ -10,15 +10,15 @@ from sim.results.recorder import Recorder
 from sim.scenario.problems import Problem
 from sim.scenario.scenario import Scenario
 
-MOST_OF_THE_TIME: Final = 0.5  # share of the control steps from which a limit is worth a word
-APART: Final = 3  # so many limits have a line each; more stand in one
-NEVER_PCT: Final = 1.0  # an SLO kept by less than this is not kept
+MOST_OF_THE_TIME: Final = 0.5  # share of control steps from which a binding limit is reported
+APART: Final = 3  # up to this many limits get a line each; more share one
+NEVER_PCT: Final = 1.0  # an SLO met by less than this share counts as never met
 
 
 def warnings_of_run(
     scenario: Scenario, recorder: Recorder, kpis: Mapping[str, float | None]
 ) -> tuple[Problem, ...]:
-    """Limits that bind most of the time, promises never kept, doubts, machines that never ran."""
+    """Limits binding most of the time, SLOs never met, model doubts, machines that never ran."""
     return (*_limits(recorder), *_promises(scenario, recorder), *_fluid(recorder), *_idle(kpis))
 
 
@@ -64,7 +64,7 @@ def _promises(scenario: Scenario, recorder: Recorder) -> list[Problem]:
 
 
 def _fluid(recorder: Recorder) -> list[Problem]:
-    """Where serving as a fluid is off by more than 10 %."""
+    """Where the fluid model of serving is off by more than 10 %."""
     serving = recorder.serving
     doubts = serving.serving_fleet.doubts() if serving is not None else []
     return [Problem("run", *doubt) for doubt in doubts]
@@ -79,6 +79,6 @@ def _idle(kpis: Mapping[str, float | None]) -> list[Problem]:
 
 
 def warnings_table(warnings: Sequence[Problem]) -> pa.Table:
-    """`warnings.parquet`: file, where, value, message; empty where nothing is odd."""
+    """`warnings.parquet`: file, where, value, message; empty without warnings."""
     columns = {name: [getattr(w, name) for w in warnings] for name in Problem._fields}
     return pa.table({name: pa.array(values, pa.string()) for name, values in columns.items()})

@@ -1,17 +1,17 @@
-"""What a megawatt earns in each use: the tables `worth` (the fleet) and `worth_sites`.
+"""Earnings of a megawatt in each use: the tables `worth` (fleet) and `worth_sites`.
 
 Rows are uses of power: mining with a model in a firmware mode, GPU hours that are reserved or sold
-by the hour, tokens of a model, what is sold back to the grid, what waits; and what belongs to no
-use. Income and expenses are those that the ledger has posted, account by account and site by site
-(ACCOUNTS): their sum over all rows is the operating statement's, from mining to moving. Who brought
-them in is told by what was metered, interval by interval: bitcoin by hashes; energy and what hangs
-on it (hosts' bills, contracts, fuel, wear) by the energy of machines and their cooling; GPU hours
-and tokens by themselves. Depreciation, impairment, financing and the treasury stand apart; the
-capital charge (`sim.results.capital`) takes the place of the first two.
+by the hour, tokens of a model, power sold back to the grid, curtailed power ("waiting"); and a row
+for what belongs to no use. Income and expenses are the ledger's, by account and site (ACCOUNTS):
+over all rows they sum to the operating statement, from mining to moving. They are allocated to uses
+by meter, interval by interval: bitcoin by hashes; energy and related costs (hosts' bills,
+contracts, fuel, wear) by the energy of machines and their cooling; GPU hours and tokens directly.
+Depreciation, impairment, financing and the treasury are excluded; the capital charge
+(`sim.results.capital`) replaces the first two.
 
-A MW-year is a year of a megawatt of connection: nameplate power of the machines that stand there,
-whether they run or not, with the site's cooling, overhead and losses of the run. What is sold back
-or waits counts by its energy.
+A MW-year is a megawatt of connection for a year: nameplate power of the machines deployed, running
+or not, plus the site's cooling, overhead and losses in the run. Power sold back or curtailed counts
+by its energy.
 """
 
 from typing import Final, NamedTuple
@@ -52,13 +52,13 @@ from sim.units import (
 SOLD_BACK, WAITING, REST = "sold back", "waiting", "not by use"
 REVENUE, ENERGY, OTHER = 0, 1, 2
 TOKENS_PER_MTOK: Final = 1e6
-# What an account is, and by what its part that no use has of itself is shared out.
+# Row of `usd` for each account, and the weights that allocate the part not metered by use.
 ACCOUNTS: Final[dict[str, tuple[int, str]]] = {
     Account.MINING: (REVENUE, "hashes"),
     Account.INFERENCE: (REVENUE, "sales"),
     Account.GRID_SERVICES: (REVENUE, "waiting"),
     Account.POWER: (ENERGY, "energy"),
-    Account.HOSTING: (OTHER, "mining energy"),  # beyond the energy bill: fees, profit shares
+    Account.HOSTING: (OTHER, "mining energy"),  # fees and profit shares beyond the energy bill
     Account.DEMAND: (ENERGY, "energy"),
     Account.TRANSMISSION: (ENERGY, "energy"),
     Account.FUEL: (ENERGY, "energy"),
@@ -69,7 +69,7 @@ ACCOUNTS: Final[dict[str, tuple[int, str]]] = {
     Account.PENALTIES: (OTHER, "waiting"),
     Account.RENT: (OTHER, "leased"),
 }
-# Not of operations: capital, financing, treasury, tax.
+# Excluded from operations: capital, financing, treasury, tax.
 APART: Final = frozenset(
     {
         Account.INSURANCE_PAID, Account.MACHINE_SALES, Account.DEPRECIATION,
@@ -81,20 +81,20 @@ APART: Final = frozenset(
 
 
 class Worth(NamedTuple):
-    """Sums over the run. Shapes: `use`, the sites' own three rows behind those that are metered."""
+    """Sums over the run. Shapes: `use`: metered uses, then the sites' own three rows."""
 
     uses: list[Use]
     usd: Floats  # (3, use) revenue, energy, other operating cost
     capital_usd: Floats  # (use,)
     depreciation_usd: Floats  # (use,) for tax
-    energy_mwh: Floats  # (use,) at the meter; waiting: not drawn
+    energy_mwh: Floats  # (use,) at the meter; curtailed: energy not drawn
     mw_years: Floats  # (use,)
-    quantity: Floats  # (use,) of what is sold: PH-days, GPU-hours, million tokens, MWh
-    net_usd: Floats  # (use,) revenue less what goes with it: pool fee, credits
+    quantity: Floats  # (use,) sold: PH-days, GPU-hours, million tokens, MWh
+    net_usd: Floats  # (use,) revenue less pool fee and credits
 
 
 def worth_of(scenario: Scenario, recorder: Recorder, firm: Firm, capital: list[Charge]) -> Worth:
-    """All uses at all sites, and what belongs to none."""
+    """Sums of all uses at all sites, and of what belongs to no use."""
     return _Sharing(scenario, recorder, firm).worth(capital)
 
 
@@ -108,7 +108,7 @@ class _Sharing:
         for kind in (SOLD_BACK, WAITING, REST):
             self.of[kind] = len(self.uses) + np.arange(sites)
             self.uses += [Use(s, kind, "", "") for s in range(sites)]
-        self.uses.append(Use(-1, REST, "", ""))  # of the firm
+        self.uses.append(Use(-1, REST, "", ""))  # the firm's own
         self.at: Ints = np.array([u.site for u in self.uses], dtype=np.int64)
         self.kind = np.array([u.kind for u in self.uses])
         self.flow = recorder.flow  # (interval, SITE_FLOWS, site)
@@ -132,7 +132,7 @@ class _Sharing:
         quantity = self._quantity(energy_mwh)
         return Worth(self.uses, self.usd, charge, depreciation, energy_mwh, mw_years, quantity, net)
 
-    # What was posted, and whose it is.
+    # Postings and their allocation to uses.
 
     def _post(self) -> None:
         by_account = self._posted()
@@ -146,7 +146,7 @@ class _Sharing:
             posted = by_account[account] * (-1.0 if p.kind == INCOME else 1.0)
             known = direct.get(account, np.zeros(len(self.uses)))
             rest = self._rest(posted, known, weights.get(by))
-            if account == Account.HOSTING:  # the energy in it stands with energy
+            if account == Account.HOSTING:  # its energy part is reported as energy
                 self.usd[ENERGY] += known
                 self.usd[OTHER] += rest
                 continue
@@ -156,12 +156,12 @@ class _Sharing:
         flow = self.flow.sum(axis=0)
         back_usd = (
             flow[flows.EXPORT_USD] + flow[flows.RESOLD_USD]
-        )  # taken off the bill: a use of its own
+        )  # netted from the bill: a use of its own
         self.usd[REVENUE, self.of[SOLD_BACK]] += back_usd
         self.usd[ENERGY, self.of[SOLD_BACK]] += back_usd
 
     def _posted(self) -> dict[str, Floats]:
-        """USD by account of the chart (1 + site,): the firm's own, then each site's."""
+        """Postings by chart account (1 + site,) [USD]: the firm's own, then each site's."""
         entries = self.firm.ledger.entries()
         found: dict[str, Floats] = {}
         order = [entries.sites.index(name) for name in ("", *self.recorder.sites)]
@@ -175,7 +175,7 @@ class _Sharing:
         return found
 
     def _rest(self, posted: Floats, known: Floats, weight: Floats | None) -> Floats:
-        """What of an account (1 + site,) no use has of itself, shared out by weights (use,)."""
+        """The part of an account (1 + site,) not metered by use, allocated by weights (use,)."""
         shared = np.zeros(len(self.uses))
         for s in range(-1, len(posted) - 1):
             left = posted[s + 1] - (known[self.at == s].sum() if s >= 0 else 0.0)
@@ -188,7 +188,7 @@ class _Sharing:
         return shared
 
     def _direct(self) -> dict[str, Floats]:
-        """What flows say of accounts, use by use (use,) [USD]."""
+        """Amounts metered by use (use,) [USD], by account."""
         flow, hosted = self.flow, self.firm.books.hosted
         total = self.total
         waiting = self.of[WAITING]
@@ -226,7 +226,7 @@ class _Sharing:
         return direct
 
     def _by_interval(self, usd: Floats, weight: Floats, else_: Ints) -> Floats:
-        """Amounts (interval, site) shared out among a site's uses by weights (interval, use)."""
+        """Allocate amounts (interval, site) to a site's uses by weights (interval, use)."""
         shared = np.zeros(len(self.uses))
         for s in range(usd.shape[1]):
             mine = np.flatnonzero(self.at[: self.metered] == s)
@@ -238,7 +238,7 @@ class _Sharing:
         return shared
 
     def _weights(self) -> dict[str, Floats]:
-        """By what the rest of an account is shared out (use,)."""
+        """Weights (use,) by name for allocating the rest of an account."""
         leased = {(r.site, r.model) for r in self.scenario.leases}
         names = self.recorder.sites
         energy = self._padded(self.energy_j.sum(axis=0))
@@ -255,7 +255,7 @@ class _Sharing:
             "waiting": waiting.astype(np.float64),
         }
 
-    # Energy, connection, what is sold.
+    # Energy, connection, quantities sold.
 
     def _energy(self) -> tuple[Floats, Floats]:
         """Energy at the meter [MWh] and connection [MW-years], (use,)."""
@@ -278,7 +278,7 @@ class _Sharing:
         return energy_j / J_PER_MWH, plate_j / J_PER_MWH / HOURS_PER_YEAR
 
     def _plate_j(self) -> Floats:
-        """Nameplate power times the time that machines stood there (use,) [J]."""
+        """Nameplate power times deployed time (use,) [J]."""
         scenario, record = self.scenario, self.recorder.uses
         asics, gpus = catalogue.asics(scenario.asic_models), catalogue.gpus(scenario.gpu_models)
         plate_j = np.zeros(self.metered)
@@ -292,7 +292,7 @@ class _Sharing:
         return plate_j
 
     def _quantity(self, energy_mwh: Floats) -> Floats:
-        """What is sold, in the unit of its price (use,)."""
+        """Quantity sold (use,), in the unit of its price."""
         record, serving = self.recorder.uses, self.recorder.serving
         tokens = np.zeros(self.metered)
         if serving is not None:
@@ -311,5 +311,5 @@ class _Sharing:
         return sold
 
     def _padded(self, values: Floats) -> Floats:
-        """Values of metered uses, with zeros for the sites' own rows."""
+        """Append zeros for the sites' own rows to values of metered uses."""
         return np.concatenate([values, np.zeros(len(self.uses) - len(values))])

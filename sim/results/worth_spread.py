@@ -1,8 +1,8 @@
-"""What a megawatt earns in each use over many cells: the table `worth_quantiles` of a study.
+"""Earnings of a megawatt in each use over many cells: table `worth_quantiles` of a study.
 
-A row for each use, policy and combination of levels, whatever the seeds and sampled factors: `n`
-cells, the share of them in which the use came first, and P5, P50 and P95 of margin and result for a
-MWh and of the result for a MW-year. With few cells P5 and P95 are interpolated between them.
+A row per use, policy and combination of levels, pooling seeds and sampled factors: `n` cells, the
+share of them in which the use ranked first, and P5, P50 and P95 of margin and result per MWh and of
+the result per MW-year. With few cells P5 and P95 are interpolated between them.
 """
 
 from collections.abc import Iterator, Sequence
@@ -16,13 +16,13 @@ import pyarrow.parquet as pq
 FILE: Final = "worth_quantiles.parquet"
 OF: Final = ("margin_usd_per_mwh", "result_usd_per_mwh", "result_usd_per_mw_year")
 QUANTILES: Final = (5, 50, 95)
-MANY: Final = 20  # cells from which P5 and P95 need no interpolation
-MOST_GROUPS: Final = 6  # that are printed
+MANY: Final = 20  # fewest cells for P5 and P95 without interpolation
+MOST_GROUPS: Final = 6  # printed at most
 NAME: Final = 37
 
 
 def spread(folder: Path) -> None:
-    """Write the table beside a study's `worth.parquet` and `cells.parquet`, where both are."""
+    """Write the table beside a study's `worth.parquet` and `cells.parquet`, if both exist."""
     worth, cells = folder / "worth.parquet", folder / "cells.parquet"
     if not (worth.is_file() and cells.is_file()):
         return
@@ -45,14 +45,14 @@ def spread(folder: Path) -> None:
 
 
 def read(folder: Path) -> list[dict[str, Any]]:
-    """The rows, none where the study kept no worth."""
+    """Rows of the table; empty if the study kept no `worth`."""
     file = folder / FILE
     rows: list[dict[str, Any]] = pq.read_table(file).to_pylist() if file.is_file() else []
     return rows
 
 
 def lines(rows: Sequence[dict[str, Any]]) -> Iterator[str]:
-    """As text for a terminal of 80 columns."""
+    """Format the rows for an 80-column terminal."""
     if not rows:
         return
     names = list(rows[0])

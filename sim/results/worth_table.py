@@ -1,13 +1,13 @@
 """The tables `worth` and `worth_sites`: what each use of power earns, best first.
 
 Columns [USD]: `margin` = revenue - energy - other operating cost; `result` = margin - capital -
-tax, each in all, for a MWh and for a MW-year. Tax is [firm] tax_fraction of the margin less
-straight depreciation. `price` is what the use is paid by, `price_now` its mean in the run and
-`turns_at` where the order turns: at that price the use earns as much for a MW-year as the one that
-stands just above it (the first: the one below it), `turns_against`, all else equal. All is linear
-in a price, so that the level is exact, but for what people do when prices change: machines that
-would switch on or off are held as they ran. Empty where no price above zero turns the order.
-`breakeven_energy_usd_per_mwh` is the price of energy at which nothing is left of the result.
+tax, each in total, per MWh and per MW-year. Tax is [firm] tax_fraction of the margin less
+straight-line depreciation. `price` names the price the use is paid by, `price_now` is its mean in
+the run. At `turns_at` the use earns as much per MW-year as `turns_against`, the use ranked just
+above it (for the first: just below), all else equal. Results are linear in a price, so this level
+is exact for the machines as they ran; switching on or off in response to prices is not modelled. It
+is empty if no price above zero changes the order. `breakeven_energy_usd_per_mwh` is the energy
+price at which the result is zero.
 """
 
 from collections.abc import Iterator, Sequence
@@ -31,7 +31,7 @@ PRICES: Final = {
     SOLD_BACK: "usd_per_mwh",
     WAITING: "usd_per_mwh",
 }
-NOTHING: Final = 1e-6  # MWh, MW-years, USD: what rounding leaves of an empty row
+NOTHING: Final = 1e-6  # MWh, MW-years, USD: below this a row is empty but for rounding
 AMOUNTS: Final = ("revenue", "energy", "other", "margin", "capital", "tax", "result")
 SCHEMA: Final = pa.schema(
     [
@@ -55,7 +55,7 @@ SCHEMA: Final = pa.schema(
 
 
 class Sums(NamedTuple):
-    """A use, at a site or everywhere."""
+    """Sums of a use, at one site or over all."""
 
     use: str
     site: str
@@ -68,7 +68,7 @@ class Sums(NamedTuple):
     capital_usd: float
     depreciation_usd: float
     quantity: float
-    net_usd: float  # revenue less what goes with it
+    net_usd: float  # revenue less pool fee and credits
 
     def amounts(self, tax_fraction: float) -> dict[str, float]:
         """The seven AMOUNTS [USD]."""
@@ -82,7 +82,7 @@ class Sums(NamedTuple):
 
 
 def tables(scenario: Scenario, worth: Worth, capital: Sequence[Charge]) -> dict[str, pa.Table]:
-    """`worth`, with no column of sites, and `worth_sites`, by site in their order."""
+    """`worth`, without a site column, and `worth_sites`, by site in order."""
     notes = Notes(scenario, worth, capital)
     fleet = table(list(_sums(scenario, worth, by_site=False)), scenario, notes)
     of_sites = _by_site(_sums(scenario, worth, by_site=True))
@@ -95,7 +95,7 @@ def tables(scenario: Scenario, worth: Worth, capital: Sequence[Charge]) -> dict[
 
 
 def table(sums: list[Sums], scenario: Scenario, notes: "Notes") -> pa.Table:
-    """Rows of one table, ranked by result for a MW-year; what belongs to no use stands last."""
+    """Rows of one table ranked by result per MW-year; the row without a use is last."""
     rate = scenario.firm.tax_fraction
     amounts = [s.amounts(rate) for s in sums]
     per_year = [
@@ -125,7 +125,7 @@ def table(sums: list[Sums], scenario: Scenario, notes: "Notes") -> pa.Table:
 def _turning(
     k: int, sums: list[Sums], ranked: list[int], per_year: list[float | None], tax: float
 ) -> dict[str, Any]:
-    """Which price turns the order, and where."""
+    """The price level at which a row's rank changes, and against which use."""
     s = sums[k]
     found: dict[str, Any] = {"quantity": s.quantity or None, "price": PRICES.get(s.kind)}
     if s.kind == REST or s.quantity <= 0.0:
@@ -175,7 +175,7 @@ def _by_site(sums: Iterator[Sums]) -> list[list[Sums]]:
 
 
 class Notes:
-    """What is assumed or approximate in a row."""
+    """Footnotes: assumptions and approximations of a row."""
 
     def __init__(self, scenario: Scenario, worth: Worth, capital: Sequence[Charge]) -> None:
         firm = scenario.firm
@@ -208,7 +208,7 @@ class Notes:
                 said.append("operating the nodes costs nothing beside energy, assumed")
 
     def of(self, sums: Sums) -> str:
-        """The sentences of a row, with semicolons."""
+        """The notes of a row, joined by semicolons."""
         if sums.kind == REST:
             return "overhead, insurance, moving, works: shared out to no use"
         if sums.kind == WAITING:

@@ -1,10 +1,10 @@
-"""The table `worth` as people read it: USD for a MWh, best first, with its footnotes."""
+"""The table `worth` as text: USD per MWh, best first, with footnotes."""
 
 from collections.abc import Iterator, Sequence
 from string import ascii_lowercase
 from typing import Any, Final
 
-WIDE: Final = 120  # columns from which a use stands in one line
+WIDE: Final = 120  # terminal columns from which a use fits on one line
 NAME: Final = 38
 UNITS: Final = {
     "hashprice_usd_per_ph_day": "USD/PH/day",
@@ -29,7 +29,7 @@ TURNS: Final = (
 
 
 def lines(rows: Sequence[dict[str, Any]], width: int = 1000) -> Iterator[str]:
-    """The table in a number of columns."""
+    """Format the table for a terminal `width` columns wide."""
     letters = _letters(rows)
     wide = width >= WIDE
     head = "".join(f"{name:>8s}" for name in COLUMNS)
