@@ -220,7 +220,7 @@ class Batteries:
         room_mw = np.full(self.hours, later_w / W_PER_MW)
         room_mw[0] = self._now_w[k] / W_PER_MW
         demand, at = energy.demand, self.charges[k]
-        counts = counts[:, at]  # a later month is measured as this one is
+        counts = counts[:, at]  # of this month; a later one is taken to count alike
         runs = kept = item_usd > price[:, None]
         if accepts is not None:
             kept = runs & ~(counts @ ~accepts[np.ix_(items, at)].T)

@@ -1,4 +1,4 @@
-"""What the planner wrote: typed models, loading, overrides, the catalogue of machines."""
+"""Scenarios: typed models, loading, overrides, and the catalogue of machines."""
 
 from sim.scenario.load import assemble, load
 from sim.scenario.problems import Problem, ScenarioError

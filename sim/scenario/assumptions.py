@@ -1,4 +1,4 @@
-"""What a scenario rests on that nobody knows: comments, rows and defaults that say "assumed"."""
+"""Assumptions of a scenario: comments, rows and defaults marked "assumed"."""
 
 import re
 from collections.abc import Collection, Iterator
@@ -19,9 +19,9 @@ _ASSUMED: Final = re.compile(r"\s*([\w.-]+)\s*=\s*(.*?)\s*#\s*([^#]*\bassumed\b.
 def assumptions(scenario: Scenario, folder: Path, given: Collection[str] = ()) -> list[Problem]:
     """Everything assumed, each with its place, value and reason.
 
-    Lines of scenario.toml whose comment says so (of `folder` itself, not of a base), rows of
-    sheets whose `source` does, and defaults that stand and whose source does. `given` are keys
-    that the user has set beside the file.
+    Lines of scenario.toml whose comment says "assumed" (of `folder` itself, not of a base), rows of
+    sheets whose `source` does, and defaults in use whose source does. `given` are keys that the
+    user has set outside the file.
     """
     commented = [found for found in _commented(folder / TOML) if found.where not in given]
     said = {found.where for found in commented}
@@ -42,7 +42,7 @@ def _rows(s: Scenario) -> Iterator[Problem]:
     for sheet, model in SHEETS.items():
         for i, row in enumerate(getattr(s, sheet)):
             source = str(getattr(row, "source", ""))
-            if type(row) is model and "assumed" in source:  # others were derived from such a row
+            if type(row) is model and "assumed" in source:  # other types derive from it
                 names = (
                     getattr(row, key, None) for key in ("name", "site", "to_node", "model", "gpu")
                 )

@@ -8,7 +8,7 @@ from pydantic import Field, field_validator, model_validator
 
 from sim.scenario.quantity import REQUIRED, Instant, Table, quantity
 
-POW_LIMIT: Final = 0xFFFF << 208  # the easiest target that a compact form of mainnet has
+POW_LIMIT: Final = 0xFFFF << 208  # easiest mainnet target in compact form
 
 
 class MinedNetwork(Table):
@@ -53,7 +53,7 @@ class MinedNetwork(Table):
     @field_validator("bits")
     @classmethod
     def _a_target(cls, bits: str) -> str:
-        """As the reference client: not zero, not negative, no easier than difficulty 1."""
+        """Check as the reference client: not zero, not negative, no easier than difficulty 1."""
         compact = int(bits, 16)
         exponent, mantissa = compact >> 24, compact & 0x007FFFFF
         target = mantissa << 8 * (exponent - 3) if exponent > 3 else mantissa >> 8 * (3 - exponent)
@@ -220,9 +220,9 @@ class RecordedDays(Table):
     )
 
     def rows(self, start_s: npt.NDArray[np.int64]) -> tuple[int, int]:
-        """First row that may be drawn, and the first after them; `start_s` (row,) are Unix s.
+        """First row that may be drawn, and the end of the range; `start_s` (row,) [Unix s].
 
-        The first has a row before it: growth is from the day before.
+        A row precedes the first one, because growth is relative to the day before.
         """
         first, last = 1, len(start_s)
         if self.from_utc is not None:
@@ -381,7 +381,7 @@ class ReplayBtcPrice(Intraday):
 
     @property
     def at_end(self) -> bool:
-        """Whether a regular row's price is that of the end of its interval."""
+        """Whether the price of a regular row holds at the end of its interval."""
         return (self.value_at or ("start" if "open" in self.column.casefold() else "end")) == "end"
 
 

@@ -1,6 +1,6 @@
-"""What a number format of Excel shows beside the digits: a unit, a currency, another magnitude.
+"""What an Excel number format shows besides the digits: a unit, a currency, another magnitude.
 
-The file stores `1500`, the planner sees `1,500 kW`: what is seen is what is meant. Grammar of
+The file stores `1500`, the planner sees `1,500 kW`, and means what is shown. Grammar of
 formats: ECMA-376 part 1, 18.8.31 (sections for positive, negative, zero and text; literals in
 quotes, behind a backslash or in [$…]; commas behind the digits divide by 1,000).
 """
@@ -9,13 +9,13 @@ import re
 from functools import lru_cache
 from typing import Final, NamedTuple
 
-PIECES: Final = frozenset({"machines", "nodes", "gpus", "persons"})  # units of what is counted
+PIECES: Final = frozenset({"machines", "nodes", "gpus", "persons"})  # units of counts
 COUNTED: Final = frozenset({
     "pc", "pcs", "piece", "pieces", "st", "stk", "stk.", "stück", "unit", "units", "x", "no",
     "nos", "ea", "machine", "machines", "miner", "miners", "asic", "asics", "node", "nodes",
     "server", "servers", "gpu", "gpus", "person", "persons", "people",
 })  # fmt: skip
-# Ways to write units that columns have; what is not here is compared letter by letter.
+# Spellings of column units; other units are compared letter by letter.
 SAME: Final = {
     "°c": "c", "°": "deg", "hours": "h", "hrs": "h", "hr": "h", "years": "y", "yrs": "y",
     "yr": "y", "a": "y", "usd": "usd", "dollars": "usd", "pu": "p.u.",
@@ -26,15 +26,15 @@ _PARTS: Final = re.compile(
     r"|\[(?P<rule>[^\]]*)\]|[_*].|(?P<other>.)",
     re.DOTALL,
 )
-_MARKS: Final = " \u00a0-+()'’:/,.?#0@–—"  # of signs, digits and blanks: no unit
+_MARKS: Final = " \u00a0-+()'’:/,.?#0@–—"  # signs, separators and blanks, which are no unit
 
 
 class Shown(NamedTuple):
-    """What a format makes of a number that is stored."""
+    """How a format displays a stored number."""
 
-    words: str = ""  # beside the digits
+    words: str = ""  # text besides the digits
     divided_by: int = 1
-    digits: bool = True  # False: it shows none, so nobody sees the number
+    digits: bool = True  # False: the format hides the number
     percent: bool = False  # shown times 100, with a percent sign
     width: int = 0  # of 007; 0 for a number that is not padded
 
@@ -44,9 +44,9 @@ PLAIN: Final = Shown()
 
 @lru_cache(maxsize=4096)
 def shown_by(number_format: str, sign: int) -> Shown:
-    """What a format shows of a number that is positive (1), negative (-1) or zero (0).
+    """How a format displays a positive (1), negative (-1) or zero (0) number.
 
-    A zero that is shown as nothing or as a dash is a zero.
+    A zero displayed as nothing or as a dash is still a zero.
     """
     if number_format in ("General", "@", ""):
         return PLAIN
@@ -99,7 +99,7 @@ def _section(section: str) -> Shown:
 
 
 def trouble(shown: Shown, unit: str | None) -> str:
-    """Why a number cannot be meant as it is stored, "" if it can; `unit` is None for a text."""
+    """Why a stored number cannot be taken as meant; "" if it can. `unit` is None for a text."""
     if not shown.digits:
         instead = f"{shown.words!r} in its place" if shown.words else "nothing"
         return f"is stored, but its number format shows {instead}: write what is meant"
@@ -119,7 +119,7 @@ def trouble(shown: Shown, unit: str | None) -> str:
 
 
 def other_unit(shown: str, unit: str) -> bool:
-    """Whether the words that a format shows say another unit than `unit`, that of the column."""
+    """Whether the text of a format names another unit than the column's `unit`."""
     told = shown.casefold().replace("us$", "usd").replace("$", "usd")
     told = re.sub(r"[\s()\[\]]", "", told)
     wanted = unit.casefold().replace(" ", "")

@@ -1,7 +1,7 @@
-"""Cells of a sheet as the models read them: below which title, and as what number.
+"""Cells of a sheet in the form that the models read: column names and plain numbers.
 
-Titles may be in any case and carry their unit. A number is written as people of some country do,
-and is refused where it can be read in two ways.
+Titles may be in any case and include their unit. Numbers may use any national notation, and are
+refused where they can be read in two ways.
 """
 
 import re
@@ -18,11 +18,11 @@ from sim.scenario.spreadsheet import Cell, Grid
 from sim.text import repeated
 
 NAMES: Final = ("name", "site", "to_node", "model", "gpu")  # columns that name a row
-LOOK_ROWS: Final = 20  # among which the header is looked for
+LOOK_ROWS: Final = 20  # first rows searched for the header
 
 
 class Row(NamedTuple):
-    """A row: its texts by column, and where it stands in a file of the planner's."""
+    """A row: its texts by column, and its place in the planner's file."""
 
     cells: dict[str, str]
     file: str
@@ -30,12 +30,12 @@ class Row(NamedTuple):
 
     @property
     def name(self) -> str:
-        """What the row is called in messages and by `--set`."""
+        """The name of the row in messages and for `--set`."""
         return next((self.cells[c] for c in NAMES if self.cells.get(c)), "")
 
 
 def title(text: str) -> str:
-    """A title of a column or sheet as scenarios write it: `Power limit (MW)` → power_limit_mw."""
+    """Normalise the title of a column or sheet: `Power limit (MW)` → power_limit_mw."""
     return re.sub(r"\W+", "_", text.casefold().replace("/", " per ")).strip("_")
 
 
@@ -44,7 +44,7 @@ _DEGREES: Final = ("°", "degrees", "degree")
 
 
 def column_of(text: str, model: type[Table]) -> str:
-    """The column that a title means: with its unit in brackets it may lack that of the name."""
+    """The column that a title means; a unit in brackets may replace the unit in the name."""
     name, told = title(text), _WITH_UNIT.fullmatch(text)
     if name in model.model_fields or told is None:
         return name
@@ -61,7 +61,7 @@ def column_of(text: str, model: type[Table]) -> str:
 def rows_of(
     file: str, model: type[Table], grid: Grid, problems: list[Problem], warnings: list[Problem]
 ) -> list[Row]:
-    """The rows below the header of a table of cells, their numbers written plainly."""
+    """The rows below the header of a table of cells, with plain numbers."""
     columns = list(model.model_fields)
     if not grid.rows:
         what = f"is empty; its first row must name columns: {', '.join(columns)}"
@@ -126,7 +126,7 @@ def _row(
 
 
 def _text(cell: Cell, field: FieldInfo) -> str:
-    """A cell's text as the models read it. Raises NumberError where it cannot be said."""
+    """A cell's text as the models read it. Raises NumberError where it is ambiguous."""
     text, allowed, unit = cell.text, kinds(field.annotation), _unit(field)
     if excel_error(text):
         raise NumberError("is an error of Excel, not a value; mend its formula, or write the value")

@@ -11,16 +11,16 @@ from sim.scenario.scenario import ScenarioFile
 from sim.scenario.sheets import SHEETS, Sheets, override_cell
 
 SAID: Final = "--set"
-TOLD: Final = "series"  # one more series does nothing by itself, and that is said
+TOLD: Final = "series"  # an additional series has no effect by itself, which is reported elsewhere
 
 
 def override(
     tables: dict[str, Any], sheets: Sheets, changes: Mapping[str, Any], problems: list[Problem]
 ) -> None:
-    """Make `changes` by key in `tables` as TOML gives them, or in the sheet that a key names.
+    """Apply `changes` by key to `tables` as parsed from TOML, or to the sheet that a key names.
 
-    A name in a table of names (zones, programmes, demand charges, …) must be there: one more would
-    count beside those there are, and most often it is a slip of the hand.
+    A name in a table of names (zones, programmes, demand charges, …) must exist already: a new name
+    would add an entry, and is most often a typing error.
     """
     for key, value in changes.items():
         parts = key.split(".")
@@ -42,7 +42,7 @@ def override(
 
 
 def _strange_name(tables: dict[str, Any], parts: Sequence[str]) -> Problem | None:
-    """What is wrong where a key names something new in a table of names."""
+    """The problem of a key that adds a name to a table of names."""
     models: list[type[BaseModel]] = [ScenarioFile]
     table: Any = tables
     at = 0
@@ -56,7 +56,7 @@ def _strange_name(tables: dict[str, Any], parts: Sequence[str]) -> Problem | Non
         models = [m for field in fields for m in models_in(field.annotation)]
         table = table.get(parts[at], {})
         if not isinstance(table, dict):
-            return None  # said where it is made, or read
+            return None  # reported where it is created or read
         at += 1
         if any(get_origin(kind) is dict for f in fields for kind in kinds(f.annotation)):
             named = ".".join(parts[: at + 1])

@@ -1,4 +1,4 @@
-"""What must hold between the tables and the sheets of a scenario."""
+"""Consistency checks between the tables and the sheets of a scenario."""
 
 from collections.abc import Callable, Iterator
 from datetime import datetime
@@ -33,14 +33,14 @@ from sim.text import repeated
 from sim.units import SECONDS_PER_DAY, SECONDS_PER_HOUR
 
 TOML = "scenario.toml"
-DRIVER_DAYS = 360  # of a record that tells what is warm for the season
+DRIVER_DAYS = 360  # shortest record that defines seasonal temperatures
 
 
 def check(scenario: Scenario, broken: set[str]) -> list[Problem]:
     """Every problem between the parts; empty when the scenario can run.
 
-    Parts that read a sheet of `broken`, of which rows are missing, are left out: what they would
-    find follows from what is known already.
+    Checks that read a sheet in `broken`, which lacks rows, are skipped: their findings would follow
+    from problems already reported.
     """
     parts: dict[Callable[[Scenario], Iterator[Problem]], set[str]] = {
         bitcoin: set(),
@@ -217,7 +217,7 @@ def _climates(s: Scenario) -> Iterator[Problem]:
 
 
 def _driver(where: str, name: str, s: Scenario) -> Iterator[Problem]:
-    """A year of temperatures tells what is warm for the season; a typical one is of no year."""
+    """A temperature driver needs DRIVER_DAYS days of real dates, not a typical year."""
     series = s.recorded[name]
     if series.kind != "regular":
         what = f"is a {series.kind} series: a regular one has the days of the prices"
@@ -247,7 +247,7 @@ def _zones(s: Scenario) -> Iterator[Problem]:
 
 
 def _tiers(s: Scenario, zone: str, tariff: str) -> Iterator[Problem]:
-    """A zone with a tariff of tiers is the own price of its sites, and nobody sells at it."""
+    """A zone with a tiered tariff is its sites' own price; nothing can be sold at it."""
     there = [(i, site) for i, site in enumerate(s.sites) if site.price_zone == zone]
     if not there or any(site.tariff != tariff for _, site in there):
         what = "has tiers (above_mwh_month), which only the contract of a site can have: "
@@ -300,7 +300,7 @@ def _unreadable(series: Series, file: str, where: str, columns: list[str]) -> It
 
 
 def _clock(zone: str | None, from_s: int, to_s: int) -> str:
-    """What clocks did there, if a gap is that of a clock change."""
+    """The clock change that explains a gap, if any."""
     if zone is None or to_s - from_s > 2 * SECONDS_PER_HOUR:
         return ""
     local = [datetime.fromtimestamp(x, ZoneInfo(zone)).utcoffset() for x in (from_s - 1, to_s + 1)]
@@ -309,14 +309,14 @@ def _clock(zone: str | None, from_s: int, to_s: int) -> str:
 
 def _series(s: Scenario) -> Iterator[Problem]:
     start = round(s.horizon.start_utc.timestamp())
-    every_s = min(s.horizon.step_s, SECONDS_PER_HOUR)  # weather is read by the hour
+    every_s = min(s.horizon.step_s, SECONDS_PER_HOUR)  # weather is read hourly
     needed = np.arange(start, start + s.horizon.seconds, every_s, dtype=np.int64)
     for use, name, columns in _references(s):
         sheet, dot, cell = use.partition(".csv ")  # a key of scenario.toml, or a cell of a sheet
         file, key = (f"{sheet}.csv", cell) if dot else (TOML, use)
         yield from unknown(file, key, name, s.series)
         if name not in s.recorded:
-            continue  # a file that could not be read is reported where it is read
+            continue  # unreadable files are reported where they are read
         series = s.recorded[name]
         where = f"{key} (series {name!r}, {s.series[name].file})"
         unreadable = list(_unreadable(series, file, where, columns))

@@ -1,4 +1,4 @@
-"""What must hold of the network and the price of bitcoin."""
+"""Checks of the network and the price of bitcoin."""
 
 from collections.abc import Iterator
 
@@ -20,7 +20,7 @@ TOML = "scenario.toml"
 
 
 def bitcoin(s: Scenario) -> Iterator[Problem]:
-    """The epoch at the start, and recorded days that price and network are drawn from."""
+    """Check the epoch at the start, and the recorded days that price and network are drawn from."""
     network, price = s.network, s.btc_price
     if isinstance(network, MinedNetwork) and network.epoch_start_utc is not None:
         if network.epoch_start_utc > s.horizon.start_utc:
@@ -62,7 +62,7 @@ def _said(value: object) -> str:
 def _days(
     s: Scenario, table: str, days: RecordedDays, positive: list[str], other: list[str]
 ) -> Iterator[Problem]:
-    """Every day that may be drawn, and the day before it, must be there and have its values."""
+    """Every day that may be drawn, and the day before it, must exist and have values."""
     yield from unknown(TOML, f"{table}.series", days.series, s.series)
     if days.series not in s.recorded:
         return  # unknown, or reported where it is read

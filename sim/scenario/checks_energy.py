@@ -1,4 +1,4 @@
-"""What must hold of the grid, contracts, programmes and assets of a scenario."""
+"""Checks of the grid, contracts, programmes and assets of a scenario."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -26,7 +26,7 @@ COLDEST_C, HOTTEST_C = -90.0, 60.0  # beyond the records of the WMO: -89.2 and 5
 
 
 def grid(s: Scenario) -> Iterator[Problem]:
-    """The topology: a MATPOWER case, or a radial or meshed graph of the sheets."""
+    """Check the topology: a MATPOWER case, or a radial or meshed graph from the sheets."""
     opf = [name for name, zone in s.prices.zones.items() if isinstance(zone, DcOpfPrice)]
     if opf and s.grid.case is None:
         where = f"prices.zones.{opf[0]}.model"
@@ -46,7 +46,7 @@ def grid(s: Scenario) -> Iterator[Problem]:
 
 
 def _update(s: Scenario, name: str) -> Iterator[Problem]:
-    """A power flow is solved at control steps: at every one, or at every second, third, …"""
+    """`update_s` must divide the control step or be a multiple of it."""
     zone, step_s = s.prices.zones[name], s.horizon.step_s
     if isinstance(zone, DcOpfPrice) and zone.update_s % step_s and step_s % zone.update_s:
         what = f"must divide horizon.step_s = {step_s} s or be a multiple of it"
@@ -114,7 +114,7 @@ def _sheets(s: Scenario) -> Iterator[Problem]:
 
 
 def _meshed(whole: "nx.MultiGraph[str]", zones: set[str]) -> bool:
-    """Whether power has more than one way; two zones in one part are a way around."""
+    """Whether power has more than one path; two zones in one component form a loop."""
     graph: nx.MultiGraph[str] = nx.MultiGraph(whole)
     graph.add_edges_from(("", zone) for zone in zones)
     trees = graph.number_of_nodes() - nx.number_connected_components(graph)
@@ -177,7 +177,7 @@ def _overlap(one: LinkOutage, other: LinkOutage) -> bool:
 
 
 def energy(s: Scenario) -> Iterator[Problem]:
-    """Contracts, programmes, assets, peaks and carbon."""
+    """Check contracts, programmes, assets, peaks and carbon."""
     sites = {site.name: site for site in s.sites}
     for sheet in ("power_contracts", "batteries", "generators"):
         for i, row in enumerate(getattr(s, sheet)):
@@ -239,7 +239,7 @@ def energy(s: Scenario) -> Iterator[Problem]:
 
 
 def _calls(name: str, programme: EmergencyProgramme | ReserveProgramme) -> Iterator[Problem]:
-    """Calls on dates: each is announced when the one before is over."""
+    """Dated calls: each must be announced after the previous one is over."""
     over = None
     for call in sorted(programme.calls, key=lambda c: c.start_utc):
         announced = call.start_utc - timedelta(seconds=programme.notice_s)
@@ -255,7 +255,7 @@ def _calls(name: str, programme: EmergencyProgramme | ReserveProgramme) -> Itera
 
 
 def beyond(key: str, values: Values, bound_usd_per_mwh: float = 10_000.0) -> tuple[Seconds, str]:
-    """Where the values of a reference make no sense (row,), and what they must be."""
+    """Rows where the values of a reference are invalid (row,), and what is allowed."""
     wrong, what = np.zeros(len(values), dtype=np.bool_), ""
     if key in ("coincident_peak", "coincident_peak.forecast", "grid.load_series"):
         wrong, what = values <= 0.0, "a system's load is above 0 MW"
@@ -277,7 +277,7 @@ def beyond(key: str, values: Values, bound_usd_per_mwh: float = 10_000.0) -> tup
 
 
 def energy_references(s: Scenario) -> Iterator[tuple[str, str, list[str]]]:
-    """Every use of a series by these tables: the key that names it, the series, the columns."""
+    """Every use of a series in these tables: the key that names it, the series, the columns."""
     for name, zone in s.carbon.zones.items():
         if isinstance(zone, ReplayCarbon):
             yield f"carbon.zones.{name}", zone.series, [zone.column]

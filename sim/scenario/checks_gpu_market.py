@@ -1,4 +1,4 @@
-"""What must hold of prices, occupancy and contracts of GPU nodes, and what is odd in them."""
+"""Checks and warnings on prices, occupancy and contracts of GPU nodes."""
 
 from collections.abc import Iterator
 from typing import Final
@@ -15,7 +15,7 @@ FAR: Final = 2.0  # standard deviations within which occupancy should stay betwe
 
 
 def gpu_paths(s: Scenario) -> Iterator[tuple[str, GpuPrice | TokenPrice]]:
-    """All paths with their keys."""
+    """All price paths with their keys."""
     for gpu, price in s.gpu_market.gpus.items():
         yield f"gpu_market.gpus.{gpu}", price
     for name, token in s.gpu_market.tokens.items():
@@ -23,7 +23,7 @@ def gpu_paths(s: Scenario) -> Iterator[tuple[str, GpuPrice | TokenPrice]]:
 
 
 def gpu_market(s: Scenario) -> Iterator[Problem]:
-    """Names that are known, and keys of a row that have a meaning together."""
+    """Names must be known, and the keys of a row compatible."""
     known = catalogue.gpus(s.gpu_models)
     for gpu in s.gpu_market.gpus:
         yield from unknown(TOML, f"gpu_market.gpus.{gpu}", gpu, known, "hashwatt list gpus")
@@ -49,7 +49,7 @@ def gpu_market(s: Scenario) -> Iterator[Problem]:
 
 
 def unlet(s: Scenario) -> Iterator[Problem]:
-    """Where every hour is taken to be let because nobody said how many, and unused names."""
+    """Warn where full occupancy is only assumed, and of unused names."""
     assumed = [(i, row) for i, row in enumerate(s.gpus) if let_assumed(s, row)]
     if assumed:
         rows = ", ".join(f"{i + 2} ({row.site})" for i, row in assumed[:3])
@@ -81,7 +81,7 @@ def unlet(s: Scenario) -> Iterator[Problem]:
 
 
 def let_assumed(s: Scenario, row: GpuGroup) -> bool:
-    """Whether the share of hours that is let is nobody's word."""
+    """Whether the share of hours let is only assumed."""
     if row.state == "serving" or row.occupancy is not None or row.contract is not None:
         return False
     known = row.state == "batch" and row.gpu in s.gpu_market.gpus

@@ -1,4 +1,4 @@
-"""Whether a scenario's own machines make sense, beside each other and beside the catalogue."""
+"""Checks of a scenario's own machines, against each other and against the catalogue."""
 
 from collections.abc import Hashable, Iterator, Sequence
 from typing import Final
@@ -8,14 +8,14 @@ from sim.scenario.catalogue.serving import models
 from sim.scenario.problems import Problem, row_of, shown, unknown
 from sim.scenario.scenario import Scenario
 
-# Outside what has ever been sold: Antminer S9 98 J/TH, S23 Hyd 3U 9.5 J/TH.
+# Beyond anything ever sold: Antminer S9 98 J/TH, S23 Hyd 3U 9.5 J/TH.
 LEAST_J_PER_TH: Final = 5.0
 MOST_J_PER_TH: Final = 150.0
-# H100 of 80 GB: 3.35 TB/s, 990 TFLOP/s dense; a hundred times that is a slip of the unit.
+# H100 of 80 GB: 3.35 TB/s, 990 TFLOP/s dense; a hundred times that is a unit error.
 MOST_TB_S: Final = 100.0
 MOST_TFLOPS: Final = 100_000.0
-# Active parameters over layers x hidden^2: 12 (DeepSeek-V3) to 36 (Gemma 3 270M, most of it its
-# vocabulary) by their config.json; the catalogue's have 13 to 24.
+# Active parameters over layers x hidden^2: 12 (DeepSeek-V3) to 36 (Gemma 3 270M, mostly its
+# vocabulary) from config.json; 13 to 24 in the catalogue.
 LEAST_SHAPE: Final = 5.0
 MOST_SHAPE: Final = 100.0
 
@@ -51,7 +51,7 @@ def _twice(sheet: str, names: Sequence[tuple[Hashable, ...]]) -> Iterator[Proble
 
 
 def odd_machines(s: Scenario) -> Iterator[Problem]:
-    """Warnings: figures of one's own machines that look like a slip."""
+    """Warn of figures of own machines that look like errors."""
     for i, row in enumerate(s.asic_models):
         if not LEAST_J_PER_TH <= row.j_per_th <= MOST_J_PER_TH:
             what = (

@@ -1,4 +1,4 @@
-"""What must hold of loans, contracts, projects and incidents of a scenario."""
+"""Checks of loans, contracts, projects and incidents of a scenario."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -12,7 +12,7 @@ EVERYWHERE = "*"
 
 
 def money(s: Scenario) -> Iterator[Problem]:
-    """Treasury, loans, insurance."""
+    """Check treasury, loans and insurance."""
     for k, sale in enumerate(s.treasury.sales):
         if sale.repays is not None:
             yield from unknown(TOML, f"treasury.sales.{k}.repays", sale.repays, s.loans)
@@ -38,7 +38,7 @@ def money(s: Scenario) -> Iterator[Problem]:
 
 
 def _funding(s: Scenario) -> Iterator[Problem]:
-    """Steps and their tables belong together."""
+    """Funding tables must be among the steps, and the revolver's name be free."""
     funding = s.funding
     for step in ("revolver", "equity"):
         if getattr(funding, step) is not None and step not in funding.steps:
@@ -50,7 +50,7 @@ def _funding(s: Scenario) -> Iterator[Problem]:
 
 
 def _refinanced(s: Scenario) -> Iterator[Problem]:
-    """A loan is refinanced by another one that begins at its maturity, each by its own."""
+    """A loan is refinanced by one other loan of its own, which begins at its maturity."""
     first: dict[str, str] = {}
     for name, loan in s.loans.items():
         if loan.refinance is None:
@@ -71,7 +71,7 @@ def _refinanced(s: Scenario) -> Iterator[Problem]:
 
 
 def deals(s: Scenario) -> Iterator[Problem]:
-    """Hosts, leases, deposits, offtakes."""
+    """Check hosts, leases, deposits and offtakes."""
     sites = _sites(s)
     for name, host in s.hosts.items():
         yield from _names(f"hosts.{name}.sites", host.sites, sites)
@@ -121,7 +121,7 @@ def _leases(s: Scenario, sites: set[str]) -> Iterator[Problem]:
 
 
 def projects(s: Scenario) -> Iterator[Problem]:
-    """Projects, and the rows they deliver."""
+    """Check projects, and the rows that they deliver."""
     sites = _sites(s)
     named = {g.project for g in s.asics} | {g.project for g in s.gpus}
     for sheet, rows in (
@@ -147,7 +147,7 @@ def projects(s: Scenario) -> Iterator[Problem]:
 
 
 def incidents(s: Scenario) -> Iterator[Problem]:
-    """What incidents strike."""
+    """Check the targets of incidents."""
     allowed: dict[str, set[str]] = {
         "sites": _sites(s) | {EVERYWHERE},
         "zones": set(s.prices.zones),
@@ -176,7 +176,7 @@ def _names(where: str, given: Iterable[str], allowed: set[str]) -> Iterator[Prob
 
 
 def _shared(sites: dict[str, tuple[str, ...]]) -> Iterator[Problem]:
-    """A site may be with one host, or one offtake, only."""
+    """A site may belong to only one host, or only one offtake."""
     first: dict[str, str] = {}
     for where, names in sites.items():
         for name in names:

@@ -1,4 +1,4 @@
-"""What must hold of demand charges between the tables and the sheets."""
+"""Checks of demand charges between the tables and the sheets."""
 
 from collections.abc import Iterator
 
@@ -11,7 +11,7 @@ TOML = "scenario.toml"
 
 
 def demand_charges(s: Scenario) -> Iterator[Problem]:
-    """Sites that there are, and intervals that fit the control steps and the local clock."""
+    """Sites must exist, and intervals must fit the control steps and the local clock."""
     names = [site.name for site in s.sites]
     for name, charge in s.demand_charges.items():
         where = f"demand_charges.{name}"

@@ -6,7 +6,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Final, NamedTuple
 
-# What people write that the table below has no line for, in small letters.
+# Common names that the table below lacks, in lower case.
 ALSO: Final = {
     "uk": "GB", "united kingdom": "GB", "great britain": "GB", "england": "GB", "usa": "US",
     "u.s.": "US", "uae": "AE", "el": "GR", "south korea": "KR", "russian federation": "RU",
@@ -34,7 +34,7 @@ def countries() -> dict[str, str]:
 
 
 def code_meant(text: str) -> str:
-    """The code of a country by its name, or by a code in other letters; "" where none is known."""
+    """The code of a country by name, or by code in any case; "" if unknown."""
     bare = text.strip().casefold()
     by_name = {name.casefold(): code for code, name in countries().items()}
     return bare.upper() if bare.upper() in countries() else by_name.get(bare) or ALSO.get(bare, "")
@@ -51,7 +51,7 @@ def places(country: str) -> tuple[Place, ...]:
 
 
 def _coordinates(text: str) -> tuple[float, float]:
-    """±DDMM[SS]±DDDMM[SS] in degrees."""
+    """Convert ±DDMM[SS]±DDDMM[SS] to degrees."""
     latitude, longitude = re.findall(r"[+-]\d+", text)
     return _degrees(latitude, 2), _degrees(longitude, 3)
 
@@ -67,14 +67,14 @@ def _degrees(text: str, digits: int) -> float:
 
 
 def distance_km(a: tuple[float, float], b: tuple[float, float]) -> float:
-    """Great-circle distance of two places given as latitude and longitude [deg]."""
+    """Great-circle distance between two places (latitude, longitude) [deg] [km]."""
     (lat_a, lon_a), (lat_b, lon_b) = (tuple(map(math.radians, p)) for p in (a, b))
     cosine = math.cos(lat_a) * math.cos(lat_b) * math.cos(lon_a - lon_b)
     return EARTH_KM * math.acos(max(-1.0, min(1.0, math.sin(lat_a) * math.sin(lat_b) + cosine)))
 
 
 def away_km(country: str, latitude: float, longitude: float) -> float:
-    """Distance to the nearest place of a country; infinite where none is known."""
+    """Distance to the nearest place of a country [km]; infinite if none is known."""
     here = (latitude, longitude)
     return min((distance_km(here, (p.latitude, p.longitude)) for p in places(country)),
                default=math.inf)  # fmt: skip

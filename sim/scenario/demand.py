@@ -1,4 +1,4 @@
-"""Who asks for tokens: tenants (a row each of `tenants.csv`), regions, and the way to the sites."""
+"""Demand for tokens: tenants (one row each of `tenants.csv`), regions, and network latencies."""
 
 from typing import Literal
 

@@ -1,4 +1,4 @@
-"""What the planner may write about the grid, programmes, peaks and carbon: TOML tables."""
+"""TOML tables about the grid, programmes, peaks and carbon."""
 
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError

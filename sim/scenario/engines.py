@@ -1,4 +1,4 @@
-"""Engines by name or from a file, as `hashwatt calibrate-engine` writes it."""
+"""Engines by name, or from a file as written by `hashwatt calibrate-engine`."""
 
 from dataclasses import fields, replace
 from pathlib import Path
@@ -15,9 +15,9 @@ from sim.serving.engine import SIZES, Engine, IterationTime, NodePower
 
 PLACE: Final = ("model", "gpu", "tp")
 PARALLEL: Final = ("pp", "ep")  # 1 where a file does not say
-ABOUT: Final = ("source", "calibration")  # what a file says of itself
+ABOUT: Final = ("source", "calibration")  # metadata of a file
 MOST_PARALLEL: Final = 64  # as in gpus.csv
-SHARED: Final = ("max_seqs", "kv_blocks")  # which the batches of a server with stages share
+SHARED: Final = ("max_seqs", "kv_blocks")  # shared by the batches of a server with stages
 
 
 def engine_of(
@@ -27,13 +27,13 @@ def engine_of(
     pp: int | None = None,
     ep: int | None = None,
 ) -> tuple[Engine, str, int]:
-    """An engine, a word about it and its stages: "MODEL@GPU[:TP]", or a TOML file.
+    """An engine, its description and its stages: "MODEL@GPU[:TP]", or a TOML file.
 
-    The file has the fields of `Engine`, a table [iteration] and, if energy matters, [power] or
-    where it stands (model, gpu, tp), whose power the catalogue knows. `own` are a scenario's
-    machines and models, which go before those of the catalogue. With `pp` stages it is one of pp
-    engines (`catalogue.serving.served`); `changes` are of all of them together. A file says pp
-    itself, and is one of them.
+    The file has the fields of `Engine`, a table [iteration] and, if energy matters, either [power]
+    or its placement (model, gpu, tp), for which the catalogue has the power. `own` holds a
+    scenario's machines and models, which override the catalogue. With `pp` stages it is one of pp
+    engines (`catalogue.serving.served`); `changes` apply to all of them together. A file states pp
+    itself, and describes one of them.
 
     Raises:
         ValueError: with what is wrong and what is allowed.
@@ -69,7 +69,7 @@ def engine_of(
 
 
 def shares(settings: dict[str, Any], pp: int) -> dict[str, Any]:
-    """Settings of a server as each of its pp batches has them: its share of KV and sequences."""
+    """Settings of one of a server's pp batches: its share of KV blocks and sequences."""
     return {
         name: max(value // pp, min(value, 1)) if name in SHARED else value
         for name, value in settings.items()
@@ -80,7 +80,7 @@ def place_of(text: str) -> tuple[str, str, int | None]:
     """Model, GPU and tensor parallelism of "MODEL@GPU[:TP]".
 
     Raises:
-        ValueError: where it is written otherwise.
+        ValueError: for any other form.
     """
     model, at, place = text.partition("@")
     gpu, colon, tp = place.partition(":")
@@ -93,8 +93,8 @@ def serving_row(file: Path) -> ServingSpec:
     """The engine of a file as a row of `serving_models.csv`.
 
     Raises:
-        ValueError: for a file that is none, one that does not say where its engine stands, and one
-            with a power of its own, with what is allowed.
+        ValueError: for an invalid file, one without the placement of its engine, and one with a
+            power of its own, with what is allowed.
     """
     tables = _tables(file)
     if "power" in tables:
@@ -139,7 +139,7 @@ def _tables(file: Path) -> dict[str, Any]:
 
 
 def _from_file(file: Path, own: Own) -> tuple[Engine, int, int]:
-    """The engine of a file, its stages and on how many GPUs its experts are."""
+    """The engine of a file, its stages, and the number of GPUs of its experts."""
     tables = _tables(file)
     place = [tables.pop(key, None) for key in PLACE]
     stages, spread = (_whole(tables.pop(key, 1), key, file) for key in PARALLEL)
@@ -164,7 +164,7 @@ def _whole(value: Any, key: str, file: Path) -> int:
 
 
 def _power(place: list[Any], iteration: IterationTime, own: Own, file: Path) -> NodePower:
-    """Power of the GPUs where an engine stands."""
+    """Power of an engine from the GPUs of its placement."""
     model, gpu, tp = place
     if not isinstance(tp, int) or isinstance(tp, bool) or tp < 1:
         raise ValueError(f"{file}: tp = {tp!r}: must be a whole number of GPUs, at least 1")

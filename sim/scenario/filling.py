@@ -1,6 +1,6 @@
-"""From the few columns that a planner has to sheets that run: what is missing is assumed, and said.
+"""Completes partial sheets so that they run: missing values are assumed and reported.
 
-Nothing that is given is changed, but for the name of a country, which becomes its code.
+Given values are kept, except that the name of a country becomes its code.
 """
 
 import math
@@ -19,16 +19,16 @@ Cells = dict[str, str]  # a row: texts by column
 ASIC: Final = (
     "Antminer S21"  # assumed: among the most sold machines of 2024 and 2025, cooled by air
 )
-PROFILE: Final = "ercot-hub"  # the calibrated prices that are least of one place
+PROFILE: Final = "ercot-hub"  # the calibrated prices least tied to one place
 USUAL: Final = {"US": "waco-tx"}  # assumed: Texas, whose market the prices are calibrated on
 REPLACE: Final = "replace it by yours"
 
 
 class Filled(NamedTuple):
-    """Sheets that can be loaded, the price zones that they name, and all that was assumed."""
+    """Sheets that can be loaded, the price zones that they name, and all assumptions made."""
 
     sheets: dict[str, list[Cells]]
-    zones: dict[str, float]  # standard time [h] of each, "" for none
+    zones: dict[str, float]  # UTC offset of each in standard time [h], "" for none
     assumed: list[Problem]
     problems: list[Problem]
 
@@ -36,11 +36,11 @@ class Filled(NamedTuple):
 class _Place(NamedTuple):
     latitude: float
     longitude: float
-    told: str  # where that is
+    told: str  # description of the place
 
 
 def filled(given: Mapping[str, Sequence[Cells]]) -> Filled:
-    """Sheets without gaps: climate, time zone, prices and machines for each site.
+    """Fill the gaps of sheets: climate, time zone, prices and machines for each site.
 
     A site needs `name` and one of `country` and `latitude` with `longitude`; and `power_limit_mw`,
     from which its machines follow, or machines, from which it follows.
@@ -71,7 +71,7 @@ def filled(given: Mapping[str, Sequence[Cells]]) -> Filled:
 
 
 def _wanting(i: int, row: Cells, has_machines: bool) -> Iterator[Problem]:
-    """What no one can assume."""
+    """Problems of missing values that cannot be assumed."""
     needed = {"name": "what the site is called"}
     if not has_machines:
         needed["power_limit_mw"] = "in MW; it follows from a site's machines, and it has none"
@@ -104,7 +104,7 @@ def _is_number(text: str) -> bool:
 
 
 def _site(row: Cells) -> dict[str, str]:
-    """Fill a row of sites.csv; why, by column that was filled."""
+    """Fill a row of sites.csv in place; return the reason for each filled column."""
     told: dict[str, str] = {}
     where = _place(row)
     if "climate" not in row:
@@ -134,7 +134,7 @@ def _site(row: Cells) -> dict[str, str]:
 
 
 def _place(row: Cells) -> _Place:
-    """Where a site is, as well as the row tells."""
+    """Location of a site, as precisely as the row gives it."""
     if {"latitude", "longitude"} <= set(row):
         return _Place(float(row["latitude"]), float(row["longitude"]), "the site")
     known = {p.climate: p for p in catalogue.climate_places()}
@@ -153,7 +153,7 @@ def _place(row: Cells) -> _Place:
 
 
 def _timezone(country: str, where: _Place) -> tuple[str, str]:
-    """The zone of the nearest place that is known in a country, or anywhere; and that place."""
+    """Time zone of the nearest known place in a country, or anywhere, and that place."""
     among = [country] if country and places(country) else countries()
     known = [
         (p.timezone, p.latitude, p.longitude, p.timezone.rpartition("/")[2].replace("_", " "))
@@ -170,7 +170,7 @@ def _timezone(country: str, where: _Place) -> tuple[str, str]:
 
 
 def _offset_h(row: Cells) -> float:
-    """Standard time of a filled row [h]; 0 for one that is refused when it is loaded."""
+    """Standard-time offset of a filled row [h]; 0 for a row that loading will refuse."""
     kept = ("name", "climate", "price_zone", "timezone", "utc_offset_h")
     try:
         site = Site.model_validate({"power_limit_mw": 0, **{k: row[k] for k in kept if k in row}})
@@ -180,12 +180,12 @@ def _offset_h(row: Cells) -> float:
 
 
 def _free_mw(site: Cells) -> float:
-    """What a connection leaves to machines and their cooling [MW]."""
+    """Connection power available to machines and their cooling [MW]."""
     return float(site["power_limit_mw"]) - float(site.get("overhead_mw", 0.0))
 
 
 def _machines(site: Cells) -> Cells:
-    """As many machines as a connection carries with its cooling."""
+    """A row with as many machines as the connection carries, cooling included."""
     why = (
         f"assumed: no machines were given; {ASIC} with the maker's firmware fill what the "
         f"connection leaves; {REPLACE} (hashwatt list asics)"
@@ -195,7 +195,7 @@ def _machines(site: Cells) -> Cells:
 
 
 def _sourced(row: Cells, columns: list[str]) -> None:
-    """Say in the row's own column which of its cells were assumed."""
+    """Note in the row's `source` column which of its cells were assumed."""
     if columns:
         own = f"{row['source']}; " if row.get("source") else ""
         row["source"] = f"{own}assumed: {', '.join(columns)}"

@@ -1,4 +1,4 @@
-"""Tables of `scenario.toml` about money that is short: where the firm finds it, in what order."""
+"""Tables of `scenario.toml` about funding a cash shortfall: sources and their order."""
 
 from typing import Literal
 

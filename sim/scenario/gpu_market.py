@@ -1,10 +1,10 @@
-"""The market for GPU hours and tokens: paths of prices, what is let, contracts with tenants.
+"""The market for GPU hours and tokens: price paths, occupancy, contracts with tenants.
 
-What was published of the rent of an H100 for a year [USD per GPU and hour], as a measure of how far
-and how fast it moves: above 8 in 2023 (chaincatcher.com, 2024-10-22), 2.85 in early 2024
+Published one-year rents of an H100 [USD per GPU and hour], to show the range and speed of change:
+above 8 in 2023 (chaincatcher.com, 2024-10-22), 2.85 in early 2024
 (latent.space), 2.99 on demand in October 2024, 1.70 in October 2025, the trough, and 2.35 in March
 2026 (SemiAnalysis; techreaderdaily.com). Posted by the hour in May 2026: 2.95, the median of 37
-providers, and 0.97 for machines of the generations before (aimultiple.com). Tokens of equal quality
+providers, and 0.97 for machines of earlier generations (aimultiple.com). Tokens of equal quality
 became cheaper by a factor of ten a year from 2021 to 2024 (a16z.com, 2024-11-12); a contract for a
 model named in it need not.
 """
@@ -16,7 +16,7 @@ from pydantic import Field, model_validator
 from sim.scenario.problems import instant
 from sim.scenario.quantity import REQUIRED, Instant, Table, quantity
 
-USD_PER_GPU_H: Final = 2.0  # of a row that says no price, where no path knows its GPU
+USD_PER_GPU_H: Final = 2.0  # default for a row without a price whose GPU has no path
 
 
 class _Let(Table):

@@ -1,4 +1,4 @@
-"""What is written and has no effect: nothing names it, or its time does not meet the run's."""
+"""Warnings of entries without effect: nothing refers to them, or they lie outside the run."""
 
 from collections.abc import Iterator
 from datetime import timedelta
@@ -13,7 +13,7 @@ TOML: Final = "scenario.toml"
 
 
 def idle(s: Scenario) -> Iterator[Problem]:
-    """Warnings: what nothing names, what begins or ends elsewhere, blocks that no site can use."""
+    """Warn of unreferenced entries, entries outside the run, and blocks that no site can use."""
     named = set(_texts(s.model_dump(exclude={"series", "recorded_sha256", "description"})))
     for name in s.series:
         if name not in named:
@@ -38,7 +38,7 @@ def idle(s: Scenario) -> Iterator[Problem]:
 
 
 def _later(s: Scenario) -> Iterator[Problem]:
-    """What is dated after the run, by the table that lists it."""
+    """Entries dated after the run, by table."""
     end = s.horizon.start_utc + timedelta(seconds=s.horizon.seconds)
     dated: dict[str, list[Any]] = {}
     for where, table in _tables("", s):
@@ -47,7 +47,7 @@ def _later(s: Scenario) -> Iterator[Problem]:
     for where, tables in dated.items():
         late = [table.start_utc for table in tables if table.start_utc >= end]
         if where.endswith("tariffs.prices") and len(late) < len(tables):
-            continue  # a published tariff goes on behind the run's end
+            continue  # a published tariff may continue after the run
         if late:
             what = (
                 f"{len(late)} of {len(tables)} begin after the run, which ends {instant(end)}, and "
@@ -74,7 +74,7 @@ def _contracts(s: Scenario) -> Iterator[Problem]:
 
 
 def _charges(s: Scenario) -> Iterator[Problem]:
-    """Demand charges that the run does not see or an all-in price holds; sales at an own price."""
+    """Demand charges outside the run or within an all-in price, and sales at an own price."""
     first = s.horizon.start_utc - timedelta(hours=12)
     hours = round(s.horizon.seconds / SECONDS_PER_HOUR) + 26  # whatever the local clock
     seen = {(first + timedelta(hours=h)).month for h in range(hours)}
@@ -98,7 +98,7 @@ def _charges(s: Scenario) -> Iterator[Problem]:
 
 
 def _tables(where: str, value: Any) -> Iterator[tuple[str, Table]]:
-    """Tables in lists and by name, each with the sheet or the key that holds them."""
+    """Tables in lists and by name, each with its sheet or key."""
     if isinstance(value, Scenario):
         for name in type(value).model_fields:
             of_sheet = isinstance(getattr(value, name), tuple)
@@ -117,7 +117,7 @@ def _tables(where: str, value: Any) -> Iterator[tuple[str, Table]]:
 
 
 def _texts(value: Any) -> Iterator[str]:
-    """Every text within tables and lists, but for what names them."""
+    """Every text within tables and lists, except their own names."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, dict):

@@ -1,4 +1,4 @@
-"""What goes wrong, by date or by rate: `[[faults.incidents]]`."""
+"""Incidents by date or by rate: `[[faults.incidents]]`."""
 
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
@@ -8,12 +8,12 @@ from sim.scenario.quantity import REQUIRED, Instant, Table, quantity
 
 
 class IncidentKind(NamedTuple):
-    """What a scenario says of a kind of incident; what it does is a class in `engine.incidents`."""
+    """Keys of a kind of incident; its effect is a class in `engine.incidents`."""
 
-    strikes: str = "sites"  # the key that names what it strikes; "": nothing is named
-    needs: tuple[str, ...] = ("hours",)  # keys that it must have
-    may: tuple[str, ...] = ()  # keys that it may have
-    lasting: bool = False  # what it did before the run still counts when it has passed
+    strikes: str = "sites"  # the key that names its targets; "": no target
+    needs: tuple[str, ...] = ("hours",)  # required keys
+    may: tuple[str, ...] = ()  # optional keys
+    lasting: bool = False  # its effect outlasts it, also from before the run
 
 
 KINDS: Final[dict[str, IncidentKind]] = {
@@ -34,9 +34,9 @@ if TYPE_CHECKING:
 else:
     Kind = Literal[tuple(KINDS)]
 
-TARGETS: Final = ("sites", "zones", "hosts", "projects")  # keys that name what is struck
-COMMON: Final = ("kind", *TARGETS, "start_utc", "per_year", "source")  # keys of every kind
-PHRASES: Final = {  # what an event says of a key
+TARGETS: Final = ("sites", "zones", "hosts", "projects")  # keys that name targets
+COMMON: Final = ("kind", *TARGETS, "start_utc", "per_year", "source")  # keys allowed for every kind
+PHRASES: Final = {  # text of an event for a key
     "left_fraction": "{:.0%} left",
     "destroyed_fraction": "{:.0%} of the machines destroyed",
     "usd_per_mwh": "{:g} USD/MWh",
@@ -125,21 +125,21 @@ class Incident(Table):
 
     @property
     def of(self) -> IncidentKind:
-        """What holds of its kind."""
+        """The definition of its kind."""
         return KINDS[self.kind]
 
     @property
     def targets(self) -> tuple[str, ...]:
-        """Names of what it strikes, as they are written."""
+        """Names of its targets, as written."""
         return getattr(self, self.of.strikes) if self.of.strikes else ()
 
     @property
     def before_h(self) -> float:
-        """How long it is announced before it strikes [h]."""
+        """Notice before it strikes [h]."""
         return self.alert_h if "alert_h" in self.of.may else 0.0
 
     def words(self) -> list[str]:
-        """What its keys say, for an event: "40% left"."""
+        """Its keys as text for an event, such as "40% left"."""
         keys = self.of.needs + self.of.may
         return [say.format(getattr(self, key)) for key, say in PHRASES.items() if key in keys]
 

@@ -1,6 +1,6 @@
-"""How large a scenario may be: bounds so that no input hangs or eats the memory of a machine.
+"""Bounds on the size of a scenario, so that no input hangs or exhausts memory.
 
-Each is far beyond what a planner needs, and a run at the bound still fits into some 16 GiB.
+Each is far beyond what a planner needs; a run at the bound still fits into about 16 GiB.
 """
 
 from collections.abc import Iterator
@@ -15,12 +15,12 @@ from sim.units import SECONDS_PER_HOUR
 TOML: Final = "scenario.toml"
 MAX_SITE_STEPS: Final = 100_000_000  # a year of quarter hours at 2,800 sites
 MAX_FAILURES: Final = 20_000_000  # expected in a run, of all machines: each is an event
-MAX_MACHINES: Final = 100_000_000  # in all: the whole network has some five million
+MAX_MACHINES: Final = 100_000_000  # in total: the whole network has about five million
 THS_PER_EHS: Final = 1e6
 
 
 def limits(s: Scenario) -> Iterator[Problem]:
-    """Problems of size: sites and steps, failures, machines beyond the network's own."""
+    """Problems of size: sites and steps, failures, more machines than the network has."""
     steps = len(s.sites) * s.horizon.steps
     if steps > MAX_SITE_STEPS:
         yield Problem(
@@ -55,7 +55,7 @@ def _failures(s: Scenario) -> Iterator[Problem]:
 
 
 def _network(s: Scenario) -> Iterator[Problem]:
-    """The fleet's hashes are part of the network's: it cannot have more of them."""
+    """The fleet's hashrate is part of the network's and cannot exceed it."""
     if not isinstance(s.network, MinedNetwork):
         return
     models = catalogue.asics(s.asic_models)

@@ -1,4 +1,4 @@
-"""From a folder to a Scenario: TOML and CSV, `base`, overrides; all problems in one error."""
+"""Loads a folder as a Scenario: TOML and CSV, `base`, overrides; all problems in one error."""
 
 import hashlib
 import os
@@ -35,7 +35,7 @@ GIVE_DATA: Final = f"say --set data_dir=FOLDER or set the environment variable {
 
 
 class _Sources(NamedTuple):
-    """What was read, before it means anything: nested keys, and rows with their file."""
+    """Unvalidated input: nested keys, and rows with their file."""
 
     tables: dict[str, Any]
     sheets: Sheets
@@ -44,7 +44,7 @@ class _Sources(NamedTuple):
 
 
 class _Places(NamedTuple):
-    """Where files that a scenario names are looked for, and where they may lie."""
+    """Folders searched for files that a scenario names, and folders where they may lie."""
 
     folder: Path
     data: str | None
@@ -52,13 +52,13 @@ class _Places(NamedTuple):
     anywhere: bool
 
     def find(self, name: str) -> Path:
-        """A file of the scenario's folder, or of the data folder."""
+        """The path of a file in the scenario's folder or in the data folder."""
         if name.startswith("{data_dir}"):
             return Path(name.replace("{data_dir}", str(self.data)))
         return self.folder / name
 
     def refusal(self, name: str) -> str:
-        """Why a file may not be read; "" if it may."""
+        """Why a file may not be read; "" if allowed."""
         users_own = name.startswith("{data_dir}/") and ".." not in PureWindowsPath(name).parts
         if self.anywhere or users_own:
             return ""
@@ -104,7 +104,7 @@ def assemble(
     sheets: Mapping[str, Sequence[Mapping[str, Any]]],
     name: str = "scenario",
 ) -> Scenario:
-    """A scenario out of values instead of files: tables as in TOML, sheets as rows by name.
+    """Build a scenario from values instead of files: tables as in TOML, sheets as rows by name.
 
     Raises:
         ScenarioError: as `load`.
@@ -173,9 +173,9 @@ def _assembled(
 
 
 def _with_own_prices(scenario: Scenario) -> Scenario:
-    """Sites that name no zone pay a price of their own: a zone of that price stands for it.
+    """Give each site without a zone a zone of its own, at its own price.
 
-    Of a tariff with tiers the zone's price is that of the first tier.
+    For a tariff with tiers the zone's price is that of the first tier.
     """
     zones, sites = dict(scenario.prices.zones), []
     for site in scenario.sites:
@@ -190,7 +190,7 @@ def _with_own_prices(scenario: Scenario) -> Scenario:
 
 
 def _moved(scenario: Scenario) -> tuple[MovedGroup, ...]:
-    """ASICs of hosts as they will stand where they move when the contract ends."""
+    """Hosted ASICs as they will be at the site they move to when the contract ends."""
     return tuple(
         MovedGroup(
             **{
@@ -215,7 +215,7 @@ def _read(
     anywhere: bool,
     used: frozenset[str],
 ) -> _Sources:
-    """Read a folder on top of its base; `used` are real paths of files that others name."""
+    """Read a folder on top of its base; `used` holds real paths of files that others name."""
     empty = _Sources({}, {sheet: [] for sheet in SHEETS}, [])
     file = folder / TOML
     if not file.is_file():
@@ -250,7 +250,7 @@ def _read(
     sheets = dict(below.sheets)
     for name, rows in own.items():
         sheet = name.removesuffix(MORE)
-        if not rows and (name != sheet or not below.sheets[sheet]):  # else it says: none of them
+        if not rows and (name != sheet or not below.sheets[sheet]):  # else it removes all rows
             what = "has a header and no row; fill it, or leave it out"
             below.warnings.append(Problem(f"{name}.csv", "", "", what))
         if name != sheet and base is None:
@@ -289,7 +289,7 @@ def _validated(model: type[Table], rows: Sequence[Row], problems: list[Problem])
 def _recorded(
     places: _Places, specs: dict[str, Any], problems: list[Problem], warnings: list[Problem]
 ) -> dict[str, Any]:
-    """Read the series; a data folder that is missing is reported once."""
+    """Read the series; a missing data folder is reported once."""
     data = places.data
     recorded: dict[str, Series] = {}
     hashes: dict[str, str] = {}

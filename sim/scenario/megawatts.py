@@ -1,7 +1,7 @@
-"""Machines by the megawatt: `mw` of a row instead of its number, and connections that follow.
+"""Machines by power: `mw` of a row instead of a count, and connections derived from machines.
 
-A planner writes 2 MW of H100 nodes. MW are counted at the meter: nameplate times the site's PUE.
-What follows is said in the row's `source`.
+A planner may write 2 MW of H100 nodes. MW are at the meter: nameplate times the site's PUE.
+Derived values are noted in the row's `source`.
 """
 
 import math
@@ -19,7 +19,7 @@ Rows = dict[str, list[Row]]
 
 
 class _Counted(NamedTuple):
-    """A sheet of machines: the columns of their number and kind, kinds, and W of one of a row."""
+    """A sheet of machines: columns of number and kind, the kinds, and power per machine [W]."""
 
     column: str
     key: str
@@ -44,9 +44,9 @@ _SHEETS: Final = {
 
 
 def counted(sheets: Rows, own: Own, problems: list[Problem]) -> Rows:
-    """Sheets in which every row has its number, and every site its limit, as far as they follow.
+    """Fill in the count of every row and the limit of every site, as far as they can be derived.
 
-    What cannot be worked out, such as a machine that is not known, is left to the checks.
+    What cannot be derived, for example for an unknown machine, is left to the checks.
     """
     sites = {row.cells.get("name", ""): row.cells for row in sheets["sites"]}
     found = dict(sheets)
@@ -69,8 +69,8 @@ def counted(sheets: Rows, own: Own, problems: list[Problem]) -> Rows:
                     cells["source"] = _joined(cells, said)
                 need_mw[site] += float(cells[column]) * meter_w / W_PER_MW
             except (KeyError, ValueError, OverflowError, ZeroDivisionError):
-                # A problem of another cell, which is found where it is checked; only a site that
-                # cannot be checked, for want of the limit that would follow, hides a bad name.
+                # Problems of other cells are left to the checks. Only a bad name that leaves a site
+                # without its derived limit, and so unchecked, is reported here.
                 if "mw" in cells:
                     cells.setdefault(column, "0")
                 if "power_limit_mw" not in sites.get(site, {"power_limit_mw": ""}):
@@ -86,7 +86,7 @@ def counted(sheets: Rows, own: Own, problems: list[Problem]) -> Rows:
 
 
 def _connected(row: Row, need_mw: dict[str, float]) -> Row:
-    """A site without a limit is connected for the machines that stand there."""
+    """Give a site without a power limit the limit that its machines need."""
     cells = dict(row.cells)
     if "power_limit_mw" in cells or not need_mw.get(cells.get("name", "")):
         return row

@@ -1,4 +1,4 @@
-"""What the planner may write in `scenario.toml`: one class per table."""
+"""Models of `scenario.toml`: one class per table."""
 
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
@@ -11,7 +11,7 @@ from sim.units import SECONDS_PER_DAY
 
 
 def factor(meaning: str) -> Any:
-    """A key of [what_if]."""
+    """Declare a key of [what_if]."""
     return quantity(1.0, "-", meaning, source="1: the scenario as written", gt=0, le=1000)
 
 

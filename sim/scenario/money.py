@@ -1,4 +1,4 @@
-"""Tables of `scenario.toml` about money: the firm's books, treasury, loans, insurance."""
+"""Tables of `scenario.toml` about finance: the firm's books, treasury, loans, insurance."""
 
 from typing import Literal
 
@@ -119,7 +119,7 @@ class Firm(Table):
 
     @property
     def machines_on_the_books(self) -> bool:
-        """Whether machines that stand there at the start are worth something."""
+        """Whether machines present at the start have a book value."""
         return self.asic_usd_per_th > 0.0 or self.gpu_usd_per_gpu > 0.0
 
 

@@ -1,4 +1,4 @@
-"""The files that a scenario names: series, traces, engines and the grid's case."""
+"""Files that a scenario refers to: series, traces, engines and the grid case."""
 
 import os
 from collections.abc import Iterable, Iterator, Mapping
@@ -9,7 +9,7 @@ from sim.scenario.quantity import MAX_TEXT
 
 
 def nested(overrides: Mapping[str, Any]) -> dict[str, Any]:
-    """What `--set` gives, as tables."""
+    """Overrides from `--set` as nested tables."""
     tables: dict[str, Any] = {}
     for key, value in overrides.items():
         *outer, last = key.split(".")
@@ -22,12 +22,12 @@ def nested(overrides: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def real_paths(folder: Path, files: Iterable[str]) -> frozenset[str]:
-    """Where files lie in truth, whatever links lead there."""
+    """Real paths of files, with links resolved."""
     return frozenset(os.path.realpath(folder / file) for file in files)
 
 
 def _namers(tables: dict[str, Any]) -> Iterator[tuple[dict[str, Any], str]]:
-    """The tables of a scenario that name a file of its own, each with the key that does."""
+    """The tables that name a file of the scenario, each with the key that names it."""
     demand = tables.get("demand")
     traces = demand.get("traces") if isinstance(demand, dict) else None
     found = (tables.get("series"), tables.get("engines"), traces)
@@ -40,17 +40,17 @@ def _namers(tables: dict[str, Any]) -> Iterator[tuple[dict[str, Any], str]]:
 
 
 def files_named(tables: dict[str, Any]) -> Iterator[str]:
-    """Files that a scenario names and that are not those of the data folder."""
+    """Files that a scenario names outside the data folder."""
     for spec, key in _namers(tables):
         if "\0" not in spec[key] and len(spec[key]) <= MAX_TEXT:
             yield spec[key]
 
 
 def rebase(tables: dict[str, Any], origin: Path, folder: Path) -> None:
-    """Let the base's own files be found from the folder that builds on it."""
+    """Rewrite paths of the base's own files relative to the folder that builds on it."""
     for spec, key in _namers(tables):
         file = origin / spec[key]
         try:
             spec[key] = os.path.relpath(file, folder)
-        except ValueError:  # on another drive of Windows, from which no relative path leads
+        except ValueError:  # on another Windows drive, with no relative path
             spec[key] = str(file.absolute())

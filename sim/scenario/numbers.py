@@ -1,14 +1,14 @@
-"""Numbers as people write them in spreadsheets: read in the one way they can be meant, or refused.
+"""Parses numbers as written in spreadsheets; ambiguous ones are refused.
 
-A point or a comma may part thousands or decimals, by country. Only what leaves one reading is read:
-`1.234,5` and `12,5` are, `4.000` is 4 or 4000 and is not, unless the column's limits exclude one.
+By country, a point or a comma separates thousands or decimals. `1.234,5` and `12,5` have one
+reading. `4.000` may be 4 or 4000 and is refused, unless the column's limits exclude one of them.
 """
 
 import re
 from collections.abc import Callable
 from typing import Final
 
-SPACES: Final = "\u0020\u00a0\u202f\u2009\u2007'’"  # that part thousands, by country
+SPACES: Final = "\u0020\u00a0\u202f\u2009\u2007'’"  # thousands separators of some countries
 _GROUPED: Final = re.compile(rf"([+-]?\d{{1,3}})((?:[{SPACES}]\d{{3}})+)(?:[.,](\d+))?", re.ASCII)
 _ONE_MARK: Final = re.compile(r"([+-]?)(\d*)([.,])(\d+)", re.ASCII)
 _MARKS: Final = re.compile(
@@ -21,21 +21,21 @@ _BLANKS: Final = frozenset({"n/a", "na", "nan", "null", "none", "nil", "-", "–
 
 
 class NumberError(ValueError):
-    """A number that cannot be read in one way; the message says which readings there are."""
+    """A number is ambiguous; the message lists its readings."""
 
 
 def excel_error(text: str) -> bool:
-    """Whether a cell holds an error of Excel instead of a value."""
+    """Whether a cell holds an Excel error instead of a value."""
     return _EXCEL_ERROR.fullmatch(text) is not None
 
 
 def stands_for_nothing(text: str) -> bool:
-    """Whether a text is what people write where they have no value."""
+    """Whether a text is a common mark for a missing value."""
     return text.lower() in _BLANKS
 
 
 def plain(text: str, unit: str, fits: Callable[[str], bool]) -> str:
-    """A number as Python reads it; what is no number at all comes back as it is.
+    """A number in Python notation; a text that is no number is returned unchanged.
 
     Args:
         text: the cell, without blanks around it.

@@ -1,4 +1,4 @@
-"""Odd between the grid, its programmes and the sites: said, and never changed."""
+"""Warnings of oddities between the grid, its programmes and the sites."""
 
 from collections.abc import Iterator
 from typing import Final
@@ -15,7 +15,7 @@ TOML: Final = "scenario.toml"
 
 
 def odd_grid(s: Scenario) -> Iterator[Problem]:
-    """Emergencies and curtailments that take nothing, reserves that scarcity passes by."""
+    """Warn of emergencies and curtailments without effect, and reserves unaffected by scarcity."""
     for i, incident in enumerate(s.faults.incidents):
         if incident.kind not in ("emergency", "curtailment"):
             continue
@@ -48,7 +48,7 @@ def odd_grid(s: Scenario) -> Iterator[Problem]:
 
 
 def _slow(s: Scenario, name: str, spec: EmergencyProgramme | ReserveProgramme) -> Iterator[Problem]:
-    """Sites whose decisions cannot let everything go by the time at which a response is due."""
+    """Enrolled sites whose ramp is too slow to shed all load within the notice."""
     for site in s.sites:
         enrolled = "*" in spec.sites or site.name in spec.sites
         if spec.response == "automatic" or site.ramp_mw_per_min is None or not enrolled:
@@ -64,9 +64,9 @@ def _slow(s: Scenario, name: str, spec: EmergencyProgramme | ReserveProgramme) -
 
 
 def most_mw(s: Scenario, site: Site) -> float:
-    """The most that a site's machines, cooled at `pue_base`, and batteries draw [MW].
+    """Highest draw of a site's machines, with cooling at `pue_base`, and batteries [MW].
 
-    In the mode of each machine that draws most; a way of cooling of its own is not counted.
+    Each machine in its most power-hungry mode; a cooling model of the site is ignored.
     """
     asics = catalogue.asics(s.asic_models)
     mw = sum(

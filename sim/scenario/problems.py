@@ -1,7 +1,7 @@
-"""Problems of an input, gathered so that a planner sees all of them at once.
+"""Problems of an input, collected so that a planner sees all of them at once.
 
-A warning is a `Problem` too, of an input that can be used but looks like a mistake; its message
-says what is odd and what to do. Readers append to the list of warnings that they are given.
+A warning is also a `Problem`: the input can be used but looks like a mistake. Its message says
+what is odd and what to do. Readers append warnings to the list that they are given.
 """
 
 import difflib
@@ -18,7 +18,7 @@ _LONG_NAME: Final = re.compile(r"\((.{97})[^)]{4,}\)", re.DOTALL)  # a row's nam
 
 
 class Problem(NamedTuple):
-    """One thing that is wrong: where it stands, what was read there, and what is allowed."""
+    """One problem: its place, the value read there, and what is allowed."""
 
     file: str
     where: str
@@ -32,7 +32,7 @@ class Problem(NamedTuple):
 
 
 class ScenarioError(Exception):
-    """The input is wrong; `problems` lists everything that is, not only the first."""
+    """The input is invalid; `problems` lists every problem, not only the first."""
 
     def __init__(
         self, path: str, problems: Sequence[Problem], warnings: Sequence[Problem] = ()
@@ -45,11 +45,11 @@ class ScenarioError(Exception):
 
 
 KEYS: Final = "hashwatt schema --markdown"
-MOST_NAMES: Final = 40  # that a message lists; of more it names the nearest
+MOST_NAMES: Final = 40  # most names that a message lists; beyond, only the nearest
 
 
 def suggest(name: str, allowed: Iterable[str], see: str = "the scenario's own files") -> str:
-    """The sentence that says what may stand in place of `name`; `see` is where all of it stands."""
+    """A sentence with the alternatives to `name`; `see` says where all of them are listed."""
     names = sorted(set(allowed))
     near = difflib.get_close_matches(name, names, n=12, cutoff=0.5)
     hint = f"did you mean {near[0]!r}? " if near else ""
@@ -66,30 +66,30 @@ def unknown(
     allowed: Iterable[str],
     see: str = "the scenario's own files",
 ) -> Iterator[Problem]:
-    """The problem of a name that is none of those that are allowed."""
+    """The problem of a name that is not among the allowed ones."""
     names = set(allowed)
     if name not in names:
         yield Problem(file, where, shown(name), suggest(name, names, see))
 
 
 def unique(sheet: str, names: Iterable[str]) -> Iterator[Problem]:
-    """The problems of names that stand more than once in a sheet."""
+    """The problems of names that occur more than once in a sheet."""
     for name in repeated(names):
         yield Problem(sheet, "name", shown(name), "names must be unique")
 
 
 def row_of(index: int, name: str, column: str) -> str:
-    """A cell of a sheet as people find it: row 1 is the header."""
+    """The place of a cell for messages; row 1 is the header."""
     return f"row {index + 2} ({name}), {column}"
 
 
 def instant(when: datetime) -> str:
-    """An instant as it is quoted in a message: UTC, whatever offset it was written with."""
+    """An instant for messages, in UTC whatever its original offset."""
     return f"{when.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
 
 
 def shown(value: object) -> str:
-    """A value as it is quoted in a message: short, on one line."""
+    """A value for messages: short, on one line."""
     text = value.isoformat() if isinstance(value, datetime) else repr(value)
     return text if len(text) <= 60 else text[:57] + "…"
 
@@ -112,7 +112,7 @@ _WANTED: Final = {
 def from_validation(
     error: ValidationError, file: str, model: type[BaseModel], prefix: str = ""
 ) -> list[Problem]:
-    """Translate what pydantic found into problems that name key, value and what is allowed."""
+    """Translate pydantic errors into problems that name key, value and what is allowed."""
     return [_translate(dict(e), file, model, prefix) for e in error.errors(include_url=False)]
 
 
@@ -166,7 +166,7 @@ def _with_units(model: type[BaseModel] | None) -> list[str]:
 def _walk(
     model: type[BaseModel], loc: tuple[int | str, ...]
 ) -> tuple[list[str], type[BaseModel] | None, list[type[BaseModel]], str]:
-    """Follow a location through the models: its keys, the last model, those it may be, the unit."""
+    """Follow a location through the models: keys, last model, candidate models, unit."""
     keys: list[str] = []
     owner: type[BaseModel] | None = model
     candidates: list[type[BaseModel]] = [model]
@@ -201,7 +201,7 @@ def _tag(model: type[BaseModel]) -> str | None:
 
 
 def models_in(annotation: Any) -> list[type[BaseModel]]:
-    """The models that a value of this type is made of."""
+    """The models within a type annotation."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return [annotation]
     return [m for argument in getattr(annotation, "__args__", ()) for m in models_in(argument)]

@@ -1,4 +1,4 @@
-"""The one way a key of a scenario is declared: default, unit, meaning, source, limits."""
+"""Declares the keys of a scenario: default, unit, meaning, source, limits."""
 
 import re
 from datetime import UTC, datetime
@@ -23,9 +23,9 @@ FIRST_YEAR: Final = 1970
 LAST_YEAR: Final = 2200
 MAX_SHEET_ROWS: Final = 20_000
 MAX_TEXT: Final = 1000  # letters of a name, a path, a source
-MOST: Final = 1e12  # of a number with a unit and no limit of its own: beyond it, a slip
+MOST: Final = 1e12  # default limit of a number with a unit: beyond it, an error
 
-Number = Annotated[float, Field(ge=-MOST, le=MOST)]  # of a table by name
+Number = Annotated[float, Field(ge=-MOST, le=MOST)]  # a value in a table of names
 
 
 def _in_utc(when: datetime) -> datetime:
@@ -35,19 +35,19 @@ def _in_utc(when: datetime) -> datetime:
 
 
 def _no_number(value: Any) -> Any:
-    """Seconds since 1970, days since 1900: a number says nothing of where it is counted from."""
+    """Refuse numbers as instants: they could be seconds since 1970 or days since 1900."""
     if isinstance(value, int | float) or (isinstance(value, str) and _NUMBER.fullmatch(value)):
         raise PydanticCustomError("instant", "must be an instant, as 2026-01-01T00:00:00Z")
     return value
 
 
 _NUMBER: Final = re.compile(r"\s*[+-]?[\d_]*[.,]?\d+([eE][+-]?\d+)?\s*")
-# An instant may be written with any offset; whoever reads its hour reads that of UTC.
+# An instant may have any UTC offset; it is converted to UTC.
 Instant = Annotated[AwareDatetime, BeforeValidator(_no_number), AfterValidator(_in_utc)]
 
 
 def kinds(annotation: Any) -> set[Any]:
-    """The types that a value may have: float and NoneType of `float | None`."""
+    """The types that a value may have, such as float and NoneType for `float | None`."""
     if get_origin(annotation) is Annotated:
         return kinds(get_args(annotation)[0])
     if get_origin(annotation) in (Union, UnionType):
@@ -56,7 +56,7 @@ def kinds(annotation: Any) -> set[Any]:
 
 
 def _as_text(value: Any, annotation: Any) -> Any:
-    """A value in which true and false are texts where numbers are wanted, also within lists."""
+    """Turn true and false into texts where numbers are expected, also within lists."""
     if not isinstance(value, bool | dict | list | tuple):
         return value
     allowed = kinds(annotation)
@@ -82,7 +82,7 @@ class Table(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _true_is_no_number(cls, data: Any) -> Any:
-        """`days = true` is a slip, not one day: as a text it is refused where it stands."""
+        """Make `days = true` a text, so that it is refused in place and not read as one day."""
         if not isinstance(data, dict):
             return data
         return {
@@ -94,12 +94,12 @@ class Table(BaseModel):
 
 
 def quantity(default: Any, unit: str, meaning: str, *, source: str = "", **limits: Any) -> Any:
-    """A key with its unit, meaning and source.
+    """Declare a key with its unit, meaning and source.
 
     `unit` is "" for names and choices and "-" for pure numbers; `limits` are pydantic's (`gt`,
     `ge`, `lt`, `le`). A number with a unit and no limit of its own lies within `MOST`, which a
-    ledger of cents still follows. A number taken from the world names its source; "assumed" says
-    so.
+    ledger in cents can still represent. An empirical number names its source; a guess has
+    "assumed".
     """
     single = default is None or default is REQUIRED or isinstance(default, int | float)
     if unit not in ("", "UTC") and single and not limits.keys() & {"min_length", "max_length"}:
@@ -114,7 +114,7 @@ def quantity(default: Any, unit: str, meaning: str, *, source: str = "", **limit
 
 
 def inherited(data: Any, entries: str) -> Any:
-    """Give each entry the keys that stand beside `entries`, if it is of the same model."""
+    """Give each entry the sibling keys of `entries`, if it is of the same model."""
     if not isinstance(data, dict) or not isinstance(data.get(entries), dict):
         return data
     common = {key: value for key, value in data.items() if key != entries}

@@ -1,4 +1,4 @@
-"""What the planner may write in the spreadsheets: one class per CSV file."""
+"""Row models of the sheets: one class per CSV file."""
 
 from datetime import datetime
 from typing import Literal

@@ -1,4 +1,4 @@
-"""The whole of what a planner wrote, checked and frozen."""
+"""The complete scenario, validated and immutable."""
 
 import hashlib
 import json
@@ -120,16 +120,16 @@ class Scenario(ScenarioFile, arbitrary_types_allowed=True):
     traces: dict[str, Trace] = Field(default_factory=dict, exclude=True)
     case: Case | None = Field(default=None, exclude=True)
     recorded_sha256: dict[str, str] = Field(default_factory=dict)
-    # What can be used but looks like a mistake; it is said, and changes no result.
+    # Usable input that looks like a mistake; reported, without effect on results.
     warnings: tuple[Problem, ...] = Field(default=(), exclude=True)
 
     @property
     def own(self) -> Own:
-        """Machines and measurements that go before those of the catalogue."""
+        """Machines and measurements that override the catalogue."""
         return Own(self.asic_models, self.gpu_models, self.models, self.serving_models)
 
     def resolved(self) -> dict[str, Any]:
-        """Everything that determines a run, as plain JSON values (where the data lie excepted)."""
+        """Everything that determines a run, as plain JSON values (except the data folder)."""
         return self.model_dump(mode="json", exclude={"base", "data_dir"})
 
     def sha256(self) -> str:

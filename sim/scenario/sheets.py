@@ -1,7 +1,7 @@
-"""The sheets of a scenario folder, CSV files or worksheets, as rows of texts by column.
+"""Reads the sheets of a scenario folder, CSV files or worksheets, as rows of texts by column.
 
-A workbook may have any name and holds a worksheet for each sheet; one that is called like a sheet
-may hold that one under any name. No sheet may stand in two places.
+A workbook may have any name and holds one worksheet per sheet; a workbook named after a sheet may
+hold that sheet under any worksheet name. No sheet may occur twice.
 """
 
 import difflib
@@ -47,7 +47,7 @@ SHEETS: Final[dict[str, type[Table]]] = {
     "serving_models": ServingSpec,
 }
 OWN: Final = ("asic_models", "gpu_models", "models", "serving_models")  # in the order of Own
-MORE: Final = "+"  # behind a sheet's name: its rows come on top of those of the base
+MORE: Final = "+"  # after a sheet's name: its rows are added to those of the base
 _MODELS: Final = {**SHEETS, **{f"{name}{MORE}": model for name, model in SHEETS.items()}}
 WORKBOOKS: Final = (".xlsx", ".xlsm")
 OTHER_WORKBOOKS: Final = (".xls", ".xlsb", ".ods", ".numbers")
@@ -59,7 +59,7 @@ Sheets = dict[str, list[Row]]
 
 
 class _Found(NamedTuple):
-    """A table of cells that is a sheet, and what its place is called in messages."""
+    """A table of cells that is a sheet, and its place for messages."""
 
     sheet: str
     file: str
@@ -73,10 +73,10 @@ def read_sheets(
     problems: list[Problem],
     warnings: list[Problem],
 ) -> Sheets:
-    """The sheets of a folder by name; `sites+` are rows on top of those of the base.
+    """The sheets of a folder by name; `sites+` holds rows added to those of the base.
 
-    `named` are real paths of files of which scenario.toml makes another use; other tables that are
-    no sheet are a problem or a warning. Unless `anywhere`, links must not lead out of the folder.
+    `named` holds real paths of files that scenario.toml uses otherwise; other tables that are no
+    sheet give a problem or a warning. Unless `anywhere`, links must not lead out of the folder.
     """
     try:
         entries = sorted(folder.iterdir())
@@ -84,7 +84,7 @@ def read_sheets(
         problems.append(Problem(str(folder), "", "", f"cannot be read: {error.strerror}"))
         return {}
     tables: list[_Found] = []
-    strangers: dict[str, str] = {}  # by place: names that are no sheet's
+    strangers: dict[str, str] = {}  # by place: names that belong to no sheet
     for entry in entries:
         name, suffix = _sheet(entry.stem), entry.suffix.lower()
         if entry.name.startswith((".", "~$")) or os.path.realpath(entry) in named:
@@ -126,7 +126,7 @@ def read_sheets(
 
 
 def _sheet(text: str) -> str:
-    """What a file or worksheet is called as a sheet: `Grid links` → grid_links, `sites+` as is."""
+    """Sheet name of a file or worksheet: `Grid links` → grid_links, `sites+` as is."""
     name = title(text)
     return f"{name}{MORE}" if name in SHEETS and text.rstrip().endswith(MORE) else name
 
@@ -136,7 +136,7 @@ def _csv(file: Path, model: type[Table]) -> Grid:
 
 
 def _worksheets(file: Path, strangers: dict[str, str], warnings: list[Problem]) -> Iterator[_Found]:
-    """The worksheets of a workbook that are sheets; others join the strangers."""
+    """The worksheets of a workbook that are sheets; others are added to `strangers`."""
     book = read_workbook(file)
     filled = [name for name, grid in book.items() if grid.rows]
     own = _sheet(file.stem)
@@ -158,7 +158,7 @@ def _unused(
     problems: list[Problem],
     warnings: list[Problem],
 ) -> None:
-    """Tables that nothing reads: a problem where one is called nearly as a missing sheet."""
+    """Report unused tables: a problem where the name resembles a missing sheet, else a warning."""
     for place, name in strangers.items():
         meant = _meant(name)
         if meant and meant not in found:
@@ -172,7 +172,7 @@ def _unused(
 
 
 def _meant(name: str) -> str:
-    """The sheet whose name is nearest, "" if none is near."""
+    """The sheet with the closest name, "" if none is close."""
     near = difflib.get_close_matches(name, SHEETS, n=1, cutoff=0.7)
     if near:
         return near[0]
@@ -185,9 +185,10 @@ def _meant(name: str) -> str:
 
 
 def placed(problem: Problem, sheets: Sheets) -> Problem:
-    """A problem of a sheet as it was checked, where the row stands in the planner's own file.
+    """Move a problem of a sheet to the place of its row in the planner's own file.
 
-    Checks count rows as in a plain CSV file, from 2; there may be empty ones, other files, a base.
+    Checks count rows as in a plain CSV file, from 2; the planner may have empty rows, other files
+    or a base.
     """
     rows = sheets.get(problem.file.removesuffix(".csv"), [])
     told = re.match(r"rows? (\d+(?:(?:, | and )\d+)*)", problem.where)
@@ -205,10 +206,10 @@ def placed(problem: Problem, sheets: Sheets) -> Problem:
 
 
 def override_cell(sheets: Sheets, key: str, value: object) -> list[Problem]:
-    """Write `value` into the cells that `SHEET.NAME.COLUMN` names; names may have dots.
+    """Write `value` into the cells addressed by `SHEET.NAME.COLUMN`; names may have dots.
 
-    `*` is every row; of several rows of one name `NAME#2` is the second, `NAME#Antminer S21` that
-    of a model, GPU or kind, and `NAME#*` all.
+    `*` selects every row. Among rows of one name, `NAME#2` selects the second, `NAME#Antminer S21`
+    that of a model, GPU or kind, and `NAME#*` all.
     """
     sheet, _, rest = key.partition(".")
     name, _, column = rest.rpartition(".")
@@ -248,7 +249,7 @@ def _chosen(rows: list[Row], which: str) -> list[Row]:
 
 
 def _marks(row: Row) -> list[str]:
-    """What tells rows of one name apart."""
+    """Values that distinguish rows of one name."""
     return [row.cells[c] for c in ("model", "gpu", "kind", "from_node") if c in row.cells]
 
 

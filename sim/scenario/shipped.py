@@ -1,6 +1,6 @@
-"""What comes with hashwatt: the scenarios of configs/ and the questions of experiments/.
+"""Files shipped with hashwatt: the scenarios of configs/ and the questions of experiments/.
 
-In a clone they lie beside the package; a wheel carries the same files inside it (setup.py).
+In a clone they lie next to the package; a wheel contains the same files (setup.py).
 """
 
 from pathlib import Path
@@ -15,22 +15,22 @@ EXPERIMENTS: Final = ROOT / "experiments"
 
 
 def scenarios() -> list[str]:
-    """Names of the scenarios that come with hashwatt."""
+    """Names of the shipped scenarios."""
     return sorted(file.parent.name for file in CONFIGS.glob("*/scenario.toml"))
 
 
 def experiments() -> list[str]:
-    """Names of the experiment files that come with hashwatt."""
+    """Names of the shipped experiment files."""
     return sorted(file.stem for file in EXPERIMENTS.glob("*.toml"))
 
 
 def scenario_folder(name: str | Path, beside: Path = Path()) -> Path:
-    """A folder, relative to `beside`; where there is none, the shipped scenario of that name."""
+    """A folder relative to `beside`, or else the shipped scenario of that name."""
     folder = beside / name
     return CONFIGS / name if str(name) in scenarios() and not folder.exists() else folder
 
 
 def not_found(name: str | Path, where: str = "") -> str:
-    """What may stand in place of a scenario that is not there; `where` folders are looked for."""
+    """Alternatives to a missing scenario, for messages; `where` says where folders are searched."""
     place = f" {where}" if where else ""
     return f"no such folder{place}; {suggest(Path(name).name, scenarios())}, or a folder{place}"

@@ -1,4 +1,4 @@
-"""Figures and rows that a spreadsheet leaves behind: totals, prices per kWh, marks of no value."""
+"""Typical spreadsheet errors: rows of totals, prices per kWh, placeholders for no value."""
 
 from collections.abc import Iterator
 from typing import Final
@@ -14,17 +14,17 @@ TOTALS: Final = frozenset({
     "total", "totals", "sum", "grand total", "subtotal", "average", "mean", "gesamt", "summe",
     "totale", "total general", "somme", "suma",
 })  # fmt: skip
-NAMED: Final = ("sites", "tenants", "grid_nodes")  # sheets whose rows no other sheet must name
+NAMED: Final = ("sites", "tenants", "grid_nodes")  # sheets whose rows others need not name
 PRICED: Final = ("sites", "power_contracts", "batteries", "generators")
-# A price or charge per kWh is below this; one per MWh that is can be left out. Both assumed.
+# A price or charge per kWh is below this; one per MWh below this is negligible. Both assumed.
 PER_KWH_BELOW: Final = 0.2
-LONGEST_H: Final = 200.0  # assumed: iron-air batteries, the longest that are sold, last 100 h
-# What loggers and exports write where they have no value; caps of markets are round.
+LONGEST_H: Final = 200.0  # assumed: iron-air batteries, the longest on sale, last 100 h
+# Placeholders of loggers and exports for no value; market caps are round numbers.
 NO_VALUE: Final = (-999.0, -9999.0, -99999.0, 999.0, 9999.0, 99999.0)
 
 
 def slips(s: Scenario) -> Iterator[Problem]:
-    """What looks like a slip of a spreadsheet, in sheets and in recorded prices."""
+    """Warn of likely spreadsheet errors in sheets and in recorded prices."""
     yield from _totals(s)
     yield from _per_kwh(s)
     for i, battery in enumerate(s.batteries):
@@ -49,7 +49,7 @@ def _per_kwh(s: Scenario) -> Iterator[Problem]:
         for i, row in enumerate(getattr(s, sheet)):
             for column, field in type(row).model_fields.items():
                 if column == "energy_usd_per_mwh":
-                    continue  # a price of energy like those of zones, judged with them
+                    continue  # an energy price, judged with those of zones
                 extra, value = field.json_schema_extra, getattr(row, column)
                 unit = extra.get("unit") if isinstance(extra, dict) else ""
                 if unit == "USD/MWh" and value and 0.0 < value < PER_KWH_BELOW:
@@ -65,7 +65,7 @@ def _no_values(s: Scenario) -> Iterator[Problem]:
         series = s.recorded[zone.series]
         try:
             values = series.column(zone.column) / (series.scale * series.usd_per_currency)
-        except SeriesError:  # a problem already, of the checks
+        except SeriesError:  # reported by the checks
             continue
         marks = np.flatnonzero(np.isin(values, NO_VALUE))
         if marks.size:

@@ -1,7 +1,7 @@
-"""Spreadsheets as they come: CSV of any delimiter and usual encoding, and Excel workbooks.
+"""Reads spreadsheets: CSV with any delimiter and common encodings, and Excel workbooks.
 
-Nothing here knows what columns mean; a table is rows of cells with the number that each row has in
-the file, as a spreadsheet shows it.
+This module does not know what columns mean; a table is rows of cells, each row with its number in
+the file as a spreadsheet program shows it.
 """
 
 import csv
@@ -22,8 +22,8 @@ from sim.scenario.cell_formats import PLAIN, Shown, shown_by
 from sim.text import GUESSED, decoded, unwrapped
 
 MAX_BYTES: Final = 32_000_000  # of a file, and of a workbook when unpacked
-MAX_ROWS: Final = 100_000  # of which a table may use fewer
-MAX_CELLS: Final = 2_000_000  # of a worksheet, to its last cell that holds anything
+MAX_ROWS: Final = 100_000  # of a file; some tables allow fewer
+MAX_CELLS: Final = 2_000_000  # of a worksheet, up to its last non-empty cell
 DELIMITERS: Final = (",", ";", "\t", "|")
 ZIP: Final = b"PK\x03\x04"
 OLE: Final = b"\xd0\xcf\x11\xe0"  # workbooks before 2007, and those with a password
@@ -31,7 +31,7 @@ SNIFFED_ROWS: Final = 20
 
 
 class SpreadsheetError(ValueError):
-    """A file that is no spreadsheet, or cannot be used; `where` is the cell or row, if one is."""
+    """A file is no spreadsheet or cannot be used; `where` is the cell or row, if any."""
 
     def __init__(self, message: str, where: str = "") -> None:
         super().__init__(message)
@@ -39,35 +39,35 @@ class SpreadsheetError(ValueError):
 
 
 class Cell(NamedTuple):
-    """A cell: its text, and what the file itself says it is (CSV says nothing)."""
+    """A cell: its text, and its type and format in the file (CSV has none)."""
 
     text: str
     kind: Literal["text", "number", "date"] = "text"
-    shown: Shown = PLAIN  # what the number format makes of it
+    shown: Shown = PLAIN  # display by its number format
 
 
 class Row(NamedTuple):
-    """A row that holds anything, and its number in the file; row 1 is the first."""
+    """A non-empty row, and its number in the file, from 1."""
 
     number: int
     cells: tuple[Cell, ...]
 
 
 class Grid(NamedTuple):
-    """A table of cells as it stands in a file or on a worksheet; notes say what was assumed."""
+    """A table of cells from a file or worksheet; `notes` lists assumptions made."""
 
     rows: tuple[Row, ...]
     notes: tuple[str, ...] = ()
 
 
 def read_csv(file: Path, known: Callable[[str], bool]) -> Grid:
-    """Rows of a CSV file that hold anything.
+    """The non-empty rows of a CSV file.
 
-    `known` says whether a text is the name of a column: the delimiter is the one by which most
-    names are. A line `sep=;`, as Excel writes it, is obeyed.
+    `known` tells whether a text is a column name: the delimiter that gives most names is used. A
+    line `sep=;`, as written by Excel, is obeyed.
 
     Raises:
-        SpreadsheetError: for what is no text, too large, or no CSV.
+        SpreadsheetError: for a file that is no text, too large, or no CSV.
         OSError: when it cannot be read.
     """
     text, notes = _decoded(_bounded(file))
@@ -98,7 +98,7 @@ def _bounded(file: Path) -> bytes:
 
 
 def _decoded(raw: bytes) -> tuple[str, tuple[str, ...]]:
-    """The text of a file with lines that end in a line feed, and what was assumed."""
+    """The text of a file with line feeds as line ends, and assumptions made."""
     if raw.startswith((ZIP, OLE)):
         raise SpreadsheetError("is not a CSV file but a workbook; name it .xlsx, or save it as CSV")
     try:
@@ -121,7 +121,7 @@ def _records(text: str, delimiter: str, strict: bool = False) -> Iterator[list[s
 
 
 def _names(text: str, delimiter: str, known: Callable[[str], bool]) -> tuple[int, int]:
-    """How many cells of the best row are names of columns, and how many cells the first has."""
+    """Number of column names in the best row, and number of cells in the first."""
     try:
         rows = [row for row in islice(_records(text, delimiter), SNIFFED_ROWS) if any(row)]
     except csv.Error:
@@ -131,7 +131,7 @@ def _names(text: str, delimiter: str, known: Callable[[str], bool]) -> tuple[int
 
 
 def _clean(text: str) -> str:
-    text = unicodedata.normalize("NFC", text)  # one é, however the keyboard made it
+    text = unicodedata.normalize("NFC", text)  # one form of é, however it was typed
     return text.replace("\u00a0", " ").replace("\ufeff", "").strip()
 
 
@@ -139,20 +139,20 @@ def read_workbook(file: Path) -> dict[str, Grid]:
     """Worksheets of an Excel workbook (.xlsx) by name, with the values that it stores.
 
     Raises:
-        SpreadsheetError: for what is no workbook, too large when unpacked, a formula whose value
-            is not stored, what is struck out, and merged cells below the first row.
+        SpreadsheetError: for a file that is no workbook or too large when unpacked, a formula
+            without a stored value, struck-out text, and merged cells below the first row.
         OSError: when it cannot be read.
     """
     raw = _bounded(file)
     if raw.startswith(OLE):
         raise SpreadsheetError("is encrypted or of the old kind (.xls); save it as a plain .xlsx")
-    from openpyxl import load_workbook  # a third of a second to load
+    from openpyxl import load_workbook  # takes a third of a second to import
     from openpyxl.utils.exceptions import InvalidFileException
 
     broken = (
-        zipfile.BadZipFile, zlib.error, EOFError, ParseError, InvalidFileException,  # the file
-        KeyError, IndexError, ValueError, TypeError, AttributeError, OverflowError,  # its parts
-        NotImplementedError, RuntimeError,  # compression or encryption that is not known
+        zipfile.BadZipFile, zlib.error, EOFError, ParseError, InvalidFileException,  # a bad file
+        KeyError, IndexError, ValueError, TypeError, AttributeError, OverflowError,  # bad parts
+        NotImplementedError, RuntimeError,  # unknown compression or encryption
     )  # fmt: skip
     try:
         with zipfile.ZipFile(io.BytesIO(raw)) as packed:
@@ -162,7 +162,7 @@ def read_workbook(file: Path) -> dict[str, Grid]:
                 f"is {unpacked:,} bytes when unpacked; must be at most {MAX_BYTES:,}"
             )
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of styles and extensions that are left out
+            warnings.simplefilter("ignore")  # about ignored styles and extensions
             values = load_workbook(io.BytesIO(raw), data_only=True, keep_links=False)
             written = load_workbook(io.BytesIO(raw), keep_links=False)
         return {sheet.title: _grid(sheet, written[sheet.title]) for sheet in values.worksheets}
@@ -244,9 +244,9 @@ def _cell(cell: Any, formula: Any, sheet: str) -> Cell:
             return Cell(f"{round(value * 100.0, 12)!r}%", shown=seen)
         whole = isinstance(value, float) and value.is_integer() and abs(value) < 1e15
         text = repr(int(value) if whole else value)
-        if seen.words == "%":  # a sign in quotes multiplies nothing
+        if seen.words == "%":  # a quoted sign does not scale the number
             return Cell(f"{text}%")
         return Cell(text, "number", seen)
-    if isinstance(value, date | time | timedelta):  # a workbook knows no zones
+    if isinstance(value, date | time | timedelta):  # workbooks have no time zones
         return Cell(value.isoformat() if not isinstance(value, timedelta) else str(value), "date")
     return Cell(_clean(str(value)))

@@ -1,6 +1,6 @@
-"""A scenario of one's own: out of a template, another scenario, or a planner's sheets.
+"""Creates a new scenario from a template, another scenario, or a planner's sheets.
 
-What is written is loaded before it is put in place: a folder that is there can be run.
+The files are loaded before they are put in place, so that a folder that exists can be run.
 """
 
 import csv
@@ -40,12 +40,12 @@ NEEDS_DATA: Final = "needs recorded data to run"
 
 
 class Started(NamedTuple):
-    """A folder that was written: its files, what it assumes, and what looks odd."""
+    """A folder that was written: its files, assumptions and warnings."""
 
     folder: Path
     files: tuple[str, ...]
-    filled: tuple[Problem, ...]  # what the source lacked
-    assumed: tuple[Problem, ...]  # what else is assumed
+    filled: tuple[Problem, ...]  # values that the source lacked
+    assumed: tuple[Problem, ...]  # other assumptions
     warnings: tuple[Problem, ...]
 
 
@@ -57,13 +57,13 @@ def start(
 ) -> Started:
     """Write a scenario folder that runs.
 
-    `source` is a scenario, which is copied with those it builds on, or sites.csv or a workbook
-    with a worksheet for each sheet, of which what is missing is filled; without one the template
-    is written. `force` overwrites the files of a folder that this has made, and no other file.
+    `source` is a scenario, which is copied with its bases, or sites.csv or a workbook with a
+    worksheet per sheet, whose missing values are filled in; without a source the template is
+    written. `force` overwrites the files of a folder made by this command, and no other file.
 
     Raises:
-        ScenarioError: for a name that cannot be one, a source that cannot be used, or a folder in
-            the way.
+        ScenarioError: for an invalid name, a source that cannot be used, or an existing folder
+            in the way.
         OSError: when the folder cannot be written.
     """
     _allowed(folder)
@@ -114,7 +114,7 @@ def _allowed(folder: Path) -> None:
 
 
 def _in_the_way(folder: Path, texts: Mapping[str, Any], force: bool) -> None:
-    """Refuse to touch what is not ours to replace."""
+    """Refuse to replace files that this command did not make."""
     if not os.path.lexists(folder):
         return
     made = False
@@ -138,7 +138,7 @@ def _in_the_way(folder: Path, texts: Mapping[str, Any], force: bool) -> None:
 
 
 def _tried(draft: Path) -> tuple[list[Problem], list[Problem]]:
-    """Load what is to be put in place: what it assumes, and its warnings."""
+    """Load the draft before it is put in place; return its assumptions and warnings."""
     try:
         scenario = load(draft)
     except ScenarioError as error:
@@ -172,7 +172,7 @@ def _toml(name: str, about: str, tables: str, *, market: bool) -> str:
 
 
 def _quoted(text: str) -> str:
-    """A TOML string."""
+    """The text as a TOML string."""
     return json.dumps(text, ensure_ascii=False)
 
 
@@ -199,7 +199,7 @@ def _of_sheets(name: str, source: Path, rows: Sheets, lacking: list[Problem]) ->
 
 
 def _rows(source: Path, warnings: list[Problem]) -> Sheets:
-    """The rows of a planner's file by sheet, as far as they are filled."""
+    """The rows of a planner's file by sheet, without empty cells."""
     problems: list[Problem] = []
     grids: dict[str, tuple[str, Grid]] = {}
     try:
@@ -224,7 +224,7 @@ def _rows(source: Path, warnings: list[Problem]) -> Sheets:
 
 
 def _worksheets(source: Path, problems: list[Problem]) -> dict[str, tuple[str, Grid]]:
-    """The worksheets of a workbook, each with its place; a lone one holds the sites."""
+    """The worksheets of a workbook, each with its place; a single one holds the sites."""
     book = {name: grid for name, grid in read_workbook(source).items() if grid.rows}
     lone = len(book) == 1 and title(next(iter(book))) not in SHEETS
     found: dict[str, tuple[str, Grid]] = {}
@@ -251,7 +251,7 @@ def _csv(sheet: str, rows: Sequence[Cells]) -> str:
 
 
 def _of_scenario(folder: Path) -> Texts:
-    """A copy of a scenario; what it builds on goes into its folder `base`."""
+    """A copy of a scenario; its base is copied into its folder `base`."""
     load_error = _unloadable(folder)
     if load_error is not None:
         raise load_error

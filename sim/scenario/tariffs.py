@@ -8,7 +8,7 @@ from pydantic import field_validator, model_validator
 from sim.scenario.quantity import REQUIRED, Instant, Table, quantity
 from sim.units import SECONDS_PER_HOUR
 
-PIECE_S: Final = 900  # prices change at quarters of an hour
+PIECE_S: Final = 900  # prices change at quarter hours
 DAY_H: Final = 24.0
 
 
@@ -38,12 +38,12 @@ class Window(Table):
 
     @property
     def at_any_hour(self) -> bool:
-        """Whether it holds at any time of any day."""
+        """Whether it applies at all hours of all days."""
         return (self.from_hour, self.to_hour, self.days) == (0.0, DAY_H, "all")
 
     @property
     def always(self) -> bool:
-        """Whether it holds at any time of any day of any month."""
+        """Whether it applies at all hours of all days of all months."""
         return self.at_any_hour and not self.months
 
     @property
@@ -65,7 +65,7 @@ class Window(Table):
 
 
 def of_a_year(months: tuple[int, ...]) -> tuple[int, ...]:
-    """Numbers of months. Raises ValueError for one that there is not."""
+    """Check numbers of months. Raises ValueError for one outside 1 to 12."""
     wrong = [m for m in months if not 1 <= m <= 12]
     if wrong:
         raise ValueError(f"{wrong[0]}: months are 1 to 12")
@@ -181,7 +181,7 @@ class Tariff(Table):
 
     @property
     def above_mwh(self) -> tuple[float, ...]:
-        """Where tiers begin, rising from 0."""
+        """Lower bounds of the tiers, rising from 0 [MWh]."""
         return tuple(sorted({price.above_mwh_month for price in self.prices}))
 
     @field_validator("timezone")

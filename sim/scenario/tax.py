@@ -1,4 +1,4 @@
-"""The table `[tax]` of `scenario.toml`: how the firm's income is taxed, beside its rate."""
+"""The table `[tax]` of `scenario.toml`: taxation of the firm's income, apart from the rate."""
 
 from typing import Literal
 

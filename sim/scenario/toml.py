@@ -1,25 +1,25 @@
-"""TOML files, read within bounds: a small file cannot fill the memory or exhaust the stack."""
+"""Reads TOML files within bounds: a small file cannot exhaust memory or the stack."""
 
 import re
 import tomllib
 from pathlib import Path
 from typing import Any, Final
 
-MAX_BYTES: Final = 1_000_000  # the largest shipped has a hundredth
-MAX_DOTS: Final = 32  # parts of a key: the parser's time and memory grow with their square
+MAX_BYTES: Final = 1_000_000  # the largest shipped file has a hundredth of it
+MAX_DOTS: Final = 32  # parts of a key: the parser's time and memory are quadratic in them
 
-# Each begins where no other can, and takes all that it may: a long line costs its length, no more.
+# No two match from the same place, and each takes all that it can: time is linear in the line.
 _TEXT: Final = re.compile(r"\"(?:[^\"\\\n]|\\.)*+(?:\"|$)|'[^'\n]*+(?:'|$)")
 _CHAIN: Final = re.compile(rf"(?<![\w-])(?:[\w-]++[ \t]*+\.[ \t]*+){{{MAX_DOTS},}}")
-_DIGITS: Final = re.compile(r"\b0[xob][0-9A-Fa-f_]{100,}")  # more than Python writes back
+_DIGITS: Final = re.compile(r"\b0[xob][0-9A-Fa-f_]{100,}")  # more than Python converts back
 
 
 class TomlError(ValueError):
-    """A file that is no TOML, or more than any scenario needs."""
+    """A file is no TOML, or exceeds what any scenario needs."""
 
 
 def read_toml(file: Path) -> dict[str, Any]:
-    """The tables of a file.
+    """Read the tables of a file.
 
     Raises:
         TomlError: for a file that is too large, of another encoding, or no TOML.
@@ -37,7 +37,7 @@ def read_toml(file: Path) -> dict[str, Any]:
 
 
 def parse_toml(text: str) -> dict[str, Any]:
-    """The tables of a text.
+    """Parse the tables of a text.
 
     Raises:
         TomlError: for a text that is no TOML, or nested too deeply.
@@ -51,5 +51,5 @@ def parse_toml(text: str) -> dict[str, Any]:
         return tomllib.loads(text)
     except RecursionError:
         raise TomlError("is nested too deeply") from None
-    except ValueError as error:  # not TOML, or a number of too many digits for Python
+    except ValueError as error:  # not TOML, or a number with too many digits for Python
         raise TomlError(str(error).split("; use sys")[0]) from None

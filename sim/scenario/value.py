@@ -1,4 +1,4 @@
-"""Tables of `scenario.toml` about what is counted rather than paid: what used machines fetch."""
+"""Tables of `scenario.toml` about valuation: resale values of used machines."""
 
 from typing import Literal
 
@@ -19,7 +19,7 @@ class ResidualSpec(Table):
 
 
 def curve(meaning: str) -> Curve:
-    """A key of [residuals]."""
+    """Declare a key of [residuals]."""
     found: Curve = quantity(
         (), "-", f"{meaning}: share of the price when new after 1, 2, 3 … years; default: catalogue"
     )

@@ -1,4 +1,4 @@
-"""What a scenario can be run with but looks like a mistake: said, and never changed."""
+"""Warnings: input that can be run but looks like a mistake; reported, never changed."""
 
 import math
 from collections.abc import Iterator
@@ -29,23 +29,23 @@ from sim.scenario.slips import slips
 from sim.units import SECONDS_PER_DAY, W_PER_MW
 
 TOML: Final = "scenario.toml"
-# Thresholds, all assumed: chosen so that what is common in practice passes.
-NAMEPLATE_TOLERANCE: Final = 1.05  # makers give power at the wall within 5 %
-ROOMY: Final = 10.0  # a connection this many times the machines is a slip of the unit
+# Thresholds, all assumed, chosen so that common practice passes.
+NAMEPLATE_TOLERANCE: Final = 1.05  # makers state power at the wall within 5 %
+ROOMY: Final = 10.0  # a connection this many times the machines is a unit error
 CHEAP_USD_PER_MWH: Final = 1.0
 DEAR_USD_PER_MWH: Final = 1000.0
-FAR_KM: Final = 1500.0  # from the nearest city of the country's time zones
-OFF_H: Final = 3.5  # local time against the sun's: western China has 3.2 h
+FAR_KM: Final = 1500.0  # distance from the nearest city of the country's time zones
+OFF_H: Final = 3.5  # local time against solar time: western China has 3.2 h
 DEGREES_PER_H: Final = 15.0
 CHEAP_USD_PER_BTC: Final = 1000.0
-CUT_SHARE: Final = 0.01  # of a tenant's prompts or outputs, from which cutting them is said
+CUT_SHARE: Final = 0.01  # share of a tenant's prompts or outputs cut, from which it is reported
 SHEETS: Final = (
     "asics", "gpus", "leases", "power_contracts", "batteries", "generators", "grid_links",
 )  # fmt: skip
 
 
 def warnings_of(scenario: Scenario) -> list[Problem]:
-    """Everything odd between the parts of a scenario without problems."""
+    """All warnings of a scenario that has no problems."""
     parts = (
         _machines,
         odd_machines,
@@ -67,7 +67,7 @@ def warnings_of(scenario: Scenario) -> list[Problem]:
 
 
 def nameplate_mw(s: Scenario, site: str, *, planned: bool) -> float:
-    """Power of the machines at a site [MW]; `planned`: with those that projects bring."""
+    """Power of the machines at a site [MW]; `planned`: including those that projects deliver."""
     asics, gpus = catalogue.asics(s.asic_models), catalogue.gpus(s.gpu_models)
     total_w = sum(
         group.count * asics[group.model].nominal.power_w
@@ -118,7 +118,7 @@ def _machines(s: Scenario) -> Iterator[Problem]:
 
 
 def _files(s: Scenario) -> Iterator[Problem]:
-    """What the readers of a grid case, of series and of traces left out or approximated."""
+    """Omissions and approximations made in reading a grid case, series and traces."""
     for note in s.case.notes if s.case is not None else ():
         yield Problem(TOML, "grid.case", shown(s.grid.case), f"{note}; check that this is meant")
     for name, series in s.recorded.items():
@@ -138,7 +138,7 @@ def _files(s: Scenario) -> Iterator[Problem]:
 
 
 def _approximate(s: Scenario) -> Iterator[Problem]:
-    """Serving rows whose iteration time leaves out what may matter."""
+    """Serving rows whose iteration time omits effects that may matter."""
     for i, g in enumerate(s.gpus):
         if g.state == "serving":
             made = served(g.model, g.gpu, g.tp, s.own, g.host_s, g.pp, g.ep)
@@ -225,7 +225,7 @@ def _prices(s: Scenario) -> Iterator[Problem]:
     for name, zone in s.prices.zones.items():
         where, mean = f"prices.zones.{name}", None
         if isinstance(zone, FixedPrice):
-            where, mean = f"{where}.usd_per_mwh", zone.usd_per_mwh  # of a tariff: below
+            where, mean = f"{where}.usd_per_mwh", zone.usd_per_mwh  # tariffs are checked below
         elif isinstance(zone, SeasonalJumpPrice | RegionalPrice):
             where, mean = f"{where}.mean_usd_per_mwh", zone.mean_usd_per_mwh
         elif isinstance(zone, ReplayPrice):
@@ -243,7 +243,7 @@ def _prices(s: Scenario) -> Iterator[Problem]:
 
 
 def _known(s: Scenario) -> Iterator[Problem]:
-    """What a run needs to know at its start and a record does not say."""
+    """Values needed at the start of a run that a record lacks."""
     start = round(s.horizon.start_utc.timestamp())
     price, network = s.btc_price, s.network
     if isinstance(price, ReplayBtcPrice) and price.at_end and price.series in s.recorded:
@@ -284,14 +284,14 @@ def _mean(s: Scenario, series: str, column: str) -> float | None:
         return None
     try:
         values = s.recorded[series].column(column)
-    except SeriesError:  # a problem already, of the checks
+    except SeriesError:  # reported by the checks
         return None
     values = values[np.isfinite(values)]
     return float(values.mean()) if len(values) else None
 
 
 def _weather(s: Scenario) -> Iterator[Problem]:
-    """Recorded prices beside weather of other days: named by what the weather is."""
+    """Recorded prices combined with weather of other days; says which weather it is."""
     real = {name for name, zone in s.prices.zones.items() if isinstance(zone, ReplayPrice)}
     apart: dict[str, list[str]] = {}
     for site in s.sites:

@@ -145,7 +145,7 @@ class ServingFleet:
         self.billed_tenants = np.zeros((TENANT_ROWS, len(scenario.tenants)), dtype=np.int64)
         self.log: list[tuple[Ints, Floats]] = []
         self.sent_back = 0
-        self.forgotten_tokens = np.zeros(len(self.group_of), dtype=np.int64)  # lost by switching off
+        self.forgotten_tokens = np.zeros(len(self.group_of), dtype=np.int64)  # at switch-off
         self._calls: _Calls | None = None  # bound when serving begins
         self._seen = np.zeros(len(scenario.tenants))
         self._seen_bins = np.zeros((len(self.lanes), BINS), dtype=np.int64)
@@ -273,7 +273,7 @@ class ServingFleet:
         sum_weights(self.router, self.traffic)
 
     def _seats(self) -> Floats:
-        """Requests that a node holds at once (group,), limited by sequences or by KV of mean requests."""
+        """Requests that a node holds at once (group,), by sequences or by KV of mean requests."""
         tenants = self.scenario.tenants
         tokens = np.array([t.prompt_mean_tokens + t.output_mean_tokens for t in tenants])
         rate = np.array([t.rate_rps for t in tenants])
@@ -296,7 +296,7 @@ class ServingFleet:
         return Work(self.group_of, gpus[self.group_of], seats, len(nodes))
 
     def worked(self) -> Floats:
-        """Work of nodes since the last call (WORKED, group), with the rows of `serving_fleet.work`."""
+        """Work of nodes since the last call (WORKED, group); rows as in `serving_fleet.work`."""
         return self.work.since(self._busy_s(), self._inside()[0], self.now_s)
 
     def _busy_s(self) -> Floats:
@@ -363,7 +363,7 @@ class ServingFleet:
     # Operation.
 
     def advance(self, t_s: float) -> Floats:
-        """Serve until `t_s` [s]; return the energy of each row of gpus.csv since the last call [J]."""
+        """Serve until `t_s` [s]; returns the energy of each group since the last call [J]."""
         while self.now_s < t_s:
             end_s = min(t_s, float((self.day + 1) * SECONDS_PER_DAY))
             self._serve(end_s)

@@ -144,7 +144,7 @@ class FluidServingFleet(ServingFleet):
         return (*tables, self.arrived, self._scratch, self.open_s)
 
     def _measured(self, pool: int) -> Measured:
-        """Measurement of the pool's first engine, for all tenants it may serve."""
+        """Measurement of a pool's first engine for its possible tenants; others scale to it."""
         first, end = (int(x) for x in self.router.pool_first[pool : pool + 2])
         mix = [self._stream(t, pool) for t in self._tenants_of(pool)]
         mix = mix or [Stream(1.0, 1000.0, 1.0, 200.0, 1.0, 16_384)]
@@ -317,7 +317,7 @@ class FluidServingFleet(ServingFleet):
         return self.busy_s
 
     def _inside(self) -> tuple[Floats, Floats]:
-        """Requests of a pool, split over powered engines, or over all where none has power."""
+        """Requests of each pool, split over powered engines, or over all where none has power."""
         count, fluid = len(self.pools), self.fluid
         powered = self.powered | (self._powered_engines() == 0)[self.pool_of]
         engines = np.maximum(np.bincount(self.pool_of[powered], minlength=count), 1)

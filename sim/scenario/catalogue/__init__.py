@@ -1,4 +1,4 @@
-"""What is built in: ASIC models with firmware modes, GPUs and cooling, each with its source."""
+"""Built-in catalogue: ASIC models with firmware modes, GPUs and cooling, each with its source."""
 
 import csv
 from functools import cache
@@ -35,17 +35,17 @@ class AsicModel(NamedTuple):
     note: str
 
     def modes_of(self, firmware: str) -> dict[str, Mode]:
-        """Modes that a firmware has: "any" all that are known, "stock" the nameplate."""
+        """Modes of a firmware: "any" has all known modes, "stock" only the nameplate."""
         return {"normal": self.nominal} if firmware == "stock" else self.modes
 
     @property
     def nominal(self) -> Mode:
-        """The nameplate."""
+        """The nameplate mode."""
         return self.modes["normal"]
 
 
 class GpuModel(NamedTuple):
-    """A GPU; the server's own power is shared out to its GPUs."""
+    """A GPU model; its power includes a share of the server's own."""
 
     name: str
     maker: str
@@ -55,14 +55,14 @@ class GpuModel(NamedTuple):
     max_w_per_gpu: float
     bandwidth_tb_s: float
     bf16_tflops: float  # dense
-    fp8_tflops: float | None  # dense; None: it has no fp8
-    link_gb_s: float  # to the other GPUs of a node, each way
+    fp8_tflops: float | None  # dense; None: no fp8
+    link_gb_s: float  # to other GPUs of the node, per direction
     usd_per_gpu: float | None  # new, with server, network, container; None: not known
     source: str
 
 
 class ClimatePlace(NamedTuple):
-    """Where the weather was recorded that a climate is fitted to."""
+    """The place whose recorded weather a climate is fitted to."""
 
     climate: str
     country: str  # ISO 3166 code
@@ -72,26 +72,26 @@ class ClimatePlace(NamedTuple):
 
 
 class Cooling(NamedTuple):
-    """A way of cooling; its figures mean what `sim.kernels.thermal` says, in the same order.
+    """A cooling method; figures as defined in `sim.kernels.thermal`, in the same order.
 
-    Shares are W of cooling per W of machines. The sink is what takes the heat: outside air, that
-    air behind wet pads, or its wet bulb.
+    Shares are W of cooling per W of machines. The sink takes the heat: outside air, outside
+    air after wet pads, or air at its wet-bulb temperature.
     """
 
     name: str
-    base_share: float  # whatever the weather
+    base_share: float  # in any weather
     fan_share: float  # outdoor fans at full speed
-    least_flow: float  # of the fans, as a share of full flow
-    hold_c: float  # warm side (exhaust air, coolant) while the fans can hold it
+    least_flow: float  # lowest fan flow, as a share of full flow
+    hold_c: float  # warm side (exhaust air, coolant), as long as the fans can hold it
     approach_k: float  # warm side above the sink at full speed
     evaporative: float  # 0: the sink is at dry bulb, 1: at wet bulb
-    carnot_fraction: float  # of a chiller, 0: none
+    carnot_fraction: float  # chiller efficiency over Carnot, 0: no chiller
     evaporating_c: float  # its refrigerant
-    least_lift_k: float  # smallest difference that its compressor works against
+    least_lift_k: float  # smallest temperature lift of its compressor
     derate_start_c: float  # sink temperature up to which machines run at full speed
-    derate_band_k: float  # over which they fall to `derate_fraction`
+    derate_band_k: float  # width over which they fall to `derate_fraction`
     derate_fraction: float  # of hashrate and power
-    trip_c: float  # sink temperature above which they are off
+    trip_c: float  # sink temperature above which machines are off
     source: str
 
     def row(self) -> Floats:
@@ -109,7 +109,7 @@ def described(name: str, model: type[RowT]) -> tuple[RowT, ...]:
     """The rows of a catalogue file, checked as those of a scenario are.
 
     Raises:
-        ScenarioError: with file, row and column of each cell that makes no sense.
+        ScenarioError: with file, row and column of each invalid cell.
     """
     found, problems = [], []
     for number, row in enumerate(rows(name), 2):
@@ -158,13 +158,13 @@ def gpus(own: tuple[GpuSpec, ...] = ()) -> dict[str, GpuModel]:
 
 @cache
 def residuals() -> tuple[ResidualSpec, ...]:
-    """What used machines fetch: points of a curve for each kind, in order of age."""
+    """Resale values of used machines: points of a curve for each kind, in order of age."""
     return described("residuals.csv", ResidualSpec)
 
 
 @cache
 def cooling() -> dict[str, Cooling]:
-    """Ways of cooling by name."""
+    """Cooling methods by name."""
     return {
         row["cooling"]: Cooling._make(
             [row["cooling"], *(float(row[f]) for f in Cooling._fields[1:-1]), row["source"]]
@@ -181,7 +181,7 @@ def climate_names() -> frozenset[str]:
 
 @cache
 def climate_places() -> tuple[ClimatePlace, ...]:
-    """Where the fitted climates are."""
+    """The places of the fitted climates."""
     return tuple(
         ClimatePlace(
             row["climate"],
@@ -196,7 +196,7 @@ def climate_places() -> tuple[ClimatePlace, ...]:
 
 @cache
 def region_variables() -> dict[str, tuple[str, ...]]:
-    """What each calibrated region has: `ZONE-rt`, `ZONE-da`, load, heat, carbon, reserves."""
+    """Variables of each calibrated region: `ZONE-rt`, `ZONE-da`, load, heat, carbon, reserves."""
     found: dict[str, dict[str, None]] = {}
     for row in rows("region_levels.csv"):
         found.setdefault(row["region"], {})[row["variable"]] = None

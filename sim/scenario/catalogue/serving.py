@@ -1,4 +1,4 @@
-"""What can be served on what: measured engines, and a roofline where nobody has measured."""
+"""Models that GPUs can serve: measured engines, and a roofline for unmeasured combinations."""
 
 import math
 from dataclasses import fields, replace
@@ -10,18 +10,18 @@ from sim.scenario.catalogue.specs import NONE_OWN, ModelSpec, Own, ServingSpec
 from sim.serving.engine import SIZES, Engine, IterationTime, NodePower
 
 MEMORY_SHARE: Final = 0.9  # vLLM's gpu_memory_utilization, its default
-# Beside weights and KV on each GPU: 0.9 x 25.25 GB - 16.06 GB - 2,588 blocks of 16 x 131,072 B, in
-# the vLLM 0.19 record of an RTX 4090.
+# Memory besides weights and KV on each GPU: 0.9 x 25.25 GB - 16.06 GB - 2,588 blocks of
+# 16 x 131,072 B, in the vLLM 0.19 record of an RTX 4090.
 ACTIVATION_GB: Final = 1.24
 BLOCK_TOKENS: Final = 16  # vLLM's default
 READ_GB_PER_S: Final = 2.0  # assumed: weights from a local NVMe disk
-# Process, compilation and warm-up of vLLM with an 8B model on an L40S whose compiler has its
-# caches: 34 + 10 + 13 + 7 s; without them 200 s (tensorfuse.io, 2025-09-01). 70B in fp8 on eight
+# Process start, compilation and warm-up of vLLM with an 8B model on an L40S with compiler caches:
+# 34 + 10 + 13 + 7 s; without caches 200 s (tensorfuse.io, 2025-09-01). 70B in fp8 on eight
 # GPUs: 145 s of compilation and graphs (github.com/vllm-project/vllm/issues/19824). With the
 # weights a cold start takes 1 to 3 minutes.
 START_S: Final = 64.0
-# vLLM's server defaults by memory, 70 and 160 GiB [GB]: budget and sequences. An A100 has those of
-# smaller GPUs (vllm/engine/arg_utils.py).
+# vLLM's server defaults by memory, 70 and 160 GiB [GB]: budget and sequences. An A100 takes those
+# of smaller GPUs (vllm/engine/arg_utils.py).
 DEFAULTS: Final = ((75.2, 2048, 256), (171.8, 8192, 1024), (math.inf, 16_384, 1024))
 SMALL_DEFAULTS: Final = "a100"
 # assumed: an engine needs room for 16 Ki tokens
@@ -31,10 +31,9 @@ MIN_BLOCKS: Final = 1024
 REFERENCE: Final = {"llama-3.1-8b": (476.0, 0.02148), "llama-3.1-70b": (415.0, 0.02938)}
 SMALL_B: Final = 25.0  # assumed: models below take the small reference
 IDLE_SHARE: Final = 75.0 / 700.0  # H100: 75 W idle of 700 W (splitwise-sim's power model)
-# An all-reduce (or what is sent otherwise): share of a link's data sheet that it reaches, and
-# seconds until it begins, assumed;
-# the seconds beside what reading the weights takes on 2, 4 and 8 H100 are about 0, 1.5 and 3 ms for
-# the 160 of an iteration of Llama-3.1-70B.
+# All-reduce (or other transfer): share of the link's data-sheet rate that it reaches, and latency
+# before it begins [s], assumed. For the 160 all-reduces of an iteration of Llama-3.1-70B, the time
+# beyond reading the weights is about 0, 1.5 and 3 ms on 2, 4 and 8 H100.
 LINK_SHARE: Final = 0.6
 REDUCE_S: Final = 10e-6
 # Measured over ideal, medians over the measured engines, by experiments/fit_iteration_time.py.
@@ -50,7 +49,7 @@ ROOFLINE: Final = {
 
 
 class ModelClass(NamedTuple):
-    """A dense or mixture model as its makers publish it."""
+    """A dense or mixture-of-experts model, as published."""
 
     name: str
     parameters_b: float
@@ -94,7 +93,7 @@ class Measured(NamedTuple):
 class ServedModel(NamedTuple):
     """A model on `tp` GPUs of a kind: an engine with its memory, power and time to load.
 
-    With `pp` stages it is on tp x pp GPUs, and one of the pp engines that take turns on them.
+    With `pp` stages it is one of pp engines that take turns on tp x pp GPUs.
     """
 
     model: str
@@ -161,13 +160,13 @@ def served(
     pp: int = 1,
     ep: int = 1,
 ) -> ServedModel:
-    """An engine of the catalogue; `tp` None: the fewest GPUs that were measured, or that do.
+    """An engine of the catalogue; `tp` None: the fewest GPUs measured, or that suffice.
 
-    `own` are a scenario's machines and measurements, which go before those of the catalogue, and
-    `host_s` is what the host of this deployment adds to an iteration; None: what the row says.
-    `pp` stages of tp GPUs each have pp batches under way, each an engine of its own with its share
-    of the KV blocks and sequences, which passes through all stages (`hops`). `ep` = tp: experts
-    stand whole on the GPUs and tokens go to them (`all_to_all`); only rooflines know it.
+    `own` holds a scenario's machines and measurements, which override the catalogue. `host_s` is
+    the host time of this deployment per iteration [s]; None: that of the row. `pp` stages of tp
+    GPUs each run pp batches at once: each batch is an engine of its own, with its share of the KV
+    blocks and sequences, and passes through all stages (`hops`). With `ep` = tp, whole experts are
+    spread over the GPUs and tokens are sent to them (`all_to_all`); only rooflines support it.
 
     Raises:
         ValueError: for a model or GPU that is not in the catalogue, and for weights that do not
@@ -234,7 +233,7 @@ def served(
 
 
 def _sources(row: Measured | None, pp: int, ep: int) -> list[str]:
-    """Where an iteration time comes from, and what of it is approximate."""
+    """Sources of an iteration time, and its approximations."""
     said = [row.source if row is not None else "roofline from published bandwidth and FLOP/s"]
     if row is not None and row.speculative_tokens:
         said.append(
@@ -249,7 +248,7 @@ def _sources(row: Measured | None, pp: int, ep: int) -> list[str]:
 
 
 def kv_blocks(model: ModelClass, gpu: GpuModel, tp: int, pp: int = 1) -> int:
-    """KV blocks that memory leaves to each of pp batches; not above 0 where weights do not fit."""
+    """KV blocks available to each of pp batches; 0 or less where the weights do not fit."""
     free_gb = tp * pp * (MEMORY_SHARE * gpu.memory_gb - ACTIVATION_GB) - model.weights_gb
     return math.floor(free_gb / pp * 1e9 / (model.kv_bytes_per_token * BLOCK_TOKENS))
 
@@ -271,7 +270,7 @@ def roofline(
     batches only).
     """
     bytes_per_s = gpu.bandwidth_tb_s * 1e12 * tp
-    narrow = model.weights_gb <= model.parameters_b  # a byte a parameter
+    narrow = model.weights_gb <= model.parameters_b  # at most a byte per parameter
     tflops = gpu.fp8_tflops if narrow and gpu.fp8_tflops else gpu.bf16_tflops
     flops_per_s = tflops * 1e12 * tp
     base_s = model.weights_gb * 1e9 / bytes_per_s
@@ -300,7 +299,7 @@ def roofline(
 
 
 def all_reduce(model: ModelClass, gpu: GpuModel, tp: int) -> tuple[float, float]:
-    """What tensor parallelism adds [s]: to an iteration, and for each of its tokens.
+    """Time added by tensor parallelism [s]: per iteration, and per token.
 
     Two all-reduces a layer, of `hidden` values in bf16 for each token; a ring of tp GPUs sends each
     byte 2 (tp - 1) / tp times.
@@ -312,7 +311,7 @@ def all_reduce(model: ModelClass, gpu: GpuModel, tp: int) -> tuple[float, float]
 
 
 def all_to_all(model: ModelClass, gpu: GpuModel, ep: int) -> tuple[float, float]:
-    """What experts spread over GPUs add [s]: to an iteration, and for each of its tokens.
+    """Time added by expert parallelism [s]: per iteration, and per token.
 
     In each layer a token's `hidden` values in bf16 go to its experts and come back; of these
     (ep - 1) / ep are on another GPU, and ep GPUs send at once, evenly (assumed).
@@ -324,9 +323,9 @@ def all_to_all(model: ModelClass, gpu: GpuModel, ep: int) -> tuple[float, float]
 
 
 def hops(model: ModelClass, gpu: GpuModel, pp: int) -> tuple[float, float]:
-    """What pp stages add [s]: to an iteration, and for each of its tokens.
+    """Time added by pp pipeline stages [s]: per iteration, and per token.
 
-    Between two stages a token's `hidden` values in bf16 are sent once.
+    A token's `hidden` values in bf16 are sent once between consecutive stages.
     """
     sent_bytes = (pp - 1) * model.hidden * 2.0
     return (pp - 1) * REDUCE_S, sent_bytes / (LINK_SHARE * gpu.link_gb_s * 1e9)
@@ -348,7 +347,7 @@ def power(model: ModelClass, gpu: GpuModel, tp: int, iteration: IterationTime) -
     times = measured()[reference, "h100-sxm", reference_tp].iteration
     idle_w, limit_w = IDLE_SHARE * 700.0, 700.0
     busy = (busy_w - idle_w) / (limit_w - idle_w)
-    alone = replace(iteration, host_s=0.0)  # while the host works, a token takes no more joules
+    alone = replace(iteration, host_s=0.0)  # host time adds no joules to a token
     # Watts of a decoding batch of 128 with 500 tokens each, beyond busy, as a share of the range.
     batch, context = 128, 128 * 500
     more = decode_j * batch / times.of(batch, batch, context) / (limit_w - idle_w)

@@ -1,4 +1,4 @@
-"""Rows that describe machines: of the catalogue's own files, and of a scenario's sheets."""
+"""Row models of machines, in the catalogue's files and in a scenario's sheets."""
 
 from typing import Literal, NamedTuple
 
@@ -205,7 +205,7 @@ class ServingSpec(Table):
 
 
 class Own(NamedTuple):
-    """What a scenario's sheets add to the catalogue or put in place of it."""
+    """Rows of a scenario's sheets that extend or override the catalogue."""
 
     asics: tuple[AsicSpec, ...] = ()
     gpus: tuple[GpuSpec, ...] = ()

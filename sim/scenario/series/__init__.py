@@ -1,4 +1,4 @@
-"""Recorded series: files of markets, networks and weather, read right or refused."""
+"""Recorded series: files of markets, networks and weather, read correctly or refused."""
 
 from sim.scenario.series.layouts import layouts
 from sim.scenario.series.reading import read_series

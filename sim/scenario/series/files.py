@@ -1,4 +1,4 @@
-"""From a file to a table of columns: encodings, delimiters, preambles, compression, bounds."""
+"""Reads a file as a table of columns: encodings, delimiters, preambles, compression, bounds."""
 
 import bz2
 import contextlib
@@ -43,20 +43,20 @@ OPENERS: Final[dict[str, Callable[..., Any]]] = {
 
 
 class Sheet(NamedTuple):
-    """Columns as they stand in a file."""
+    """Columns as stored in a file."""
 
     table: pa.Table
-    row: npt.NDArray[np.int64]  # (row,) where each stands in the file; 1 is its first line
+    row: npt.NDArray[np.int64]  # (row,) line number in the file, from 1
     layout: Layout | None
-    units: dict[str, str]  # by column: what a row below the header or number formats say
-    above: str = ""  # what stands above the header
+    units: dict[str, str]  # by column: from a row of units or number formats
+    above: str = ""  # text above the header
 
 
 def read_sheet(path: Path, time_column: str | None, layout: str | None) -> Sheet:
     """Read CSV (also compressed), Parquet or a workbook. Raises SeriesError with the reason.
 
-    A header is looked for among the first lines: that of `layout`, one with `time_column`, or one
-    of a known layout; lines before it are a preamble.
+    The header is searched among the first lines: that of `layout`, one with `time_column`, or one
+    of a known layout; lines above it are a preamble.
     """
     sheet = _sheet(path, time_column, layout)
     for place, title in enumerate(sheet.table.column_names, start=1):
@@ -102,7 +102,7 @@ def _bytes(path: Path) -> bytes:
 
 
 def _zipped(path: Path) -> bytes:
-    """The one file of an archive, as markets give them out."""
+    """The single file of a ZIP archive, as markets publish them."""
     with zipfile.ZipFile(path) as archive:
         files = [x for x in archive.infolist() if not x.is_dir() and "__MACOSX" not in x.filename]
         if len(files) != 1:
@@ -127,9 +127,9 @@ def _bounded(content: bytes) -> bytes:
 
 
 def _workbook(path: Path) -> tuple[str, dict[int, str]]:
-    """The sheets of a workbook as text with tabs; what number formats show, by column.
+    """The sheets of a workbook as tab-separated text, and what number formats show by column.
 
-    Sheets of one header are one table: a year of a market's prices often has one for each month.
+    Sheets with the same header form one table: a year of prices often has a sheet per month.
     """
     try:
         with zipfile.ZipFile(path) as archive:
@@ -169,7 +169,7 @@ def _workbook(path: Path) -> tuple[str, dict[int, str]]:
 
 
 def _said(cell: Any, sheet: str) -> str:
-    """What the number format of a cell shows beside its digits; refused where it misleads."""
+    """Text of a cell's number format besides the digits; refused where it misleads."""
     if not cell.has_style:
         return ""
     what = "is struck out: delete it if it does not hold" if cell.font.strike else ""
@@ -201,7 +201,7 @@ def _text(content: bytes) -> str:
 
 
 def _csv(text: str, time_column: str | None, layout: str | None, *, typed: bool = False) -> Sheet:
-    """`typed`: numbers are written as Python does, whatever the delimiter."""
+    """Parse CSV text; `typed`: numbers are in Python notation, whatever the delimiter."""
     start = text.lstrip()[:2]
     if start[:1] in ("<", "{") or start == "[{":
         raise SeriesError(f"begins with {start[:1]!r}: a web page or JSON, not CSV")
@@ -229,14 +229,14 @@ def _csv(text: str, time_column: str | None, layout: str | None, *, typed: bool 
     table = _table(body, names, delimiter, first, typed)
     at = np.arange(table.num_rows, dtype=np.int64)
     there = _lines(body)
-    at = there if len(there) == len(at) else at  # others if a cell has several lines
+    at = there if len(there) == len(at) else at  # differs if a cell has several lines
     table, at = _filled(table, at)
     above = " ".join(cell for head in heads[: max(row, 0)] for cell in head if cell)
     return Sheet(table, at + first, known, units, above)
 
 
 def _table(body: str, names: list[str], delimiter: str, first: int, typed: bool) -> pa.Table:
-    """Columns below a header; `first` is the row of the file in which they begin."""
+    """Columns below a header; `first` is the line of the file at which they begin."""
     comma = not typed and delimiter != "," and _decimal_comma(body)
     texts = _two_readings(body, names) if delimiter == ";" and not comma and not typed else []
     convert = pyarrow.csv.ConvertOptions(
@@ -265,7 +265,7 @@ def _table(body: str, names: list[str], delimiter: str, first: int, typed: bool)
     with contextlib.suppress(pa.ArrowInvalid):
         return read(threads=True)
     try:
-        return read(threads=False)  # only one thread counts rows
+        return read(threads=False)  # row numbers need a single thread
     except pa.ArrowInvalid:
         if not wrong or wrong[0].number is None:
             raise
@@ -278,14 +278,14 @@ def _table(body: str, names: list[str], delimiter: str, first: int, typed: bool)
 
 
 def _lines(body: str) -> npt.NDArray[np.int64]:
-    """Lines that hold something, from 0 on: others are no rows but count in a file."""
+    """Indices of non-empty lines, from 0: empty lines are no rows but count in the file."""
     if "\n\n" not in body and not body.startswith("\n"):
         return np.arange(body.count("\n") + (not body.endswith("\n")), dtype=np.int64)
     return np.flatnonzero([line != "" for line in body.split("\n")])
 
 
 def _filled(table: pa.Table, at: npt.NDArray[np.int64]) -> tuple[pa.Table, npt.NDArray[np.int64]]:
-    """Without rows that have nothing in any cell, which spreadsheets leave at the end."""
+    """Drop rows with only empty cells, which spreadsheets leave at the end."""
     bare = np.ones(table.num_rows, dtype=np.bool_)
     for column in table.columns:
         if not bare.any():
@@ -303,7 +303,7 @@ def _filled(table: pa.Table, at: npt.NDArray[np.int64]) -> tuple[pa.Table, npt.N
 
 
 def _delimiter(lines: list[str]) -> str:
-    """The one that most lines hold equally often; a semicolon or tab goes before a comma."""
+    """The delimiter that most lines contain equally often; semicolon and tab before comma."""
     best, most = ",", 0
     for mark in (";", "\t", "|", ","):
         counts = Counter(n for line in lines if (n := line.count(mark)))
@@ -313,13 +313,13 @@ def _delimiter(lines: list[str]) -> str:
 
 
 def _decimal_comma(body: str) -> bool:
-    """Whether some number has a comma that can only part decimals."""
+    """Whether some number has a comma that can only be a decimal comma."""
     some = re.findall(r'(?:^|[;\t|"])\s*-?(\d*,\d+)\s*(?=$|[;\t|"])', body[:20_000], re.MULTILINE)
     return any(not re.fullmatch(r"[1-9]\d{0,2},\d{3}", number) for number in some)
 
 
 def _two_readings(body: str, names: list[str]) -> list[str]:
-    """Columns of numbers whose points may part thousands, as they do where ; parts cells."""
+    """Numeric columns whose points may separate thousands, as is usual with `;` as delimiter."""
     rows = [line.split(";") for line in body.split("\n", 2_000)[:2_000]]
     found = []
     for i, name in enumerate(names):
@@ -334,7 +334,7 @@ def _two_readings(body: str, names: list[str]) -> list[str]:
 def _header(
     heads: list[list[str]], time_column: str | None, layout: str | None
 ) -> tuple[int, Layout | None]:
-    """Line of the header (-1: there is none) and its layout."""
+    """Line of the header (-1: none) and its layout."""
     for row, cells in enumerate(heads):
         if time_column is not None and time_column in cells:
             return row, _layout(cells, layout, _below(heads, row))
@@ -355,14 +355,15 @@ def _header(
 
 
 def _below(heads: list[list[str]], row: int) -> list[str]:
-    """The first cells below a header that hold a digit: not units."""
+    """The first row below a header that holds a digit, and so no units."""
     return next((x for x in heads[row + 1 :] if any(re.search(r"\d", cell) for cell in x)), [])
 
 
 def _layout(columns: list[str], name: str | None, first: list[str]) -> Layout | None:
     """The layout of a file with these columns, and these cells in its first row.
 
-    Columns that a layout writes alike go before those with other blanks, marks or letters.
+    Layouts that spell the columns identically are preferred to those that differ in blanks, marks
+    or case.
     """
     cells = dict(zip(columns, first, strict=False))
     known = [x for x in LAYOUTS if name in (None, x.name)]

@@ -1,4 +1,4 @@
-"""What a market's own file was understood to be, and the same as a plain series."""
+"""Interprets a market's own file, and writes it as a plain series."""
 
 import csv
 from pathlib import Path
@@ -18,10 +18,10 @@ ALL_TIME: Final = (0, 2**40)
 def understood(
     path: Path, layout: str | None, column: str | None, keys: dict[str, Any]
 ) -> tuple[Series, str, dict[str, Any]]:
-    """The series of a file, the column of its value, and a description for people.
+    """The series of a file, its value column, and a description for the user.
 
     Raises:
-        SeriesError: if it cannot be read, or several places stand in it and none is chosen.
+        SeriesError: if it cannot be read, or holds several places and none is chosen.
     """
     given = {"file": path.name, **keys} | ({"layout": layout} if layout else {})
     sheet = read_sheet(path, keys.get("time_column"), layout)
@@ -49,7 +49,7 @@ def understood(
     there = values[~np.isnan(values)]
     if not there.size:
         raise SeriesError(f"column {value!r} has no value")
-    size = max(float(np.abs(there).max()), 1.0)  # of a file with 1e308 no sum may overflow
+    size = max(float(np.abs(there).max()), 1.0)  # values near 1e308 must not overflow a sum
     mean = size * float(np.average(there / size, weights=series.length_s[~np.isnan(values)]))
     low, high = int(np.nanargmin(values)), int(np.nanargmax(values))
     name = path.name.split(".")[0]
@@ -83,12 +83,12 @@ def understood(
 
 
 def numeric(kind: pa.DataType) -> bool:
-    """Whether a column holds numbers as it stands."""
+    """Whether a column is of a numeric type."""
     return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind))
 
 
 def write_plain(series: Series, column: str, out: Path) -> None:
-    """A plain series: `time_utc` and the value; a row whose length differs shows by the next."""
+    """Write a plain series: `time_utc` and the value; a row ends where the next one begins."""
     with out.open("w", encoding="utf-8", newline="") as stream:
         writer = csv.writer(stream, lineterminator="\n")
         writer.writerow(["time_utc", "value"])

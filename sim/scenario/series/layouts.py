@@ -1,6 +1,6 @@
-"""How markets write their files: one entry for each layout, recognised by its columns.
+"""Layouts of market files: one entry each, recognised by its columns.
 
-A new market is a new entry of LAYOUTS and needs nothing else.
+A new market needs only a new entry in LAYOUTS.
 """
 
 import re
@@ -11,21 +11,21 @@ from typing import Any, Final
 
 @dataclass(frozen=True)
 class Layout:
-    """What a market's columns mean; `keys` are those of [series.NAME] that it stands for."""
+    """Meaning of a market's columns; `keys` are the keys of [series.NAME] that it implies."""
 
     name: str
     description: str
-    columns: tuple[str, ...]  # a file that has them all is of this layout; the first is the time
-    value: str  # the column that people want
+    columns: tuple[str, ...]  # a file with all of them has this layout; the first is the time
+    value: str  # the value column
     keys: dict[str, Any]
-    choose: str | None = None  # column of the place, if a file holds several
-    names: tuple[str, ...] = ()  # of files without a header
-    length_s: int | None = None  # what the market says, where its rows last alike
-    looks: str = ""  # what the first time must match, where layouts share their columns
-    thousands: str = ""  # what parts them in this market's numbers
+    choose: str | None = None  # column of the place, if a file has several places
+    names: tuple[str, ...] = ()  # column names of files without a header
+    length_s: int | None = None  # row length stated by the market, where all rows are equal
+    looks: str = ""  # pattern of the first time, where layouts share columns
+    thousands: str = ""  # thousands separator of this market
 
     def spelt(self, columns: Sequence[str]) -> "Layout | None":
-        """This layout as a file spells its columns: deliveryDate for Delivery Date."""
+        """This layout with the file's spelling of columns: deliveryDate for Delivery Date."""
         there = {_bare(name): name for name in reversed(columns)}
         if not all(_bare(name) in there for name in self.columns):
             return None
@@ -57,7 +57,7 @@ KLINES: Final = (
     "open_time", "open", "high", "low", "close", "volume", "close_time", "quote_volume",
     "count", "taker_buy_volume", "taker_buy_quote_volume", "ignore",
 )  # fmt: skip
-# Days come before months, with / or . between them; CET/CEST are the clocks of Brussels.
+# Day before month, separated by / or .; CET/CEST as in Brussels.
 EUROPE: Final = {"time_format": "%d/%m/%Y %H:%M", "timezone": "Europe/Brussels"}
 WITH_SECONDS: Final = r"^\d\d/\d\d/\d{4} \d\d:\d\d:\d\d$"
 # Columns as the operators publish them: ERCOT NP4-190-CD, NP6-905-CD and their yearly workbooks;
@@ -198,12 +198,12 @@ LAYOUTS: Final = (
 
 
 def layout_named(name: str) -> Layout | None:
-    """The layout of a name; None where nobody knows it."""
+    """The layout of a name; None if unknown."""
     return next((x for x in LAYOUTS if x.name == name), None)
 
 
 def layouts() -> list[dict[str, str]]:
-    """What is built in: names, descriptions and the columns they are recognised by."""
+    """Built-in layouts: names, descriptions and identifying columns."""
     return [
         {"layout": x.name, "description": x.description, "recognised by": ", ".join(x.columns)}
         for x in LAYOUTS

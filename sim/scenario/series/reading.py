@@ -1,4 +1,4 @@
-"""A file of recorded values, read once and checked once."""
+"""Reads a file of recorded values once, and checks it once."""
 
 from pathlib import Path
 from typing import Any, Final
@@ -64,7 +64,7 @@ def read_series(path: Path, spec: SeriesSpec) -> Series:
 
 
 def _joined(table: pa.Table, thousands: str) -> pa.Table:
-    """Numbers without what parts their thousands, where a market is known to write it."""
+    """Remove thousands separators, for layouts known to use them."""
     for i, name in enumerate(table.column_names if thousands else ()):
         if pa.types.is_string(table[name].type):
             text = table[name]
@@ -75,7 +75,7 @@ def _joined(table: pa.Table, thousands: str) -> pa.Table:
 
 
 def _meant(spec: SeriesSpec, sheet: Sheet) -> SeriesSpec:
-    """The keys of the layout below those that the planner gave."""
+    """The keys of the layout, overridden by those that the planner gave."""
     if sheet.layout is None:
         return spec
     own = sheet.layout.keys.get("time_column", "time_utc")

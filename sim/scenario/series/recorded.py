@@ -1,4 +1,4 @@
-"""Recorded values over time: what holds at an instant, and what an interval amounts to."""
+"""Recorded values over time: values at instants, and means and maxima over intervals."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -23,7 +23,7 @@ Values = npt.NDArray[np.float64]
 
 
 class SeriesError(ValueError):
-    """A series that cannot be used; the message says which column or row, and why."""
+    """A series cannot be used; the message names the column or row, and why."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Series:
     """Columns over time, constant within each interval.
 
     `start_s` (row,) are Unix seconds, strictly rising; `length_s` (row,) is how long each row
-    lasts. Typical years have no calendar: `start_s` are seconds of a year of 365 days.
+    lasts. Typical years have no calendar: `start_s` counts from the start of a year of 365 days.
     """
 
     kind: Literal["regular", "events", "typical-year"]
@@ -41,16 +41,16 @@ class Series:
     utc_offset_s: int
     table: pa.Table
     scale: float = 1.0
-    file_row: Seconds | None = None  # (row,) where each stands in its file
+    file_row: Seconds | None = None  # (row,) line number in its file
     currency: str = "USD"
-    notes: tuple[str, ...] = ()  # what was left out, and why
+    notes: tuple[str, ...] = ()  # omissions, and why
     usd_per_currency: float = 1.0
-    units: Mapping[str, str] = field(default_factory=dict)  # by column, where a file says them
-    above: str = ""  # what a file says above its header
+    units: Mapping[str, str] = field(default_factory=dict)  # by column, where the file states them
+    above: str = ""  # text above the header of the file
 
     @property
     def step_s(self) -> int:
-        """How long most rows last [s]."""
+        """The most common length of a row [s]."""
         lengths, counts = np.unique(self.length_s, return_counts=True)
         return int(lengths[np.argmax(counts)])
 
@@ -60,7 +60,7 @@ class Series:
         return int(self.start_s[-1] + self.length_s[-1])
 
     def span(self) -> str:
-        """First and last instant, as people read them."""
+        """First and last instant, as text."""
         return f"{utc(int(self.start_s[0]))} to {utc(self.end_s)}"
 
     def column(self, name: str) -> Values:
@@ -81,7 +81,7 @@ class Series:
         return found * factor if factor != 1.0 else found
 
     def _told(self) -> str:
-        """What stands in columns that say the currency or the unit, each the same in all rows."""
+        """Contents of currency and unit columns, each constant over all rows."""
         told = []
         for name in self.table.column_names:
             if name.casefold().strip() not in UNIT_COLUMNS:
@@ -96,18 +96,18 @@ class Series:
         return " ".join(told)
 
     def row_in_file(self, row: int) -> int:
-        """Where a row stands in its file; 1 is the first line."""
+        """Line number of a row in its file, from 1."""
         return int(self.file_row[row]) if self.file_row is not None else row + 2
 
     def used(self, from_s: int, to_s: int) -> Seconds:
-        """Rows that hold somewhere within a span (row,); of a typical year all."""
+        """Rows in force within a span (row,); all rows of a typical year."""
         if self.kind == "typical-year":
             return np.arange(len(self.start_s), dtype=np.int64)
         first = max(int(np.searchsorted(self.start_s, from_s, side="right")) - 1, 0)
         return np.arange(first, int(np.searchsorted(self.start_s, to_s)), dtype=np.int64)
 
     def gaps(self, from_s: int, to_s: int) -> list[tuple[int, int, int]]:
-        """Holes within a span that nothing fills: the row before, begin and end [Unix s]."""
+        """Unfilled gaps within a span: the row before, begin and end [Unix s]."""
         if self.kind != "regular":
             return []
         ends = self.start_s[:-1] + self.length_s[:-1] + self.max_gap_s
@@ -117,7 +117,7 @@ class Series:
         return [(int(r), int(ends[r] - self.max_gap_s), int(self.start_s[r + 1])) for r in rows]
 
     def locate(self, unix_s: Seconds) -> Seconds:
-        """Row in force at each instant; -1 where the series does not reach (with its gap rule)."""
+        """Row in force at each instant (instant,); -1 outside the series and its gap rule."""
         if self.kind == "typical-year":
             return self._locate_typical(unix_s)
         row = np.searchsorted(self.start_s, unix_s, side="right") - 1
@@ -128,7 +128,7 @@ class Series:
         return row.astype(np.int64)
 
     def sample(self, name: str, unix_s: Seconds) -> Values:
-        """Values in force at each instant; a missing one takes the one before, within max_gap."""
+        """Values in force at each instant; missing ones take the previous value, within max_gap."""
         return self._sampled(name, self.column(name), unix_s)
 
     def mean(
@@ -139,9 +139,9 @@ class Series:
         low: float = -np.inf,
         high: float = np.inf,
     ) -> Values:
-        """Time-weighted means over `step_s` seconds from each instant on (instant,).
+        """Time-weighted means over the `step_s` seconds from each instant (instant,).
 
-        Values are cut to `low` and `high` first. Within one row the mean is its value, exactly.
+        Values are clipped to `low` and `high` first. Within one row the mean is exactly its value.
         """
         at_s, seconds, first = self._pieces(unix_s, step_s)
         values = np.clip(self._sampled(name, self.column(name), at_s), low, high)
@@ -150,7 +150,7 @@ class Series:
         return np.where(alone, values[first], total)
 
     def most(self, name: str, unix_s: Seconds, step_s: int) -> Values:
-        """The highest value within `step_s` seconds from each instant on (instant,)."""
+        """The highest value within the `step_s` seconds from each instant (instant,)."""
         at_s, _, first = self._pieces(unix_s, step_s)
         values = self._sampled(name, self.column(name), at_s)
         return np.asarray(np.maximum.reduceat(values, first), dtype=np.float64)
@@ -176,7 +176,7 @@ class Series:
         return values[row]
 
     def _pieces(self, unix_s: Seconds, step_s: int) -> tuple[Seconds, Seconds, Seconds]:
-        """Intervals cut where rows change, and where what a row may fill ends.
+        """Intervals split where rows change, and where the span that a row may fill ends.
 
         Returns start (piece,) and length (piece,) of each piece [s], and the first piece of each
         interval (instant,).
@@ -196,7 +196,7 @@ class Series:
         return at_s, until_s - at_s, first
 
     def _changes(self, from_s: int, to_s: int) -> Seconds:
-        """Instants within a span at which a row begins or ceases to hold."""
+        """Instants within a span at which a row begins or ends."""
         if self.kind == "typical-year":
             first = -((from_s + self.utc_offset_s) // -SECONDS_PER_HOUR) * SECONDS_PER_HOUR
             return np.arange(first - self.utc_offset_s, to_s, SECONDS_PER_HOUR, dtype=np.int64)
@@ -218,5 +218,5 @@ class Series:
 
 
 def utc(unix_s: int) -> str:
-    """An instant as people read it."""
+    """An instant as text, in UTC."""
     return datetime.fromtimestamp(unix_s, UTC).strftime("%Y-%m-%d %H:%M UTC")

@@ -1,4 +1,4 @@
-"""From what a file calls a time to Unix seconds: zones, clock changes, epochs, ends."""
+"""Converts time stamps of files to Unix seconds: zones, clock changes, epochs, interval ends."""
 
 import re
 from collections.abc import Callable
@@ -18,21 +18,21 @@ from sim.units import SECONDS_PER_DAY, SECONDS_PER_HOUR
 Rows = npt.NDArray[np.int64]
 EXCEL_DAY_0: Final = -25_569  # 1899-12-30, days from 1970: serials of workbooks
 LAST_S: Final = 7_258_118_400  # 2200-01-01
-EARLIEST_EPOCH_S: Final = 100_000_000  # 1973-03-03: below are years, hours, numbers of rows
-RUN_ROWS: Final = 12  # assumed: half a day of hours is no accident
-INTERVALS: Final = (1, 2, 4, 6, 12)  # of an hour, in markets' files
+EARLIEST_EPOCH_S: Final = 100_000_000  # 1973-03-03: smaller numbers are years, hours or row numbers
+RUN_ROWS: Final = 12  # assumed: half a day of hours is no coincidence
+INTERVALS: Final = (1, 2, 4, 6, 12)  # intervals per hour in markets' files
 OFFSET: Final = re.compile(r"\d(Z|[+-]\d\d:?\d\d)$")
 SHOWN: Final = 5
 
 
 def listed(what: list[str]) -> str:
-    """The first few instances, and how many there are."""
+    """The first few items, and their number."""
     more = f", … ({len(what)} in all)" if len(what) > SHOWN else ""
     return ", ".join(what[:SHOWN]) + more
 
 
 class Stamps:
-    """The time column of a table. `row` (row,) is where each row stands in its file."""
+    """The time column of a table; `row` (row,) holds line numbers in the file."""
 
     def __init__(
         self, table: pa.Table, spec: SeriesSpec, row: Rows, length_s: int | None = None
@@ -43,7 +43,7 @@ class Stamps:
 
     def intervals(self) -> tuple[Seconds, Seconds, Rows]:
         """Start [Unix s] and length [s] of each row, and the rows kept, in order of time."""
-        self._zone()  # also one that no row needs must exist
+        self._zone()  # the zone must exist even if no row needs it
         stamp_s, order = self._instants()
         ends = self.spec.stamps == "end"
         if self.length_s is not None:
@@ -52,12 +52,12 @@ class Stamps:
             lasting = lengths(-stamp_s[::-1])[::-1] if ends else lengths(stamp_s)
         if not ends:
             return stamp_s, lasting, order
-        start_s = stamp_s - lasting  # an interval begins where the one before has ended
+        start_s = stamp_s - lasting  # an interval begins where the previous one ended
         start_s[1:] = np.maximum(start_s[1:], stamp_s[:-1])
         return start_s, stamp_s - start_s, order
 
     def _instants(self) -> tuple[Seconds, Rows]:
-        """What the stamps say [Unix s], and the rows kept, in order of time."""
+        """The instants of the stamps [Unix s], and the rows kept, in order of time."""
         column = self._column(self.name)
         if column.null_count:
             where = self.row[column.is_null().to_numpy(zero_copy_only=False)]
@@ -94,12 +94,12 @@ class Stamps:
         return self.table[name]
 
     def _naive(self, column: pa.ChunkedArray) -> "Seconds | tuple[Seconds]":
-        """Local seconds of the clock; in a tuple: Unix seconds."""
+        """Local clock seconds; if in a tuple, Unix seconds."""
         spec = self.spec
         number = pa.types.is_integer(column.type) or pa.types.is_floating(column.type)
         if number and not spec.time_format:
             return self._number(np.asarray(column.to_numpy(), dtype=np.float64))
-        # what is a time already is ISO 8601 or a workbook's date: only year-day-month looks alike
+        # typed times come from ISO 8601 or a workbook: only year-day-month looks the same
         dated = pa.types.is_timestamp(column.type) or pa.types.is_date(column.type)
         read = dated and not spec.time_format.startswith("%Y-%d")
         if spec.time_format and not read:
@@ -137,10 +137,10 @@ class Stamps:
             text = pc.replace_substring_regex(text, r"\s+(-|–)\s+.*$", "")
         first = str(text[0].as_py())
         if "/" in form and "/" not in first:
-            form = form.replace("/", ".")  # the marks of a date vary, its order does not
+            form = form.replace("/", ".")  # separators of a date vary, its order does not
         if first.count(":") == 2 and (2 if "%S" in form else form.count("%M")) == 1:
             form += ":%S"
-        if "%I" in form:  # strptime of some platforms has no AM and PM
+        if "%I" in form:  # strptime lacks AM and PM on some platforms
 
             def twelve(part: pa.ChunkedArray) -> pa.ChunkedArray:
                 try:
@@ -160,7 +160,7 @@ class Stamps:
         parse: Callable[[pa.ChunkedArray], pa.ChunkedArray],
         written: str,
     ) -> pa.ChunkedArray:
-        """All cells parsed; the first that cannot be is named."""
+        """Parse all cells; the error names the first that fails."""
         try:
             return parse(text)
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
@@ -179,7 +179,7 @@ class Stamps:
         raise SeriesError(f"column {self.name!r} is not a time as {written}: {what}")
 
     def _number(self, value: npt.NDArray[np.float64]) -> "Seconds | tuple[Seconds]":
-        """Epochs in s, ms, µs or ns by their size; serial days of a workbook."""
+        """Convert epochs in s, ms, µs or ns, told apart by size, and serial days of workbooks."""
         if not np.isfinite(value).all():
             raise SeriesError(
                 f"column {self.name!r}: row {self.row[~np.isfinite(value)][0]} is no time"
@@ -219,7 +219,7 @@ class Stamps:
         return (np.round(value / unit).astype(np.int64),)
 
     def _hours(self, day: pa.ChunkedArray) -> Seconds:
-        """Local start of the hour out of its day, the hour that it ends and its interval."""
+        """Local start of an interval from its day, ending hour and interval number."""
         spec, zone = self.spec, self._zone()
         if spec.timezone is None:
             raise SeriesError(
@@ -267,7 +267,7 @@ class Stamps:
             counted = 25 in hours or (
                 length == 23 * 3600 and 24 not in hours and 23 in hours and 3 in hours
             )
-            if counted:  # hours counted from midnight on, whatever the clock says
+            if counted:  # hours counted from midnight, ignoring clock changes
                 self.elapsed |= at
                 seconds[at] = int(start.timestamp()) + (hour[at] - 1) * SECONDS_PER_HOUR
         return np.asarray(seconds + within, dtype=np.int64)
@@ -291,7 +291,7 @@ class Stamps:
             raise SeriesError(f"column {self.name!r}: {what}") from None
 
     def _localised(self, naive: Seconds) -> tuple[Seconds, Rows]:
-        """Unix seconds of local ones, and the rows kept: a time that does not exist is left out."""
+        """Unix seconds of local times, and the rows kept; times that do not exist are dropped."""
         zone = self._zone()
         counted = getattr(self, "elapsed", np.zeros(len(naive), dtype=bool))
         keep = np.arange(len(naive))
@@ -310,7 +310,7 @@ class Stamps:
         seconds = np.where(counted[keep], naive[keep], seconds)
         if missing.any():
             extra = missing
-            if self.spec.stamps == "end":  # the first of those is where the hour before ends
+            if self.spec.stamps == "end":  # the first of them ends the previous hour
                 near = missing | np.append(False, missing[:-1]) & ~counted[keep]
                 extra = near & np.append(False, np.diff(seconds) == 0)
             if extra.any():
@@ -323,12 +323,12 @@ class Stamps:
         return seconds, keep
 
     def _repeated(self, first: Seconds, last: Seconds, keep: Rows) -> npt.NDArray[np.bool_]:
-        """Whether each row is the second of an hour that comes twice."""
+        """Whether each row lies in the second pass of a repeated hour."""
         column = self.spec.repeat_column
         if column is not None and column in self.table.column_names:
             flag = pc.utf8_upper(pc.cast(self.table[column], pa.string())).to_pylist()
             return np.array([x in ("Y", "TRUE", "1") for x in flag], dtype=bool)[keep]
-        # the second time it is the later one
+        # the later occurrence is the second pass
         return np.append(False, first[1:] <= np.maximum.accumulate(first)[:-1])
 
     def _rising(self, seconds: Seconds, row: Rows) -> None:
@@ -343,7 +343,7 @@ class Stamps:
 
 
 def _digits(value: npt.NDArray[np.float64]) -> str:
-    """The format of dates that are written as 20260131 or 2026013114; else nothing."""
+    """The format of dates such as 20260131 or 2026013114; otherwise empty."""
     if (value != np.floor(value)).any() or value.min() < 1970_01_01 or value.max() >= 1e15:
         return ""
     size = np.floor(np.log10(value)).astype(np.int64) + 1
@@ -369,11 +369,11 @@ def _seconds(column: pa.ChunkedArray) -> Seconds:
 
 
 def lengths(start_s: Seconds) -> Seconds:
-    """How long each row lasts [s]: to the next, but for a gap.
+    """Length of each row [s]: up to the next row, except at a gap.
 
-    A distance that holds for RUN_ROWS rows or more is a resolution of the file, so that one whose
-    market went from hours to quarters is read as it is; without such a run the shortest is. A row
-    before any other distance lasts as long as those next to it.
+    A spacing that holds for RUN_ROWS rows or more is a resolution of the file, which allows for a
+    change from hours to quarter hours; without such a run the shortest spacing is. A row before
+    any other spacing lasts as long as its neighbours.
     """
     if len(start_s) == 1:
         return np.array([SECONDS_PER_DAY], dtype=np.int64)

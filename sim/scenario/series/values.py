@@ -1,4 +1,4 @@
-"""From what a file calls a value to numbers in USD: marks of decimals, currencies, units."""
+"""Converts values of files to numbers in USD: decimal marks, currencies, units."""
 
 import re
 from collections.abc import Callable
@@ -11,14 +11,14 @@ import pyarrow.compute as pc
 
 from sim.scenario.numbers import NumberError, plain, stands_for_nothing
 
-# What currencies are called in titles of columns; codes of ISO 4217.
+# Names of currencies in column titles; codes of ISO 4217.
 CURRENCIES: Final[dict[str, str]] = {
     "EUR": "eur|euros?|€", "USD": r"usd|us\$", "GBP": "gbp|£", "JPY": "jpy|¥", "INR": "inr|₹",
     "CNY": "cny|rmb", **{code: code.casefold() for code in (
         "AUD", "BRL", "CAD", "CHF", "CZK", "DKK", "HUF", "MXN", "NOK", "NZD", "PLN", "RON", "RUB",
         "SEK", "ZAR")},
 }  # fmt: skip
-# Columns that say in what the values of a row are.
+# Columns that state the currency or unit of a row's values.
 UNIT_COLUMNS: Final = frozenset({
     "currency", "unit", "units", "uom", "price unit", "price_unit", "unit of measure",
 })  # fmt: skip
@@ -31,16 +31,16 @@ _PER_KWH: Final = re.compile(r"(/|per|_)[\s_]*kwh", re.IGNORECASE)
 
 
 class ValuesError(ValueError):
-    """Values that cannot be read in one way; the message says row, value and what is allowed."""
+    """Values are invalid or ambiguous; the message gives row, value and what is allowed."""
 
 
 def numbers(
     column: pa.ChunkedArray, name: str, row_of: Callable[[int], int]
 ) -> npt.NDArray[np.float64]:
-    """Values of a column (row,); missing ones are NaN. `row_of` says where a row stands.
+    """Values of a column (row,); missing ones are NaN. `row_of` gives the line of a row.
 
     Raises:
-        ValuesError: at the first cell that is no finite number, or one with two readings.
+        ValuesError: for the first cell that is no finite number, or is ambiguous.
     """
     if pa.types.is_boolean(column.type):
         row = int(np.argmax(column.is_valid().to_numpy()))
@@ -68,12 +68,12 @@ def numbers(
 
 
 def other_than_money(title: str) -> bool:
-    """Whether a title says a quantity that has no currency: power, energy, weather, shares."""
+    """Whether a title names a quantity without a currency: power, energy, weather, shares."""
     return _QUANTITY.search(title) is not None and not re.search(r"[$€£]|usd|price", title.lower())
 
 
 def unit_trouble(title: str, name: str, currency: str, scale: float) -> str:
-    """What is wrong with the unit that a title says, if a series has this currency and scale."""
+    """The conflict between the unit in a title and a series of this currency and scale."""
     bare = title.casefold()
     said = [
         code
@@ -90,7 +90,7 @@ def unit_trouble(title: str, name: str, currency: str, scale: float) -> str:
 
 
 def _plain(column: pa.ChunkedArray, name: str, row_of: Callable[[int], int]) -> pa.Array:
-    """Texts as numbers are written plainly."""
+    """Texts as plain numbers."""
     found: list[str | None] = []
     for i, cell in enumerate(column.to_pylist()):
         cell = (cell or "").strip()
