@@ -1,4 +1,4 @@
-"""A meshed grid: cases, flows, prices by node, and which wishes the lines can carry."""
+"""A meshed grid: cases, power flows, nodal prices, and the load requests its lines can carry."""
 
 from sim.grid.grant import Granted, MeshGrant
 from sim.grid.matpower import Case, CaseError, read_case

@@ -1,4 +1,4 @@
-"""MATPOWER's names of columns, for case files that use them.
+"""MATPOWER's column names, for case files that use them.
 
 Source: idx_bus.m, idx_brch.m, idx_gen.m and idx_cost.m of MATPOWER 8. Each function returns its
 names in the order given here; `define_constants` defines them all.

@@ -1,8 +1,8 @@
-"""What generation costs in a MATPOWER case: convex curves, or refused with the row.
+"""Generation costs of a MATPOWER case: convex curves; other rows are rejected by number.
 
-A DC dispatch needs convex costs. Costs up to quadratic are kept as they are; of higher powers a
-piecewise-linear curve is made where they are convex; falling slopes are allowed as far as they can
-come from rounding, where the curve is replaced by its lower hull.
+A DC dispatch needs convex costs. Costs up to quadratic are kept as they are. Convex costs of higher
+powers become piecewise-linear curves. Falling slopes are allowed if rounding can explain them; the
+curve is then replaced by its lower hull.
 """
 
 import math
@@ -14,8 +14,8 @@ from sim.types import Bools, Floats
 
 PIECEWISE: Final = 1  # cost models
 POLYNOMIAL: Final = 2
-PIECES: Final = 64  # of a cost of a power above 2: off by 1/4096 of what a parabola bends
-ROUNDING: Final = 1e-4  # of a curve's largest cost: a point this far above its neighbours' chord
+PIECES: Final = 64  # per cost of a power above 2: error 1/4096 of a parabola's bend
+ROUNDING: Final = 1e-4  # share of a curve's largest cost: tolerance above the neighbours' chord
 
 
 class Costs(NamedTuple):
@@ -28,12 +28,12 @@ class Costs(NamedTuple):
 
 
 def read_costs(gencost: Floats, min_mw: Floats, max_mw: Floats, in_service: Bools) -> Costs:
-    """The costs of generators; rows past them cost reactive power and are left out.
+    """The costs of generators; later rows price reactive power and are left out.
 
     Args:
         gencost: (row, column) as in the case, at least 5 columns.
-        min_mw, max_mw: (gen,) between them a cost must be convex.
-        in_service: (gen,) the costs of others are not looked at.
+        min_mw, max_mw: (gen,) range in which a cost must be convex.
+        in_service: (gen,) costs of other generators are ignored.
     """
     gens = len(in_service)
     problems: list[str] = []
@@ -65,7 +65,7 @@ def read_costs(gencost: Floats, min_mw: Floats, max_mw: Floats, in_service: Bool
 
 
 class _Wrong(ValueError):
-    """A row that cannot be used."""
+    """An unusable row."""
 
 
 def _at(i: int, row: Floats, column: int, name: str) -> str:
@@ -73,7 +73,7 @@ def _at(i: int, row: Floats, column: int, name: str) -> str:
 
 
 def _values(i: int, row: Floats) -> Floats:
-    """The values that a row announces."""
+    """The values whose number a row declares."""
     model, count = row[0], row[3]
     if model not in (PIECEWISE, POLYNOMIAL):
         raise _Wrong(f"{_at(i, row, 0, 'MODEL')}: must be 1 (piecewise linear) or 2 (polynomial)")
@@ -92,7 +92,7 @@ def _values(i: int, row: Floats) -> Floats:
 
 
 def _curve(i: int, given: Floats) -> tuple[Floats, str]:
-    """Points of a piecewise-linear cost, or its one constant."""
+    """Points of a piecewise-linear cost, or its single constant."""
     again = np.append(False, (np.diff(given, axis=0) == 0.0).all(axis=1))
     points = given[~again]
     if len(points) == 1:
@@ -136,7 +136,7 @@ def _hull(points: Floats) -> Floats:
 def _power(
     i: int, row: Floats, falling: Floats, min_mw: float, max_mw: float
 ) -> tuple[Floats, str]:
-    """A polynomial up to quadratic, or the points of one that is not."""
+    """A polynomial up to quadratic, or the points of one of higher degree."""
     if not falling[:-3].any():
         kept = falling[-3:]
         if len(kept) == 3 and kept[0] < 0.0:
@@ -156,7 +156,7 @@ def _power(
     bend = np.polyval(np.polyder(falling, 2), mw)
     if not np.isfinite(points).all() or (bend < 0.0).any():
         raise _Wrong(f"{where}: the cost must be convex from PMIN to PMAX")
-    off = float(bend.max()) * (mw[1] - mw[0]) ** 2 / 8.0  # of a chord above its curve
+    off = float(bend.max()) * (mw[1] - mw[0]) ** 2 / 8.0  # height of a chord above the curve
     return points, (
         f"{where}: a cost above quadratic is taken as {PIECES} straight pieces from PMIN to PMAX, "
         f"{off:.2g} USD/h above it at most"

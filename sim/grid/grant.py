@@ -1,8 +1,8 @@
-"""Which wishes a meshed grid can carry: cut to its lines with the least lost value.
+"""Load requests (wishes) that a meshed grid can carry, curtailed with the least lost value.
 
-A wish is carried when some dispatch of the sources, within their bounds, balances fixed load and
+Wishes can be granted if some dispatch of the sources, within their bounds, balances fixed and
 granted load with every line within its limit. Most steps need no optimisation: everything fits with
-a dispatch that is quickly guessed. Otherwise a linear programme decides, island by island.
+a dispatch that is cheap to guess. Otherwise a linear programme decides, island by island.
 """
 
 from dataclasses import replace
@@ -15,31 +15,31 @@ from sim.grid.mesh import Mesh, ptdf
 from sim.kernels.mesh import balance, line_flows, worst_overload
 from sim.types import Bools, Floats, Ints
 
-# Why a site was cut, in place of a line: `Granted.binding`.
+# Reasons for curtailing a site other than a line, in `Granted.binding`.
 UNCUT: Final = -1
 SITE_LIMIT: Final = -2
-SUPPLY: Final = -3  # the sources of its island give no more
+SUPPLY: Final = -3  # the sources of its island are exhausted
 DEAD: Final = -4  # no source in its island
 OVERLOADED: Final = -5  # its island cannot carry the fixed load alone
 
-LEAST_WEIGHT: Final = 1e-4  # of the greatest: far above the solver's tolerance of 1e-7
+LEAST_WEIGHT: Final = 1e-4  # share of the largest: far above the solver's tolerance of 1e-7
 CUT_MW: Final = 1e-6
 
 
 class Granted(NamedTuple):
-    """What a grid carries, and how."""
+    """The granted load and the grid's flows."""
 
     granted_mw: Floats  # (item,)
     flow_mw: Floats  # (line,)
-    generation_mw: Floats  # (source,) of one dispatch that carries it
-    binding: Ints  # (site,) the line that cut it most, or one of the constants below 0
+    generation_mw: Floats  # (source,) of one feasible dispatch
+    binding: Ints  # (site,) the line that limits it most, or one of the constants below 0
     feasible: bool  # False: some island cannot carry its fixed load, and lines there may overload
 
 
 def weights(value: Floats) -> Floats:
-    """Values (item,), all moved up until the least is 1e-4 of the greatest where it is below.
+    """Values (item,), shifted up together if the smallest is below 1e-4 of the largest.
 
-    So nothing is cut without need, whatever its value; differences stay, and so does the order.
+    Nothing is then cut needlessly, whatever its value. Differences and order are kept.
     """
     if not len(value):
         return value
@@ -52,19 +52,19 @@ def weights(value: Floats) -> Floats:
 
 
 class MeshGrant:
-    """A mesh with sites on some of its buses.
+    """Grants load to sites on the buses of a mesh.
 
-    The same calls give the same answers. Where several grants are worth the same, items of one site
-    are served in their order; which site is served may depend on the calls before.
+    The same sequence of calls gives the same answers. If several grants have the same value, items
+    of one site are served in order; which site is served may depend on earlier calls.
 
     Args:
         mesh: the grid; its lines in service may change later.
         site_bus: (site,) bus of each site.
-        site_limit_mw: (site,) what its connection carries; inf: no limit.
+        site_limit_mw: (site,) capacity of its connection; inf: no limit.
 
     Raises:
         ValueError: for sites at unknown buses or limits below 0.
-        MeshError: when the flows are not determined.
+        MeshError: if the flows are not determined.
     """
 
     def __init__(self, mesh: Mesh, site_bus: Ints, site_limit_mw: Floats) -> None:
@@ -78,20 +78,20 @@ class MeshGrant:
 
     @property
     def mesh(self) -> Mesh:
-        """The grid with its lines as they are now."""
+        """The grid with the current state of its lines."""
         return self._mesh
 
     @property
     def dead_site(self) -> Bools:
-        """Sites (site,) whose bus no source reaches."""
+        """Sites (site,) whose bus is not connected to a source."""
         return np.asarray(self._dead_site, dtype=np.bool_)
 
     def set_in_service(self, in_service: Bools) -> None:
-        """Which lines (line,) are in service from now on.
+        """Set which lines (line,) are in service from now on.
 
         Raises:
-            MeshError: for a mask of another length, when the flows are not determined, or when a
-                line has no susceptance.
+            MeshError: if the mask has the wrong length, the flows are not determined, or a line
+                has no susceptance.
         """
         if not np.array_equal(in_service, self._mesh.in_service):
             self._compile(replace(self._mesh, in_service=in_service.copy()))
@@ -121,28 +121,28 @@ class MeshGrant:
         load_mw: Floats | None = None,
         generation_mw: Floats | None = None,
     ) -> Granted:
-        """Grant wishes with the greatest sum of value x granted power.
+        """Grant wishes so that the sum of value x granted power is maximal.
 
         Args:
-            value: (item,) what a granted MW is worth; may be 0 or below, see `weights`.
+            value: (item,) value of a granted MW; may be 0 or below, see `weights`.
             wish_mw: (item,) >= 0.
             site: (item,) index of its site.
             load_mw: (bus,) fixed load; None: as in the mesh. Load on dead buses is not served.
-            generation_mw: (source,) a dispatch to try first, moved to the demand; None: shares of
-                capacity. The dispatch of the last grant that had to be optimised comes next.
+            generation_mw: (source,) a dispatch to try first, adjusted to demand; None: shares of
+                capacity. The dispatch of the last optimised grant is tried next.
 
         Returns:
-            What was granted. An island whose fixed load alone overloads it grants nothing.
+            The granted load. An island whose fixed load alone overloads it grants nothing.
 
         Raises:
-            ValueError: for arrays of different lengths, wishes below 0, unknown sites, or anything
-                that is no number.
+            ValueError: for arrays of different lengths, wishes below 0, unknown sites, or
+                non-finite numbers.
         """
         load = self._mesh.load_mw if load_mw is None else load_mw
         self._check(value, wish_mw, site, load, generation_mw)
         sites = len(self.site_bus)
-        # Items of one site weigh alike on every line, so a site's own limit cuts the least valuable
-        # of them first, and a line can only cut more: the sites' limits need no rows.
+        # Items of one site load every line equally, so a site's own limit cuts its least valuable
+        # items first, and a line can only cut more: the sites' limits need no rows.
         room_mw = np.where(self._dead_site, 0.0, self.site_limit_mw)
         within = np.array(wish_mw, dtype=np.float64)
         asked_mw = _sums(site, within, sites)
@@ -188,13 +188,13 @@ class MeshGrant:
             raise ValueError(f"generation_mw: must be {sources} numbers [MW], or None")
 
     def _demand(self, load: Floats, site_mw: Floats) -> Floats:
-        """(bus,) fixed and granted load on live buses."""
+        """Fixed and granted load on live buses (bus,) [MW]."""
         demand = load * self._live_bus
         np.add.at(demand, self.site_bus, site_mw)
         return demand
 
     def _balanced(self, start_mw: Floats | None, demand_mw: Floats) -> tuple[Floats, bool]:
-        """A dispatch moved to the demand of each island, and whether that is within its bounds."""
+        """A dispatch adjusted to the demand of each island, and whether it is within bounds."""
         given = np.zeros(len(self._least_mw)) if start_mw is None else start_mw
         dispatch = np.minimum(np.maximum(given, self._least_mw), self._most_mw)
         return dispatch, balance(
@@ -208,7 +208,7 @@ class MeshGrant:
         )
 
     def _fits(self, demand_mw: Floats, generation: Floats) -> bool:
-        """Whether a dispatch overloads no line; leaves `_flow_mw`."""
+        """Whether a dispatch overloads no line; sets `_flow_mw`."""
         injection = -demand_mw
         np.add.at(injection, self._mesh.source_bus, generation)
         line_flows(self._ptdf_t, injection, self._factors.base_mw, self._flow_mw)
@@ -217,7 +217,7 @@ class MeshGrant:
     def _optimise(
         self, value: Floats, within: Floats, site: Ints, load: Floats, binding: Ints
     ) -> Granted:
-        """The linear programme of each island."""
+        """Solve the linear programme of each island."""
         if not np.array_equal(site, self._item_site):
             self._islands.clear()
             self._item_site = site.copy()
@@ -226,7 +226,7 @@ class MeshGrant:
         weight, wanted = np.ones(len(value)), within > 0.0
         weight[wanted] = weights(value[wanted])
         none_mw = np.zeros(len(self.site_bus))
-        base_mw = np.empty_like(self._flow_mw)  # what flows by fixed load alone, from the slacks
+        base_mw = np.empty_like(self._flow_mw)  # flows from fixed load alone, fed by the slacks
         fixed_mw = self._demand(load, none_mw)
         line_flows(self._ptdf_t, -fixed_mw, self._factors.base_mw, base_mw)
         load_mw = _sums(self._bus_island, fixed_mw, len(self._factors.slack_bus))
@@ -286,9 +286,9 @@ def filled(
     short: Bools,
     otherwise_mw: Floats | None = None,
 ) -> Floats:
-    """Wishes (item,) filled at each short site up to its room (site,), the most valuable first.
+    """Fill wishes (item,) at each short site up to its room (site,), the most valuable first.
 
-    Equal values in their order. Items of other sites get `otherwise_mw`, or their wish.
+    Ties keep their order. Items of other sites get `otherwise_mw`, or their wish.
     """
     granted = np.array(wish_mw if otherwise_mw is None else otherwise_mw)
     disputed = np.flatnonzero(short[site])

@@ -1,4 +1,4 @@
-"""The linear programme of one island: which wishes are granted when not all can be."""
+"""The linear programme of one island: allocates load when not all wishes can be granted."""
 
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
@@ -10,23 +10,23 @@ from sim.kernels.mesh import OVERLOAD_MW, line_flows
 from sim.types import Floats, Ints
 
 MAX_ROUNDS: Final = 200
-FELT: Final = 1e-6  # of the greatest weight: a line with a smaller price does not cut
+FELT: Final = 1e-6  # share of the largest weight; lines with a smaller price do not bind
 
 
 class Optimum(NamedTuple):
-    """A best grant of one island."""
+    """An optimal grant of one island."""
 
     granted_mw: Floats  # (item of the island,)
     generation_mw: Floats  # (source of the island,)
-    line_price: Floats  # (line in the way,) weight per MW of limit, by direction of flow
+    line_price: Floats  # (line in `in_the_way`,) weight per MW of limit, by direction of flow
 
 
 @dataclass
 class Island:
-    """Items and sources of an island and the lines that have ever been in the way.
+    """Items and sources of an island, and the lines that a solution has ever overloaded.
 
-    Few of the lines ever bind: a line becomes a row when a solution first overloads it, and stays
-    one. Columns: items, then sources. Row 0 balances the island.
+    Few lines ever bind, so a line becomes a row when a solution first overloads it, and stays one.
+    Columns: items, then sources. Row 0 balances the island.
     """
 
     number: int
@@ -44,7 +44,7 @@ class Island:
     def __post_init__(self) -> None:
         items, sources = len(self.items), len(self.sources)
         self._all = np.arange(items + sources)
-        # (column, line of the island): flow for a MW of each column.
+        # (column, line of the island): flow per MW of each column.
         self._effect = np.vstack(
             [
                 -self.matrix[np.ix_(self.lines, self.item_bus)].T,
@@ -65,13 +65,13 @@ class Island:
     def solve(
         self, weight: Floats, wish_mw: Floats, load_mw: float, base_mw: Floats
     ) -> Optimum | None:
-        """A best grant; None when the fixed load alone cannot be carried.
+        """An optimal grant; None if the fixed load alone cannot be carried.
 
         Args:
             weight: (item of the mesh,) > 0.
-            wish_mw: (item of the mesh,) at most what its site may take.
+            wish_mw: (item of the mesh,) at most the limit of its site.
             load_mw: fixed load of the island.
-            base_mw: (line of the mesh,) flow by the fixed load alone.
+            base_mw: (line of the mesh,) flow from the fixed load alone.
         """
         items = len(self.items)
         if items:
@@ -105,9 +105,9 @@ class Island:
         self.in_the_way += lines
 
     def blocking_lines(self, best: Optimum, bus: Ints) -> Ints:
-        """For each bus the line that costs a MW most on its way from a source; -1: no line does.
+        """For each bus, the line that adds most to the price of a MW from a source; -1: none does.
 
-        The source is one that could give more or less; without such a one supply is short.
+        The source is one that can still give more or less; if there is none, supply is short.
         """
         free = np.flatnonzero(
             (best.generation_mw > self.least_mw + OVERLOAD_MW)

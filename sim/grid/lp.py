@@ -1,4 +1,4 @@
-"""A linear programme that is solved again and again with other bounds."""
+"""A linear programme that is solved repeatedly with changing bounds."""
 
 import highspy
 import numpy as np
@@ -8,18 +8,18 @@ from sim.types import Floats, Ints
 
 
 class Coordinates:
-    """A sparse matrix in the making."""
+    """Builds a sparse matrix from entries."""
 
     def __init__(self) -> None:
         self._parts: list[tuple[Ints, Ints, Floats]] = []
 
     def add(self, row: Ints, column: Ints, value: Floats | float) -> None:
-        """Entries at (row, column); one row or column stands for many."""
+        """Add entries at (row, column); a single row or column is broadcast."""
         rows, columns, values = np.broadcast_arrays(row, column, value)
         self._parts.append((rows, columns, values.astype(np.float64)))
 
     def compressed(self, rows: int) -> tuple[Ints, Ints, Floats]:
-        """Starts of rows, columns, values; zeros are left out."""
+        """Row starts, column indices and values; zeros are left out."""
         row = np.concatenate([part[0] for part in self._parts])
         column = np.concatenate([part[1] for part in self._parts])
         value = np.concatenate([part[2] for part in self._parts])
@@ -30,7 +30,7 @@ class Coordinates:
 
 
 class LinearProgram:
-    """Minimise cost x under bounds of columns and rows; a solve starts where the last ended."""
+    """Minimise cost x within column and row bounds; each solve warm-starts from the last."""
 
     def __init__(
         self,
@@ -64,33 +64,33 @@ class LinearProgram:
         )
 
     def bound_columns(self, columns: Ints, low: Floats, high: Floats) -> None:
-        """New bounds of some columns."""
+        """Set the bounds of some columns."""
         self._check(self._solver.changeColsBounds(len(columns), columns, low, high))
 
     def bound_row(self, row: int, low: float, high: float) -> None:
-        """New bounds of a row."""
+        """Set the bounds of a row."""
         self._check(self._solver.changeRowBounds(row, low, high))
 
     def price_columns(self, columns: Ints, cost: Floats) -> None:
-        """New costs of some columns."""
+        """Set the costs of some columns."""
         self._check(self._solver.changeColsCost(len(columns), columns, cost))
 
     def add_rows(self, low: Floats, high: Floats, starts: Ints, index: Ints, value: Floats) -> None:
-        """More rows, behind the others."""
+        """Append rows."""
         count = len(low)
         self._check(self._solver.addRows(count, low, high, len(index), starts, index, value))
         self.rows += count
 
     def delete_rows(self, rows: Ints) -> None:
-        """Fewer rows; those behind move up."""
+        """Delete rows; later ones move up."""
         self._check(self._solver.deleteRows(len(rows), rows.astype(np.int32)))
         self.rows -= len(rows)
 
     def solve(self) -> bool:
-        """Whether there is a solution.
+        """Solve the programme; returns whether there is a solution.
 
         Raises:
-            RuntimeError: when the solver gives up, or the programme has no bound.
+            RuntimeError: if the solver gives up, or the programme is unbounded.
         """
         self._solver.run()
         status = self._solver.getModelStatus()
@@ -98,7 +98,7 @@ class LinearProgram:
             return True
         infeasible = highspy.HighsModelStatus.kInfeasible
         if status not in (infeasible, highspy.HighsModelStatus.kUnboundedOrInfeasible):
-            self._solver.clearSolver()  # a bad basis is forgotten
+            self._solver.clearSolver()  # discard a bad basis
             self._solver.run()
             status = self._solver.getModelStatus()
         if status == highspy.HighsModelStatus.kOptimal:

@@ -1,10 +1,10 @@
-"""The part of MATLAB that case files are written in, evaluated; the rest is refused by line.
+"""An evaluator of the subset of MATLAB used by case files; anything else is rejected by line.
 
 Case files are programmes: after the matrices they rescale them, from kW to MW or from ohm to per
-unit. So every statement is either evaluated here, as MATLAB would, or refused with its line:
-nothing is passed over. There are assignments to variables, fields and parts of matrices,
-arithmetic, ranges, comparison, logical and numbered indices, `if`, and the functions of
-`matlab_functions.py`. Loops, other functions and complex numbers are refused.
+unit. So every statement is either evaluated as in MATLAB or rejected with its line; none is
+skipped. Supported are assignments to variables, fields and parts of matrices, arithmetic, ranges,
+comparisons, logical and numeric indices, `if`, and the functions of `matlab_functions.py`. Loops,
+other functions and complex numbers are rejected.
 """
 
 import contextlib
@@ -27,25 +27,25 @@ _OPENS: Final = ("if", "for", "while", "switch", "try", "parfor", "do", "unwind_
 
 
 class Evaluated(NamedTuple):
-    """What a file leaves behind."""
+    """The state after a file has run."""
 
     values: dict[str, Value]
-    outputs: tuple[str, ...]  # of its function, in order; () for a script
+    outputs: tuple[str, ...]  # outputs of its function, in order; () for a script
 
 
 class _Stop(Exception):
-    """`return`: nothing after it is run."""
+    """Raised at `return`: nothing after it runs."""
 
 
 def evaluate(text: str, ragged: str = "") -> Evaluated:
     """Run a case file.
 
     Args:
-        text: of the file.
+        text: text of the file.
         ragged: the field whose matrix may have rows of different lengths; they are padded with 0.
 
     Raises:
-        MatlabError: at the first statement that is not understood or does not work, by its line.
+        MatlabError: at the first statement that is not supported or fails, with its line.
     """
     return _Run(tokens(text), ragged).all()
 
@@ -61,7 +61,7 @@ class _Run(Expressions):
         return Evaluated(self.values, self.outputs)
 
     def _block(self, top: bool = False) -> str:
-        """Statements up to an `end`, `else` or `elseif` of this block; the word that ended it."""
+        """Run statements up to `end`, `else` or `elseif` of this block; returns that word."""
         while True:
             word = self.words[self.at]
             if word.kind == "end" or (word.kind == "op" and word.text in (";", ",")):
@@ -79,7 +79,7 @@ class _Run(Expressions):
             self._statement(word)
 
     def _closing(self, word: Token) -> None:
-        """`end` of the function: only blank lines may follow."""
+        """The `end` of the function; only blank lines may follow."""
         rest = self.words[self.at + 1 :]
         if word.text not in ("end", "endfunction") or not self.outputs:
             raise MatlabError(f"line {word.line}: `{word.text}` closes nothing")
@@ -141,7 +141,7 @@ class _Run(Expressions):
         self.outputs = tuple(names)
 
     def _names(self) -> list[str]:
-        """[a, b c] as a list of names; ~ for one that is not wanted."""
+        """Parse [a, b c] as a list of names; ~ marks an unused one."""
         self.take("[")
         names = []
         while not self.sees("]"):
@@ -156,7 +156,7 @@ class _Run(Expressions):
         return names
 
     def _if(self) -> None:
-        """The first branch whose condition holds; the others are not run, as in MATLAB."""
+        """Run the first branch whose condition holds, and no other, as in MATLAB."""
         done = False
         ended = "if"
         while ended in ("if", "elseif"):
@@ -177,7 +177,7 @@ class _Run(Expressions):
         self.at += 1
 
     def _skip(self) -> str:
-        """Pass over a branch that is not run."""
+        """Skip a branch that is not run."""
         depth = nested = 0
         while self.at < len(self.words):
             word = self.words[self.at]
@@ -259,7 +259,7 @@ class _Run(Expressions):
         return word.kind == "rows" and not word.rows and (after.kind == "end" or after.text == ";")
 
     def _find(self, name: str, fields: list[str]) -> Value:
-        """What stands where an index assigns; an empty matrix where nothing does yet."""
+        """The present value at the target of an indexed assignment; an empty matrix if none."""
         found: Value | None = self.values.get(name)
         for field in fields:
             if found is not None and not isinstance(found, dict):

@@ -1,4 +1,4 @@
-"""Expressions as case files write them: read and evaluated word by word."""
+"""Expressions in case files, parsed and evaluated token by token."""
 
 import math
 from collections.abc import Mapping
@@ -29,7 +29,7 @@ _LEVELS: Final[Mapping[str, int]] = {
 }  # fmt: skip
 _RANGE: Final = 6
 _UNARY: Final = 9
-MAX_DEPTH: Final = 100  # of signs and brackets
+MAX_DEPTH: Final = 100  # nesting of signs and brackets
 _CONSTANTS: Final = {
     "pi": math.pi, "Inf": math.inf, "inf": math.inf, "NaN": math.nan, "nan": math.nan,
     "eps": float(np.finfo(float).eps), "true": 1.0, "false": 0.0,
@@ -37,20 +37,20 @@ _CONSTANTS: Final = {
 
 
 class Expressions:
-    """Reads the values of expressions at `at`, and moves on."""
+    """Evaluates the expression at position `at`, and advances past it."""
 
     def __init__(self, words: list[Token], ragged: str) -> None:
         self.words = words
         self.at = 0
         self.values: dict[str, Value] = {}
         self.ragged = ragged
-        self.target = ""  # what the statement assigns to, for messages about its matrix
+        self.target = ""  # target of the statement's assignment, for messages about its matrix
         self.budget = Budget()
-        self._indexed: list[int] = []  # what `end` stands for in the indices being read
+        self._indexed: list[int] = []  # value of `end` in the indices being read
         self._depth = 0
-        self._in_list = False  # within [ ] or { }, where a blank parts values
+        self._in_list = False  # within [ ] or { }, where blanks separate values
 
-    # Words
+    # Tokens
 
     def sees(self, text: str) -> bool:
         word = self.words[self.at]
@@ -85,7 +85,7 @@ class Expressions:
                 left = binary(word.text, left, right, self.budget)
 
     def _parts_here(self, word: Token) -> bool:
-        """Within [ ] a sign after a blank and before none begins the next value: [1 -2]."""
+        """Whether a sign within [ ] starts a value: a blank before it and none after, [1 -2]."""
         return (
             self._in_list
             and word.text in ("+", "-")
@@ -204,7 +204,7 @@ class Expressions:
         return function.apply(self.budget, arguments)
 
     def indices(self, of: Value | None) -> Index:
-        """(i, j) or {i}: None stands for a colon."""
+        """Parse the indices (i, j) or {i}; None is a colon."""
         close = ")" if self.words[self.at].text == "(" else "}"
         self.at += 1
         self._deeper()
@@ -231,7 +231,7 @@ class Expressions:
         return found
 
     def _span(self, of: Value, place: int) -> int:
-        """What `end` means at this place of an index: the columns of a second one, else all."""
+        """The value of `end` at a place in an index: columns at the second place, else all."""
         rows, columns = shape_of(of)
         depth, i = 0, self.at
         more = place > 0
@@ -266,7 +266,7 @@ class Expressions:
         return np.array([row + [0.0] * (width - len(row)) for row in rows])
 
     def _list(self, close: str) -> Value:
-        """The rest of [ … ] or { … }."""
+        """Parse the rest of [ … ] or { … }."""
         rows: list[list[Value]] = []
         row: list[Value] = []
         comma = True  # a value may follow without a blank

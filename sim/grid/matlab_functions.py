@@ -24,20 +24,20 @@ Floats2 = npt.NDArray[np.float64]
 
 
 class Function(NamedTuple):
-    """A function and how many arguments it takes."""
+    """A function and the number of arguments it takes."""
 
     least: int
     most: int
     apply: Callable[[Budget, list[Value]], Value]
 
     def counts(self) -> str:
-        """How many arguments, in words."""
+        """The number of arguments, in words."""
         many = f"{self.least}" if self.least == self.most else f"{self.least} to {self.most}"
         return f"{many} argument{'' if many == '1' else 's'}"
 
 
 def _each(function: Callable[[Floats2], Matrix]) -> Function:
-    """One that goes by element."""
+    """An element-wise function."""
 
     def apply(budget: Budget, given: list[Value]) -> Value:
         value = floats(given[0])
@@ -80,7 +80,7 @@ def _filled(make: Callable[[int, int], Matrix]) -> Function:
 
 
 def _along(function: Callable[..., Matrix], of_none: float | None = 0.0) -> Function:
-    """One that goes down columns, or along the only row; the second argument says which way."""
+    """A function along columns, or a single row; the second argument selects the dimension."""
 
     def apply(budget: Budget, given: list[Value]) -> Value:
         value = floats(given[0])
@@ -158,7 +158,7 @@ def _shape(test: Callable[[tuple[int, int]], float]) -> Function:
 
 
 def _round(value: Floats2) -> Matrix:
-    return np.asarray(np.copysign(np.floor(np.abs(value) + 0.5), value))  # halves away from 0
+    return np.asarray(np.copysign(np.floor(np.abs(value) + 0.5), value))  # halves round away from 0
 
 
 def _modulo(a: Floats2, b: Floats2) -> Matrix:

@@ -1,4 +1,4 @@
-"""What MATLAB's values are, what may be done with them, and how much of it a case file may do."""
+"""MATLAB values, their operations, and the limits on memory and work of a case file."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -10,29 +10,29 @@ import numpy.typing as npt
 from sim.grid.tokens import MatlabError
 
 MAX_ELEMENTS: Final = 50_000_000  # held at once: a case of 500,000 buses has some 30 million
-MAX_WORK: Final = 2_000_000_000  # elements made in all: some ten seconds
+MAX_WORK: Final = 2_000_000_000  # elements made in total: about ten seconds
 
 Matrix = npt.NDArray[Any]  # of float64 or bool; two dimensions, always
 
 
 @dataclass(frozen=True)
 class Cells:
-    """{ … }: rows of values."""
+    """A cell array { … }: rows of values."""
 
     rows: "list[list[Value]]"
 
 
 Value = Matrix | str | Cells | dict[str, "Value"]
-Index = list[Value | None]  # None stands for a colon
+Index = list[Value | None]  # None is a colon
 
 
 def scalar(number: float) -> Matrix:
-    """A number as a matrix of one."""
+    """A number as a 1 x 1 matrix."""
     return np.array([[float(number)]])
 
 
 def shape_of(value: Value) -> tuple[int, int]:
-    """Rows and columns, of a text as of a row of letters."""
+    """Rows and columns; a text counts as a row of characters."""
     if isinstance(value, np.ndarray):
         return value.shape[0], value.shape[1]
     if isinstance(value, str):
@@ -43,7 +43,7 @@ def shape_of(value: Value) -> tuple[int, int]:
 
 
 def size_of(value: Value) -> int:
-    """Elements that a value holds, letters included."""
+    """Number of elements of a value, characters included."""
     if isinstance(value, dict):
         return sum(map(size_of, value.values()))
     if isinstance(value, Cells):
@@ -53,7 +53,7 @@ def size_of(value: Value) -> int:
 
 
 def matrix(value: Value) -> Matrix:
-    """The value where only numbers make sense."""
+    """The value as a matrix, where only numbers are valid."""
     if not isinstance(value, np.ndarray):
         kind = {str: "a text", Cells: "a cell array"}.get(type(value), "a structure")
         raise MatlabError(f"{kind} stands where numbers should")
@@ -61,12 +61,12 @@ def matrix(value: Value) -> Matrix:
 
 
 def floats(value: Value) -> npt.NDArray[np.float64]:
-    """The value as numbers; true is 1."""
+    """The value as floats; true is 1."""
     return np.asarray(matrix(value), dtype=np.float64)
 
 
 def number(value: Value) -> float:
-    """The value where only one number makes sense."""
+    """The value as one number, where only a scalar is valid."""
     found = floats(value)
     if found.size != 1:
         raise MatlabError(f"{found.shape[0]} x {found.shape[1]} values stand where one should")
@@ -74,12 +74,12 @@ def number(value: Value) -> float:
 
 
 def holds(value: Value) -> bool:
-    """Whether a condition holds: it is not empty, and nothing in it is 0."""
+    """Whether a condition holds: it is not empty, and no element is 0."""
     return bool(matrix(value).size) and bool(matrix(value).all())
 
 
 class Budget:
-    """Elements made and held: so that a small file cannot fill the memory or take for ever."""
+    """Limits on elements made and held, so that a small file cannot exhaust memory or time."""
 
     def __init__(self) -> None:
         self._made = 0
@@ -94,14 +94,14 @@ class Budget:
             raise MatlabError(f"more than {MAX_WORK:,} elements in all")
 
     def hold(self, elements: int) -> None:
-        """Account for elements that a variable keeps (negative: that it no longer does)."""
+        """Account for elements that a variable keeps (negative: releases)."""
         self._held += elements
         if self._held > MAX_ELEMENTS:
             raise MatlabError(f"more than {MAX_ELEMENTS:,} elements at once")
 
 
 def real(result: npt.NDArray[np.float64], *given: npt.NDArray[np.float64]) -> Matrix:
-    """The result; refused where numbers went in and none came out: it would be complex."""
+    """The result; rejected if numbers gave NaN, as it would then be complex."""
     if np.isnan(result).any() and not any(np.isnan(one).any() for one in given):
         raise MatlabError("the result is not a real number")
     return result
@@ -122,7 +122,7 @@ _EACH: Final[Mapping[str, Callable[..., Matrix]]] = {
 
 
 def binary(sign: str, left: Value, right: Value, budget: Budget) -> Matrix:
-    """An operation between two values, as MATLAB does it."""
+    """A binary operation, as in MATLAB."""
     if isinstance(left, str) and isinstance(right, str) and sign in ("==", "~=", "!="):
         raise MatlabError("texts are compared with strcmp")
     a, b = floats(left), floats(right)
@@ -153,7 +153,7 @@ def _by(value: Matrix) -> str:
 
 
 def get(value: Value, index: Index, braces: bool, budget: Budget) -> Value:
-    """value(index), or value{index} of a cell array."""
+    """Evaluate value(index), or value{index} of a cell array."""
     if isinstance(value, Cells):
         return _cell(value, index, braces)
     if braces:
@@ -163,7 +163,7 @@ def get(value: Value, index: Index, braces: bool, budget: Budget) -> Value:
         return held
     if len(index) == 1:
         if index[0] is None:
-            return held.T.reshape(-1, 1)  # by columns
+            return held.T.reshape(-1, 1)  # column-major
         return _linear(held, matrix(index[0]), budget)
     if len(index) != 2:
         raise MatlabError(f"{len(index)} indices; matrices here have two dimensions")
@@ -175,7 +175,7 @@ def get(value: Value, index: Index, braces: bool, budget: Budget) -> Value:
 
 
 def _linear(held: Matrix, index: Matrix, budget: Budget) -> Matrix:
-    """By columns; shaped as the index, or as a vector that vectors index."""
+    """Linear (column-major) indexing; shaped like the index, or like a vector indexed by one."""
     at = _places(index, held.size, grows=False)
     budget.make(len(at))
     found = held.T.reshape(-1)[at]
@@ -188,7 +188,7 @@ def _linear(held: Matrix, index: Matrix, budget: Budget) -> Matrix:
 
 
 def assign(old: Value, index: Index, value: Value, deletes: bool, budget: Budget) -> Value:
-    """What becomes of `old` when a part of it is assigned; it grows where MATLAB's would."""
+    """`old` after an assignment to a part of it; it grows as in MATLAB."""
     if isinstance(old, Cells):
         return _put_cell(old, index, value)
     if isinstance(value, str | Cells | dict):
@@ -262,7 +262,7 @@ def _put_linear(
 
 
 def _places(index: Value | None, extent: int, grows: bool) -> npt.NDArray[np.int64]:
-    """Positions from 0 that an index names."""
+    """Zero-based positions selected by an index."""
     if index is None:
         return np.arange(extent)
     given = matrix(index).T.reshape(-1)

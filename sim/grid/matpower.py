@@ -1,8 +1,8 @@
-"""Grid cases as MATPOWER writes them, read into arrays or refused with every reason.
+"""Reader of MATPOWER grid cases: returns arrays, or rejects a case with every reason.
 
 Source of the format: Zimmerman and Murillo-Sánchez, MATPOWER User's Manual 7.1, appendix B. The
-file is run by `matlab.py`; here stands what its matrices mean. Only what a DC study needs is kept;
-what a file holds beside it, and what had to be approximated, is said in `Case.notes`.
+file is run by `matlab.py`; this module interprets its matrices. Only what a DC study needs is kept;
+`Case.notes` lists what was left out or approximated.
 """
 
 import math
@@ -20,25 +20,25 @@ from sim.grid.matlab_values import Cells, Value
 from sim.grid.tokens import MatlabError
 from sim.types import Bools, Floats, Ints
 
-# Columns that a row must have at least; longer rows hold results and are cut.
+# Minimum number of columns; longer rows hold results and are truncated.
 COLUMNS: Final = {"bus": 13, "gen": 10, "branch": 11, "gencost": 5}
 ISOLATED: Final = 4  # bus type
-FREE_DEG: Final = 360.0  # an angle limit this wide is none
+FREE_DEG: Final = 360.0  # an angle limit this wide is no limit
 TIE_PU: Final = 1e-4  # reactance of a tie without impedance: PSS/E's default THRSHZ
 MAX_BYTES: Final = 200_000_000  # MATPOWER's largest, of 82,000 buses, has 35 million
-SHOWN: Final = 5  # how many of a kind a note lists
+SHOWN: Final = 5  # items of a kind that a note lists
 
-# Version 1 gives these in turn; mpc_1to2 in loadcase.m: what follows these columns are results.
+# Version 1 returns these in order; mpc_1to2 in loadcase.m: later columns are results.
 V1_OUTPUTS: Final = ("baseMVA", "bus", "gen", "branch", "areas", "gencost")
 V1_BRANCH_COLUMNS: Final = 11
 
-# Fields that change no DC dispatch of the grid alone.
+# Fields without effect on a DC dispatch of the grid alone.
 _NO_EFFECT: Final = frozenset(
     {"version", "baseMVA", "bus", "gen", "branch", "gencost", "bus_name", "areas", "gentype",
      "genfuel", "gen_name", "branch_name", "bus_geo", "bus_coord", "case_name", "name",
      "source", "comment", "description"}
 )  # fmt: skip
-# Fields that MATPOWER's own opf uses whenever they are there: without them the answer is another.
+# Fields that MATPOWER's own opf uses if present: ignoring them would change the answer.
 _NEEDED: Final = frozenset(
     {"A", "l", "u", "N", "fparm", "H", "Cw", "z0", "zl", "zu", "userfcn", "user_constraints",
      "user_costs"}
@@ -46,7 +46,7 @@ _NEEDED: Final = frozenset(
 
 
 class CaseError(ValueError):
-    """A case that cannot be used; the message has a line for each problem."""
+    """An unusable case; the message has a line for each problem."""
 
 
 @dataclass(frozen=True)
@@ -56,10 +56,10 @@ class Case:
     name: str
     base_mva: float
     bus_number: Ints  # (bus,) as in the file
-    bus_name: tuple[str, ...]  # (bus,) the number where the file has no names
+    bus_name: tuple[str, ...]  # (bus,) the bus number if the file has no names
     bus_type: Ints  # (bus,) 1 load, 2 generation, 3 reference
     load_mw: Floats  # (bus,) Pd
-    shunt_mw: Floats  # (bus,) Gs: taken at 1 per unit voltage
+    shunt_mw: Floats  # (bus,) Gs: consumption at 1 per unit voltage
     gen_bus: Ints  # (gen,)
     gen_min_mw: Floats  # (gen,)
     gen_max_mw: Floats  # (gen,)
@@ -73,10 +73,10 @@ class Case:
     tap: Floats  # (branch,) off-nominal ratio, 1 for lines
     shift_deg: Floats  # (branch,) phase shift
     rate_a_mw: Floats  # (branch,) long-term rating [MVA], taken as MW; 0: unlimited
-    angle_min_deg: Floats  # (branch,) of the from bus over the to bus; -inf: no limit
+    angle_min_deg: Floats  # (branch,) from bus less to bus; -inf: no limit
     angle_max_deg: Floats  # (branch,)
     branch_in_service: Bools  # (branch,)
-    dead_bus: Ints  # positions of buses that no power reaches: isolated, or without a generator
+    dead_bus: Ints  # positions of buses without supply: isolated, or without a generator
     notes: tuple[str, ...] = ()  # what was left out or approximated, a sentence each
 
 
@@ -84,7 +84,7 @@ Problem = Callable[[str], None]
 
 
 class _Rows(NamedTuple):
-    """A matrix of the file and where it says what is wrong with it."""
+    """A matrix of the file, and where its problems are reported."""
 
     name: str
     cell: Floats  # (row, column)
@@ -100,12 +100,12 @@ class _Rows(NamedTuple):
 
 
 def read_case(path: Path | str) -> Case:
-    """Read a MATPOWER case of version 1 or 2, as its file leaves it after all its statements.
+    """Read a MATPOWER case of version 1 or 2, in its state after all statements of the file.
 
     Raises:
-        CaseError: with every problem found: file, line and statement, or matrix, row, column,
-            value, what is allowed.
-        OSError: when the file cannot be read.
+        CaseError: with every problem found: file, line and statement, or matrix, row, column, value
+            and the allowed values.
+        OSError: if the file cannot be read.
     """
     file = Path(path)
     problems: list[str] = []
@@ -143,7 +143,7 @@ def read_case(path: Path | str) -> Case:
 
 
 def _text(file: Path, notes: list[str]) -> str:
-    """The text of a file, by its byte order mark, as UTF-8, or else as Windows-1252."""
+    """The text of a file: encoding from its byte order mark, else UTF-8, else Windows-1252."""
     if file.stat().st_size > MAX_BYTES:
         raise CaseError(f"{file}: {file.stat().st_size:,} bytes; at most {MAX_BYTES:,} are read")
     raw = file.read_bytes()
@@ -159,7 +159,7 @@ def _text(file: Path, notes: list[str]) -> str:
 
 
 def _fields(found: Evaluated) -> dict[str, Value]:
-    """The case's fields: of what its function returns, in either version, or of mpc."""
+    """The case's fields: from what its function returns, in either version, or from mpc."""
     if len(found.outputs) > 1:
         named = zip(V1_OUTPUTS, found.outputs, strict=False)
         return {name: found.values[out] for name, out in named if out in found.values} | {
@@ -173,7 +173,7 @@ def _fields(found: Evaluated) -> dict[str, Value]:
 
 
 def _version(fields: dict[str, Value], problem: Problem) -> str:
-    """As loadcase.m: without a version, generators of 21 columns and more make it 2."""
+    """The version, as in loadcase.m: if not given, 2 if generators have 21 columns or more."""
     version = fields.get("version")
     if version is None:
         gen = fields.get("gen")
@@ -186,7 +186,7 @@ def _version(fields: dict[str, Value], problem: Problem) -> str:
 
 
 def _matrix(name: str, found: Value | None, problem: Problem) -> _Rows:
-    """A matrix of numbers with the columns that are needed."""
+    """A numeric matrix with at least the required columns."""
     if not isinstance(found, np.ndarray):
         wrong = "missing" if found is None else "is no matrix of numbers"
         problem(f"mpc.{name}: {wrong}; a case needs mpc.{', mpc.'.join(COLUMNS)}")
@@ -200,7 +200,7 @@ def _matrix(name: str, found: Value | None, problem: Problem) -> _Rows:
 
 
 def _names(found: Value | None, bus: _Rows, problem: Problem, notes: list[str]) -> tuple[str, ...]:
-    """Names of the buses; those given twice, or blank, get their number."""
+    """Names of the buses; duplicate or blank names are replaced by the bus number."""
     numbers = [f"{number:g}" if number < 1e6 else f"{number:.0f}" for number in bus.cell[:, 0]]
     if found is None:
         return tuple(numbers)
@@ -245,8 +245,8 @@ def _case(
     gen_bus = _places(gen, 0, "GEN_BUS", index, problem)
     branch_from = _places(branch, 0, "F_BUS", index, problem)
     branch_to = _places(branch, 1, "T_BUS", index, problem)
-    # As ext2int.m: isolated buses are out, with all that is connected to them.
-    isolated = np.append(bus.column(1) == ISOLATED, False)  # the last: a bus that there is not
+    # As in ext2int.m: isolated buses are removed, with everything connected to them.
+    isolated = np.append(bus.column(1) == ISOLATED, False)  # the last: an unknown bus
     gen_in_service = (gen.column(7) > 0) & ~isolated[gen_bus]
     branch_in_service = (branch.column(10) > 0) & ~isolated[branch_from] & ~isolated[branch_to]
     load_mw, shunt_mw = bus.column(2), bus.column(4)
@@ -316,12 +316,12 @@ def _case(
 
 
 def _whole(column: Floats) -> Ints:
-    """As integers; what is none has been refused before it matters."""
+    """Cast to integers; non-integers are rejected before they matter."""
     return np.nan_to_num(column, nan=0.0, posinf=0.0, neginf=0.0).clip(-1e15, 1e15).astype(np.int64)
 
 
 def _reactances(branch: _Rows, in_service: Bools, problem: Problem, notes: list[str]) -> Floats:
-    """Reactances (branch,); a tie without any impedance gets a very small one."""
+    """Reactances (branch,); a tie without impedance gets a very small reactance."""
     r_pu, x_pu = branch.column(2), branch.column(3)
     none = in_service & (x_pu == 0.0)
     for i in _where(none & (r_pu != 0.0)):
@@ -344,7 +344,7 @@ def _dead(
     problem: Problem,
     notes: list[str],
 ) -> list[int]:
-    """Buses without a way to a generator: refused with load, noted without."""
+    """Buses without a path to a generator: rejected if they have load, else noted."""
     start, end, on = ends
     known = on & (start >= 0) & (end >= 0)
     cut_off = [
@@ -384,7 +384,7 @@ def _buses(bus: _Rows, problem: Problem) -> dict[float, int]:
 
 
 def _places(rows: _Rows, column: int, name: str, index: dict[float, int], problem: Problem) -> Ints:
-    """Positions of the buses that a column names, -1 where there is no such bus."""
+    """Positions of the buses in a column, -1 for unknown buses."""
     places = np.full(len(rows.cell), -1, dtype=np.int64)
     for i, number in enumerate(rows.cell[:, column].tolist()):
         places[i] = index.get(number, -1)

@@ -1,8 +1,8 @@
-"""A meshed grid as arrays, and how its lines share an injection: the DC power flow.
+"""A meshed grid as arrays, and its DC power flow.
 
 Flow of a line [MW] = susceptance x (angle at its from bus - angle at its to bus - phase shift):
-lossless, voltages at 1 per unit, sines as angles (Stott, Jardim and Alsac, DC Power Flow Revisited,
-IEEE Trans. Power Systems 24, 2009).
+lossless, voltages at 1 per unit, sin x = x (Stott, Jardim and Alsac, DC Power Flow Revisited, IEEE
+Trans. Power Systems 24, 2009).
 """
 
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ PLAIN: Final[SusceptanceForm] = "x/(r²+x²)"
 
 
 class MeshError(ValueError):
-    """A mesh that contradicts itself."""
+    """An inconsistent mesh."""
 
 
 @dataclass(frozen=True)
@@ -30,11 +30,11 @@ class Mesh:
 
     bus_names: tuple[str, ...]  # (bus,)
     line_names: tuple[str, ...]  # (line,)
-    from_bus: Ints  # (line,) a flow from here is positive
+    from_bus: Ints  # (line,) flow out of this bus is positive
     to_bus: Ints  # (line,)
     susceptance_mw: Floats  # (line,) MW per rad
     shift_rad: Floats  # (line,) phase shift
-    limit_mw: Floats  # (line,) both ways; inf: none
+    limit_mw: Floats  # (line,) in both directions; inf: none
     in_service: Bools  # (line,)
     source_bus: Ints  # (source,) generators, or price zones from 0 to inf
     source_min_mw: Floats  # (source,)
@@ -74,17 +74,17 @@ class Mesh:
 
 
 def mesh_of(case: Case, susceptance: SusceptanceForm = PLAIN) -> Mesh:
-    """The mesh of a case; its sources are the generators, those out of service from 0 to 0.
+    """The mesh of a case. Its sources are the generators; those out of service have bounds 0 and 0.
 
     Args:
         case: as read.
-        susceptance: "x/(r²+x²)" as PowerModels.jl has it, with taps and phase shifts ignored; this
-            is what the baseline of PGLib-OPF was computed with. "1/(x·tap)" as MATPOWER has it,
-            with phase shifts.
+        susceptance: "x/(r²+x²)" as in PowerModels.jl, with taps and phase shifts ignored; the
+            baseline of PGLib-OPF was computed with it. "1/(x·tap)" as in MATPOWER, with phase
+            shifts.
 
     Raises:
-        ValueError: for another form.
-        MeshError: for a case that was put together by hand and contradicts itself.
+        ValueError: for any other form.
+        MeshError: for an inconsistent case that was built by hand.
     """
     if susceptance not in get_args(SusceptanceForm):
         allowed = " or ".join(map(repr, get_args(SusceptanceForm)))
@@ -118,17 +118,17 @@ def mesh_of(case: Case, susceptance: SusceptanceForm = PLAIN) -> Mesh:
 
 
 class Ptdf(NamedTuple):
-    """Power transfer distribution factors: MW on a line for a MW from a bus to its slack."""
+    """Power transfer distribution factors: MW on a line per MW from a bus to its slack."""
 
     matrix: Floats  # (line, bus) 0 for lines out of service and for dead buses
-    base_mw: Floats  # (line,) what flows by phase shifts alone
-    island: Ints  # (bus,) number of its island, in the order of first buses
+    base_mw: Floats  # (line,) flow from phase shifts alone
+    island: Ints  # (bus,) island number, ordered by first bus
     slack_bus: Ints  # (island,) the first bus with a source; -1: a dead island
     dead_bus: Bools  # (bus,) in an island without a source that can deliver
 
 
 def islands(mesh: Mesh) -> Ints:
-    """Number of the island of each bus (bus,) by lines in service, in the order of first buses."""
+    """Island number of each bus (bus,) over lines in service, ordered by first bus."""
     graph: nx.Graph[int] = nx.Graph()
     graph.add_nodes_from(range(len(mesh.bus_names)))
     on = mesh.in_service
@@ -140,13 +140,13 @@ def islands(mesh: Mesh) -> Ints:
 
 
 def ptdf(mesh: Mesh) -> Ptdf:
-    """How a MW at each bus flows to the slack of its island.
+    """The flow of a MW from each bus to the slack of its island.
 
-    The first bus with a source in each island of lines in service is its slack. Nothing flows in
+    The slack of an island (of lines in service) is its first bus with a source. Nothing flows in
     islands without a source that can deliver: their buses are dead, their columns and rows 0.
 
     Raises:
-        MeshError: when negative susceptances cancel so that the flows are not determined.
+        MeshError: if negative susceptances cancel and leave the flows undetermined.
     """
     island = islands(mesh)
     count = int(island.max(initial=-1)) + 1
@@ -163,7 +163,7 @@ def ptdf(mesh: Mesh) -> Ptdf:
     np.add.at(nodal, (from_bus, to_bus), -weight)
     np.add.at(nodal, (to_bus, from_bus), -weight)
     free = np.flatnonzero(~dead_bus & (slack_bus[island] != np.arange(buses)))
-    angle = np.zeros((buses, buses))  # at a bus, for a MW at another
+    angle = np.zeros((buses, buses))  # at a bus, per MW at another
     inner = np.ix_(free, free)
     inverse = np.empty((len(free), len(free)))
     if not invert(np.ascontiguousarray(nodal[inner]), inverse):
@@ -182,7 +182,7 @@ def ptdf(mesh: Mesh) -> Ptdf:
 def flows(mesh: Mesh, injection_mw: Floats) -> Floats:
     """Flow of each line (line,) [MW] for injections (bus,) [MW], generation less load.
 
-    The slack of each island takes what is missing to balance; nothing flows in dead islands.
+    The slack of each island absorbs any imbalance; nothing flows in dead islands.
     """
     factors = ptdf(mesh)
     return factors.matrix @ injection_mw + factors.base_mw

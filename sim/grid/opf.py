@@ -1,9 +1,9 @@
-"""The cheapest dispatch that a grid can carry, and what a MWh is worth at each of its buses.
+"""The cheapest dispatch that a grid can carry, and the price of a MWh at each of its buses.
 
-DC optimal power flow with bus angles (Stott, Jardim and Alsac, 2009): generators at convex costs,
-ratings both ways, angle differences. Quadratic costs are met by their tangents, added where the
-solution lies until nothing is left between tangent and curve (Kelley, The Cutting-Plane Method,
-1960), so that one linear programme, warm from the last solution, does it all.
+DC optimal power flow with bus angles (Stott, Jardim and Alsac, 2009): convex generation costs,
+ratings in both directions, limits on angle differences. Quadratic costs are approximated by
+tangents, added at the solution until the gap to the curve vanishes (Kelley, The Cutting-Plane
+Method, 1960), so that one warm-started linear programme is enough.
 """
 
 import math
@@ -22,7 +22,7 @@ VOLL_USD_PER_MWH: Final = 5000.0  # ERCOT's high offer cap, 16 TAC 25.509(b)(6)(
 FIRST_TANGENTS: Final = 9
 GAP: Final = 1e-9  # between tangents and curves, relative to the objective
 MAX_ROUNDS: Final = 100
-MAX_CUTS: Final = 60  # of a generator, on average; then those that no longer bind are dropped
+MAX_CUTS: Final = 60  # mean per generator; beyond it, tangents that no longer bind are dropped
 AT_LIMIT_MW: Final = 1e-6
 NO_BIDS: Final = np.zeros(0, dtype=np.int64)
 
@@ -37,27 +37,27 @@ class Dispatch(NamedTuple):
     objective_usd_per_h: float  # generation, constants included, and what is shed or spilled
     generation_mw: Floats  # (gen,)
     flow_mw: Floats  # (branch,) positive from its from bus
-    lmp_usd_per_mwh: Floats  # (bus,) what another MWh of load costs
+    lmp_usd_per_mwh: Floats  # (bus,) cost of another MWh of load
     shed_mw: Floats  # (bus,) load that is not served
-    spill_mw: Floats  # (bus,) forced generation that nobody can take
-    binding: Ints  # branches at a limit, of rating or of angle
-    bought_mw: Floats  # (bid,) load that was worth its price
-    secured: Ints  # (pair, 2) lines at their limit after the outage of which other (n_minus_1)
+    spill_mw: Floats  # (bus,) forced generation that cannot be absorbed
+    binding: Ints  # branches at a limit of rating or angle
+    bought_mw: Floats  # (bid,) bid load that is served
+    secured: Ints  # (pair, 2) line at its limit, and the outage that causes it (n_minus_1)
 
 
 class DcOpf:
-    """A case, solved again and again with other loads and other branches in service.
+    """A case, solved repeatedly with changing loads and branches in service.
 
     Args:
         case: as read.
-        voll_usd_per_mwh: value of lost load [USD/MWh]. At this price every load may be shed, and
-            every generator held above what its bus can pass on may spill, so that there is always a
-            dispatch. None: what cannot be served raises.
+        voll_usd_per_mwh: value of lost load [USD/MWh]. At this price any load may be shed, and any
+            generator forced above what its bus can pass on may spill, so that a dispatch always
+            exists. None: load that cannot be served raises.
         susceptance: see `mesh_of`.
-        bid_bus: (bid,) buses of loads that are served only below a price of their own.
-        n_minus_1: hold every line within its rating after the outage of any single other one that
-            cuts nothing off, with the same dispatch (preventive); rows are added where a solution
-            breaks them.
+        bid_bus: (bid,) buses of loads that are served only below their bid price.
+        n_minus_1: keep every line within its rating after the outage of any single other line that
+            disconnects nothing, with the same dispatch (preventive); rows are added where a
+            solution violates them.
 
     Raises:
         ValueError: for a value of lost load that is not a number > 0.
@@ -92,7 +92,7 @@ class DcOpf:
         self._bid, self._cost = columns[5:]
         self._bid_bus = bid_bus
         self._cost_of = dict(zip(curved.tolist(), self._cost.tolist(), strict=True))
-        # A flow's bounds: its rating, and its angle difference through the law of the line.
+        # Bounds of a flow: its rating, and its angle limits converted by the line equation.
         law_mw = mesh.susceptance_mw
         with np.errstate(invalid="ignore"):  # 0 of a line out of service x inf
             ends_mw = [
@@ -103,7 +103,7 @@ class DcOpf:
         self._high = np.fmin(mesh.limit_mw, np.fmax(*ends_mw))
         self._shift = mesh.shift_rad * case.base_mva
         self._load = mesh.load_mw
-        self._forced = np.zeros(buses)  # generation that a bus cannot refuse
+        self._forced = np.zeros(buses)  # forced generation by bus
         np.add.at(self._forced, case.gen_bus, np.maximum(mesh.source_min_mw, 0.0))
         self._in_service = np.ones(lines, dtype=np.bool_)
         self._programme = self._compile(mesh.source_min_mw, mesh.source_max_mw, law_mw)
@@ -119,7 +119,7 @@ class DcOpf:
             self.set_branch(int(branch), False)
 
     def _compile(self, least_mw: Floats, most_mw: Floats, law_mw: Floats) -> LinearProgram:
-        """Rows: balance of each bus, law of each line, pieces of piecewise-linear costs."""
+        """Rows: balance of each bus, equation of each line, pieces of piecewise-linear costs."""
         case, buses, lines = self.case, len(self._load), len(law_mw)
         law = np.arange(buses, buses + lines)
         reactance = np.divide(case.base_mva, law_mw, out=np.zeros(lines), where=law_mw != 0.0)
@@ -151,7 +151,7 @@ class DcOpf:
         cost[self._gen[linear]] = case.cost_polynomial[linear, 1]
         cost[self._cost] = 1.0
         if self._voll is not None:
-            cost[self._served] = -self._voll  # served rather than shed: nothing to add up
+            cost[self._served] = -self._voll  # price served, not shed load: no sum is needed
             cost[self._spill] = self._voll
         lower, upper = np.full(len(cost), -np.inf), np.full(len(cost), np.inf)
         lower[self._gen], upper[self._gen] = least_mw, most_mw
@@ -164,10 +164,10 @@ class DcOpf:
         return LinearProgram(cost, (lower, upper), bounds, entries)
 
     def set_branch(self, index: int, in_service: bool) -> None:
-        """Take a branch out of service (no flow, its law and its limits forgotten) or put it back.
+        """Take a branch out of service (no flow, no line equation, no limits) or put it back.
 
         Raises:
-            ValueError: when there is no such branch, or one without a reactance is put in service.
+            ValueError: if there is no such branch, or it would be in service without a reactance.
         """
         if not 0 <= index < len(self._flow):
             raise ValueError(f"branch {index}: must be 0 to {len(self._flow) - 1}")
@@ -189,21 +189,21 @@ class DcOpf:
     def solve(
         self, load_mw: Floats | None = None, bids: tuple[Floats, Floats] | None = None
     ) -> Dispatch:
-        """The cheapest dispatch; where several are, the one the solver comes to first.
+        """The cheapest dispatch; if there are several, the first one the solver finds.
 
         The objective is exact to 1e-9. A price under quadratic costs lies between the slopes of two
-        tangents: within a few cents.
+        tangents, that is within a few cents.
 
         Args:
-            load_mw: (bus,) [MW], shunts not included (they are added); a negative load feeds in.
-                None: as in the case.
-            bids: two of (bid,): load [MW] that is served as long as another MWh costs no more
+            load_mw: (bus,) [MW] without shunts, which are added; negative load feeds in. None: as
+                in the case.
+            bids: two arrays (bid,): load [MW] that is served as long as another MWh costs no more
                 than its price [USD/MWh]. None: no bids.
 
         Raises:
-            ValueError: for loads of another shape, or that are no numbers.
-            OpfError: when there is no dispatch; with a value of lost load only where phase shifts
-                or angle limits force a flow beyond a rating.
+            ValueError: for loads of the wrong shape or with non-finite values.
+            OpfError: if there is no dispatch; with a value of lost load, only if phase shifts or
+                angle limits force a flow beyond a rating.
         """
         load = self._load if load_mw is None else self._loads(load_mw)
         columns = np.concatenate([self._served, self._spill])
@@ -239,7 +239,7 @@ class DcOpf:
         )
 
     def cost_usd_per_h(self, generation_mw: Floats) -> float:
-        """What generators in service cost at these outputs (gen,) [MW], constants included."""
+        """Cost of generators in service at these outputs (gen,) [MW], constants included."""
         cost = (self.case.cost_polynomial[self._on] * _powers(generation_mw[self._on])).sum()
         for gen in self._piecewise:
             points = self.case.cost_points[gen]
@@ -253,7 +253,7 @@ class DcOpf:
         return load_mw + self.case.shunt_mw
 
     def _optimum(self, load: Floats) -> tuple[Floats, Floats]:
-        """Values of columns and duals of rows, when no tangent is missing any more."""
+        """Column values and row duals, once no tangent is missing."""
         gens = self._quadratic
         curve = self.case.cost_polynomial[gens]
         below = np.array([self._cost_of[int(g)] for g in gens], dtype=np.int64)
@@ -274,7 +274,7 @@ class DcOpf:
         raise OpfError(f"case {self.case.name}: rows did not close in {MAX_ROUNDS} rounds")
 
     def _secure(self, flow_mw: Floats) -> bool:
-        """Add a row for each line that an outage would overload; whether there was one."""
+        """Add a row for each line that an outage would overload; returns whether any was added."""
         if self._security is None:
             self._security = Security(replace(self._mesh, in_service=self._in_service.copy()))
         line, out = self._security.overloads(flow_mw)
@@ -289,7 +289,7 @@ class DcOpf:
         return True
 
     def _at_limit(self, flow_mw: Floats) -> Ints:
-        """Pairs of a line and an outage whose rows bind."""
+        """Pairs of line and outage whose rows bind."""
         pairs = self._cuts[self._cuts[:, 0] < 0.0].astype(np.int64)
         line, out = -1 - pairs[:, 0], pairs[:, 1]
         if self._security is None or not len(line):
@@ -299,7 +299,7 @@ class DcOpf:
         return np.column_stack([line, out])[at]
 
     def _add_cuts(self, gens: Ints, output_mw: Floats) -> None:
-        """Tangents of the quadratic costs of some generators at these outputs."""
+        """Add tangents to the quadratic costs of some generators at these outputs."""
         if not len(gens):
             return
         square, linear, constant = self.case.cost_polynomial[gens].T
@@ -315,7 +315,7 @@ class DcOpf:
         self._cuts = np.vstack([self._cuts, np.column_stack([gens, output_mw])])
 
     def _drop_cuts(self) -> None:
-        """Forget tangents that the last solution did not need, but for the first ones."""
+        """Drop tangents that the last solution did not need, except the initial ones."""
         row_dual = self._programme.solution()[1]
         first = FIRST_TANGENTS * len(self._quadratic)
         idle = np.flatnonzero(np.abs(row_dual[self._fixed_rows + first :]) == 0.0) + first
@@ -323,7 +323,7 @@ class DcOpf:
         self._cuts = np.delete(self._cuts, idle, axis=0)
 
     def _why(self, load: Floats) -> str:
-        """No dispatch: what can be said about it."""
+        """Why there is no dispatch, as far as it can be told."""
         most = float(self.case.gen_max_mw[self._on].sum())
         least = float(self.case.gen_min_mw[self._on].sum())
         text = f"case {self.case.name}: no dispatch serves a load of {load.sum():.6g} MW"
@@ -336,5 +336,5 @@ class DcOpf:
 
 
 def _powers(output_mw: Floats) -> Floats:
-    """(gen, 3): squares, values, ones."""
+    """Powers of the outputs (gen, 3): squares, values, ones."""
     return np.column_stack([output_mw**2, output_mw, np.ones_like(output_mw)])

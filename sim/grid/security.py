@@ -1,4 +1,4 @@
-"""N-1: what every line would carry after the outage of any single other one.
+"""N-1 security: the flow on every line after the outage of any single other line.
 
 Line outage distribution factors from the PTDF (Wood, Wollenberg and Sheblé, Power Generation,
 Operation and Control, 3rd ed. 2013, section 7.4): after an outage of line k, line l carries
@@ -12,14 +12,14 @@ import numpy as np
 from sim.grid.mesh import Mesh, ptdf
 from sim.types import Bools, Floats, Ints
 
-ALONE: Final = 1e-6  # a line that carries all but this of its own transfer is the only way
+ALONE: Final = 1e-6  # a line that carries all but this share of its own transfer is the only path
 OVER_MW: Final = 1e-5  # beyond the solver's tolerance
 
 
 class Security:
     """Single outages of a mesh. Shapes: `line`; `factor` (line, line) is (watched, out).
 
-    An outage that cuts a part of the grid off is left out: `alone` (line,).
+    Outages that disconnect part of the grid are left out: `alone` (line,).
     """
 
     def __init__(self, mesh: Mesh) -> None:
@@ -39,7 +39,7 @@ class Security:
         return after
 
     def overloads(self, flow_mw: Floats) -> tuple[Ints, Ints]:
-        """Which line is above its limit after the outage of which other: pairs of lines."""
+        """Pairs of an overloaded line and the outage that overloads it."""
         over = np.abs(self.after_mw(flow_mw)) > self.limit_mw[:, None] + OVER_MW
         line, outage = np.nonzero(over)
         return line, self.outages[outage]

@@ -1,4 +1,4 @@
-"""The words of a MATLAB file, and its plain matrices of numbers read at once."""
+"""A tokeniser of MATLAB files; plain matrices of numbers are read as one token."""
 
 import re
 from typing import Final, NamedTuple
@@ -22,26 +22,26 @@ _CLOSES: Final = {")": "(", "]": "[", "}": "{"}
 
 
 class MatlabError(ValueError):
-    """A statement that is not understood; the message begins with its line."""
+    """An unsupported or invalid statement; the message begins with its line."""
 
 
 class Token(NamedTuple):
-    """A word; `kind` is number, name, text, op, rows (a plain matrix) or end (of a statement)."""
+    """A token; `kind` is number, name, text, op, rows (a plain matrix) or end (of a statement)."""
 
     kind: str
     text: str
     line: int
-    gap: bool = False  # blanks stand before it
+    gap: bool = False  # blanks precede it
     rows: tuple[tuple[float, ...], ...] = ()
 
 
 def tokens(text: str) -> list[Token]:
-    """All words of a text, without comments, continuations and blanks.
+    """All tokens of a text, without comments, continuations and blanks.
 
     Line ends are tokens of kind "end" outside brackets and ops ";" within [ ] and { }.
 
     Raises:
-        MatlabError: for a character, a text or a bracket that does not belong.
+        MatlabError: for an unexpected character, text or bracket.
     """
     return _Reader(text.replace("\r\n", "\n").replace("\r", "\n")).read()
 
@@ -81,7 +81,7 @@ class _Reader:
             bracket, line = self.open[-1]
             raise MatlabError(f"line {line}: {bracket!r} is not closed")
         self._add("end", "", False)
-        self._add("end", "", False)  # so that a word after the last one may be looked at
+        self._add("end", "", False)  # allows looking one token past the last
         return self.found
 
     def _add(self, kind: str, text: str, gap: bool) -> None:
@@ -92,7 +92,7 @@ class _Reader:
         self.at = len(self.text) if end < 0 else end
 
     def _comment(self) -> None:
-        """To the end of the line; %{ and %} alone on their lines span several, nested too."""
+        """Skip a comment: to the end of the line, or a block (may nest) in lines of %{ and %}."""
         begin = self.text.rfind("\n", 0, self.at) + 1
         start, first = self.at, self.line
         self._to_line_end()
@@ -111,7 +111,7 @@ class _Reader:
         self.at = at
 
     def _transposes(self, gap: bool) -> bool:
-        """Whether ' is the transpose of what stands before it, rather than a text's begin."""
+        """Whether ' transposes the preceding value, rather than opening a text."""
         if not self.found or (gap and self.open and self.open[-1][0] != "("):
             return False
         last = self.found[-1]
@@ -158,7 +158,7 @@ class _Reader:
             self.open.pop()
 
     def _plain_rows(self, gap: bool) -> bool:
-        """Read a matrix that holds numbers and comments alone; False leaves it to the parser."""
+        """Read a matrix of only numbers and comments; returns False if the parser must read it."""
         rows: list[tuple[float, ...]] = []
         at, line, text = self.at + 1, self.line, self.text
         while True:

@@ -1,4 +1,4 @@
-"""`buildout.png`: where containers stand in each plan, and what each plan gains."""
+"""`buildout.png`: the sites of the containers in each plan, and the gain of each plan."""
 
 from pathlib import Path
 
@@ -16,7 +16,7 @@ MILLION = 1e6
 
 
 def draw_buildout(found: Buildout, folder: Path) -> None:
-    """Containers by site and plan; NPV over building nothing with its intervals."""
+    """Draw containers by site and plan, and NPV gains over building nothing with intervals."""
     used = np.array(list(found.plans.values())).sum(axis=0) > 0
     sites = [site for site, any_ in zip(found.yard.sites, used, strict=True) if any_]
     figure = Figure(figsize=(15, 2.6 + 0.32 * max(len(sites), 2 * len(found.plans))))

@@ -1,4 +1,4 @@
-"""Where every picture is written: names in it stay text, whatever they contain."""
+"""Writes every picture; names in it are drawn as plain text, whatever characters they contain."""
 
 import warnings
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from sim.text import visible
 
 
 def month_labels(months: Sequence[date], whole: Sequence[bool]) -> list[str]:
-    """Names with the year where it begins, and a mark on months that the run cuts off."""
+    """Month names, with the year at its first month and a mark on months cut off by the run."""
     names = []
     for k, (month, entire) in enumerate(zip(months, whole, strict=True)):
         year = f"{month:%Y}" if k == 0 or month.month == 1 else ""
@@ -24,10 +24,10 @@ def month_labels(months: Sequence[date], whole: Sequence[bool]) -> list[str]:
 
 
 def save(figure: Figure, file: Path, dpi: int) -> None:
-    """Write a figure. `$` begins no formula, control characters are seen, lost glyphs are quiet."""
+    """Write a figure: `$` is literal, control characters show, missing glyphs do not warn."""
     for axes in figure.axes:
         for axis in (axes.xaxis, axes.yaxis):
-            if axis.get_scale() == "log":  # whose own labels are formulas
+            if axis.get_scale() == "log":  # its tick labels are formulas
                 axis.set_major_formatter("{x:g}")
                 axis.set_minor_formatter(NullFormatter())
     for text in figure.findobj(Text):

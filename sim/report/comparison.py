@@ -16,7 +16,7 @@ from sim.studies.kpis import titled
 
 
 def draw_comparison(comparison: Comparison, folder: Path) -> None:
-    """For each KPI: what every seed gave, and the paired differences with their intervals."""
+    """Draw, for each KPI, the values of all seeds and the paired differences with intervals."""
     kpis = list(comparison.values)
     pairs = len(comparison.differences) // len(kpis)
     regrets = bool(comparison.regrets)
@@ -39,7 +39,7 @@ def draw_comparison(comparison: Comparison, folder: Path) -> None:
 
 
 def _seeds(axes: Axes, comparison: Comparison, kpi: str) -> None:
-    """A line for each seed across the policies; the means with their intervals."""
+    """One line per seed across the policies, and the means with their intervals."""
     table = comparison.values[kpi]
     x = np.arange(len(table))
     axes.plot(x, table, color=GREY, linewidth=0.7, alpha=0.6)

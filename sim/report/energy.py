@@ -1,4 +1,4 @@
-"""`energy.png`: what power cost and why, for somebody who has to explain it to a board.
+"""`energy.png`: the cost of power and its causes, for a report to a board.
 
 All times are local standard time of the first site. A panel without content in a run is left out.
 """
@@ -26,7 +26,7 @@ MOST_LIMITS, MOST_SHARED, MOST_POINTS = 12, 6, 200
 CENTS: Final = 100.0
 LOADED: Final = 0.25  # share of the highest load below which a PUE says little about cooling
 USES: Final = ("asic_mw", "gpu_mw", "cooling_mw", "overhead_mw", "loss_mw")
-FEES: Final = "hosts' machine fees and profit shares"  # by no site, so no part of bars and curves
+FEES: Final = "hosts' machine fees and profit shares"  # not by site, so not in bars and curves
 SHOWN: Final = 0.05  # USD/MWh, half of what two digits of a cent show
 # What is paid (+) and earned (-): label, column of the sites table, sign, colour.
 COSTS: Final = (
@@ -53,7 +53,7 @@ def draw_energy(result: RunResult, folder: Path) -> None:
     figure = Figure(figsize=(16, 5.0 * rows + 0.8), layout=spread)
     grid = figure.add_gridspec(rows, 2)
     data = SiteHours(result)
-    wide = len(names) % 2  # of an odd number, the first takes a row of its own
+    wide = len(names) % 2  # if the number is odd, the first takes a full row
     for place, name in enumerate(names):
         row, column = divmod(place + (wide if place else 0), 2)
         PANELS[name](figure, grid[row, :] if wide and not place else grid[row, column], data)
@@ -86,7 +86,7 @@ def _title(data: SiteHours) -> str:
 
 
 def _net_usd_per_mwh(data: SiteHours) -> float:
-    """What the rows of `COSTS` come to, for a MWh of all uses: hosts' fees are not among them."""
+    """Sum of the rows of `COSTS` per MWh of all uses, without hosts' fees [USD/MWh]."""
     mwh = max(float(data.total(*USES).sum()) * data.record_h, 1e-9)
     return float(sum(sign * data.total(column).sum() for _, column, sign, _ in COSTS)) / mwh
 
@@ -96,7 +96,7 @@ def _usd(usd: float) -> str:
 
 
 def panels(result: RunResult) -> tuple[str, ...]:
-    """Names of the panels that have content in this run, in the order they are drawn."""
+    """Names of the panels with content in this run, in drawing order."""
     data = SiteHours(result)
     asked = {
         "cost": bool(data.total(*USES).any()),
@@ -161,7 +161,7 @@ def _month_labels(data: SiteHours, months: Any) -> list[str]:
 
 
 def _prices(figure: Figure, place: SubplotSpec, data: SiteHours) -> None:
-    """Prices in falling order, and how much of its load the fleet kept at each of them."""
+    """Prices in descending order, and the share of load that the fleet kept at each."""
     axes = figure.add_subplot(place)
     price, ahead = data.market()
     if np.isnan(ahead).any():
@@ -200,9 +200,9 @@ def _prices(figure: Figure, place: SubplotSpec, data: SiteHours) -> None:
 
 
 def _by_rank(values: Floats) -> tuple[Floats, Floats]:
-    """Means of ranked values over bins that widen with the rank: where they begin, the means.
+    """Means of ranked values over bins that widen with rank; returns bin starts and means.
 
-    The last mean is repeated at the end, for drawings in steps.
+    The last mean is repeated at the end, for step plots.
     """
     edges = np.unique(np.geomspace(1, len(values) + 1, 40).astype(np.int64)) - 1
     means = np.add.reduceat(values, edges[:-1]) / np.diff(edges)
@@ -210,7 +210,7 @@ def _by_rank(values: Floats) -> tuple[Floats, Floats]:
 
 
 def _heat(figure: Figure, place: SubplotSpec, data: SiteHours) -> None:
-    """Air above; PUE and hashrate lost to heat below, over the same hours."""
+    """Air temperature above; PUE and hashrate lost to heat below, over the same hours."""
     cells = place.subgridspec(2, 1, height_ratios=(3, 2), hspace=0.05)
     air = figure.add_subplot(cells[0])
     plant = figure.add_subplot(cells[1], sharex=air)
@@ -249,7 +249,7 @@ def _heat(figure: Figure, place: SubplotSpec, data: SiteHours) -> None:
 
 
 def _limits(figure: Figure, place: SubplotSpec, data: SiteHours) -> None:
-    """Time at each limit; limits that sites share come first, for they are fewer."""
+    """Time at each limit; shared limits come first, as they are fewer."""
     axes = figure.add_subplot(place)
     horizon = data.result.scenario.horizon
     own, shared = _limit_steps(data.result)
@@ -286,9 +286,9 @@ def _limits(figure: Figure, place: SubplotSpec, data: SiteHours) -> None:
 
 
 def _limit_steps(result: RunResult) -> tuple[list[tuple[str, int]], list[tuple[str, int]]]:
-    """Control steps with no room at (limits of one site, shared limits), most first.
+    """Control steps without headroom, for limits of one site and for shared limits, most first.
 
-    A step counts once however many sites stood at the limit.
+    A step counts once, however many sites were at the limit.
     """
     table = result.table("limits")
     limit, t_s = table["limit"].combine_chunks(), table["t_s"].to_numpy()
@@ -331,7 +331,7 @@ def _reserves(figure: Figure, place: SubplotSpec, data: SiteHours) -> None:
 
 
 def _assets(figure: Figure, place: SubplotSpec, data: SiteHours) -> None:
-    """The mean day, for batteries and sun repeat by the day and vanish in longer means."""
+    """The mean day: batteries and solar have daily cycles, which longer means would average out."""
     axes = figure.add_subplot(place)
     into_day = (data.when - data.when.astype("datetime64[D]")) / np.timedelta64(1, "h")
     hour = np.floor(into_day).astype(np.int64)

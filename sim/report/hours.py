@@ -12,7 +12,7 @@ WEEK_S: Final = 7 * SECONDS_PER_DAY
 
 
 class SiteHours:
-    """The sites table as arrays (interval, site), with local times."""
+    """The sites table as arrays (interval, site), with local time."""
 
     def __init__(self, result: RunResult) -> None:
         self.result = result
@@ -42,12 +42,12 @@ class SiteHours:
         return np.asarray(sum(self[name].sum(axis=1) for name in names), dtype=np.float64)
 
     def monthly(self, values: Floats) -> Floats:
-        """Sums of (interval,) by calendar month (month,)."""
+        """Sums of `values` (interval,) by calendar month (month,)."""
         months, where = np.unique(self.month, return_inverse=True)
         return np.bincount(where, values, len(months)).astype(np.float64)
 
     def hottest_week(self) -> slice:
-        """The whole days (at most seven) with the warmest mean over the sites."""
+        """The consecutive whole days (at most seven) with the warmest mean over the sites."""
         week, day = WEEK_S // self.record_s, max(1, SECONDS_PER_DAY // self.record_s)
         mean_c = np.append(0.0, np.cumsum(self["ambient_c"].mean(axis=1)))
         if len(self.when) <= week:
@@ -61,9 +61,9 @@ class SiteHours:
         return slice(first, first + week)
 
     def market(self) -> tuple[Floats, Floats]:
-        """Real-time and day-ahead price (interval,) [USD/MWh], means of the sites that feel them.
+        """Real-time and day-ahead price (interval,) [USD/MWh], means over the exposed sites.
 
-        Adders are taken off: day-ahead prices have none. NaN where no day-ahead price is known.
+        Adders are subtracted, as day-ahead prices have none. NaN where no day-ahead price is known.
         """
         sites = self.result.scenario.sites
         feel = [s for s, site in enumerate(sites) if site.contract == "market"]

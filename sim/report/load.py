@@ -1,4 +1,4 @@
-"""Latency against load: what an engine promises, and where it stops keeping it."""
+"""Latency of an engine against load."""
 
 from pathlib import Path
 from typing import Final
@@ -16,7 +16,7 @@ SHADES: Final = {50: "#9ecae1", 95: "#3182bd", 99: "#08306b"}
 
 
 def draw_load(trace: Trace, engine: Engine, engines: int, title: str, file: Path) -> None:
-    """TTFT and TPOT percentiles over requests a second, from a tenth of saturation on."""
+    """Draw TTFT and TPOT percentiles against requests a second, from a tenth of saturation up."""
     most = saturation_rps(trace, engine, engines)
     own = len(trace.arrival_s) / max(float(trace.arrival_s[-1]), 1e-9)
     found: dict[str, list[list[float]]] = {"ttft_s": [], "tpot_s": []}

@@ -1,4 +1,4 @@
-"""`money.png`: where the firm's money went, for somebody who has to explain it to a board.
+"""`money.png`: where the firm's money went, for a report to a board.
 
 All times are UTC. A panel without content in a run is left out.
 """
@@ -28,7 +28,7 @@ COLOURS: Final = dict(
         strict=True,
     )
 )
-# Marked on the bitcoin held: label, part of the event's name, colour, marker.
+# Events marked on the bitcoin holdings: label, part of the event's name, colour, marker.
 MARKS: Final = (
     ("margin call", "margin", ORANGE, "v"),
     ("forced sale", "liquidat", RED, "X"),
@@ -48,7 +48,7 @@ NEVER_CUT: Final = 0.35  # share of the bridge's height that its steps take when
 
 
 def draw_money(result: RunResult, folder: Path) -> None:
-    """Draw the panels into `folder/money.png`; nothing for a run that tells only its margin."""
+    """Draw the panels into `folder/money.png`; nothing if a run has no money beyond its margin."""
     if has_money(result.scenario):
         draw(money_of(result), folder / "money.png")
 
@@ -60,7 +60,7 @@ def draw(money: Money, file: Path) -> None:
     spread = ConstrainedLayoutEngine(h_pad=0.08, w_pad=0.1, hspace=0.03)
     figure = Figure(figsize=(16, 4.7 * rows + 0.8), layout=spread)
     grid = figure.add_gridspec(rows, 2)
-    wide = len(names) % 2  # of an odd number, the last takes a row of its own
+    wide = len(names) % 2  # if the number is odd, the last takes a full row
     for place, name in enumerate(names):
         row, column = divmod(place, 2)
         last = wide and place == len(names) - 1
@@ -75,7 +75,7 @@ def draw(money: Money, file: Path) -> None:
 
 
 def panels(money: Money) -> tuple[str, ...]:
-    """Names of the panels that have content, in the order they are drawn."""
+    """Names of the panels with content, in drawing order."""
     coins = money.held(Account.BTC, "BTC").any() or money.held(Account.BTC_COLLATERAL, "BTC").any()
     asked = {
         "bitcoin": bool(coins),
@@ -93,7 +93,7 @@ def _usd(usd: float) -> str:
 
 
 def _scale(*values: Floats) -> tuple[float, str]:
-    """Divisor and unit for amounts of a size."""
+    """Divisor and unit suited to the size of the amounts."""
     most = max((float(np.abs(v).max(initial=0.0)) for v in values), default=0.0)
     return (1e6, "million USD") if most >= 1e6 else (1e3, "thousand USD")
 
@@ -110,7 +110,7 @@ def _tidy(axes: Axes, dates: bool = False) -> None:
 
 
 def _legend(axes: Axes) -> None:
-    """Inside the panel, whose width it does not change."""
+    """Draw the legend inside the panel, without changing the panel's width."""
     legend = axes.legend(loc="upper left", ncols=3, fontsize=8, columnspacing=1.2)
     legend.set_in_layout(False)
 
@@ -219,7 +219,7 @@ def _income(axes: Axes, money: Money) -> None:
 
 
 def _bridge(axes: Axes, money: Money) -> None:
-    """Equity from the start to the end: each step is a group of income over the whole run."""
+    """Equity from start to end; each step is an income group over the whole run."""
     opening = float(money.balance["opening equity"][-1])
     steps = [(name, float(usd.sum())) for name, usd in money.groups().items()]
     level = opening + np.cumsum([0.0, *(usd for _, usd in steps)])

@@ -1,4 +1,4 @@
-"""What `money.png` draws, out of the ledger, the statements and the events of a run."""
+"""Data of `money.png`, from the ledger, the statements and the events of a run."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -15,7 +15,7 @@ from sim.scenario.money import Loan
 from sim.scenario.scenario import Scenario
 from sim.types import Floats, Ints
 
-# Lines of the income statement, in groups that an eye can take in.
+# Lines of the income statement, in a few groups that fit a plot.
 GROUPS: Final[dict[str, tuple[str, ...]]] = {
     "mining less pool fees": ("mining", "pool fees"),
     "inference less credits, opex": ("inference", "credits", "GPU operations"),
@@ -33,12 +33,12 @@ GROUPS: Final[dict[str, tuple[str, ...]]] = {
     "interest, liquidation fees": ("interest", "liquidation fees"),
     "tax": ("tax", "deferred tax"),
 }  # fmt: skip
-# Events of machines and of the chain are told elsewhere.
+# Events of machines and of the chain are shown elsewhere.
 NOT_MONEY: Final = ("failure", "repair", "retarget")
 
 
 class Event(NamedTuple):
-    """Something that happened."""
+    """An event of the run."""
 
     t_s: int
     event: str
@@ -47,7 +47,7 @@ class Event(NamedTuple):
 
 
 class Money:
-    """Shapes: `instant` the ends of recording intervals, `month`."""
+    """The money of a run. Shapes: `instant` (ends of recording intervals), `month`."""
 
     def __init__(
         self,
@@ -77,7 +77,7 @@ class Money:
         self.whole = from_start & ((begins + 1).astype("datetime64[s]") <= self.at(seconds))
 
     def at(self, t_s: Any) -> Any:
-        """UTC of run seconds."""
+        """UTC time of seconds since the start of the run."""
         return self._first + np.asarray(t_s).astype("timedelta64[s]")
 
     def held(self, account: str, commodity: str) -> Floats:
@@ -93,7 +93,7 @@ class Money:
         return np.asarray(total[upto] / UNITS[commodity], dtype=np.float64)
 
     def debt_usd(self, loan: str = "") -> Floats:
-        """Owed with interest (instant,) on a loan; "": on all."""
+        """Debt including interest owed (instant,) of a loan; "": of all loans [USD]."""
         end = f":{loan}" if loan else ""
         return -self.held(Account.LOAN + end, "USD") - self.held(Account.INTEREST_OWED + end, "USD")
 
@@ -109,7 +109,7 @@ class Money:
         return self.when, np.divide(debt, collateral_usd, out=none, where=there)
 
     def groups(self) -> dict[str, Floats]:
-        """Income by group (month,) [USD]; groups without any are left out."""
+        """Income by group (month,) [USD]; empty groups are left out."""
         zero = np.zeros(len(self.months))
         found = {
             name: np.sum([self.income.get(line, zero) for line in lines], axis=0)
@@ -119,7 +119,7 @@ class Money:
 
 
 def has_money(scenario: Scenario) -> bool:
-    """Whether a run has more to tell about money than its margin."""
+    """Whether a run has money to show beyond its margin."""
     firm, treasury = scenario.firm, scenario.treasury
     costs = (firm.overhead_usd_per_month, firm.asic_usd_per_th, firm.gpu_usd_per_gpu)
     return bool(
@@ -151,7 +151,7 @@ def money_of(result: RunResult) -> Money:
 
 
 def _recorded_ltv(loans: pa.Table | None) -> dict[str, tuple[Ints, Floats]]:
-    """LTV of each loan out of the table `loans`; nothing where there is no such table."""
+    """LTV of each loan from the table `loans`; empty without that table."""
     if loans is None or not {"t_s", "loan", "ltv"} <= set(loans.column_names):
         return {}
     names = np.asarray(loans["loan"].to_pylist())

@@ -1,4 +1,4 @@
-"""What serving a load costs, against what a megawatt-hour gives: the choices of `recommend`."""
+"""The choices of `recommend`: cost of serving a load against tokens per megawatt-hour."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,10 +13,10 @@ COLOURS: Final = ("#08519c", "#d94801", "#238b45", "#6a51a3", "#a50f15", "#52525
 
 
 def draw_choices(choices: Sequence[Choice], title: str, file: Path) -> None:
-    """USD per million output tokens over output tokens per MWh, a colour for each GPU.
+    """Draw USD per million output tokens over output tokens per MWh, one colour per GPU.
 
-    Those that no other choice beats are filled and named; without a price of the GPU there is no
-    cost, and no point.
+    Choices that no other choice beats are filled and named. A choice without a GPU price has no
+    cost and is not drawn.
     """
     figure, axis = plt.subplots(figsize=(9, 5.5), layout="constrained")
     priced = [choice for choice in choices if choice.usd_per_mtok is not None]

@@ -1,4 +1,4 @@
-"""`serving.png`: what the tenants got, and what curtailment did to it."""
+"""`serving.png`: service delivered to tenants, and the effect of curtailment on it."""
 
 from pathlib import Path
 from typing import Any, Final
@@ -18,7 +18,7 @@ SHADES: Final = {50: SKY, 95: BLUE, 99: RED}
 
 
 def draw_serving(result: RunResult, folder: Path) -> None:
-    """Draw four panels into `folder/serving.png`; nothing where no node serves tokens."""
+    """Draw four panels into `folder/serving.png`; nothing if no node serves tokens."""
     record = result.recorder.serving
     if record is None or not record.intervals:
         return

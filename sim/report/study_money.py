@@ -1,4 +1,4 @@
-"""`equity_differences.png`, `liquidity.png`: where firms part ways, and when cash is short."""
+"""`equity_differences.png`, `liquidity.png`: how firms differ, and when cash is short."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,11 +15,11 @@ from sim.studies.money_spread import DIFFERENCES, LIQUIDITY, MILLION, by_group, 
 DPI: Final = 100
 COLUMNS: Final = 3
 MOST_PANELS: Final = 24
-MOST_BARS: Final = 8  # lines of a waterfall, the rest together
+MOST_BARS: Final = 8  # bars of a waterfall; the rest is summed
 
 
 def draw_money(tables: Path, folder: Path) -> None:
-    """Draw both out of a study's tables; nothing where its firms keep no books."""
+    """Draw both from a study's tables; nothing if its firms keep no books."""
     differences, liquidity = read(tables, DIFFERENCES), read(tables, LIQUIDITY)
     if differences:
         panels = by_group(differences, "against")
@@ -52,7 +52,7 @@ def _panels(title: str, count: int, height: float) -> tuple[Figure, list[Axes]]:
 
 
 def _waterfall(axes: Axes, name: str, rows: Sequence[dict[str, Any]]) -> None:
-    """From nothing to the difference, the largest line first; the whisker is the total's 95 %."""
+    """Waterfall from zero to the difference, largest line first; whisker: 95 % of the total."""
     *parts, total = rows
     bars = [(p["line"], p["mean_usd"] / MILLION) for p in parts[:MOST_BARS]]
     if len(parts) > MOST_BARS:

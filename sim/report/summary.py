@@ -178,7 +178,7 @@ def _margin(axes: Axes, data: _Data) -> None:
 
 
 def _sites(axes: Axes, data: _Data) -> None:
-    """Margin of each site as a bar, its uptime as a dot."""
+    """Draw the margin of each site as a bar, its uptime as a dot."""
     names = np.array(data.names)
     margin = sum(
         sign * data.column(c).sum(axis=0) / 1e6

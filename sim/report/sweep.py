@@ -19,11 +19,11 @@ from sim.studies.summary import Effect, Summary, coded, is_sampled, share_text
 
 COLOURS: Final = (BLUE, ORANGE, GREEN, PURPLE, RED, SKY, YELLOW, GREY)
 DPI: Final = 100
-WIDE: Final = 30  # ratio of greatest to least value from which an axis is logarithmic
+WIDE: Final = 30  # ratio of largest to smallest value from which an axis is logarithmic
 
 
 def draw_sweep(summary: Summary, cells: pa.Table, name: str, folder: Path) -> None:
-    """Draw study.png, and pareto.png where the experiment asks for a front."""
+    """Draw study.png, and pareto.png if the experiment asks for a front."""
     rows = [row for row in cells.to_pylist() if row["status"] == "done"]
     if not rows or not summary.kpis:
         return
@@ -97,7 +97,7 @@ def _strips(
 def _box(axes: Axes, x: float, y: Any, units: Any, width: float, colour: str) -> None:
     p5, p25, p50, p75, p95 = np.quantile(y, (0.05, 0.25, 0.5, 0.75, 0.95))
     spread = np.linspace(-0.35, 0.35, len(y)) * width if len(y) > 1 else np.zeros(1)
-    order = np.random.default_rng(0).permutation(len(y))  # a jitter that is always the same
+    order = np.random.default_rng(0).permutation(len(y))  # reproducible jitter
     axes.plot(x + spread, y[order], ".", color=colour, markersize=3, alpha=0.45)
     axes.plot([x, x], [p5, p95], color=colour, linewidth=1)
     axes.bar(x, p75 - p25, width, p25, color=colour, alpha=0.25, edgecolor=colour)
@@ -119,7 +119,7 @@ def _share(axes: Axes, x: float, y: Any, units: Any, colour: str) -> None:
 def _scatter(
     axes: Axes, rows: list[dict[str, Any]], factor: str, kpi: str, policies: Sequence[str]
 ) -> None:
-    """Every cell over the factor's value, and the means of bins of equal count."""
+    """Every cell against the factor's value, and the means of equal-count bins."""
     for k, policy in enumerate(policies):
         mine = [row for row in rows if row["policy"] == policy]
         if not mine:
@@ -148,7 +148,7 @@ def _scatter(
 
 
 def _tornado(axes: Axes, effects: list[Effect], kpi: str, n: int) -> None:
-    """For each factor: from its lowest to its highest mean, and its share of the variance."""
+    """For each factor, a bar from its lowest to its highest mean, and its share of variance."""
     ordered = sorted(effects, key=lambda e: e.high_mean - e.low_mean)
     if not ordered:
         axes.set_axis_off()
@@ -200,7 +200,7 @@ def _draw_pareto(summary: Summary, policies: Sequence[str], name: str, folder: P
             axes.plot([c.means[a] for c in front], [c.means[b] for c in front], "k:", linewidth=1)
         for i, c in enumerate(front if len(front) <= 12 else []):
             where = ", ".join(f"{v:.3g}" if isinstance(v, float) else v for v in c.levels.values())
-            side = 1 if i % 2 else -1  # neighbours' labels to either side
+            side = 1 if i % 2 else -1  # alternate sides for neighbouring labels
             axes.annotate(where, (c.means[a], c.means[b]), xytext=(9 * side, 0), fontsize=8,
                           textcoords="offset points", va="center",
                           ha="left" if side > 0 else "right")  # fmt: skip

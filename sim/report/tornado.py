@@ -1,4 +1,4 @@
-"""`tornado.png`: how far a KPI moves with each factor."""
+"""`tornado.png`: change of a KPI with each factor."""
 
 from pathlib import Path
 from typing import Final
@@ -14,7 +14,7 @@ SCALES: Final = ((1e9, "billion "), (1e6, "million "), (1e3, "thousand "), (1.0,
 
 
 def draw_tornado(table: pa.Table, title: str, file: Path) -> None:
-    """Bars of `sim.studies.tornado`, the widest on top, from the base to each side."""
+    """Draw bars of `sim.studies.tornado` from the base to each side, the widest on top."""
     rows = table.to_pylist()
     kpi, base = rows[0]["kpi"], rows[0]["kpi_base"]
     most = max(abs(row[side]) for row in rows for side in ("kpi_low", "kpi_base", "kpi_high"))

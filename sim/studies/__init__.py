@@ -1,1 +1,1 @@
-"""Many runs that can be trusted: experiments, cells, executors, comparisons, statistics."""
+"""Studies of many runs: experiments, cells, executors, comparisons, statistics."""

@@ -1,4 +1,4 @@
-"""A cell: one run of a study, with a key that says all that determines its bytes."""
+"""A cell: one run of a study, with a key that hashes everything that determines its bytes."""
 
 import io
 import json
@@ -23,12 +23,12 @@ from sim.runner import run
 from sim.scenario import Scenario, load
 from sim.studies.experiment import Keep
 
-SCENARIOS_HELD: Final = 4  # by each worker: cells come ordered by scenario
+SCENARIOS_HELD: Final = 4  # per worker; cells arrive ordered by scenario
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """A scenario folder and what to change in it; `sha256` is that of the resolved scenario."""
+    """A scenario folder and the changes to apply; `sha256` is that of the resolved scenario."""
 
     sha256: str
     path: str = field(compare=False)
@@ -45,7 +45,7 @@ class Recipe:
 
 @dataclass(frozen=True)
 class Frozen:
-    """A scenario as bytes, for workers that do not see its files, or where it has none."""
+    """A scenario as bytes, for workers without access to its files, or if it has no files."""
 
     sha256: str
     content: bytes = field(compare=False, repr=False)
@@ -66,7 +66,7 @@ Source = Recipe | Frozen
 
 @lru_cache(maxsize=SCENARIOS_HELD)
 def scenario_of(source: Source) -> Scenario:
-    """A source's scenario: loaded once by each worker, equal by hash."""
+    """The scenario of a source, cached in each worker by the source's hash."""
     return source.load()
 
 
@@ -74,7 +74,7 @@ def scenario_of(source: Source) -> Scenario:
 class Cell:
     """A resolved scenario, a policy with its parameters, and a seed.
 
-    A policy that is an object travels as `pickled`; `policy` is then its class.
+    A policy object is sent as `pickled`; `policy` then names its class.
     """
 
     source: Source
@@ -82,7 +82,7 @@ class Cell:
     parameters: dict[str, Any] = field(hash=False)
     seed: int
     pickled: bytes = field(default=b"", repr=False)
-    expected: str = field(default="", compare=False)  # the key where the study was planned
+    expected: str = field(default="", compare=False)  # key computed where the study was planned
 
     @cached_property
     def asked(self) -> str:
@@ -92,29 +92,29 @@ class Cell:
 
     @cached_property
     def made(self) -> dict[str, Any]:
-        """Versions of libraries and digests of sources, here and now."""
+        """Library versions and source digests of this process."""
         return provenance(self.policy_class())
 
     @cached_property
     def key(self) -> str:
-        """SHA-256 of what is asked, the versions of all libraries that compute, and all sources."""
+        """SHA-256 of `asked`, the versions of all computing libraries, and all sources."""
         return sha256_of(asked=self.asked, **self.made)
 
     def policy_class(self) -> type:
-        """The class that decides."""
+        """The class of the policy."""
         if self.pickled:
             return type(self.decider())
         return policy_class(self.policy, BUILTIN)
 
     def decider(self) -> Policy:
-        """A fresh policy: what one run has learnt must not reach another."""
+        """A fresh policy instance, so that no state leaks from one run to another."""
         if self.pickled:
             policy: Policy = pickle.loads(self.pickled)
             return policy
         return load_policy(self.policy, self.parameters, BUILTIN)
 
     def manifest(self, name: str) -> dict[str, Any]:
-        """What made this cell's result; the resolved scenario stands in scenarios.parquet."""
+        """Provenance of this cell's result; the resolved scenario is in scenarios.parquet."""
         return {
             "kind": CELL,
             "format": FORMAT,
@@ -130,21 +130,25 @@ class Cell:
         }
 
     def outdated(self, manifest: dict[str, Any]) -> str:
-        """Why a result of the same question is of other code; "" where it answers another."""
+        """How the code of a result of the same question differs; "" if the question differs."""
         return differences(manifest, self.made) if manifest.get("cell") == self.asked else ""
 
 
 def pickled(policy: Policy) -> bytes:
-    """A policy object as bytes. Raises PolicyError if it cannot be pickled."""
+    """A policy object as bytes.
+
+    Raises:
+        PolicyError: if it cannot be pickled.
+    """
     try:
         return pickle.dumps(policy)
-    except Exception as error:  # whatever an author's object raises
+    except Exception as error:  # a user's object may raise anything
         name = type(policy).__qualname__
         raise PolicyError(f"policy {name}: cannot be pickled: {error}") from None
 
 
 class Outcome(NamedTuple):
-    """What a worker sends back: the files of the cell's folder, or why there are none."""
+    """A worker's reply: the files of the cell's folder, or the reason why there are none."""
 
     files: dict[str, bytes]
     kpis: dict[str, float | None]
@@ -153,7 +157,7 @@ class Outcome(NamedTuple):
 
 
 def run_cell(cell: Cell, keep: Keep = "small") -> Outcome:
-    """Run a cell. Whoever calls writes the files: a worker needs no disk that others see."""
+    """Run a cell. The caller writes the files, so workers need no shared disk."""
     began = time.perf_counter()
     try:
         if cell.expected and cell.key != cell.expected:
@@ -165,7 +169,7 @@ def run_cell(cell: Cell, keep: Keep = "small") -> Outcome:
         files = _tables(result, keep)
         files["kpis.json"] = _json(result.kpis)
         files["manifest.json"] = _json(cell.manifest(scenario.name))
-    except Exception as error:  # one cell's failure is a result, not the end of the study
+    except Exception as error:  # a failed cell is a result and does not end the study
         return Outcome({}, {}, f"{type(error).__name__}: {error}", traceback.format_exc())
     ended = time.perf_counter()
     timing = {"load_s": loaded - began, "run_s": ran - loaded, "encode_s": ended - ran}

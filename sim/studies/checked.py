@@ -1,4 +1,4 @@
-"""From an experiment file to its rows: every scenario loaded once, every problem at once."""
+"""From an experiment file to its rows. Loads each scenario once; reports all problems together."""
 
 import json
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ from sim.studies.experiment import Experiment, PolicyChoice, read_experiment
 
 
 class Row(NamedTuple):
-    """One row of cells.parquet: where a cell stands in the experiment."""
+    """One row of cells.parquet: the position of a cell in the experiment."""
 
     levels: dict[str, str | float]
     policy: str  # its label
@@ -24,29 +24,29 @@ class Row(NamedTuple):
 
 
 class CheckedExperiment(NamedTuple):
-    """An experiment whose every scenario and policy has been checked."""
+    """An experiment with all its scenarios and policies checked."""
 
     name: str
     experiment: Experiment
     rows: list[Row]
-    resolved: dict[str, str]  # by hash: the resolved scenario as JSON
+    resolved: dict[str, str]  # resolved scenarios as JSON, by hash
 
     @property
     def cells(self) -> int:
-        """Number of distinct cells: rows that resolve to the same run share one."""
+        """Number of distinct cells; rows that resolve to the same run share a cell."""
         return len({row.cell.asked for row in self.rows})
 
 
 def check_experiment(
     path: str | Path, *, allow_code: bool = False, allow_path: bool = False, run_code: bool = True
 ) -> CheckedExperiment:
-    """Read an experiment and load every distinct scenario that it leads to.
+    """Read an experiment and load every distinct scenario that it uses.
 
     Args:
-        path: the file.
+        path: the experiment file.
         allow_code: the experiment and its scenarios may name code as policies.
         allow_path: they may name files anywhere.
-        run_code: import and make what is allowed; without, code is not looked at.
+        run_code: import and instantiate allowed code; if False, code is not examined.
 
     Raises:
         ScenarioError: with every problem of the file, its scenarios and its policies.
@@ -92,7 +92,7 @@ def _rows(
 
 
 def chosen(scenario: Scenario, choice: PolicyChoice) -> tuple[str, dict[str, Any]]:
-    """Name and parameters of a policy; those of the scenario hold for the policy it names."""
+    """Name and parameters of a policy; the scenario's parameters apply to the policy it names."""
     if choice.parameters is not None:
         return choice.name, choice.parameters
     own = choice.name == scenario.policy.name
@@ -100,7 +100,7 @@ def chosen(scenario: Scenario, choice: PolicyChoice) -> tuple[str, dict[str, Any
 
 
 class _Problems:
-    """Problems of the scenarios, each once, at the place in the experiment that brought it."""
+    """Problems of the scenarios, without duplicates, at their cause in the experiment."""
 
     def __init__(self, file: str, experiment: Experiment) -> None:
         self.file = file
@@ -117,7 +117,7 @@ class _Problems:
             self.add(Problem(file, place or problem.where, problem.value, problem.message))
 
     def _place(self, point: Point, problem: Problem) -> str:
-        """Where the experiment changes what is wrong at a point; "" where it does not."""
+        """Where the experiment sets the faulty value of a point; "" where it does not."""
         key = next((k for k in point.changes if _is_about(problem, k)), None)
         if key is None:
             return ""
@@ -131,7 +131,7 @@ class _Problems:
 
 
 def _is_about(problem: Problem, key: str) -> bool:
-    """Whether a problem stands where a change was made: a key, or a cell of a sheet."""
+    """Whether a problem is at a changed place: a key, or a cell of a sheet."""
     if problem.where == key:
         return True
     sheet, _, cell = key.partition(".")

@@ -1,4 +1,4 @@
-"""Policies under the same luck: paired differences, how sure they are, and what is said of them."""
+"""Comparison of policies under the same luck: paired differences and their uncertainty."""
 
 import shutil
 import tempfile
@@ -54,12 +54,12 @@ Bounds = Callable[[Scenario, int], Any] | Mapping[int, float] | Literal["clairvo
 
 
 class Mean(NamedTuple):
-    """A KPI of a policy over the seeds."""
+    """Mean of a policy's KPI over the seeds."""
 
     policy: str
     kpi: str
     estimate: Estimate
-    share: Interval | None  # Wilson's, of a KPI that says yes or no
+    share: Interval | None  # Wilson's, for a yes/no KPI
 
 
 class Difference(NamedTuple):
@@ -70,44 +70,44 @@ class Difference(NamedTuple):
     b: str
     estimate: Estimate
     p_adjusted: float  # Holm over all comparisons, times the number of looks
-    variance_reduction: float  # by pairing: so many times fewer seeds
+    variance_reduction: float  # by pairing: factor by which fewer seeds suffice
     mean_a: float
     mean_b: float
-    percent: Interval  # of b's mean, which is uncertain too: Fieller; infinite where it may be 0
-    doubt: str = ""  # why its interval may hold less than it says
+    percent: Interval  # of b's mean, itself uncertain: Fieller; infinite if it may be 0
+    doubt: str = ""  # why the interval may cover less than its level
 
 
 class Regret(NamedTuple):
-    """What a policy earns less than the clairvoyant bound."""
+    """Shortfall of a policy's earnings against the clairvoyant bound."""
 
     policy: str
     usd: Estimate
     percent: float  # ratio of the means
     percent_interval: Interval
-    above_bound: int  # seeds in which it earned more: then bound or simulator is wrong
+    above_bound: int  # seeds in which it earned more: the bound or the simulator is wrong
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """What `sim.compare` returns. `values[kpi]` has the shape (policy, seed)."""
+    """The result of `sim.compare`. `values[kpi]` has the shape (policy, seed)."""
 
     scenario: str
     policies: tuple[str, ...]
     seeds: tuple[int, ...]
-    level: float  # that all looks together keep
-    interval_level: float  # of each interval that is shown
+    level: float  # kept by all looks together
+    interval_level: float  # of each printed interval
     looks: tuple[int, ...]
-    reached: bool | None  # the wished half-width; None: none was wished
+    reached: bool | None  # the requested half-width; None: none was requested
     values: dict[str, Floats] = field(repr=False)
     means: tuple[Mean, ...]
     differences: tuple[Difference, ...]
     regrets: tuple[Regret, ...]
     cells: pa.Table = field(repr=False)
-    rarest: float = RAREST  # share of seeds down to which a sequential comparison promises
+    rarest: float = RAREST  # rarest share of seeds that a sequential comparison covers
 
     @property
     def sequential(self) -> bool:
-        """Whether it stopped by itself: bootstrap-t intervals hold then, Student's beside them."""
+        """Whether it was sequential: bootstrap-t intervals then count, Student's are secondary."""
         return self.reached is not None
 
 
@@ -133,24 +133,24 @@ def compare(
         scenario: from `sim.load`, or a folder.
         policies: names, "package.module:Class", either with parameters ("name:key=value"),
             `PolicyChoice`, or objects.
-        seeds: how many (1, 2, …) or which; with `until` the most.
-        kpis: what is compared.
-        level: confidence level of everything that is said.
+        seeds: a number (1, 2, …) or a list of seeds; with `until` the maximum.
+        kpis: names of the KPIs to compare.
+        level: confidence level of all statements.
         until: stop as soon as the bootstrap-t interval of every paired difference has at most this
-            half-width ("half-width=1%" of the first policy's mean, "half-width=5000"). It looks
-            after 3 / `rarest` seeds, then at each doubling; the error is spent on the looks in
-            equal parts, so that each interval holds at whichever look it stops.
-        rarest: the rarest event, as a share of seeds, that `until` promises to have seen.
+            half-width ("half-width=1%" of the first policy's mean, "half-width=5000"). The first
+            look is after 3 / `rarest` seeds, further ones at each doubling. The error is split
+            equally over the looks, so the intervals hold at whichever look the comparison stops.
+        rarest: the rarest event, as a share of seeds, that `until` guarantees to have seen.
         bound: "clairvoyant", a function of scenario and seed, or USD by seed: gives regret.
-        workers: local processes; above 1, policies that are objects must be importable there.
-        scheduler: address of a running Dask scheduler instead.
-        out: result folder; or one that is claimed, whose draft takes the cells and which the
+        workers: number of local processes; above 1, policy objects must be importable there.
+        scheduler: address of a running Dask scheduler to use instead.
+        out: result folder; or a claimed one, which receives the cells in its draft and which the
             caller commits. Default: nothing is kept.
-        keep: which tables of the cells.
-        progress: called with the numbers of cells ended and of all cells of the look.
+        keep: tables to keep of each cell.
+        progress: called with the numbers of finished cells and of all cells of the look.
 
     Raises:
-        ValueError: if an argument makes no sense.
+        ValueError: if an argument is invalid.
         PolicyError: if a policy cannot be loaded or pickled.
         StudyError: if a run fails: the seeds would not be the same for all.
     """
@@ -220,7 +220,7 @@ def question_of(
     seeds: int | Sequence[int],
     **more: Any,
 ) -> str:
-    """Hash of what a comparison asks: scenario, policies with parameters, seeds, and options."""
+    """Hash of a comparison's inputs: scenario, policies with parameters, seeds, and options."""
     makers = _makers(scenario, Frozen.of(scenario), policies)
     asked = {label: make(0).asked for label, make in makers.items()}
     return sha256_of(policies=asked, seeds=seeds, **more)
@@ -251,7 +251,7 @@ def _chosen(text: str) -> PolicyChoice:
 def _makers(
     scenario: Scenario, source: Source, policies: Sequence[str | PolicyChoice | Policy]
 ) -> dict[str, Maker]:
-    """By label of each policy: what makes its cell of a seed."""
+    """For each policy label, a function that makes its cell for a seed."""
     makers: dict[str, Maker] = {}
     for policy in policies:
         choice = _chosen(policy) if isinstance(policy, str) else policy
@@ -284,7 +284,7 @@ def _makers(
 def _values(
     rows: Sequence[Row], records: dict[str, Record], policies: Sequence[str], kpis: Sequence[str]
 ) -> dict[str, Floats]:
-    """By KPI: (policy, seed)."""
+    """Values of each KPI (policy, seed)."""
     for row in rows:
         error = records[row.cell.key].error
         if error:
@@ -299,7 +299,7 @@ def _values(
 
 
 def _narrow(values: dict[str, Floats], level: float, target: Target) -> bool:
-    """Whether the interval of every paired difference is as narrow as was wished."""
+    """Whether the interval of every paired difference is within the target."""
     for table in values.values():
         widest = target.half_width * (abs(float(table[0].mean())) if target.relative else 1.0)
         apart = np.array([a - b for a, b in combinations(table, 2)])
@@ -355,7 +355,7 @@ def _differences(
 
 
 def percent_more(a: Floats, b: Floats, level: float, sequential: bool = False) -> Interval:
-    """By how many percent the mean of `a` is above that of `b`, pair by pair (seed,)."""
+    """Percentage by which the mean of `a` exceeds that of `b`; paired values (seed,)."""
     return ratio_interval(100.0 * (a - b), b, level, RESAMPLES if sequential else 0)
 
 
@@ -400,7 +400,7 @@ def _bounds(
     workers: int,
     scheduler: str | None,
 ) -> Floats:
-    """USD (seed,)."""
+    """The bound (seed,) [USD]."""
     if isinstance(bound, Mapping):
         by_seed = {seed: float(bound[seed]) for seed in seeds}
     elif callable(bound):

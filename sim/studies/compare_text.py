@@ -1,4 +1,4 @@
-"""What a comparison found, in words that do not overclaim, and as plain values."""
+"""The findings of a comparison, in sentences that do not overclaim, and as plain values."""
 
 import math
 from collections.abc import Iterator
@@ -21,10 +21,10 @@ from sim.studies.sweep import write_table
 
 
 def verdict(difference: Difference, comparison: Comparison) -> str:
-    """One sentence: who is ahead by how much, or that nothing could be shown.
+    """One sentence: which policy is ahead and by how much, or that no difference is shown.
 
-    A difference is shown if the adjusted p-value is below 1 - level and its own interval leaves
-    zero out. The interval is that of this pair alone; the p-value is adjusted for all comparisons.
+    A difference is shown if the adjusted p-value is below 1 - level and its own interval excludes
+    zero. The interval is for this pair alone; the p-value is adjusted for all comparisons.
     """
     d, e = difference, difference.estimate
     names = f"{d.a} and {d.b}"
@@ -61,7 +61,7 @@ def verdict(difference: Difference, comparison: Comparison) -> str:
 
 
 def _how(d: Difference, comparison: Comparison) -> str:
-    """What the interval is and holds, what the p-value is and is adjusted for, and n."""
+    """Method and level of the interval, the p-value and its adjustment, and n."""
     count, looked = len(comparison.differences), len(comparison.looks)
     own = d.estimate.bootstrap if comparison.sequential else d.estimate.t
     name = "bootstrap-t" if comparison.sequential else "paired t"
@@ -74,7 +74,7 @@ def _how(d: Difference, comparison: Comparison) -> str:
 
 
 def _span(d: Difference, own: Interval, turned: bool) -> str:
-    """`1.2 to 1.8 %` of a mean that is surely positive, else in the KPI's unit."""
+    """`1.2 to 1.8 %` if the base mean is certainly positive, else in the KPI's unit."""
     unit = unit_of(d.kpi)
     low, high = (-own.high, -own.low) if turned else (own.low, own.high)
     if unit == "%" or is_indicator(d.kpi):
@@ -151,7 +151,7 @@ def document(comparison: Comparison) -> dict[str, Any]:
 
 
 def save(comparison: Comparison, folder: Folder) -> None:
-    """Put a comparison into its folder; its cells stand in the draft already."""
+    """Write a comparison into its folder; its cells are already in the draft."""
     write_table(comparison.cells, folder.draft / "cells.parquet")
     consolidate(folder.draft / "cells", folder.draft)
     spread(folder.draft)

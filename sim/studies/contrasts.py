@@ -1,8 +1,8 @@
-"""What one level of a factor does more than another under the same luck, and how sure that is.
+"""Differences between two levels of a factor under the same luck, and their uncertainty.
 
-Cells of a sweep share seeds, and the points of a design: a difference of two levels is taken within
-each, so that what luck does to both cancels. The unit is a seed, or a point where there are more of
-them; what else varies is averaged within the unit.
+Cells of a sweep share seeds and the points of a design. The difference of two levels is taken
+within each seed or point, so that common luck cancels. The unit is a seed, or a point where there
+are more points than seeds; everything else is averaged within the unit.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -23,19 +23,19 @@ from sim.studies.statistics import (
 from sim.types import Floats
 
 SEED: Final = "seed"
-MOST_LEVELS: Final = 12  # of a factor whose pairs are all compared; of more, each with the first
+MOST_LEVELS: Final = 12  # up to this, all pairs of levels are compared; above, each with the first
 Rows = Sequence[Mapping[str, Any]]
 
 
 class Contrast(NamedTuple):
-    """A KPI at level `a` of a factor less that at level `b`, unit by unit."""
+    """A KPI at level `a` of a factor less the KPI at level `b`, unit by unit."""
 
     kpi: str
     factor: str
     a: str
     b: str
     where: dict[str, str]  # levels of the other factors; empty: averaged over them
-    unit: str  # of the sample: seed, or point
+    unit: str  # sampling unit: seed or point
     estimate: Estimate
     p_adjusted: float  # Holm's, over the contrasts of this KPI with the same kind of `where`
     pairing: float  # variance of independent levels over that of pairs
@@ -43,9 +43,9 @@ class Contrast(NamedTuple):
 
 
 def contrasts(rows: Rows, named: Sequence[str], sampled: Sequence[str], kpi: str) -> list[Contrast]:
-    """All pairs of levels of `named` factors, over all and within each combination of the others.
+    """Contrasts of all pairs of levels of `named` factors, overall and by levels of the others.
 
-    `rows` are cells that ended; `sampled` are keys of a design.
+    `rows` are finished cells; `sampled` are keys of a design.
     """
     known = [row for row in rows if row.get(kpi) is not None and np.isfinite(row[kpi])]
     overall = [c for factor in named for c in _of(known, factor, {}, named, sampled, kpi)]
@@ -62,14 +62,14 @@ def contrasts(rows: Rows, named: Sequence[str], sampled: Sequence[str], kpi: str
 
 
 def unit_of(rows: Rows, sampled: Sequence[str]) -> str:
-    """What a sample is made of: seeds, or points of a design where there are more of them."""
+    """The sampling unit: seeds, or points of a design where there are more of them."""
     seeds = len({row[SEED] for row in rows})
     points = len({tuple(row[f] for f in sampled) for row in rows}) if sampled else 0
     return "point" if points > seeds else SEED
 
 
 def unit_means(rows: Rows, sampled: Sequence[str], kpi: str) -> Floats:
-    """Means (unit,) of a KPI: cells of one point or seed are no sample of their own."""
+    """Means (unit,) of a KPI; cells of the same point or seed are not independent."""
     unit = unit_of(rows, sampled)
     of: dict[Any, list[float]] = {}
     for row in rows:
@@ -80,10 +80,10 @@ def unit_means(rows: Rows, sampled: Sequence[str], kpi: str) -> Floats:
 def blocks(
     rows: Rows, factor: str, named: Sequence[str], sampled: Sequence[str], kpi: str
 ) -> tuple[Floats, int] | None:
-    """Means (level, block) for `sensitivity.blocked_share`, and cells in each; None: not balanced.
+    """Means (level, block) for `sensitivity.blocked_share` and cells in each; None: unbalanced.
 
-    Blocks are seeds or points; with one of either only, or of the factor seed itself, combinations
-    of all other factors.
+    Blocks are seeds or points. With only one of either, or for the factor seed itself, blocks are
+    combinations of all other factors.
     """
     unit = unit_of(rows, sampled)
     everything = [*named, *sampled, SEED]

@@ -9,14 +9,14 @@ from sim.studies.experiment import Design, Experiment
 
 
 class Point(NamedTuple):
-    """One variant of the scenario: level or value of every factor, and the changes they mean."""
+    """One variant of the scenario: level or value of every factor, and the resulting changes."""
 
     levels: dict[str, str | float]
     changes: dict[str, Any]
 
 
 def points_of(experiment: Experiment) -> list[Point]:
-    """All points: the full factorial over the axes, the sampled design, or each with each."""
+    """All points: the full factorial over the axes, the sampled design, or their product."""
     axes, design = experiment.axes, experiment.design
     corners = [
         Point(
@@ -32,7 +32,7 @@ def points_of(experiment: Experiment) -> list[Point]:
     ]
     if design is None:
         return corners
-    inner = sampled(design, {})  # the same points at every corner, so that levels are paired
+    inner = sampled(design, {})  # the same points at every corner, to pair the levels
     return [
         Point(corner.levels | point.levels, corner.changes | point.changes)
         for corner in corners
@@ -42,11 +42,11 @@ def points_of(experiment: Experiment) -> list[Point]:
 
 def sampled(design: Design, changes: dict[str, Any]) -> list[Point]:
     """Points of a Latin hypercube or of a scrambled Sobol' sequence (scipy.stats.qmc)."""
-    from scipy.stats import qmc  # a second to import, and workers import this module
+    from scipy.stats import qmc  # imported late: it takes a second, and workers import this module
 
     dimensions = len(design.ranges)
     if design.method == "sobol":
-        # Sobol' points are balanced in powers of two; a part of the next power is taken.
+        # Sobol' points are balanced in powers of two: draw the next power and truncate.
         exponent = max(0, (design.points - 1).bit_length())
         sampler = qmc.Sobol(dimensions, rng=np.random.default_rng(design.seed))
         unit = sampler.random_base2(exponent)[: design.points]

@@ -1,7 +1,7 @@
-"""Who runs the cells: this process, local processes, or a running Dask cluster.
+"""Executors of cells: this process, local processes, or a running Dask cluster.
 
-All three call the same function with the same items and yield `(item, result, error)` in the order
-in which they finish; nothing else may depend on who ran.
+All three call the same function with the same items and yield `(item, result, error)` in order of
+completion; nothing else may depend on the executor.
 """
 
 import multiprocessing
@@ -25,11 +25,11 @@ from sim.studies.problems import ExecutorError
 
 
 class Sourced(Protocol):
-    """What can be run elsewhere: a dataclass that says where its scenario comes from."""
+    """An item that can run in another process: a dataclass with the source of its scenario."""
 
     @property
     def source(self) -> Source:
-        """Where its scenario comes from."""
+        """The source of the item's scenario."""
 
 
 Item = TypeVar("Item", bound=Sourced)
@@ -37,9 +37,9 @@ Result = TypeVar("Result")
 Task = Callable[[Item], Result]
 Finished = Iterator[tuple[Item, Result | None, str]]
 
-MOST_DEATHS: Final = 2  # of workers that a cell had to itself: then it is the cell's fault
+MOST_DEATHS: Final = 2  # of workers that run only this cell; then the cell is to blame
 DASK_RETRIES: Final = 3
-DASK_WINDOW: Final = 8  # cells handed in ahead for each of the cluster's threads
+DASK_WINDOW: Final = 8  # cells submitted ahead per thread of the cluster
 THREADS: Final = (
     "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS",
 )  # fmt: skip
@@ -57,16 +57,16 @@ def execute(
     workers: int = 1,
     scheduler: str | None = None,
 ) -> Finished[Item, Result]:
-    """Run a task for every item (a dataclass with a `source`) and yield what comes, as it comes.
+    """Run a task for every item (a dataclass with a `source`) and yield results as they complete.
 
     Args:
         task: an importable function; its exceptions come back as `error`.
-        items: what it is called with; taken as there is room for them.
-        workers: local processes; 1: this process.
-        scheduler: address of a running Dask scheduler (`tcp://host:port`) instead.
+        items: its arguments; consumed as capacity allows.
+        workers: number of local processes; 1: this process.
+        scheduler: address of a running Dask scheduler (`tcp://host:port`) to use instead.
 
     Raises:
-        ExecutorError: if dask is not installed, or nobody answers at the address.
+        ExecutorError: if dask is not installed, or the address does not answer.
     """
     if scheduler is not None:
         return _cluster(task, items, scheduler)
@@ -86,7 +86,7 @@ def _here(task: Task[Item, Result], items: Iterable[Item]) -> Finished[Item, Res
 def _processes(
     task: Task[Item, Result], items: Iterable[Item], workers: int
 ) -> Finished[Item, Result]:
-    """Local processes. When a worker dies, the pool is built anew and nothing is lost."""
+    """Run in local processes. If a worker dies, the pool is rebuilt and no item is lost."""
     waiting = iter(items)
     with _one_thread_each():
         while fallen := (yield from _until_a_death(task, waiting, workers)):
@@ -96,7 +96,7 @@ def _processes(
 def _until_a_death(
     task: Task[Item, Result], waiting: Iterator[Item], workers: int
 ) -> Generator[tuple[Item, Result | None, str], None, list[Item]]:
-    """Run items until none is left, or a worker dies; returns those that were under way then."""
+    """Run items until none is left or a worker dies; returns the items then in progress."""
     running: dict[Future[Result], Item] = {}
     fallen: list[Item] = []
     pool = _pool(workers)
@@ -126,7 +126,7 @@ def _until_a_death(
 
 
 def _alone(task: Task[Item, Result], items: Iterable[Item]) -> Finished[Item, Result]:
-    """Run each item with nothing beside it: only so can one tell which takes its worker down."""
+    """Run the items one at a time, to find the one that kills its worker."""
     pool = _pool(1)
     try:
         for item in items:
@@ -149,19 +149,19 @@ def _alone(task: Task[Item, Result], items: Iterable[Item]) -> Finished[Item, Re
 
 
 def _pool(workers: int) -> ProcessPoolExecutor:
-    # Spawned, not forked: a fork would copy threads' locks and whatever this process has drawn.
+    # Spawned, not forked: a fork would copy held thread locks and this process's drawing state.
     return ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _begin_worker)
 
 
 def _ready() -> None:
-    """The first task of a pool: it fails only if workers cannot start at all."""
+    """The first task of a pool; it fails only if workers cannot start."""
 
 
 def _begin_worker() -> None:
-    """One thread each, and an end when the parent is gone."""
+    """Set up a worker: one thread, and exit when the parent is gone."""
     pa.set_cpu_count(1)
     pa.set_io_thread_count(1)
-    # Ctrl-C reaches the parent, which lets the cells under way finish.
+    # The parent handles Ctrl-C and lets the running cells finish.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
@@ -175,7 +175,7 @@ def _end_with_parent() -> None:
 
 @contextmanager
 def _one_thread_each() -> Iterator[None]:
-    """Numerical libraries of processes begun within use one thread; parallelism is across cells."""
+    """Processes started within use one thread for numerics; parallelism is across cells."""
     before = {name: os.environ.get(name) for name in THREADS}
     os.environ.update(dict.fromkeys(THREADS, "1"))
     try:
@@ -191,9 +191,9 @@ def _one_thread_each() -> Iterator[None]:
 def _cluster(
     task: Task[Item, Result], items: Iterable[Item], address: str
 ) -> Finished[Item, Result]:
-    """A running Dask cluster. Scenarios travel as bytes, once each; dead workers' items again.
+    """Run on a Dask cluster. Each scenario is sent once, as bytes; items of dead workers rerun.
 
-    A scenario is a task of its own, so that Dask makes it anew when the worker that holds it dies.
+    A scenario is a task of its own, so that Dask recomputes it if the worker holding it dies.
     """
     try:
         from distributed import Client, as_completed
@@ -205,7 +205,7 @@ def _cluster(
     except (OSError, ValueError) as error:
         raise ExecutorError(f"no Dask scheduler answers at {address}: {error}") from None
     waiting = iter(items)
-    running: dict[Any, tuple[Item, int]] = {}  # and how often its worker was lost
+    running: dict[Any, tuple[Item, int]] = {}  # with the number of workers lost on it
     lost: list[tuple[Item, int]] = []
     held: tuple[str, Any] = ("", None)
     here = provenance()
@@ -233,7 +233,7 @@ def _cluster(
             if future.status == "finished":
                 yield item, result, ""
             elif future.status != "error" and losses < DASK_RETRIES:
-                lost.append((item, losses + 1))  # the worker died with the result in its hands
+                lost.append((item, losses + 1))  # the worker died holding the result
             else:
                 yield item, None, f"Dask says {future.status}: {future.exception()}"
 
@@ -247,7 +247,11 @@ def _hold(frozen: Frozen) -> Frozen:
 
 
 def _refuse_strangers(workers: Mapping[str, dict[str, Any]]) -> None:
-    """Raise ExecutorError naming every worker whose results would be of other code."""
+    """Refuse workers with other code.
+
+    Raises:
+        ExecutorError: naming every such worker.
+    """
     here = provenance()
     strange = {name: what for name, made in workers.items() if (what := differences(made, here))}
     if strange:
@@ -259,7 +263,7 @@ def _with_source(
     task: Task[Item, Result], item: Any, source: Frozen, wanted: dict[str, Any]
 ) -> Result:
     what = differences(provenance(), wanted)
-    if what:  # a worker that has joined since the study began
+    if what:  # a worker that joined after the study began
         raise ExecutorError(f"worker on {socket.gethostname()}, process {os.getpid()}: {what}")
     return task(replace(item, source=source))
 

@@ -1,5 +1,5 @@
-"""What an experiment file asks: changes, axes or a design, policies, seeds, KPIs. Typed; checked
-before anything runs."""
+"""The experiment file: changes, axes or a design, policies, seeds, KPIs. Typed, and checked before
+anything runs."""
 
 import math
 from pathlib import Path
@@ -16,9 +16,9 @@ from sim.text import repeated
 
 MOST_LEVELS: Final = 10_000  # points of a factorial; more is a mistake
 MOST_SEEDS: Final = 100_000
-BUILDOUT_KEYS: Final = frozenset({"container", "budget_usd"})  # no experiment has them
+BUILDOUT_KEYS: Final = frozenset({"container", "budget_usd"})  # never in an experiment
 DEFAULT_KPI: Final = "gross_margin_usd"
-MOST_POINTS: Final = 1_000_000  # as a design alone may have
+MOST_POINTS: Final = 1_000_000  # the limit of a design alone
 Keep = Literal["kpis", "small", "tables"]
 
 
@@ -43,7 +43,7 @@ def _seeds(given: Any) -> Any:
 
 
 def _flat(given: Any) -> Any:
-    """Keys as in `--set`, whether written `"a.b" = 1` or `a.b = 1` (a table within a table)."""
+    """Flatten keys as in `--set`: `"a.b" = 1` and `a.b = 1` (nested tables) are the same."""
     if not isinstance(given, dict):
         return given
     flat: dict[str, Any] = {}
@@ -167,10 +167,10 @@ class Experiment(Table):
 
 
 def read_experiment(path: str | Path) -> tuple[Experiment, Path]:
-    """An experiment file and the folder of its scenario.
+    """Read an experiment file; returns it and the folder of its scenario.
 
     Raises:
-        ScenarioError: with every problem of the file; the scenarios it leads to are checked by
+        ScenarioError: with every problem of the file. Its scenarios are checked by
             `sim.studies.checked.check_experiment`.
     """
     file = Path(path)
@@ -201,7 +201,7 @@ def read_experiment(path: str | Path) -> tuple[Experiment, Path]:
 
 
 def _problems(experiment: Experiment, file: str) -> list[Problem]:
-    """Axes without a level, keys that two axes change, names that results cannot carry."""
+    """Problems: axes without levels, keys changed by two axes, names not allowed in results."""
     from sim.studies.kpis import known
 
     problems = []

@@ -1,8 +1,8 @@
-"""What projects add to the firm: pairs of runs, with and without each, under the same luck.
+"""Incremental value of projects: pairs of runs, with and without each, under the same luck.
 
-The firm's net present value with a project less that without it, everything else as it is. Beside
-it stands what the project's own meters say (`sim.finance.levels`): the difference is what it does
-to others, as ASICs that step back for it, or the site's bills that it shares.
+The increment is the firm's net present value with a project less that without it, all else equal.
+The value by the project's own meters (`sim.finance.levels`) is reported beside it. The difference
+is the project's effect on others: ASICs that it displaces, or site bills that it shares.
 """
 
 from collections.abc import Sequence
@@ -20,14 +20,14 @@ from sim.studies.statistics import Interval, t_interval
 
 
 class Increment(NamedTuple):
-    """A project's worth. Shape: `seed`."""
+    """The value of a project. Shape: `seed`."""
 
     project: str
     metered_npv_usd: float  # mean, by its own meters, before tax
     npv_usd: float  # mean, incremental, before tax
     npv_after_tax_usd: float  # mean, incremental, after tax
-    interval: Interval | None  # t, of the last; None with one seed
-    parts: Parts  # means of what the increment is made of
+    interval: Interval | None  # t interval of `npv_after_tax_usd`; None with one seed
+    parts: Parts  # mean components of the increment
 
 
 def incremental(
@@ -37,10 +37,10 @@ def incremental(
     seeds: Sequence[int] = (1,),
     level: float = 0.95,
 ) -> tuple[Increment, ...]:
-    """What each project adds; default: all that are enabled.
+    """The increment of each project; default: all enabled projects.
 
     Raises:
-        ValueError: for a project that is not enabled, or no seed.
+        ValueError: if a project is not enabled, or there is no seed.
     """
     built = [name for name, p in scenario.projects.items() if p.enabled]
     wanted = tuple(projects) or tuple(built)
@@ -71,13 +71,13 @@ def incremental(
 
 
 def without(scenario: Scenario, project: str) -> Scenario:
-    """The same scenario in which a project is never ordered."""
+    """The scenario with a project never ordered."""
     spec = scenario.projects[project].model_copy(update={"enabled": False})
     return scenario.model_copy(update={"projects": {**scenario.projects, project: spec}})
 
 
 def table(found: Sequence[Increment]) -> pa.Table:
-    """A row for each project: metered, incremental, and the parts of the increment [USD]."""
+    """One row per project: metered value, increment and its components [USD]."""
     rows = [
         {
             "project": x.project,

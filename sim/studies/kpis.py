@@ -1,4 +1,4 @@
-"""KPIs as studies see them: which there are, their units, which are yes or no."""
+"""KPIs in studies: their names, their units, and which are yes/no indicators."""
 
 from functools import cache
 
@@ -13,12 +13,12 @@ def known() -> frozenset[str]:
 
 
 def is_indicator(name: str) -> bool:
-    """Whether a KPI says yes (1) or no (0) of a run: its mean over seeds is then a probability."""
+    """Whether a KPI is 1 (yes) or 0 (no) in each run, so that its mean is a probability."""
     return name in KPIS and KPIS[name].unit == YES_NO
 
 
 def titled(name: str) -> str:
-    """`gross margin [USD]`: the name without its unit's ending, and the unit."""
+    """A KPI's title, such as `gross margin [USD]`: name without unit suffix, then the unit."""
     unit = unit_of(name)
     ending = unit.lower().replace("/", "_per_").replace("%", "pct")
     words = name.removesuffix("_" + ending).replace("_", " ")

@@ -1,9 +1,9 @@
-"""Where the firms of a study part ways: `equity_differences` and `liquidity`, out of statements.
+"""How the firms of a study differ: `equity_differences` and `liquidity`, from the statements.
 
-`equity_differences` takes the change in equity apart, line by line of the income statement,
-against the first level of each axis and the first policy, cell by cell under the same luck; the
-lines of a combination add up to its total. `liquidity` is cash and free bitcoin at market by month:
-P5, P50, P95, and the mean of the worst twentieth of the cells (at least one).
+`equity_differences` splits the change in equity by line of the income statement, against the first
+level of each axis and the first policy, cell by cell under the same luck. The lines of a
+combination add up to its total. `liquidity` is cash and free bitcoin at market price by month: P5,
+P50, P95, and the mean of the worst twentieth of the cells (at least one).
 """
 
 from collections import defaultdict
@@ -28,22 +28,22 @@ TOTAL: Final = "equity"
 OPENED: Final = USD_CHART[Account.OPENING].line
 PUT_IN: Final = "equity put in"  # opening equity, shares issued, what creditors lost
 WORST: Final = 0.05
-MOST_GROUPS: Final = 12  # that are printed
-MOST_LINES: Final = 5  # of each
+MOST_GROUPS: Final = 12  # printed
+MOST_LINES: Final = 5  # printed of each group
 MILLION: Final = 1e6
 
 
 class Group(NamedTuple):
-    """Cells that share levels and policy."""
+    """Cells with the same levels and policy."""
 
     name: tuple[str, ...]
-    cells: dict[tuple[Any, ...], str]  # key of the cell by its luck: seed and sampled values
+    cells: dict[tuple[Any, ...], str]  # cell key by luck (seed and sampled values)
 
 
 def spread(folder: Path) -> None:
-    """Write both beside a study's `statements.parquet` and `cells.parquet`, where both are.
+    """Write both tables beside `statements.parquet` and `cells.parquet`, if a study has both files.
 
-    Without anything at the opening nobody asks whether cash suffices: `liquidity` is left out.
+    `liquidity` is left out if the firms have no opening balance.
     """
     statements, cells = folder / "statements.parquet", folder / "cells.parquet"
     if not (statements.is_file() and cells.is_file()):
@@ -51,7 +51,7 @@ def spread(folder: Path) -> None:
     table = pq.read_table(cells)
     names = _levels(table.schema)
     groups = _groups(table, names)
-    connection = duckdb.connect(config={"threads": 1})  # the same bytes every time
+    connection = duckdb.connect(config={"threads": 1})  # reproducible bytes
     connection.register("s", pq.read_table(statements))
     _write(_differences(groups, _changes(connection)), names, folder / DIFFERENCES)
     if connection.sql(
@@ -61,12 +61,12 @@ def spread(folder: Path) -> None:
 
 
 def document(folder: Path) -> dict[str, list[dict[str, Any]]]:
-    """Both as plain values, by name."""
+    """Both tables as plain values, by name."""
     return {Path(file).stem: read(folder, file) for file in (DIFFERENCES, LIQUIDITY)}
 
 
 def read(folder: Path, file: str) -> list[dict[str, Any]]:
-    """The rows of DIFFERENCES or LIQUIDITY, none where the study's firms keep no books."""
+    """The rows of DIFFERENCES or LIQUIDITY; none if the study's firms keep no books."""
     path = folder / file
     rows: list[dict[str, Any]] = pq.read_table(path).to_pylist() if path.is_file() else []
     return rows
@@ -78,7 +78,7 @@ def _levels(schema: pa.Schema) -> list[str]:
 
 
 def _groups(cells: pa.Table, names: Sequence[str]) -> list[Group]:
-    """In the order of the cells: the first is what the others are held against."""
+    """Groups in the order of the cells; the first is the reference of the others."""
     columns = cells.schema.names[1 : cells.schema.names.index("policy")]
     luck = [*(c for c in columns if c not in names), "seed"]
     found: dict[tuple[str, ...], Group] = {}
@@ -91,7 +91,7 @@ def _groups(cells: pa.Table, names: Sequence[str]) -> list[Group]:
 
 
 def _changes(connection: duckdb.DuckDBPyConnection) -> dict[str, dict[str, float]]:
-    """By cell: what each line of income added to equity, and equity at the end [USD]."""
+    """By cell: contribution of each income line to equity, and final equity [USD]."""
     subtotals = ", ".join(f"'{name}'" for name in SUBTOTALS)
     rows = connection.sql(
         f"SELECT cell, line, sum(amount)::DOUBLE FROM s WHERE statement = '{INCOME_STATEMENT}' "
@@ -136,7 +136,7 @@ def _differences(
 
 
 def _liquid(connection: duckdb.DuckDBPyConnection) -> dict[str, dict[str, float]]:
-    """By month and cell: cash, and free bitcoin at the price of the books [USD]."""
+    """By month and cell: cash plus free bitcoin at book price [USD]."""
     rows = connection.sql(
         "WITH m AS (SELECT month, cell, "
         f"sum(amount) FILTER (statement = '{BALANCE}' AND line = 'cash')::DOUBLE AS cash, "
@@ -174,13 +174,13 @@ def _write(rows: Iterator[dict[str, Any]], names: Sequence[str], file: Path) -> 
 
 
 def lines(folder: Path) -> Iterator[str]:
-    """Both as text for a terminal of 80 columns."""
+    """Both tables as text for a terminal of 80 columns."""
     yield from _difference_lines(read(folder, DIFFERENCES))
     yield from _liquidity_lines(read(folder, LIQUIDITY))
 
 
 def by_group(rows: Sequence[dict[str, Any]], until: str) -> dict[str, list[dict[str, Any]]]:
-    """Rows by levels and policy, the columns before `until`; a policy of all is not said."""
+    """Rows by levels and policy (the columns before `until`); a common policy is not named."""
     names = list(rows[0])
     keys = names[: names.index(until)]
     if len(keys) > 1 and len({row["policy"] for row in rows}) == 1:

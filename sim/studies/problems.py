@@ -1,9 +1,9 @@
-"""What can go wrong with a study as a whole."""
+"""Exceptions of a study as a whole."""
 
 
 class StudyError(Exception):
-    """A study cannot say what it was asked."""
+    """A study cannot answer its question."""
 
 
 class ExecutorError(Exception):
-    """Those who should run the cells cannot be reached."""
+    """The executor of the cells cannot be reached."""

@@ -1,4 +1,4 @@
-"""Which factor a figure depends on: shares of variance that cannot be told from nothing say so."""
+"""Sensitivity of a figure to factors, as shares of variance with significance."""
 
 import math
 from typing import Final, NamedTuple
@@ -13,7 +13,7 @@ from sim.studies.statistics import (
 )
 from sim.types import Floats, Ints
 
-LEVEL: Final = 0.95  # of all intervals of shares
+LEVEL: Final = 0.95  # confidence level of all intervals of shares
 MOST_BINS: Final = 12
 METHOD: Final = "noncentral F"
 ESTIMATOR: Final = "epsilon squared"
@@ -25,26 +25,26 @@ class Share(NamedTuple):
     value: float  # 0 to 1, within its interval
     interval: Interval
     estimator: str
-    p: float  # of no share at all
-    heavy: bool = False  # a heavy tail of luck: the interval may hold less than its level
+    p: float  # p-value of a zero share
+    heavy: bool = False  # heavy-tailed luck: the interval may cover less than its level
 
     @property
     def told(self) -> bool:
-        """Whether it can be told from zero."""
+        """Whether it differs significantly from zero."""
         return self.interval.low > 0.0
 
 
 def first_order_share(y: npt.ArrayLike, groups: npt.ArrayLike) -> Share:
     """First-order Sobol' index Var(E[Y | X]) / Var(Y) from given data.
 
-    `y` (n,) are the figures, `groups` (n,) whole numbers: the level of a factor, or the bin that
-    its value falls into. The estimator is epsilon squared: the correlation ratio, corrected for
-    what groups explain by chance; below zero it is zero. The interval holds the non-centrality of
-    the F test: of a factor that does nothing it begins above zero in (1 - LEVEL) / 2 of cases.
+    `y` (n,) are the figures, `groups` (n,) integers: the level of a factor, or the bin of its
+    value. The estimator is epsilon squared: the correlation ratio, corrected for what groups
+    explain by chance and clipped at zero. The interval is that of the non-centrality of the F test:
+    for a factor without effect it begins above zero in (1 - LEVEL) / 2 of cases.
 
-    It takes values to be spread evenly, as designs and axes do, and luck to be normal: where its
-    tail is heavy, a factor that does nothing is still told from one that does, but the interval
-    may hold less than its level, and `heavy` says so.
+    Values are assumed evenly spread, as in designs and axes, and luck normal. With heavy-tailed
+    luck, factors with and without effect are still told apart, but the interval may cover less than
+    its level; `heavy` is then set.
 
     Sources: T. L. Kelley, An unbiased correlation ratio measure, PNAS 21 (1935) 554-559;
     E. Plischke et al., Global sensitivity measures from given data, EJOR 226 (2013) 536-550;
@@ -72,11 +72,11 @@ def first_order_share(y: npt.ArrayLike, groups: npt.ArrayLike) -> Share:
 def blocked_share(table: Floats, total: float, cells: int = 1) -> Share:
     """Share of the variance of all cells that the levels of one factor explain.
 
-    `table` (level, block) are means over `cells` cells each; a block holds everything else alike: a
-    seed, or a point of a design. What levels do alike in all blocks is theirs; what they do
-    differently is the error (two-way analysis of variance), so that luck common to all levels
-    counts as luck and not as doubt. `total` is the sum of squares of all cells about their mean.
-    Where levels differ by the same in every block nothing is in doubt.
+    `table` (level, block) are means over `cells` cells each; a block (a seed, or a point of a
+    design) keeps everything else equal. The effect of a level that is common to all blocks is the
+    factor's; the interaction is the error (two-way analysis of variance), so luck common to all
+    levels does not widen the interval. `total` is the sum of squares of all cells about their mean.
+    If levels differ by the same amount in every block, the share is exact.
 
     Source: H. Scheffe, The Analysis of Variance (1959), section 8.1; interval as above.
     """
@@ -101,10 +101,10 @@ def blocked_share(table: Floats, total: float, cells: int = 1) -> Share:
 
 
 def _heavy(residuals: Floats) -> bool:
-    """Whether residuals have a tail so heavy that their variance is known worse than F takes it.
+    """Whether residuals are so heavy-tailed that F understates the uncertainty of their variance.
 
-    An excess kurtosis of 1 widens the standard error of a variance by a fifth; three standard
-    errors of it, sqrt(24 / n), say nothing.
+    An excess kurtosis of 1 widens the standard error of a variance by a fifth; values within three
+    of its own standard errors, sqrt(24 / n), are not significant.
 
     Source: H. Scheffe, The Analysis of Variance (1959), section 10.2.
     """
@@ -113,7 +113,7 @@ def _heavy(residuals: Floats) -> bool:
 
 
 def _non_centrality(f: float, top: int, bottom: int, chance: float) -> float:
-    """The non-centrality under which an F statistic is at most `f` with a given chance."""
+    """The non-centrality at which an F statistic is at most `f` with probability `chance`."""
 
     def missed(centre: float) -> float:
         return float(stats.ncf.cdf(f, top, bottom, centre)) - chance
@@ -127,7 +127,7 @@ def _non_centrality(f: float, top: int, bottom: int, chance: float) -> float:
 
 
 def bins(x: npt.ArrayLike) -> Ints:
-    """Bins of equal count for values (n,) of a design: about the square root of n, at least two."""
+    """Equal-count bins for values (n,) of a design: about sqrt(n) bins, at least two."""
     values = np.asarray(x, dtype=np.float64)
     count = int(np.clip(round(math.sqrt(len(values))), 2, MOST_BINS))
     ranks = stats.rankdata(values, method="ordinal") - 1
@@ -135,7 +135,7 @@ def bins(x: npt.ArrayLike) -> Ints:
 
 
 class Regression(NamedTuple):
-    """A linear model of standardised values: coefficients (factor,) and what it explains."""
+    """A linear model of standardised values: coefficients (factor,) and R squared."""
 
     coefficients: Floats
     r_squared: float
@@ -144,8 +144,8 @@ class Regression(NamedTuple):
 def regression(x: npt.ArrayLike, y: npt.ArrayLike) -> Regression:
     """Standardised regression coefficients of factors (n, factor) on a figure (n,).
 
-    Their squares are shares of variance where factors are independent and the figure is linear in
-    them: `r_squared` says how nearly it is.
+    Their squares are shares of variance if factors are independent and the figure is linear in
+    them; `r_squared` measures how nearly it is.
 
     Source: A. Saltelli et al., Global Sensitivity Analysis: The Primer (2008), section 1.2.5.
     """
@@ -159,7 +159,7 @@ def regression(x: npt.ArrayLike, y: npt.ArrayLike) -> Regression:
 
 
 def _explained(y: Floats, codes: Ints) -> float:
-    """The correlation ratio: between groups over all, sums of squares."""
+    """The correlation ratio: sum of squares between groups over the total."""
     counts = np.bincount(codes)
     centred = y - y.mean()
     means = np.bincount(codes, centred) / counts

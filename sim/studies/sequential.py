@@ -1,4 +1,4 @@
-"""Looking again and again: when a comparison may stop, and what it can then promise."""
+"""Sequential comparisons: when one may stop, and what it then guarantees."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -11,22 +11,26 @@ from sim.types import Floats
 
 RAREST: Final = 0.02  # share of seeds: fires, spikes and liquidations strike one in fifty; assumed
 RULE_OF_THREE: Final = 3.0
-FEWEST: Final = 16  # seeds of a first look: fewer cannot show skewness; by simulation
+FEWEST: Final = 16  # minimum seeds of a first look: fewer cannot show skewness; by simulation
 TAIL_T: Final = 25.0  # seeds
 TAIL_BOOTSTRAP: Final = 4.0  # seeds; by the simulations of the tests
-MANY: Final = 150  # seeds from which bootstrap-t gets on with so few; by simulation
-TOO_FEW: Final = 30  # seeds that say little of skewness: its standard error is 0.4; assumed
+MANY: Final = 150  # seeds from which bootstrap-t needs only TAIL_BOOTSTRAP; by simulation
+TOO_FEW: Final = 30  # seeds that cannot show skewness: its standard error is 0.4; assumed
 
 
 class Target(NamedTuple):
-    """When a sequential comparison stops: every paired interval is at most so wide."""
+    """Stopping rule: the largest half-width that any paired interval may have."""
 
     half_width: float
     relative: bool  # to the mean of the first policy, else in the KPI's unit
 
     @classmethod
     def of(cls, text: str) -> "Target":
-        """Read `half-width=1%` or `half-width=5000`. Raises ValueError."""
+        """Parse `half-width=1%` or `half-width=5000`.
+
+        Raises:
+            ValueError: if the text is neither.
+        """
         name, equals, value = text.partition("=")
         try:
             width = float(value.removesuffix("%"))
@@ -38,7 +42,7 @@ class Target(NamedTuple):
 
 
 def unseen_share(n: int) -> float:
-    """Share of seeds up to which an event may strike that none of `n` seeds has shown (95 %).
+    """Highest share of seeds hit by an event that none of `n` seeds has shown (95 %).
 
     Source: J. A. Hanley, A. Lippman-Hand, If nothing goes wrong, is everything all right?, JAMA
     249 (1983) 1743-1745: the rule of three.
@@ -47,7 +51,7 @@ def unseen_share(n: int) -> float:
 
 
 def may_miss(n: int, unit: str = "seed") -> str:
-    """What `n` seeds (or points) say little of, as part of a sentence; "" where they are many."""
+    """What `n` seeds (or points) may miss, as part of a sentence; "" if there are many."""
     if n >= MANY:
         return ""
     skewness = "skewness and " if n < TOO_FEW else ""
@@ -55,9 +59,10 @@ def may_miss(n: int, unit: str = "seed") -> str:
 
 
 def first_look(rarest: float) -> int:
-    """Seeds after which an event that strikes a share `rarest` of seeds has been seen (95 %).
+    """Seeds after which an event that hits a share `rarest` of seeds has been seen (95 %).
 
-    Raises ValueError for a share that is none.
+    Raises:
+        ValueError: if `rarest` is not a share.
     """
     if not 0.0 < rarest <= 1.0:
         raise ValueError(f"rarest = {rarest:g}: must be > 0 and <= 1, a share of seeds")
@@ -65,7 +70,7 @@ def first_look(rarest: float) -> int:
 
 
 def looks(first: int, most: int) -> tuple[int, ...]:
-    """Numbers of seeds at which a sequential comparison looks: doubling, and the most."""
+    """Numbers of seeds at which a sequential comparison looks: doubling, up to the maximum."""
     counts = []
     n = min(first, most)
     while n < most:
@@ -75,16 +80,16 @@ def looks(first: int, most: int) -> tuple[int, ...]:
 
 
 def spent_level(level: float, looks_: int) -> float:
-    """Level of the interval at each of several looks, so that all of them hold together.
+    """Level of the interval at each of several looks, so that all hold jointly.
 
-    The error is spent in equal parts (Bonferroni): whichever look one stops at, the chance that its
-    interval misses is at most 1 - `level`; less, as looks agree with each other.
+    The error is split equally (Bonferroni): at whichever look the comparison stops, its interval
+    misses with probability at most 1 - `level`; less, because looks are correlated.
     """
     return 1.0 - (1.0 - level) / looks_
 
 
 def stop(plan: Sequence[int], narrow: Callable[[int], bool]) -> tuple[int, bool]:
-    """The look at which to stop, and whether the wish was granted: the first that is narrow."""
+    """The first look that is narrow, else the last; and whether the target was reached."""
     for n in plan[:-1]:
         if narrow(n):
             return n, True
@@ -92,12 +97,12 @@ def stop(plan: Sequence[int], narrow: Callable[[int], bool]) -> tuple[int, bool]
 
 
 def doubt(differences: Floats, sequential: bool, rarest: float) -> str:
-    """Why an interval of the mean of paired differences (n,) may hold less than it says; "" if not.
+    """Why an interval of mean paired differences (n,) may cover less than its level; "" if not.
 
-    Student's t wants n > 25 skewness^2 (W. G. Cochran, Sampling Techniques, 3rd ed., 1977, section
+    Student's t needs n > 25 skewness^2 (W. G. Cochran, Sampling Techniques, 3rd ed., 1977, section
     2.15), that is a tail that rests on 25 seeds; skewness within two standard errors, sqrt(6 / n),
-    says nothing. Bootstrap-t, which sequential comparisons use, gets on with four from 150 seeds
-    on. A sequential comparison promises to have seen what strikes a share `rarest` of seeds.
+    is not significant. Bootstrap-t, which sequential comparisons use, needs four from 150 seeds on.
+    A sequential comparison guarantees to have seen events that hit a share `rarest` of seeds.
     """
     n = len(differences)
     if sequential and n < first_look(rarest):

@@ -1,6 +1,6 @@
-"""Estimates with their uncertainty. Every interval says its method and level.
+"""Estimates with their uncertainty. Every interval carries its method and level.
 
-Random resampling uses documented seeds, so that the same data give the same interval.
+Resampling uses fixed, documented seeds, so the same data give the same interval.
 """
 
 import math
@@ -16,7 +16,7 @@ RESAMPLES: Final = 9_999
 BOOTSTRAP_SEED: Final = 20_260_101
 DRAWN_AT_ONCE: Final = 2_000_000  # numbers, to bound memory
 BOOTSTRAP_T: Final = "bootstrap-t"
-CONSTANT: Final = 1e-12  # relative spread below which rounding is all that varies
+CONSTANT: Final = 1e-12  # relative spread below which all variation is rounding
 
 
 class Interval(NamedTuple):
@@ -29,11 +29,11 @@ class Interval(NamedTuple):
 
     @property
     def half_width(self) -> float:
-        """Half of the interval's length."""
+        """Half the interval's length."""
         return (self.high - self.low) / 2
 
     def contains(self, value: float) -> bool:
-        """Whether a value lies within, ends included."""
+        """Whether a value lies within the interval, ends included."""
         return self.low <= value <= self.high
 
 
@@ -55,12 +55,12 @@ def estimate(
 ) -> Estimate:
     """Mean of a sample (n,), Student's t and bootstrap-t intervals, two-sided t test of 0.
 
-    The difference of two policies under common random numbers is such a sample: a paired t test is
-    a test of its mean. A sample of one has infinite intervals and p = 1; one whose values are all
-    equal has intervals of no length.
+    Differences of two policies under common random numbers are such a sample; the t test of their
+    mean is the paired t test. A sample of one has infinite intervals and p = 1; a constant sample
+    has intervals of zero length.
 
     Raises:
-        ValueError: if the sample is empty or has values that are not finite.
+        ValueError: if the sample is empty or has non-finite values.
     """
     x = _sample(values)
     mean, sd = float(x.mean()), float(x.std(ddof=1)) if len(x) > 1 else math.nan
@@ -91,10 +91,10 @@ def bootstrap_interval(
 ) -> Interval:
     """Bootstrap-t interval of a mean.
 
-    Quantiles of (resampled mean - mean) / its standard error stand for those of Student's t: skewed
-    luck is followed to second order. Where few seeds carry the spread, some resamples have none of
-    them, and the interval becomes wide, or infinite, on that side: it says that the tail has not
-    been seen. Below some ten values it is much wider than the t interval.
+    Quantiles of (resampled mean - mean) / its standard error replace those of Student's t, which
+    corrects for skewness to second order. If few seeds carry the spread, some resamples miss them,
+    and the interval becomes wide or infinite on that side: the tail has not been seen. Below about
+    ten values it is much wider than the t interval.
 
     Source: P. Hall, Theoretical comparison of bootstrap confidence intervals, Ann. Statist. 16
     (1988) 927-953; B. Efron, R. Tibshirani, An Introduction to the Bootstrap (1993), section 12.5.
@@ -111,7 +111,7 @@ def bootstrap_interval(
 def bootstrap_t_bounds(
     samples: Floats, level: float, seed: int = BOOTSTRAP_SEED, resamples: int = RESAMPLES
 ) -> tuple[Floats, Floats]:
-    """Bootstrap-t bounds (sample,) of the means of many samples (sample, n), drawn alike."""
+    """Bootstrap-t bounds (sample,) of the means of many samples (sample, n), same resamples."""
     least, most = _bootstrap_t(samples, level, seed, resamples)
     mean = samples.mean(axis=1)
     error = np.array([_standard_error(x) for x in samples])
@@ -122,7 +122,7 @@ def bootstrap_t_bounds(
 
 
 def _bootstrap_t(samples: Floats, level: float, seed: int, resamples: int) -> tuple[Floats, Floats]:
-    """Least and greatest quantile (sample,) of resampled t statistics, infinite where unknown."""
+    """Lower and upper quantile (sample,) of resampled t statistics; infinite where unknown."""
     n = samples.shape[1]
     random = np.random.default_rng(seed)
     centred = samples - samples.mean(axis=1, keepdims=True)
@@ -138,7 +138,7 @@ def _bootstrap_t(samples: Floats, level: float, seed: int, resamples: int) -> tu
         spread = np.maximum(weight @ x**2 - mean**2, 0.0)
         with np.errstate(divide="ignore", invalid="ignore"):
             pivot = mean / np.sqrt(spread / (n - 1))
-        # Of one value many times over nothing is known; it is infinitely far, unless at the mean.
+        # A constant resample has no standard error: its t is infinite, unless it is at the mean.
         bare = spread <= CONSTANT
         pivot[bare] = np.where(np.abs(mean[bare]) > CONSTANT, np.copysign(np.inf, mean[bare]), 0.0)
         pivots.append(pivot)
@@ -148,7 +148,7 @@ def _bootstrap_t(samples: Floats, level: float, seed: int, resamples: int) -> tu
 
 
 def wilson_interval(successes: int, n: int, level: float = 0.95) -> Interval:
-    """Interval of a probability out of `successes` in `n` trials.
+    """Wilson interval of a probability from `successes` in `n` trials.
 
     Source: E. B. Wilson, Probable Inference, JASA 22 (1927) 209-212; scipy's implementation.
     """
@@ -157,7 +157,7 @@ def wilson_interval(successes: int, n: int, level: float = 0.95) -> Interval:
 
 
 def holm(p_values: npt.ArrayLike) -> Floats:
-    """Holm's step-down adjustment of a family of p-values (m,): adjusted p-values, in place.
+    """Holm's step-down adjustment of a family of p-values (m,), returned in the order given.
 
     Source: S. Holm, A simple sequentially rejective multiple test procedure, Scand. J. Statist. 6
     (1979) 65-70.
@@ -171,10 +171,10 @@ def holm(p_values: npt.ArrayLike) -> Floats:
 
 
 def variance_reduction(a: npt.ArrayLike, b: npt.ArrayLike) -> float:
-    """Variance of a difference of independent runs / that of paired runs.
+    """Variance of the difference of independent runs over that of paired runs.
 
-    By so many times fewer seeds a comparison under common random numbers gets on with; infinite
-    where the pairs differ by a constant, NaN for fewer than two.
+    This is the factor by which common random numbers reduce the seeds needed. Infinite if the pairs
+    differ by a constant, NaN for fewer than two.
     """
     x, y = _sample(a), _sample(b)
     if len(x) < 2:
@@ -190,11 +190,11 @@ def ratio_interval(
     level: float = 0.95,
     resamples: int = 0,
 ) -> Interval:
-    """Fieller's interval of a ratio of two means whose values come in pairs (n,).
+    """Fieller's interval of a ratio of two means of paired values (n,).
 
-    The base is as uncertain as what is compared with it. Where it cannot be told from zero, the
-    ratio may be anything, and the interval is infinite. With `resamples` the quantiles are those of
-    the bootstrap-t of numerator - ratio * denominator instead of Student's.
+    The denominator is uncertain too. If it is not significantly different from zero, the interval
+    is infinite. With `resamples` the quantiles are those of the bootstrap-t of
+    numerator - ratio * denominator instead of Student's.
 
     Source: E. C. Fieller, Some problems in interval estimation, JRSS B 16 (1954) 175-185.
     """
@@ -204,7 +204,7 @@ def ratio_interval(
     mean_x, mean_y = float(x.mean()), float(y.mean())
     if len(x) < 2 or mean_y == 0.0:
         return anything
-    if mean_y < 0.0:  # the same ratio
+    if mean_y < 0.0:  # flip both signs: the same ratio
         x, y, mean_x, mean_y = -x, -y, -mean_x, -mean_y
     ratio = mean_x / mean_y
     left = x - ratio * y
@@ -230,10 +230,10 @@ def ratio_interval(
 
 
 def tail_seeds(values: npt.ArrayLike) -> float:
-    """On about how many of the values (n,) the longer tail rests: n / skewness squared.
+    """Approximate number of values (n,) that make up the longer tail: n / skewness squared.
 
-    A rare event that k of n values have gives n / g^2 = k, nearly; normal luck gives infinitely
-    many, and at least a dozen or so in a small sample.
+    A rare event in k of n values gives nearly n / g^2 = k. A normal distribution gives infinity, or
+    at least about a dozen in a small sample.
     """
     x = _sample(values)
     if len(x) < 3 or _standard_error(x) == 0.0:
@@ -243,7 +243,7 @@ def tail_seeds(values: npt.ArrayLike) -> float:
 
 
 def discordant_p(a: npt.ArrayLike, b: npt.ArrayLike) -> float:
-    """P-value of equal probabilities for pairs of yes (1) and no (0): exact, on those that differ.
+    """Exact p-value of equal probabilities for paired yes (1) and no (0), from discordant pairs.
 
     Source: Q. McNemar, Note on the sampling error of the difference between correlated proportions,
     Psychometrika 12 (1947) 153-157; exact by the binomial distribution.
@@ -254,9 +254,10 @@ def discordant_p(a: npt.ArrayLike, b: npt.ArrayLike) -> float:
 
 
 def pareto_front(values: npt.ArrayLike, senses: tuple[Literal["min", "max"], ...]) -> Any:
-    """Which rows of `values` (n, criterion) no other row beats: at least as good, somewhere better.
+    """Mask (n,) of the rows of `values` (n, criterion) that no other row dominates.
 
-    Returns a mask (n,). Rows with NaN are never part of the front.
+    A row dominates if it is at least as good in all criteria and better in one. Rows with NaN are
+    never part of the front.
     """
     signs = np.array([1.0 if sense == "max" else -1.0 for sense in senses])
     gains = np.asarray(values, dtype=np.float64) * signs
@@ -277,7 +278,7 @@ def _sample(values: npt.ArrayLike) -> Floats:
 
 
 def _standard_error(x: Floats) -> float:
-    """Of the mean; 0 where only rounding varies."""
+    """Standard error of the mean; 0 where only rounding varies."""
     sd = float(x.std(ddof=1))
     return sd / math.sqrt(len(x)) if sd > CONSTANT * float(np.abs(x).max()) else 0.0
 

@@ -1,4 +1,4 @@
-"""What a sweep found: figures by group, which factor matters, which points are not beaten."""
+"""Summary of a sweep: figures by group, effects of factors, and the Pareto front."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from textwrap import wrap
@@ -28,27 +28,27 @@ from sim.studies.statistics import (
 from sim.types import Floats
 
 QUANTILES: Final = (0.05, 0.25, 0.5, 0.75, 0.95)
-LINEAR: Final = 0.9  # R squared from which squares of regression coefficients are shares
-MOST_SHOWN: Final = 12  # of a front, on a terminal
+LINEAR: Final = 0.9  # R squared from which squared regression coefficients count as shares
+MOST_SHOWN: Final = 12  # rows of a front, on a terminal
 DIGITS: Final = 5  # of figures on a terminal
-LABEL: Final = 30  # columns that names of groups may take beside figures
+LABEL: Final = 30  # columns for group names beside figures
 Sense = Literal["min", "max"]
 
 
 class Group(NamedTuple):
-    """A KPI over the cells that share levels and policy (of a sampled design: policy)."""
+    """A KPI over the cells with the same levels and policy (in a sampled design: policy)."""
 
     kpi: str
     levels: dict[str, str]
     policy: str
     n: int
     mean: float
-    interval: Interval  # Student's t over seeds or points; Wilson where each says yes or no
+    interval: Interval  # Student's t over seeds or points; Wilson for yes/no KPIs
     quantiles: tuple[float, ...]  # at QUANTILES
 
 
 class Effect(NamedTuple):
-    """What one factor alone does to a KPI."""
+    """The effect of one factor alone on a KPI."""
 
     kpi: str
     factor: str
@@ -62,7 +62,7 @@ class Effect(NamedTuple):
 
 
 class Candidate(NamedTuple):
-    """A point with a policy, by its means over the seeds."""
+    """A point with a policy, with its means over the seeds."""
 
     levels: dict[str, str | float]
     policy: str
@@ -71,9 +71,9 @@ class Candidate(NamedTuple):
 
 
 class Summary(NamedTuple):
-    """What a sweep's tables and plots show."""
+    """The contents of a sweep's tables and plots."""
 
-    factors: tuple[str, ...]  # policy among them where there is more than one
+    factors: tuple[str, ...]  # includes policy if there is more than one
     kpis: tuple[str, ...]
     groups: tuple[Group, ...]
     effects: tuple[Effect, ...]
@@ -86,7 +86,7 @@ class Summary(NamedTuple):
 def summarise(
     cells: pa.Table, factors: Sequence[str], kpis: Sequence[str], pareto: Mapping[str, Sense]
 ) -> Summary:
-    """Summarise cells.parquet. Cells that failed, and KPIs without meaning, are left out."""
+    """Summarise cells.parquet. Failed cells and KPIs without a meaning are left out."""
     rows = [row for row in cells.to_pylist() if row["status"] == "done"]
     varying = [f for f in (*factors, "policy") if len({row[f] for row in rows}) > 1]
     sampled = [f for f in varying if is_sampled(rows, f)]
@@ -106,7 +106,7 @@ def summarise(
 
 
 def is_sampled(rows: Sequence[Mapping[str, Any]], factor: str) -> bool:
-    """Whether a factor has values (of a design) and not levels, as seeds are."""
+    """Whether a factor has sampled values (of a design) and not levels; seeds count as levels."""
     return factor != SEED and any(isinstance(row[factor], int | float) for row in rows)
 
 
@@ -133,10 +133,10 @@ def _groups(rows: list[dict[str, Any]], factors: Sequence[str], kpi: str) -> Ite
 
 
 def _effects(rows: list[dict[str, Any]], factors: Sequence[str], kpi: str) -> Iterator[Effect]:
-    """Shares of levels and seeds are of the variance of cells; of a design's values, of its points.
+    """Effects of factors: levels and seeds by variance of cells, design values by that of points.
 
-    Levels meet the same seeds, so their shares are judged block by block. All seeds and policies of
-    a point have the same values: as single cells they would look like more points than there are.
+    Levels meet the same seeds, so their shares are estimated block by block. All seeds and policies
+    of a point have the same values: counted as single cells they would inflate the sample.
     """
     known = [row for row in rows if row[kpi] is not None]
     sampled = [f for f in factors if is_sampled(known, f)]
@@ -171,7 +171,7 @@ def _share(
     factors: Sequence[str],
     kpi: str,
 ) -> Share | None:
-    """The share of a factor with levels, from blocks; None where cells are not balanced."""
+    """The share of a factor with levels, from blocks; None if cells are not balanced."""
     named = [f for f in factors if f not in sampled and f != SEED]
     found = None if factor in sampled else blocks(rows, factor, named, sampled, kpi)
     if found is None:
@@ -243,7 +243,7 @@ def lines(summary: Summary, name: str, description: str) -> Iterator[str]:
         method = f"{'share' if is_indicator(kpi) else 'mean'}, {groups[0].interval.method}"
         labels = [" ".join((*g.levels.values(), g.policy)) for g in groups]
         width = max(len(titled(kpi)), *(len(label) for label in labels))
-        apart = width > LABEL  # a long name stands in a line of its own
+        apart = width > LABEL  # long names get a line of their own
         yield ""
         if apart:
             yield titled(kpi)
@@ -299,7 +299,7 @@ def document(summary: Summary) -> dict[str, Any]:
 
 
 def _contrast_lines(found: list[Contrast]) -> Iterator[str]:
-    """Differences over all else; those within single combinations stand in --json."""
+    """Contrasts averaged over everything else; those within combinations are only in --json."""
     overall = [c for c in found if not c.where]
     if not overall:
         return
@@ -326,7 +326,7 @@ def _wrapped(line: str) -> list[str]:
 
 
 def share_text(share: Share) -> str:
-    """`12 % of the variance [8, 17]`, or that it cannot be told from nothing."""
+    """`12 % of the variance [8, 17]`, or that the share is not significant."""
     if share.value != share.value:
         return "share of the variance unknown (too few cells, or none varies)"
     ends = f"[{100 * share.interval.low:.3g}, {100 * share.interval.high:.3g}]"

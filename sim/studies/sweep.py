@@ -1,4 +1,4 @@
-"""All cells of an experiment: whatever ran them, whenever it was cut off, the same bytes."""
+"""All cells of an experiment: the same bytes on any executor, and after any interruption."""
 
 import os
 import re
@@ -42,13 +42,13 @@ class Record(NamedTuple):
 
 
 class Sweep(NamedTuple):
-    """What `sim.sweep` returns; `sim.open_results(folder)` reads the same."""
+    """The result of `sim.sweep`; `sim.open_results(folder)` reads the same."""
 
     folder: Path
     plan: CheckedExperiment
     cells: pa.Table
     reused: int
-    outdated: Mapping[str, int] = MappingProxyType({})  # cells run anew, by reason
+    outdated: Mapping[str, int] = MappingProxyType({})  # cells rerun, by reason
     undrawn: tuple[str, ...] = ()  # why pictures are missing
 
     @property
@@ -74,21 +74,21 @@ def sweep(
     """Run all cells of an experiment file.
 
     Args:
-        experiment: the file, or what `sim.studies.checked.check_experiment` made of it.
+        experiment: the file, or the result of `sim.studies.checked.check_experiment`.
         out: result folder; default: runs/NAME.
-        workers: local processes, one thread each; 1: this process.
-        scheduler: address of a running Dask scheduler instead.
-        resume: keep cells that an earlier sweep into the same folder has finished, by the same
-            code and the same versions of libraries.
-        progress: called with the numbers of cells ended and of all cells.
-        force: run all cells anew, or use the folder of another experiment. Its cells stay.
+        workers: number of local processes, one thread each; 1: this process.
+        scheduler: address of a running Dask scheduler to use instead.
+        resume: keep cells that an earlier sweep into the same folder has finished with the same
+            code and library versions.
+        progress: called with the numbers of finished cells and of all cells.
+        force: rerun all cells, or use the folder of another experiment. Its cells stay.
         allow_code: the experiment may name code as policies.
         allow_path: its scenarios may name files anywhere.
         drawings: called with the table of cells and a folder to draw into.
 
     Raises:
-        ScenarioError: if the experiment is wrong.
-        FileExistsError: if the folder has cells and `resume` is not said, or is something else.
+        ScenarioError: if the experiment is invalid.
+        FileExistsError: if the folder has cells and `resume` is not set, or is something else.
         FolderBusyError: if another process writes into the folder.
         ExecutorError: if the cluster cannot be reached.
     """
@@ -135,7 +135,7 @@ def _refuse_started(folder: Path, name: str, resume: bool, force: bool) -> None:
 def _finish(
     claimed: Folder, checked: CheckedExperiment, table: pa.Table, records: dict[str, Record]
 ) -> None:
-    """Put the tables of all cells together, and in the place of those that were there."""
+    """Combine the tables of all cells, and replace earlier ones."""
     draft = claimed.draft
     scenarios = {"sha256": list(checked.resolved), "resolved": list(checked.resolved.values())}
     write_table(pa.table(scenarios), draft / "scenarios.parquet")
@@ -149,7 +149,7 @@ def _finish(
 
 
 def _nothing_left(folder: Path, table: pa.Table, drawings: Sequence[Draw]) -> bool:
-    """Whether an earlier sweep has put these very cells together, and drawn them."""
+    """Whether an earlier sweep has combined exactly these cells, and drawn them."""
     try:
         manifest = read_manifest(folder)
         drawn = any(folder.glob("*.png"))
@@ -160,7 +160,7 @@ def _nothing_left(folder: Path, table: pa.Table, drawings: Sequence[Draw]) -> bo
 
 
 def _outdated(folder: Path, cells: Sequence[Cell]) -> Iterator[tuple[str, str]]:
-    """Keys of cells that answer the same questions by other code, and what is other about it."""
+    """Keys of cells that answer the same questions with other code, and what differs."""
     wanted = {cell.asked: cell for cell in cells}
     keys = {cell.key for cell in cells}
     for there in _folders(folder / "cells"):
@@ -176,7 +176,7 @@ def _outdated(folder: Path, cells: Sequence[Cell]) -> Iterator[tuple[str, str]]:
 
 
 def _drop_cell(folder: Path) -> None:
-    """Remove the files of a cell that has been run anew; nothing that we did not write."""
+    """Remove the files of a cell that has been rerun, and only files that we wrote."""
     for file in folder.glob("*"):
         if file.suffix == ".parquet" or file.name in CELL_FILES:
             file.unlink()
@@ -194,9 +194,9 @@ def run_cells(
     progress: OnProgress | None = None,
     drafts: Path | None = None,
 ) -> tuple[dict[str, Record], int]:
-    """Run cells into `folder/cells/KEY`; how each ended by key, and how many were there already.
+    """Run cells into `folder/cells/KEY`; returns the record of each key, and how many were reused.
 
-    Each is written in `drafts` (default: `folder`) and then renamed.
+    Each folder is written in `drafts` (default: `folder`) and then renamed.
     """
     distinct = {cell.key: cell for cell in cells}
     records: dict[str, Record] = {}
@@ -223,7 +223,7 @@ def run_cells(
     return records, reused
 
 
-# Importable functions of one argument, as other processes need them.
+# Importable functions of one argument, because other processes need them.
 
 
 def _kpis(cell: Cell) -> Outcome:
@@ -251,7 +251,7 @@ _WITNESS: Final[dict[Keep, str]] = {
 
 
 def finished(folder: Path, cell: Cell, keep: Keep = "kpis") -> Record | None:
-    """What a finished cell found; None if there is none, or of other code, or fewer tables."""
+    """The record of a finished cell; None if it is missing, of other code, or lacks tables."""
     try:
         manifest = read_manifest(folder)
         kpis = read_kpis(folder)
@@ -263,7 +263,7 @@ def finished(folder: Path, cell: Cell, keep: Keep = "kpis") -> Record | None:
 
 
 def cells_table(rows: Sequence[Row], records: dict[str, Record]) -> pa.Table:
-    """cells.parquet: a row for each cell of the experiment, in its order.
+    """cells.parquet: one row per cell, in the order of the experiment.
 
     Columns: key, one for each axis (level) or key of the design (value), policy, seed, status,
     error, scenario_sha256, and one for each KPI (null where it has no meaning).
@@ -285,7 +285,7 @@ def cells_table(rows: Sequence[Row], records: dict[str, Record]) -> pa.Table:
 
 
 def write_table(table: pa.Table, file: Path) -> None:
-    """Write a Parquet file whole or not at all."""
+    """Write a Parquet file atomically."""
     draft = file.with_name(f".{file.name}")
     pq.write_table(table, draft, compression="zstd")
     flush_file(draft)
@@ -293,9 +293,9 @@ def write_table(table: pa.Table, file: Path) -> None:
 
 
 def _write_cell(folder: Path, key: str, outcome: Outcome, drafts: Path) -> None:
-    """A cell's folder appears whole, or not at all; of a failed one, only the traceback.
+    """Write a cell's folder atomically; for a failed cell, only the traceback.
 
-    One that is there is moved away whole first: a half of it would pass for a finished one.
+    An existing folder is first moved away whole, as half of it could pass for a finished cell.
     """
     if outcome.error:
         (folder / "failures").mkdir(parents=True, exist_ok=True)

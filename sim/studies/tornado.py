@@ -1,7 +1,7 @@
-"""How far a KPI moves with each factor of `[what_if]`, one at a time, under the same luck.
+"""Change of a KPI with each factor of `[what_if]`, one at a time, under the same luck.
 
-One at a time leaves out what factors do together. The policy decides anew under each: what is
-shown is what the fleet would do, not what its plans would cost.
+Interactions of factors are left out. The policy decides anew under each factor, so the result shows
+the fleet's response, not the cost of keeping to its plans.
 """
 
 import multiprocessing
@@ -26,7 +26,7 @@ Cell = tuple[str, float] | None  # a factor and its value; None: the base
 
 
 def factors_of(scenario: Scenario) -> tuple[str, ...]:
-    """Factors that find something to act upon in a scenario."""
+    """Factors that affect something in a scenario."""
     built = {name for name, p in scenario.projects.items() if p.enabled}
     gpus = [g for g in scenario.gpus if not g.project or g.project in built]
     nothing = {
@@ -56,21 +56,22 @@ def tornado(
         scenario: its own `[what_if]` is the base.
         kpi: a name in `KPIS`.
         policy: a name or "package.module:Class"; default: the scenario's.
-        seed: the luck, the first of several.
-        change: share by which each factor moves, above 0 and below 1.
-        factors: names of [what_if]; default: those that find something to act upon.
-        workers: processes that run at the same time.
-        seeds: how many seeds each is run with, from `seed` on.
+        seed: the first seed.
+        change: relative change of each factor, above 0 and below 1.
+        factors: names of [what_if]; default: those that affect something in the scenario.
+        workers: number of parallel processes.
+        seeds: number of seeds for each run, starting at `seed`.
 
     Returns:
         A row per factor, the widest span first: factor, kpi, low and high (values of the factor),
-        kpi_low, kpi_base, kpi_high (means over the seeds), span, seeds; of several seeds also
+        kpi_low, kpi_base, kpi_high (means over the seeds), span, seeds; with several seeds also
         low_from and low_to, high_from and high_to (95 % paired t of the difference from the base),
-        and told: whether high less low can be told from zero. Each interval is for itself.
+        and told: whether high less low is significantly different from zero. Intervals are not
+        adjusted for their number.
 
     Raises:
-        ValueError: for an unknown KPI or factor, a change out of bounds, or a KPI without a meaning
-            in one of these runs.
+        ValueError: if the KPI or a factor is unknown, the change is out of bounds, or the KPI has
+            no meaning in one of these runs.
     """
     chosen = factors_of(scenario) if factors is None else factors
     if kpi not in KPIS:
@@ -89,7 +90,7 @@ def tornado(
     names = [name for name in chosen for _ in range(2)]
     cells: list[Cell] = [None, *zip(names, ends, strict=True)]
     jobs = [(luck, cell) for cell in cells for luck in lucks]
-    first = job(jobs[0])  # alone, so that workers find all kernels compiled
+    first = job(jobs[0])  # runs first, so that workers find all kernels compiled
     table = np.array([first, *_all(job, jobs[1:], workers)]).reshape(len(cells), seeds)
     base, values = table[0], table[1:]
     rows: list[dict[str, object]] = []
@@ -135,7 +136,7 @@ def _told(low: Floats, high: Floats) -> dict[str, object]:
 
 
 def _all(job: partial[float], cells: list[tuple[int, Cell]], workers: int) -> list[float]:
-    """Results in the order of the cells, whoever is first."""
+    """Results in the order of the cells, not of completion."""
     if workers == 1:
         return [job(cell) for cell in cells]
     with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as pool:

@@ -1,4 +1,4 @@
-"""Bitcoin's consensus arithmetic against the chain itself, and hashprice against reports."""
+"""Bitcoin's consensus arithmetic against the recorded chain, and hashprice against reports."""
 
 import math
 from collections.abc import Iterator
@@ -58,7 +58,7 @@ def _recorded_retargets(data: Path) -> Iterator[Found]:
 
 def _retarget(before: Recorded, row: Recorded) -> Iterator[Found]:
     if not (before.text("bits") and row.text("bits") and row.text("prev_epoch_span_s")):
-        return  # nobody has recorded it
+        return  # no recording
     apart = row.number("height") - before.number("height")
     if apart != EPOCH_BLOCKS:
         raise ValueError(f"{apart:g} blocks after the row before it, not {EPOCH_BLOCKS:,}")
@@ -81,7 +81,7 @@ def _retarget(before: Recorded, row: Recorded) -> Iterator[Found]:
 
 
 def _gaps(rows: list[Recorded]) -> Iterator[Found]:
-    """First-to-first time of two epochs less the span of the first: one block gap."""
+    """Start-to-start time of two epochs less the span of the first: one block gap."""
     gaps = [
         row.number("first_block_time_unix") - before.number("first_block_time_unix")
         - row.number("prev_epoch_span_s")
@@ -107,7 +107,7 @@ def _gaps(rows: list[Recorded]) -> Iterator[Found]:
 
 
 def _hashprice(data: Path) -> Iterator[Found]:
-    """Before and after the retarget of -11.16 % on 2026-02-07, at the prices of those days."""
+    """Hashprice before and after the retarget of -11.16 % on 2026-02-07, at those days' prices."""
     scenario = fleet_of(1.0, "2026-02", data, record_s=86_400)
     table = run(scenario, "static").table("fleet")
     price = table["hashprice_usd_per_ph_day"].to_pylist()

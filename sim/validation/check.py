@@ -1,4 +1,4 @@
-"""A check, what could not be checked and why, and the list of all topics."""
+"""Checks, checks that were skipped and why, and the list of all topics."""
 
 import csv
 import zlib
@@ -14,7 +14,7 @@ from sim.scenario import ScenarioError
 
 
 class Check(NamedTuple):
-    """One published or theoretical figure beside what the model gives now."""
+    """One published or theoretical figure and the model's present result."""
 
     check: str
     item: str
@@ -35,7 +35,7 @@ class LeftOut(NamedTuple):
 
 Found = Check | LeftOut
 
-# Modules of this room with `checks(data)`; `data` is None without a data folder.
+# Modules of this package with `checks(data)`; `data` is None without a data folder.
 TOPICS: Final = (
     "chain",
     "shock",
@@ -47,7 +47,7 @@ TOPICS: Final = (
     "offline",
     "theory",
 )
-# What a folder that is not ours may make of reading and running: no defect of the program.
+# Exceptions that a foreign data folder may cause in reading and running: no defect of the program.
 UNFIT: Final = (
     ScenarioError, OSError, EOFError, ValueError, LookupError, ArithmeticError, csv.Error,
     zlib.error, ArrowException,
@@ -55,7 +55,7 @@ UNFIT: Final = (
 
 
 def guarded(what: str, make: Callable[[], Iterable[Found]]) -> Iterator[Found]:
-    """What `make` finds; where recorded data do not serve, that `what` was left out and why."""
+    """Yield what `make` finds; if recorded data are unusable, that `what` was left out and why."""
     try:
         yield from make()
     except UNFIT as error:
@@ -65,7 +65,7 @@ def guarded(what: str, make: Callable[[], Iterable[Found]]) -> Iterator[Found]:
 def validate(
     data: Path | None, progress: Callable[[Check], None] | None = None
 ) -> tuple[list[Check], list[LeftOut]]:
-    """All checks that can be made, and what was left out, each with its reason."""
+    """Run all possible checks; returns them and the skipped ones, each with its reason."""
     made: list[Check] = []
     left_out: list[LeftOut] = []
     for topic in TOPICS:
@@ -83,7 +83,7 @@ def validate(
 
 
 def _said(error: BaseException) -> str:
-    """One line: what is wrong."""
+    """The error in one line."""
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename}: {error.strerror}"
     text = "; ".join(line.strip() for line in str(error).splitlines() if line.strip())

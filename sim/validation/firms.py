@@ -1,4 +1,4 @@
-"""Two firms as shipped scenarios: Cango's bitcoin month by month, and the order of NFN8's end."""
+"""Two shipped scenarios: Cango's monthly bitcoin, and the order of events in NFN8's failure."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -24,19 +24,19 @@ GIVEN_HASHRATE: Final = 0.015
 BY_POLICY: Final = 0.05
 ROUNDING_BTC: Final = 8.0  # 1.5 % of January's production
 PATH_DAYS: Final = 90  # January to March
-HELD: Final = {  # BTC at month ends that the file of monthly reports does not have
+HELD: Final = {  # BTC at month ends missing from the file of monthly reports
     "2026-02": (3313.4, "company's update of 2026-02, configs/cango-pivot"),
     "2026-03": (1025.69, QUARTERLY),
 }
 FILED_UTC: Final = datetime(2026, 2, 2, tzinfo=UTC)  # chapter 11
 FILED_WITHIN_DAYS: Final = 14.0
 HALVING_HEIGHT: Final = 840_000
-# Prices of power never change there, so a day is one decision; single failures do not matter.
+# Power prices are constant there, so one decision a day is enough; single failures do not matter.
 COARSE: Final[dict[str, Any]] = {"horizon.step_s": 86_400, "faults.enabled": False}
 
 
 class Month(NamedTuple):
-    """What a run gives for a calendar month."""
+    """A run's figures for a calendar month."""
 
     produced_btc: float  # net of the pool's fee, as companies report it
     held_btc: float  # at its end
@@ -44,7 +44,7 @@ class Month(NamedTuple):
 
 
 def checks(data: Path | None) -> Iterator[Found]:
-    """Both firms; the scenarios say what is published and what is assumed."""
+    """Checks of both firms; the scenarios say what is published and what is assumed."""
     if data is None:
         return
     yield from guarded("Cango 2026 (configs/cango-pivot)", partial(_cango, data))
@@ -57,12 +57,12 @@ def cango(data: Path, days: float = PATH_DAYS) -> Scenario:
 
 
 def nfn8(data: Path, changes: dict[str, Any] | None = None) -> Scenario:
-    """NFN8's three years in steps of a day, with changes."""
+    """NFN8's three years in daily steps, with changes."""
     return load("nfn8-stress", {"data_dir": str(data), **COARSE, **(changes or {})})
 
 
 def months(result: RunResult) -> dict[str, Month]:
-    """Calendar months of a run that records days, from the fleet's table."""
+    """Calendar months of a run with daily records, from the fleet's table."""
     net = 1.0 - result.scenario.pool.fee_fraction
     days: dict[str, list[dict[str, float]]] = {}
     for row in result.table("fleet").to_pylist():
@@ -79,7 +79,7 @@ def months(result: RunResult) -> dict[str, Month]:
 
 
 def first_events(result: RunResult) -> dict[str, datetime]:
-    """When each kind of event happened first; the halving is read from the chain."""
+    """First time of each kind of event; the halving is read from the chain."""
     start = result.scenario.horizon.start_utc
     found: dict[str, datetime] = {}
     for row in result.table("events").to_pylist():
@@ -100,7 +100,7 @@ def _cango(data: Path) -> Iterator[Found]:
 
 
 def _january(data: Path, simulated: Month) -> Iterator[Check]:
-    """Given the hashrate: the storm's depth is set so that its mean is the published one."""
+    """January's production. Hashrate is given: the storm's depth is set to the published mean."""
     row = _row(data, MONTHLY, "month", "2026-01")
     btc = row.positive("btc_produced")
     published_ehs = row.positive("avg_operating_ehs")
@@ -136,11 +136,12 @@ def _quarter(data: Path, simulated: dict[str, Month]) -> Iterator[Check]:
 
 
 def _holdings(data: Path, result: RunResult) -> Iterator[Check]:
-    """Bitcoin at month ends, once the sales are made that the published figures leave.
+    """Bitcoin at month ends, with unannounced sales inferred from published figures.
 
     Announced sales are in the scenario. From February on the company sold bitcoin for its operating
-    expenses; it published no amounts, but they are what its own figures leave: held at first,
-    produced, less announced sales, less held. Within a quarter production is taken as even by day.
+    expenses and published no amounts. They follow from its own figures: opening holdings plus
+    production, less announced sales, less closing holdings. Production is spread evenly over the
+    days of a quarter.
     """
     january = _row(data, MONTHLY, "month", "2026-01")
     quarter_btc = _row(data, QUARTERLY, "quarter", "2026Q1").positive("btc_produced")
@@ -174,7 +175,7 @@ def _holdings(data: Path, result: RunResult) -> Iterator[Check]:
 
 
 def announced(scenario: Scenario) -> dict[str, float]:
-    """BTC of planned sales by the end of each month, from the scenario's dates."""
+    """Cumulative planned sales at the end of each month, from the scenario's dates [BTC]."""
     found = {}
     for name in ("2026-01", "2026-02", "2026-03"):
         year, month = (int(part) for part in name.split("-"))
@@ -187,7 +188,7 @@ def announced(scenario: Scenario) -> dict[str, float]:
 
 
 def _unannounced(result: RunResult, month: str) -> float:
-    """BTC that the run sold by a month's end beside planned sales, from its ledger."""
+    """Cumulative sales other than planned ones at a month's end, from the run's ledger [BTC]."""
     start = result.scenario.horizon.start_utc
     year, number = (int(part) for part in month.split("-"))
     end_s = (datetime(year, number + 1, 1, tzinfo=UTC) - start).total_seconds()
@@ -205,7 +206,7 @@ def _unannounced(result: RunResult, month: str) -> float:
 
 
 def _row(data: Path, file: str, column: str, value: str) -> Recorded:
-    """Cango's row of a month or a quarter."""
+    """Cango's row for a month or a quarter."""
     for row in recorded(data, file, "company", column, "btc_produced"):
         if row.text("company") == "Cango" and row.text(column) == value:
             return row

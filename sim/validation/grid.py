@@ -17,7 +17,7 @@ RELATIVE: Final = 1e-4
 
 
 def checks(data: Path | None) -> Iterator[Found]:
-    """Each case against the baseline's printed digits and against a programme of 200 pieces."""
+    """Each case against the published baseline's digits and a programme of 200 pieces."""
     if data is None:
         return
     for row in recorded(data, BASELINE, "case", "dc_objective_usd_per_h", RECOMPUTED):

@@ -1,8 +1,8 @@
 """Monthly production of listed miners from their operating hashrate and the recorded chain.
 
-A note of a row, or of the README, explains a deviation only where the size that it explains can be
-read from it: a fleet that grew from A to B in the last days, blocks that are found by luck.
-Whatever else is said of a row changes nothing.
+A note in a row, or in the README, explains a deviation only if it states the size of the effect:
+a fleet that grew from A to B in the last days, blocks found by luck. Other remarks on a row have
+no effect.
 """
 
 import math
@@ -25,9 +25,9 @@ NEEDS_DATA: Final = [f"monthly production of listed miners ({SOURCE})"]
 AVERAGE: Final = "monthly production"
 EACH: Final = 0.04
 MEDIAN: Final = 0.01
-STANDARD_ERRORS: Final = 3.0  # of block luck
+STANDARD_ERRORS: Final = 3.0  # standard errors of block luck
 LAST_DAYS: Final = 7  # assumed: "the last days" of a month are a week at most
-# Assumed: no listed miner ran less than half of its fleet over a month; the least of the file is
+# Assumed: no listed miner ran less than half of its fleet over a month; the lowest in the file is
 # 0.55, Riot in July of 2022, when it sold its power instead.
 LEAST_OF_MONTH_END: Final = 0.5
 HALVED: Final = "2024-05"  # first whole month after the halving of 2024-04-20
@@ -40,7 +40,7 @@ _MONTH_END: Final = re.compile(r"month[- ]end (operating )?hash")
 
 
 class Allowed(NamedTuple):
-    """What produced / simulated may be; why, where it is not the tolerance of every row."""
+    """Allowed range of produced / simulated, and why if it is not the standard tolerance."""
 
     low: float
     high: float
@@ -48,7 +48,7 @@ class Allowed(NamedTuple):
 
 
 def checks(data: Path | None) -> Iterator[Found]:
-    """Every row with an average operating hashrate; a month-end hashrate is a bound of it."""
+    """Check every row with an average operating hashrate; a month-end hashrate bounds it."""
     if data is None:
         return
     rows = recorded(data, SOURCE, "company", "month", "btc_produced", "avg_operating_ehs")
@@ -110,7 +110,7 @@ OF_MONTH_END: Final = Allowed(
 
 
 def allowed_of(month: str, said: str, operating_ehs: float, simulated_btc: float) -> Allowed:
-    """The tolerance of every row, or as much as what is `said` of this one explains."""
+    """The standard tolerance, widened by what the remarks on the row (`said`) explain."""
     low, high = 1.0 - EACH, 1.0 + EACH
     year, number = (int(part) for part in month.split("-"))
     days = monthrange(year, number)[1]
@@ -119,7 +119,7 @@ def allowed_of(month: str, said: str, operating_ehs: float, simulated_btc: float
         low = min(low, 1.0 - came_ehs / operating_ehs * LAST_DAYS / days)
         return Allowed(max(low, LEAST_OF_MONTH_END), high, f"{grew[0]}, taken for {LAST_DAYS}")
     if _LUCK.search(said) is not None:
-        # The fewer blocks a coin brings, the wider: fees are left out.
+        # Fewer blocks give a wider range. Blocks are counted by subsidy alone, without fees.
         blocks = simulated_btc / subsidy_btc(HALVING_HEIGHT - (month < HALVED))
         luck = min(STANDARD_ERRORS / math.sqrt(blocks), 1.0 - LEAST_OF_MONTH_END)
         why = f"its own blocks: {STANDARD_ERRORS:g} standard errors of {blocks:.0f}"
@@ -128,7 +128,7 @@ def allowed_of(month: str, said: str, operating_ehs: float, simulated_btc: float
 
 
 def _tolerance(ratio: float, allowed: Allowed) -> str:
-    """The row's own bounds in words; only what needs its explanation says that it does."""
+    """The row's bounds in words; the explanation is named only where the row needs it."""
     if allowed is OF_MONTH_END:
         return f"{allowed.low:.2f} to {allowed.high:.2f} of the simulated; {allowed.why}"
     if abs(ratio - 1.0) <= EACH or not allowed.why:
@@ -139,7 +139,7 @@ def _tolerance(ratio: float, allowed: Allowed) -> str:
 
 
 def remarks_on(row: Recorded, remarks: str) -> str:
-    """What the row's note, and sentences of the README about this row, say of its production."""
+    """Remarks on a row's production: its own note, and the README's sentences about it."""
     note = re.sub(r"[^;,]*https?://\S+", "", row.text("note")).strip(" ;,")
     company, month = row.text("company"), row.text("month")
     year, number = month.split("-")

@@ -12,7 +12,7 @@ MACHINE = "Antminer S21"
 
 
 def fleet_of(operating_ehs: float, month: str, data: Path, record_s: int = 3600) -> Scenario:
-    """One site that hashes at `operating_ehs` throughout `month` ("2026-01"); no pool fee."""
+    """One site that runs at `operating_ehs` [EH/s] throughout `month` ("2026-01"); no pool fee."""
     year, number = (int(part) for part in month.split("-"))
     tables: dict[str, Any] = {
         "data_dir": str(data),

@@ -1,10 +1,10 @@
-"""The catalogue beside published offline throughput: all requests at once, until the last is done.
+"""The catalogue against published offline throughput: all requests at once, until the last is done.
 
-Nobody here measured the model on the GPU: the roofline stands as it is, and its error is told. It
-is within 0.7 to 1.4 of all engines that were measured step by step; these runs, which reach 30 % of
-the GPU's FLOP/s in prefill, took twice as long. What one number explains, the compute factor, is
-told beside it: fitted to the other runs, it says how far the engine's form carries from one shape
-of load to another.
+We have no measurements of this model on this GPU, so the roofline is used uncalibrated and its
+error is stated. It is within 0.7 to 1.4 of all engines that were measured step by step; these runs,
+which reach 30 % of the GPU's FLOP/s in prefill, took twice as long. The error with one fitted
+number, the compute factor, is stated beside it: fitted to the other runs, it shows how well the
+form of the engine transfers from one shape of load to another.
 """
 
 from collections.abc import Iterator
@@ -24,9 +24,9 @@ NEEDS_DATA: Final[list[str]] = []
 MODEL: Final = "qwen3-14b"
 GPU: Final = "h100-sxm"
 SOURCE: Final = "published: Qwen3-14B in bf16 on an H100, vLLM 0.11 defaults, all requests at once"
-WITHIN: Final = 0.03  # of the published time, about the error that is told
-# Tokens of a prompt below which tokenising and answering take most of the time: 1000 prompts of 128
-# tokens took 22.7 ms each, of which an H100 needs 5. The engine does not model the front end.
+WITHIN: Final = 0.03  # share of the published time, around the stated error
+# Prompt tokens below which tokenising and responding dominate: 1000 prompts of 128 tokens took
+# 22.7 ms each, of which an H100 needs 5. The engine does not model the front end.
 SHORT: Final = 1000
 
 
@@ -37,8 +37,8 @@ class Run(NamedTuple):
     prompt: int
     output: int
     seconds: float
-    roofline: float = 0.0  # error that is told: simulated / published - 1
-    others: float = 0.0  # and with the factor of the other runs
+    roofline: float = 0.0  # stated error: simulated / published - 1
+    others: float = 0.0  # the same, with the factor of the other runs
 
 
 RUNS: Final = (
@@ -54,7 +54,7 @@ WHY: Final = {
 
 
 def checks(data: Path | None) -> Iterator[Found]:
-    """Each run with the roofline, and with a factor that the other runs give."""
+    """Each run with the roofline, and with a factor fitted to the other runs."""
     engine = served(MODEL, GPU, 1).engine
     long = [run for run in RUNS if run.prompt >= SHORT]
     for run in long:
@@ -71,19 +71,19 @@ def checks(data: Path | None) -> Iterator[Found]:
 
 
 def last_s(engine: Engine, run: Run) -> float:
-    """When the last request is done [s]."""
+    """Completion time of the last request [s]."""
     arrival, count = np.zeros(run.requests), run.requests
     out = serve(arrival, np.full(count, run.prompt), np.full(count, run.output), engine)
     return float(out.finish_s.max())
 
 
 def with_factor(engine: Engine, factor: float) -> Engine:
-    """The engine with its arithmetic that many times as long."""
+    """The engine with its compute time multiplied by `factor`."""
     return replace(engine, iteration=scaled(engine.iteration, 0.0, factor, 1.0))
 
 
 def fitted(engine: Engine, runs: list[Run]) -> float:
-    """The compute factor of least squares of the logarithms."""
+    """The compute factor, fitted by least squares of logarithms."""
 
     def error(factor: float) -> float:
         made = with_factor(engine, factor)
@@ -93,7 +93,7 @@ def fitted(engine: Engine, runs: list[Run]) -> float:
 
 
 def _check(how: str, run: Run, found_s: float, told: float) -> Check:
-    """The error that is told, and no more of it."""
+    """Check that the error is the stated one, within the tolerance."""
     off, kind = found_s / run.seconds - 1.0, how.split()[0]
     return Check(
         f"offline throughput, {kind}",

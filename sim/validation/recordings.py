@@ -1,4 +1,4 @@
-"""Rows of recorded CSV files, with the place of each: what cannot be read says where it stands."""
+"""Rows of recorded CSV files with their positions, so that errors name file and row."""
 
 import math
 import re
@@ -15,18 +15,18 @@ class Recorded(NamedTuple):
     """A row of a file."""
 
     file: str  # below the data folder
-    row: int  # as a spreadsheet shows it
+    row: int  # row number as in a spreadsheet
     cells: dict[str, str]
 
     def text(self, column: str) -> str:
-        """A cell without blanks around it; nothing where the file has no such column."""
+        """A cell, stripped of blanks; empty if the file has no such column."""
         return self.cells.get(column, "")
 
     def number(self, column: str) -> float:
         """A cell that must hold a number.
 
         Raises:
-            ValueError: for what is none, and for one with two readings.
+            ValueError: if the cell is not a number, or is ambiguous.
         """
         text = self.text(column)
         try:
@@ -66,11 +66,11 @@ class Recorded(NamedTuple):
 
 
 def recorded(data: Path, file: str, *needs: str) -> list[Recorded]:
-    """Rows of `file` below the data folder that hold anything.
+    """Non-empty rows of `file` below the data folder.
 
     Raises:
-        ValueError: when it is no CSV, or lacks one of the columns that it `needs`.
-        OSError: when it cannot be read.
+        ValueError: if it is not a CSV file, or lacks a column in `needs`.
+        OSError: if it cannot be read.
     """
 
     def known(name: str) -> bool:

@@ -1,8 +1,8 @@
-"""The serving engine beside a real vLLM server and beside Vidur, request by request.
+"""The serving engine against a real vLLM server and against Vidur, request by request.
 
-Vidur's schedulers are not ours, so a difference may come from the iteration time, from the
-scheduler or from our kernel. `vidur_schedule` tells them apart: it is Vidur's scheduler, and with
-Vidur's own durations it makes every batch of the recording again.
+Vidur's schedulers differ from ours, so a difference may come from the iteration time, the scheduler
+or our kernel. `vidur_schedule` separates them: it is Vidur's scheduler, and with Vidur's own
+durations it reproduces every batch of the recording.
 """
 
 import csv
@@ -28,12 +28,12 @@ MAPE: Final = 0.03
 MEAN: Final = 0.02
 PERCENTILE: Final = 0.05
 CAUSE: Final = (
-    0.02  # how near ours a changed Vidur must come, before the change is called the cause
+    0.02  # how close a changed Vidur must come to ours for the change to count as the cause
 )
 FIT: Final = 0.03
 
 # SERVING_DATA.md, RTX 4090 and Llama-3.1-8B: layer profiles of vLLM 0.19. What a profile of layers
-# leaves out is on top of either line: head and sampler 1.1 ms, decode attention 0.4 ms.
+# leaves out is added to both lines: head and sampler 1.1 ms, decode attention 0.4 ms.
 BESIDE_LAYERS_S: Final = 1.1e-3 + 0.4e-3
 RTX_4090: Final = IterationTime(
     base_s=15.49e-3 + BESIDE_LAYERS_S,
@@ -55,10 +55,10 @@ RTX_4090_ENGINE: Final = Engine(
 
 BLOCK_TOKENS: Final = 16
 BATCH_CAP: Final = 128
-PROMPT_TOKENS: Final = 4096  # Vidur's "vllm": prompts of a batch, each as long as the longest
+PROMPT_TOKENS: Final = 4096  # Vidur's "vllm": prompts of a batch, padded to the longest
 CHUNK_TOKENS: Final = 512  # Vidur's "sarathi": tokens of a batch
 KINK_TOKENS: Final = 8  # Vidur rounds the tokens of a batch up to multiples of it
-MAX_KINK_TOKENS: Final = 512  # far beyond it every batch is bound by arithmetic
+MAX_KINK_TOKENS: Final = 512  # far beyond it every batch is compute-bound
 PERCENTILES: Final = tuple((what, p) for what in ("TTFT", "end to end") for p in (50, 90, 99))
 
 # (iteration, P, B, K, Q) to seconds, as in `IterationTime`.
@@ -66,7 +66,7 @@ Seconds = Callable[[int, int, int, int, float], float]
 
 
 class Trace(NamedTuple):
-    """Requests of a recording and when they were served."""
+    """Requests of a recording and the times at which they were served."""
 
     arrival_s: Floats  # (request,) sorted
     prompt: Ints
@@ -79,13 +79,13 @@ class Plan(NamedTuple):
     """How Vidur schedules a run."""
 
     blocks: int
-    watermark: int  # blocks that an admission must leave free
+    watermark: int  # KV blocks that an admission must leave free
     chunked: bool  # its "sarathi", chunks beside decodes; else its "vllm", prompts before decodes
     mixes: bool  # decodes take part in a batch with prompts
 
 
 class Schedule(NamedTuple):
-    """What a scheduler made of a trace."""
+    """The result of a scheduler on a trace."""
 
     first_token_s: Floats
     finish_s: Floats
@@ -112,14 +112,14 @@ def checks(data: Path | None) -> Iterator[Found]:
 def vllm_trace(path: Path, clock: str = "queued_ts") -> Trace:
     """The record on the engine's monotonic clock, from the first arrival on [s].
 
-    `queued_ts` is when the scheduler took a request in, on the clock of the token times. vLLM
-    schedules an iteration while the one before still runs, so a request queued then waits for the
+    `queued_ts` is when the scheduler accepted a request, on the clock of the token times. vLLM
+    schedules an iteration while the previous one still runs, so a request queued then waits for the
     end of that one, as an arrival does in ours: from second 1.5 to 4, when the KV cache is full,
-    first tokens come 0 to 30 ms early. (Before, the server's first iterations took 0.46 s longer
-    than ours, as after a start. They are left in.)
-    `arrival_time` is when the client's request came, on the wall clock. The smallest distance of
-    the two is taken for the offset of the clocks; what lies above it, 30 ms in the mean, is the way
-    through the front end and the iteration that was scheduled already, neither of which we model.
+    first tokens come 0 to 30 ms early. (Before that, the server's first iterations took 0.46 s
+    longer than ours, as after a start. They are kept.)
+    `arrival_time` is when the client's request arrived, on the wall clock. The smallest difference
+    of the two is taken as the clock offset. The rest, 30 ms on average, is spent in the front end
+    and in the iteration that was already scheduled; we model neither.
     """
     with gzip.open(path, "rt", encoding="utf-8") as file:
         rows = [json.loads(line) for line in file]
@@ -201,12 +201,12 @@ def vidur_batches(data: Path, name: str) -> tuple[Ints, Floats, Floats]:
 
 
 def fitted(batches: Ints, context: Floats, seconds: Floats) -> IterationTime:
-    """Least squares of `IterationTime` over iterations.
+    """Fit `IterationTime` to iterations by least squares.
 
-    A sequence that decodes may cost less than a token of a prompt, which one line plus a term >= 0
-    per sequence cannot say; the kink can. max(base + token n, compute_base + compute_token n) is
-    base + token n + steeper max(n - kink, 0): linear with coefficients >= 0 once the kink is given,
-    and the kink is the best multiple of KINK_TOKENS up to MAX_KINK_TOKENS.
+    A decoding sequence may cost less than a prompt token, which one line plus a term >= 0 per
+    sequence cannot express; a kink can. max(base + token n, compute_base + compute_token n) is
+    base + token n + steeper max(n - kink, 0): linear with coefficients >= 0 for a given kink. The
+    kink is the best multiple of KINK_TOKENS up to MAX_KINK_TOKENS.
     """
     prefill, decodes, kv = batches.astype(np.float64).T
     tokens = prefill + decodes
@@ -216,7 +216,7 @@ def fitted(batches: Ints, context: Floats, seconds: Floats) -> IterationTime:
         ones = np.ones_like(tokens)
         terms = np.stack([ones, tokens, steeper, decodes, kv, context, seconds], axis=1)
         largest = terms.max(axis=0)
-        size = np.where(largest > 0.0, largest, 1.0)  # like sizes: seconds beside tokens squared
+        size = np.where(largest > 0.0, largest, 1.0)  # scale columns: seconds and tokens squared
         upper = np.linalg.qr(terms / size).R  # the same residual with seven rows
         found, residual = nnls(upper[:, :-1], upper[:, -1])
         found *= size[-1] / size[:-1]
@@ -235,10 +235,10 @@ def fitted(batches: Ints, context: Floats, seconds: Floats) -> IterationTime:
 
 
 def nearest_engine(plan: Plan, iteration: IterationTime) -> Engine:
-    """Our settings that come nearest to Vidur's.
+    """The engine settings closest to Vidur's.
 
-    Vidur's watermark is out of reach for admissions only, ours would be for nobody: it is taken off
-    the blocks. "vllm" counts prompts only in its limit, ours counts the decodes beside them too.
+    Vidur reserves its watermark from admissions only; here it is subtracted from the blocks, for
+    all. The limit of "vllm" counts prompts only; ours also counts the decodes beside them.
     """
     return Engine(
         iteration,
@@ -255,7 +255,7 @@ def vidur_schedule(trace: Trace, plan: Plan, seconds: Seconds) -> Schedule:
     """Vidur's replica schedulers (vidur/scheduler/replica_scheduler, 7d475133), one replica.
 
     Args:
-        trace: requests; their recorded times are not looked at.
+        trace: requests; their recorded times are ignored.
         plan: which of the schedulers, and how many blocks.
         seconds: duration of an iteration.
     """
@@ -271,7 +271,7 @@ def vidur_schedule(trace: Trace, plan: Plan, seconds: Seconds) -> Schedule:
     free, clock_s, coming = plan.blocks, 0.0, 0
 
     def claim() -> list[int]:
-        """Decoding requests with a block for their next token; the latest one restarts if none."""
+        """Decoding requests with a block for their next token; the latest restarts if none."""
         nonlocal free
         left = deque(sorted(held))  # in order of arrival
         ready = []
@@ -345,13 +345,13 @@ def vidur_schedule(trace: Trace, plan: Plan, seconds: Seconds) -> Schedule:
 
 
 def recorded(seconds: Floats) -> Seconds:
-    """Durations as recorded, one after the other; none for iterations beyond the record."""
+    """Durations as recorded, in sequence; none for iterations beyond the record."""
     known: list[float] = seconds.tolist()
     return lambda k, *_: known[k] if k < len(known) else 0.0
 
 
 def modelled(iteration: IterationTime) -> Seconds:
-    """Durations by our iteration time."""
+    """Durations from our iteration time model."""
     return lambda _, prefill, decodes, kv, context: iteration.of(
         prefill + decodes, decodes, kv, context
     )

@@ -1,11 +1,11 @@
-"""The shock of February 2026: what price and storm make of it on the supply curve.
+"""The shock of February 2026: the effect of price and storm on the supply curve.
 
 The price fell from 88,000 to 64,000 USD between 2026-01-29 and 02-05, after winter storm Fern had
 taken a part of the network off the grid: the retarget of 02-07 was -11.16 %, that of 02-19 +14.73.
-Chains are mined from 2026-01-01 on, at the recorded price. Three times: without a storm, with the
-storm as published, and with the storm as inferred from the hashrate recorded until 02-05. Inferred,
-the retarget of 02-07 is no test; what the price, the rebound and the hashprice do still is. The
-published figures end on 01-27: alone they give about a third of the fall, and the price gives none.
+Chains are mined from 2026-01-01 on, at the recorded price, in three variants: without a storm, with
+the storm as published, and with the storm inferred from the hashrate recorded until 02-05. With the
+inferred storm the retarget of 02-07 is no test; price, rebound and hashprice still are. Published
+figures end on 01-27: alone they give about a third of the fall, and the price gives none.
 """
 
 from collections.abc import Iterator
@@ -35,7 +35,7 @@ SHOCK_HEIGHT: Final = 935_424  # 2026-02-07, closes the epoch of the storm
 SHOCK_PCT: Final = -11.16
 REBOUND_PCT: Final = 14.73  # 2026-02-19, 2,016 blocks later
 EPOCH_DAYS: Final = 1_361_477 / SECONDS_PER_DAY  # recorded, of the epoch of the storm
-# A change of the difficulty compares the times of two epochs: both are chance in the record.
+# A change of difficulty compares the times of two epochs; in the record both are random.
 CHANCE_POINTS: Final = 2.0 * 100.0 * sqrt(2.0 / EPOCH_BLOCKS)
 
 # Pool figures of TheMinerMag, 2026-01-24 and 25: Foundry USA down by nearly 200 EH/s since Friday,
@@ -45,21 +45,21 @@ PUBLISHED: Final = (
     Storm(start_utc=datetime(2026, 1, 24, tzinfo=UTC), hours=60, fraction=219 / 1048),
     Storm(start_utc=datetime(2026, 1, 26, 12, tzinfo=UTC), hours=36, fraction=1 - 854 / 1048),
 )
-BEFORE: Final = ("2026-01-08", "2026-01-24")  # recorded days that the storm's are measured by
+BEFORE: Final = ("2026-01-08", "2026-01-24")  # recorded days, the reference for the storm's days
 INFERRED: Final = (("2026-01-24", "2026-01-29"), ("2026-01-29", "2026-02-06"))
 
 
 class Shock(NamedTuple):
-    """What a chain made of it: changes of difficulty, hashprice before and after."""
+    """The result of one chain: changes of difficulty, hashprice before and after."""
 
     shock_pct: float
     rebound_pct: float
-    lowest: float  # [USD/PH/day] of the days before the retarget of the shock, in its epoch
-    highest: float  # of the days of the epoch after it
+    lowest: float  # [USD/PH/day] over the days of the shock's epoch, before its retarget
+    highest: float  # [USD/PH/day] over the days of the next epoch
 
 
 def checks(data: Path | None) -> Iterator[Check]:
-    """Medians over seeds."""
+    """Checks of medians over seeds."""
     if data is None:
         return
     price = _median(data, ())
@@ -156,7 +156,7 @@ def scenario_of(data: Path, storms: tuple[Storm, ...]) -> Scenario:
 
 
 def shock(scenario: Scenario, seed: int) -> Shock:
-    """One chain."""
+    """Run one chain."""
     streams = Streams(seed)
     price = btc_signal(scenario, streams)
     chain = build_chain(scenario, streams, price)

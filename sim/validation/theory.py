@@ -1,4 +1,4 @@
-"""What must come out by theory: pools agree in the mean; availability of machines."""
+"""Theoretical results: pools pay the same on average; availability of machines."""
 
 import math
 import statistics
@@ -18,7 +18,7 @@ REPAIR_H: Final = 5.0
 
 
 def checks(data: Path | None) -> Iterator[Check]:
-    """Needs no data."""
+    """The checks of theory; they need no data."""
     yield from _pools()
     yield _availability()
 
@@ -27,7 +27,7 @@ def checks(data: Path | None) -> Iterator[Check]:
 def _pools() -> tuple[Check, ...]:
     """Paired differences to FPPS under the same luck of the chain, over SEEDS months.
 
-    The same in every call: kept, since 120 months of three pools take half a minute.
+    The result never changes and is cached: 120 months of three pools take half a minute.
     """
     made = []
     btc = {

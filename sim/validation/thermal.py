@@ -1,7 +1,8 @@
-"""Heat against publications: the S21 on hot days, wet bulbs, humidity, PUE by way of cooling.
+"""Heat against publications: the S21 on hot days, wet bulbs, humidity, PUE by cooling method.
 
-Published PUE of mines are claims of makers or wide ranges; the tower's design point and the dew
-points were fitted to what they are checked against here, so these checks guard, not prove.
+Published PUEs of mines are vendors' claims or wide ranges. The tower's design point and the dew
+points were fitted to the figures they are checked against here, so these checks guard against
+regressions and prove nothing.
 """
 
 import re
@@ -29,7 +30,7 @@ NEEDS_DATA: Final = [
     "synthetic dew points against typical years (weather/*.csv.gz)",
 ]
 STULL: Final = "Stull 2011, J. Appl. Meteorol. Climatol. 50, 2267"
-STULL_K: Final = (-1.0, 0.65)  # the paper's range of errors
+STULL_K: Final = (-1.0, 0.65)  # error range stated in the paper
 WET_BULBS: Final = (
     # dry bulb [C], relative humidity [%], wet bulb [C], tolerance below and above [K], source
     (20.0, 50.0, 13.7, (-0.05, 0.05), f"{STULL}: the formula's worked example"),
@@ -38,7 +39,7 @@ WET_BULBS: Final = (
 )
 HALLS: Final = "CBECI methodology (Cambridge): 1.01 to 1.20, best guess 1.10; assumed to hold here"
 YEARLY_PUE: Final = (
-    # way of cooling, lowest and highest published PUE, source
+    # cooling method, lowest and highest published PUE, source
     ("air", 1.01, 1.20, HALLS),
     ("air-evaporative", 1.01, 1.20, HALLS),
     ("hydro", 1.02, 1.06, "drolin-box.com, hydro against air cooling: 1.05; range assumed"),
@@ -52,7 +53,7 @@ YEARLY_PUE: Final = (
     ("chiller", 1.05, 1.30, "HP EcoPOD (itbusinessedge.com): 1.05 free air to 1.3 chilled"),
 )
 DESIGN_PUE: Final = (
-    # way of cooling, dry and wet bulb [C], published PUE at design, tolerance, source
+    # cooling method, dry and wet bulb [C], published PUE at design, tolerance, source
     ("tower", 35.0, 28.0, 1.059, 0.002, "minerbase.com/en/service: 25 kW for 424 kW; fitted"),
     (
         "chiller",
@@ -69,7 +70,7 @@ YEAR_H: Final = 8760
 
 
 def checks(data: Path | None) -> Iterator[Found]:
-    """Wet bulbs and PUE always; the S21 and dew points with data."""
+    """Wet bulbs and PUE always; the S21 and dew points only with data."""
     yield from _wet_bulbs()
     yield from _pue()
     if data is not None:
@@ -124,7 +125,7 @@ def _pue() -> Iterator[Check]:
 
 
 def _s21(data: Path) -> Iterator[Check]:
-    """Factors around the temperatures that the source names, read out of its row."""
+    """Derating factors around the temperatures named by the source, read from its row."""
     rows = recorded(data, MODES, "model", "frequency_mhz", "note")
     mode = next((row for row in rows if row.text("model") == "Antminer S21"), None)
     if mode is None:
@@ -193,7 +194,7 @@ def _mean(what: str, name: str, real: Floats, made: Floats) -> Check:
 
 
 def _year(climate: str) -> tuple[SeasonalTemperature, Ints]:
-    """A synthetic year and the instants of its hours."""
+    """A synthetic year of temperatures, and the instants of its hours."""
     weather = SeasonalTemperature(
         load_climates()[climate],
         start_utc=datetime(2025, 1, 1, tzinfo=UTC),

@@ -1,4 +1,4 @@
-"""The clairvoyant bound: what a firm that knows the future could have earned at most."""
+"""The clairvoyant bound: the most that a firm with perfect foresight could have earned."""
 
 from sim.studies.bound.clairvoyant import Bound, bound, left_out
 from sim.studies.bound.replay import BoundError

@@ -1,43 +1,41 @@
-"""`sim.bound`: the most gross margin that any policy could have earned, had it known everything.
+"""`sim.bound`: the highest gross margin that any policy could have earned with perfect foresight.
 
 A linear programme over the whole run with the realised prices, temperatures, limits, outages,
 failures, difficulty, fees, bitcoin prices, peaks and calls. Every simplification errs upwards:
 
-- Machines: shares are real numbers of the machines that had not failed, on average over the step
-  (nodes: at its begin); restarts, ramps (of machines, sites and fleet) and shortest pauses cost
-  nothing. Firmware modes lie on
-  the upper hull of hashrate over power. In a step that a retarget cuts, all hashes count at the
-  better part.
-- Grid: nested limits hold on the mean of a step. Of a meshed grid only the interconnects hold, not
-  the lines, and overhead is drawn only where the price is negative.
-- Meters: a site may import and export within one step; what it exports earns the zone's price,
-  and where that is negative costs nothing unless an import is paid for. Losses on the way are
-  those of the simulator.
+- Machines: any fraction of the machines that had not failed may run, averaged over the step
+  (nodes: at its start). Restarts, ramps (of machines, sites and fleet) and minimum pauses cost
+  nothing. Firmware modes lie on the upper hull of hashrate over power. In a step cut by a
+  retarget, all hashes are valued at the better of the two parts.
+- Grid: nested limits apply to the mean of a step. In a meshed grid only the interconnection limits
+  apply, not the lines, and overhead is drawn only where the price is negative.
+- Meters: a site may import and export within one step. Exports earn the zone's price; where it is
+  negative they cost nothing, unless imports are paid for. Delivery losses are the simulator's.
 - Contracts: a block that costs more than the grid is spread evenly over the most that the site can
-  draw (the chord below a concave cost). Positions, take-or-pay and the coincident peaks that came
-  true are exact; so are demand charges, ratchets with them, but for intervals shorter than a step:
-  there the mean of a step counts, of those that are measured from end to end. Of a tariff with
-  tiers each MWh of a month may be in any tier that has room: exact where prices rise with the
-  month's use by the same at all hours; where they fall, all is at the cheapest.
-- Batteries: charging and discharging may overlap; the store is empty or not at the end, as it pays.
-- Programmes: what stands by is no more than the load of the site and the power of its batteries,
-  whatever is stored in them, but for steps in which a call is announced or in force, or which an
-  outage cuts; calls bind nobody and cost no penalty, what they pay reaches down from the highest
-  load ever possible; baselines of economic programmes are the highest possible.
+  draw (the chord below a concave cost). Positions, take-or-pay and the realised coincident peaks
+  are exact. Demand charges and their ratchets are exact too, except for intervals shorter than a
+  step: there the mean of a step counts, if it is metered from end to end. In a tiered tariff each
+  MWh of a month may fall in any tier that has room. That is exact where prices rise with the
+  month's use by the same amount at all hours; where they fall, all use is at the cheapest.
+- Batteries: charging and discharging may overlap; the final state of charge is free.
+- Programmes: standby is limited to the load of the site plus the power of its batteries, whatever
+  their state of charge, except in steps in which a call is announced or in force, or which an
+  outage cuts. Calls are not binding and carry no penalty; they pay from the highest possible load
+  down. Baselines of economic programmes are the highest possible.
 - Reserves: sold in hindsight, step by step, at the price without the fleet (no price response, no
-  cap of the market on several sites together, no offer that is not taken); a day whose gate closed
-  before the run began earns nothing. An award that is not held costs at least what it is paid, so
-  what is held bounds what is earned.
-- Nodes that serve tokens: every request is served at once at its tenant's price (of a fluid: at the
-  dearest mix of its pools), without energy, engines or credits; they draw power only where that is
-  paid.
+  market cap across sites, no rejected offers). A day whose gate closed before the run began earns
+  nothing. An award that is not held costs at least what it is paid, so what is held bounds what is
+  earned.
+- Nodes that serve tokens: every request is served at once at its tenant's price (fluid model: at
+  the dearest mix of its pools), without energy, engines or credits. They draw power only where
+  drawing it is paid.
 - Pools: FPPS is exact. PPLNS and solo earn all blocks that the fleet at full hashrate would have
-  found, without its energy: a loose bound.
+  found, at no energy cost: a loose bound.
 
-- Prices that the fleet's own load makes (`dc-opf`): those of the grid without the fleet. The cost
-  of a dispatch is convex in the load and a price is its slope there, so a load is never billed
-  less than at the prices of no load. What machines that fail, or a line that goes out within a
-  step, change is billed at the price of the step's beginning; for that alone it is approximate.
+- Prices that depend on the fleet's own load (`dc-opf`): those of the grid without the fleet. The
+  cost of a dispatch is convex in the load and the price is its slope, so a load is never billed
+  less than at the prices of no load. Changes within a step, from failing machines or a line outage,
+  are billed at the price at its start; for that alone the bound is approximate.
 """
 
 from typing import Any, Final, NamedTuple
@@ -66,26 +64,26 @@ KINDS: Final = {
     "battery power": "MW of a battery",
     "battery energy": "MWh of a battery",
 }
-SHOWN: Final = 10  # rows of a kind, on a terminal
-COLUMNS: Final = 20_000  # of a programme whose steps do not depend on each other
+SHOWN: Final = 10  # rows of each kind printed on a terminal
+COLUMNS: Final = 20_000  # per linear programme, where steps are independent
 
 
 class Bound(NamedTuple):
-    """An upper bound on `gross_margin_usd`, and where it would have been higher.
+    """An upper bound on `gross_margin_usd`, and the shadow prices of its limits.
 
     `worth` has a row for each limit, group of machines and battery: columns `kind` (limit,
     interconnect, asic, gpu node, battery power, battery energy), `name`, `size`, `unit` (MW,
-    machine, node, MWh) and `usd_per_unit_year`, what a little more of it would have earned (a
-    shadow price; for machines the mean over the group's).
+    machine, node, MWh) and `usd_per_unit_year`, the shadow price: what one more unit would have
+    earned at the margin (for machines, the mean over the group).
     """
 
     usd: float
-    by_day_usd: Floats  # (day,) what is settled by the month counts on its last day
+    by_day_usd: Floats  # (day,) monthly settlements count on the last day of the month
     worth: pa.Table
-    pieces: int  # linear programmes solved
+    pieces: int  # number of linear programmes solved
 
     def document(self) -> dict[str, Any]:
-        """As plain values, for JSON."""
+        """The bound as plain JSON values."""
         return {
             "bound_usd": self.usd,
             "by_day_usd": self.by_day_usd.tolist(),
@@ -93,7 +91,7 @@ class Bound(NamedTuple):
         }
 
     def dearest(self) -> dict[str, list[dict[str, Any]]]:
-        """Of each kind, the rows that are worth most; none that are worth nothing."""
+        """The most valuable rows of each kind; rows worth nothing are left out."""
         rows = sorted(self.worth.to_pylist(), key=lambda row: -abs(row["usd_per_unit_year"]))
         worthy = [row for row in rows if row["usd_per_unit_year"]]
         kinds = dict.fromkeys(row["kind"] for row in self.worth.to_pylist())
@@ -107,7 +105,7 @@ class Bound(NamedTuple):
         }
 
     def save(self, folder: Folder, document: dict[str, Any]) -> None:
-        """`bound.json` with a document, and `worth.parquet`."""
+        """Write `document` to `bound.json`, and the shadow prices to `worth.parquet`."""
         write_json(folder.draft / "bound.json", document)
         pq.write_table(self.worth, folder.draft / "worth.parquet")
         named = {name: document[name] for name in ("scenario", "seed")}
@@ -115,7 +113,7 @@ class Bound(NamedTuple):
 
 
 def left_out(scenario: Scenario) -> tuple[str, ...]:
-    """What of a scenario its bound takes to cost nothing, in words, where policies pay for it."""
+    """Parts of a scenario that policies pay for and the bound treats as free, in words."""
     ramps = scenario.grid.fleet_ramp_mw_per_min is not None or any(
         site.ramp_mw_per_min is not None for site in scenario.sites
     )
@@ -132,7 +130,7 @@ def bound(scenario: Scenario, seed: int = 1) -> Bound:
     """The clairvoyant's gross margin for a scenario and a seed.
 
     Raises:
-        BoundError: where the fleet's own load makes the price for longer than a control step.
+        BoundError: if prices that depend on the fleet's load hold for longer than a control step.
     """
     terms = terms_of(realised(scenario, seed))
     usd, duals = terms.constant_usd.copy(), no_duals(terms)
@@ -152,7 +150,7 @@ def bound(scenario: Scenario, seed: int = 1) -> Bound:
 
 
 def _pieces(terms: Terms) -> list[Piece]:
-    """What depends on each other: in space by shared limits, in time by batteries and months."""
+    """Independent subproblems: shared limits couple sites; batteries and months couple steps."""
     steps = len(terms.constant_usd)
     stored = set(terms.known.replay.plant.assets.battery_site.tolist())
     bills: list[Month | Demand | Tier] = [*terms.months, *terms.demand, *terms.tiers]
@@ -185,7 +183,7 @@ def _pieces(terms: Terms) -> list[Piece]:
 
 
 def _islands(path: Ints) -> list[list[int]]:
-    """Sites that share a limit, directly or by others."""
+    """Groups of sites that share limits, directly or through other sites."""
     graph: nx.Graph[tuple[str, int]] = nx.Graph()
     for site, limits in enumerate(path):
         graph.add_node(("site", site))

@@ -1,4 +1,4 @@
-"""What a MW is worth and costs at each step: the coefficients of the clairvoyant's programme."""
+"""Value and cost of a MW at each step: the coefficients of the clairvoyant's linear programme."""
 
 from typing import Final, NamedTuple
 
@@ -18,43 +18,43 @@ class Month(NamedTuple):
     """A billing month of a contract with take-or-pay."""
 
     site: int
-    first: int  # step
-    last: int  # the step after its last
-    owed_mwh: float  # of take-or-pay
-    usd_per_mwh: float  # for what of that is not taken
-    part: Floats  # (step,) of what the site takes of its blocks that counts for the contract
+    first: int  # first step
+    last: int  # one past the last step
+    owed_mwh: float  # take-or-pay volume
+    usd_per_mwh: float  # price of the volume not taken
+    part: Floats  # (step,) share of the site's block purchases that counts towards the contract
 
 
 class Demand(NamedTuple):
     """A billing month of a demand charge at a site."""
 
     site: int
-    first: int  # step
-    last: int  # the step after its last
-    usd_per_mw: float  # that is due
-    floor_mw: float  # by a ratchet, from before the run
-    before: tuple[int, ...]  # of `Terms.demand`: whose peaks a ratchet brings in
-    fraction: float  # of them
-    steps: Ints  # that are measured from end to end
-    interval: Ints  # of each, rising from 0
+    first: int  # first step
+    last: int  # one past the last step
+    usd_per_mw: float  # charge due
+    floor_mw: float  # ratchet minimum from before the run
+    before: tuple[int, ...]  # indices into `Terms.demand` of months whose peaks the ratchet uses
+    fraction: float  # share of those peaks
+    steps: Ints  # steps metered from end to end
+    interval: Ints  # interval of each of `steps`, ascending from 0
 
 
 class Tier(NamedTuple):
     """A billing month of a site whose tariff has tiers."""
 
     site: int
-    first: int  # step
-    last: int  # the step after its last
-    width_mwh: Floats  # (tier,) the last is without end
-    more_usd_per_mwh: Floats  # (step, tier) above the cheapest of the step
+    first: int  # first step
+    last: int  # one past the last step
+    width_mwh: Floats  # (tier,) the last is unbounded
+    more_usd_per_mwh: Floats  # (step, tier) above the step's cheapest tier
 
 
 class Answer(NamedTuple):
-    """A call of a programme in a step: less load is paid."""
+    """A call of a programme in a step: load reduction is paid."""
 
     site: int
     step: int
-    most_mw: float  # owed at most, mean of the step
+    most_mw: float  # highest obligation, mean over the step
     usd_per_mwh: float
 
 
@@ -62,30 +62,30 @@ class Terms(NamedTuple):
     """Shapes: `step`, `site`, `item`, `programme`. MW are means of a step, at the meter."""
 
     known: RealisedWorld
-    item_site: Ints  # (item,) firmware modes on top of each other, then groups of nodes
-    item_owner: Ints  # (item,) ASIC group; of nodes: the number of ASIC groups plus theirs
-    item_mw: Floats  # (step, item) the most it can draw
-    item_usd_per_mwh: Floats  # (step, item) what it earns
-    import_usd_per_mwh: Floats  # (step, site) all that a MWh from the grid costs
+    item_site: Ints  # (item,) stacked firmware modes, then groups of nodes
+    item_owner: Ints  # (item,) ASIC group; for nodes, number of ASIC groups + node group
+    item_mw: Floats  # (step, item) highest draw
+    item_usd_per_mwh: Floats  # (step, item) earnings
+    import_usd_per_mwh: Floats  # (step, site) full cost of a MWh from the grid
     export_usd_per_mwh: Floats  # (step, site) the zone's price, or what is lost for nothing
     export_mw: Floats  # (step, site)
-    spare_usd_per_mwh: Floats  # (step, site) what own supply saves of the overhead
-    own_limit: Ints  # (site,) the limit that is the site's alone, -1: none
+    spare_usd_per_mwh: Floats  # (step, site) saved where own supply covers overhead
+    own_limit: Ints  # (site,) the site's private limit, -1: none
     own_room_mw: Floats  # (step, site)
     supplied: Bools  # (site,) has batteries or generators
-    block_mw: Floats  # (step, site) cheaper than the grid, and what a MWh of it saves
+    block_mw: Floats  # (step, site) blocks cheaper than the grid; next: what a MWh of them saves
     block_saves_usd_per_mwh: Floats
-    contract_mw: Floats  # (step, site) all blocks, whatever they cost
-    reserve_mw: Floats  # (step, programme, site) most that is taken
-    held_room_mw: Floats  # (step, site) what stands by besides what is drawn from the grid
+    contract_mw: Floats  # (step, site) all blocks at any price
+    reserve_mw: Floats  # (step, programme, site) most that is accepted
+    held_room_mw: Floats  # (step, site) standby capacity in addition to the draw from the grid
     reserve_usd_per_mwh: Floats  # (step, programme)
-    reserve_free: Bools  # (step, programme) owed in a call, or a step that is cut: not tied to load
-    top_mw: Floats  # (site,) the most that a meter can ever show
+    reserve_free: Bools  # (step, programme) a call or a cut step: the award is not tied to load
+    top_mw: Floats  # (site,) highest possible meter reading
     answers: tuple[Answer, ...]
     months: tuple[Month, ...]
     demand: tuple[Demand, ...]
     tiers: tuple[Tier, ...]
-    constant_usd: Floats  # (step,) earned or spent whatever is decided
+    constant_usd: Floats  # (step,) independent of all decisions
 
 
 def terms_of(known: RealisedWorld) -> Terms:
@@ -104,7 +104,7 @@ def terms_of(known: RealisedWorld) -> Terms:
     top_mw = top_mw + np.minimum(capacity_mw, known.machines_mw.max(axis=0) + charge_mw)
 
     price = replay.price.copy()
-    for tiered in replay.firm.bills.tiers.sites:  # what dearer tiers add is in the programme
+    for tiered in replay.firm.bills.tiers.sites:  # the programme adds the cost of dearer tiers
         price[:, tiered.site] = tiered.usd_per_mwh.min(axis=1)
     zone, block_price = replay.prices.zone_usd_per_mwh, replay.prices.block_usd_per_mwh
     block_mw = replay.prices.block_w / W_PER_MW
@@ -128,7 +128,7 @@ def terms_of(known: RealisedWorld) -> Terms:
     spare = np.zeros_like(price) if plant.meshed is not None else import_usd
     site, owner, item_mw, item_usd = _items(known)
     programmes = plant.demand_response.fixed
-    given_mw = charge_mw + _own_mw(known)  # batteries can turn from charging to discharging
+    given_mw = charge_mw + _own_mw(known)  # batteries can switch from charging to discharging
     highest_mw = np.maximum(top_mw, known.machines_mw.max(axis=0) + charge_mw) + charge_mw
     most = np.minimum(programmes.most_w[:, None] / W_PER_MW, highest_mw) * programmes.enrolled
     free = _uncoupled(known)
@@ -182,7 +182,7 @@ def _items(known: RealisedWorld) -> tuple[Ints, Ints, Floats, Floats]:
 
 
 def _own_mw(known: RealisedWorld) -> Floats:
-    """What generators could give (step, site), at the meter: load that they feed stands by too."""
+    """Possible generator output (step, site) at the meter; load it feeds counts as standby."""
     replay = known.replay
     at, loss = replay.plant.assets.generator_site, replay.plant.sites.loss
     own_mw = np.zeros((len(known.cut), len(loss)))
@@ -191,9 +191,9 @@ def _own_mw(known: RealisedWorld) -> Floats:
 
 
 def _paid(known: RealisedWorld) -> Floats:
-    """What standing by is paid at most (step, programme): of reserves for hours that can be sold.
+    """Highest standby payment (step, programme); reserves only in hours that can be sold.
 
-    An award that is not held costs no less than it is paid, so only what is held earns.
+    An award that is not held costs at least what it is paid, so only what is held earns.
     """
     replay, demand_response = known.replay, known.replay.plant.demand_response
     paid = replay.reserve.copy()
@@ -208,9 +208,9 @@ def _paid(known: RealisedWorld) -> Floats:
 
 
 def _with_dear_blocks(price: Floats, block: Floats, block_mw: Floats, most_mw: Floats) -> Floats:
-    """The price, or where a block costs more than the grid the mean up to the most that is drawn.
+    """The grid price; where a block costs more, the mean price up to the highest draw.
 
-    The block comes first, so that cost is concave in what is drawn: the chord lies below it.
+    The dear block comes first, so cost is concave in the draw and its chord lies below it.
     """
     beyond_mw = np.maximum(most_mw - block_mw, 0.0)
     mean = (block * block_mw + price * beyond_mw) / np.maximum(block_mw + beyond_mw, 1e-300)
@@ -218,7 +218,7 @@ def _with_dear_blocks(price: Floats, block: Floats, block_mw: Floats, most_mw: F
 
 
 def _peaks(known: RealisedWorld) -> Floats:
-    """What the realised coincident peaks add (step, site) [USD/MWh]."""
+    """Cost added by the realised coincident peaks (step, site) [USD/MWh]."""
     months = known.replay.firm.bills
     added = np.zeros_like(known.fixed_mw)
     for ended in months.peak_year:
@@ -228,7 +228,7 @@ def _peaks(known: RealisedWorld) -> Floats:
 
 
 def _curtailment(known: RealisedWorld, most_mw: Floats) -> tuple[Floats, Floats]:
-    """Economic programmes: pay for less load (step, site) [USD/MWh], and the highest baseline."""
+    """Economic programmes: pay for load reduction (step, site) [USD/MWh], and highest baseline."""
     zone = known.replay.prices.zone_usd_per_mwh
     paid, baseline_mw = np.zeros_like(zone), np.zeros_like(zone)
     per_day = round(SECONDS_PER_DAY / (known.hours * 3600.0))
@@ -252,7 +252,7 @@ def _curtailment(known: RealisedWorld, most_mw: Floats) -> tuple[Floats, Floats]
 
 
 def _own_limits(path: Ints, limits: int) -> Ints:
-    """The limit that each site (site,) has for itself, -1 where it has none."""
+    """Each site's private limit (site,), -1 where it has none."""
     users = np.bincount(path[path >= 0], minlength=limits)
     own = np.where(path >= 0, users[path] == 1, False)
     return np.where(own.any(axis=1), path[np.arange(len(path)), own.argmax(axis=1)], -1)
@@ -268,7 +268,7 @@ def _uncoupled(known: RealisedWorld) -> Bools:
 
 
 def _answers(known: RealisedWorld, most_mw: Floats) -> tuple[Answer, ...]:
-    """What each call may pay for, by step and site."""
+    """Load reduction that each call may pay for, by step and site."""
     step_s, steps = round(known.hours * 3600.0), len(known.cut)
     usd_per_mwh = known.replay.plant.demand_response.fixed.usd_per_j * J_PER_MWH
     found = []

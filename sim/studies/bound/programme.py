@@ -1,4 +1,4 @@
-"""The clairvoyant's linear programme for some sites and steps. Powers in MW, money in USD."""
+"""The clairvoyant's linear programme for a set of sites and steps. Power in MW, money in USD."""
 
 from typing import NamedTuple
 
@@ -11,43 +11,43 @@ from sim.units import J_PER_MWH, W_PER_MW
 
 
 class Piece(NamedTuple):
-    """What is solved at once: sites that share limits, or time, over a range of steps."""
+    """One subproblem: sites that share limits, over a range of steps."""
 
-    sites: Ints  # rising
+    sites: Ints  # ascending
     first: int
     last: int
 
 
 class Duals(NamedTuple):
-    """What more of anything would have earned [USD per unit, over the steps that were solved]."""
+    """Shadow prices [USD per unit, over the steps that were solved]."""
 
     limit: Floats  # (limit,) per MW
-    owner: Floats  # (ASIC group or node group,) of all its machines together, not per machine
+    owner: Floats  # (ASIC group or node group,) for the whole group, not per machine
     battery_mw: Floats  # (battery,) per MW
     battery_mwh: Floats  # (battery,) per MWh
 
 
 class Solved(NamedTuple):
-    """An optimum."""
+    """An optimal solution."""
 
-    usd: Floats  # (step of the piece,) what its decisions earned; a month counts at its last step
+    usd: Floats  # (step of the piece,) earned by decisions; months count at their last step
     duals: Duals
 
 
 class Sheet:
-    """A linear programme in the making: blocks of columns and rows, shaped (step, thing)."""
+    """Builds a linear programme from blocks of columns and rows, shaped (step, thing)."""
 
     def __init__(self) -> None:
         self.gain: list[Floats] = []
         self.high: list[Floats] = []
         self.row_low: list[Floats] = []
         self.row_high: list[Floats] = []
-        self.step: list[Ints] = []  # of each column
+        self.step: list[Ints] = []  # step of each column
         self.columns = self.rows = 0
         self.matrix = Coordinates()
 
     def column(self, gain: Floats, high: Floats, step: Ints) -> Ints:
-        """Columns from 0 to `high` that earn `gain` each; their numbers, shaped like `high`."""
+        """Add columns from 0 to `high` that earn `gain`; returns indices shaped like `high`."""
         self.gain.append(np.broadcast_to(gain, high.shape).ravel())
         self.high.append(high.ravel())
         self.step.append(np.broadcast_to(step.reshape(-1, 1), high.shape).ravel())
@@ -55,19 +55,19 @@ class Sheet:
         return np.arange(first, self.columns).reshape(high.shape)
 
     def row(self, low: Floats | float, high: Floats) -> Ints:
-        """Rows from `low` to `high`; their numbers, shaped like `high`."""
+        """Add rows from `low` to `high`; returns their indices, shaped like `high`."""
         self.row_low.append(np.broadcast_to(low, high.shape).ravel())
         self.row_high.append(high.ravel())
         first, self.rows = self.rows, self.rows + high.size
         return np.arange(first, self.rows).reshape(high.shape)
 
     def add(self, rows: Ints, columns: Ints, value: Floats | float) -> None:
-        """Entries of the matrix; shapes as numpy broadcasts them."""
+        """Add matrix entries; the arguments are broadcast."""
         row, column, values = np.broadcast_arrays(rows, columns, value)
         self.matrix.add(row.ravel(), column.ravel(), values.ravel())
 
     def solve(self) -> tuple[Floats, Floats, Floats]:
-        """Values of the columns, what a unit more of each bound is worth: columns, rows [USD]."""
+        """Column values, and the duals of the column bounds and row bounds [USD per unit]."""
         high = np.concatenate(self.high)
         rows = np.concatenate(self.row_low), np.concatenate(self.row_high)
         cost = -np.concatenate(self.gain)
@@ -79,11 +79,11 @@ class Sheet:
 
 
 class Meters(NamedTuple):
-    """Columns (step, site of the piece) of what flows at the meters."""
+    """Columns (step, site of the piece) of the meter flows."""
 
-    net: Ints  # what machines and charging take from the grid
+    net: Ints  # grid draw of machines and charging
     spare: Ints  # own supply that covers overhead
-    export: Ints  # own supply that flows back
+    export: Ints  # own supply fed into the grid
 
 
 class Batteries(NamedTuple):
@@ -95,7 +95,7 @@ class Batteries(NamedTuple):
 
 
 def solve(terms: Terms, piece: Piece) -> Solved:
-    """The best that any policy could have done in a piece."""
+    """The optimum of a piece."""
     sheet = Sheet()
     steps = np.arange(piece.first, piece.last)
     items = np.flatnonzero(np.isin(terms.item_site, piece.sites))
@@ -132,7 +132,7 @@ def solve(terms: Terms, piece: Piece) -> Solved:
 
 
 def no_duals(terms: Terms) -> Duals:
-    """Zeros."""
+    """Shadow prices of zero."""
     plant = terms.known.replay.plant
     owners = len(plant.asics.site) + len(plant.nodes.site)
     batteries = len(plant.assets.battery_site)
@@ -145,7 +145,7 @@ def no_duals(terms: Terms) -> Duals:
 
 
 def _place(piece: Piece, sites: Ints) -> Ints:
-    """Where sites stand in the piece."""
+    """Positions of sites within the piece."""
     return np.searchsorted(piece.sites, sites)
 
 
@@ -163,7 +163,7 @@ def _meters(sheet: Sheet, terms: Terms, piece: Piece, steps: Ints) -> Meters:
 
 
 def _batteries(sheet: Sheet, terms: Terms, piece: Piece, steps: Ints, balance: Ints) -> Batteries:
-    """Charging, discharging [MW at the terminals] and what is stored at the end of a step [MWh]."""
+    """Charging and discharging [MW at the terminals], energy stored at the end of a step [MWh]."""
     replay, hours = terms.known.replay, terms.known.hours
     assets = replay.plant.assets
     battery = np.flatnonzero(np.isin(assets.battery_site, piece.sites))
@@ -203,7 +203,7 @@ def _generators(sheet: Sheet, terms: Terms, piece: Piece, steps: Ints, balance: 
 def _limits(
     sheet: Sheet, terms: Terms, piece: Piece, steps: Ints, meters: Meters
 ) -> tuple[Ints, Ints]:
-    """Limits that several sites share, and their rows (step, limit)."""
+    """Add limits that several sites share; returns the limits and their rows (step, limit)."""
     path = terms.known.replay.plant.limits.path[piece.sites]
     shared = np.setdiff1d(path[path >= 0], terms.own_limit)
     rows = sheet.row(-np.inf, terms.known.room_mw[np.ix_(steps, shared)])
@@ -213,7 +213,7 @@ def _limits(
 
 
 def _blocks(sheet: Sheet, terms: Terms, piece: Piece, steps: Ints, meters: Meters) -> None:
-    """Blocks cheaper than the grid: no more of them than is drawn."""
+    """Blocks cheaper than the grid, capped at the site's draw."""
     site = np.flatnonzero(terms.block_mw[piece.first : piece.last, piece.sites].any(axis=0))
     here = np.ix_(steps, piece.sites[site])
     gain = terms.block_saves_usd_per_mwh[here] * terms.known.hours
@@ -225,7 +225,7 @@ def _blocks(sheet: Sheet, terms: Terms, piece: Piece, steps: Ints, meters: Meter
 
 
 def _reserves(sheet: Sheet, terms: Terms, piece: Piece, steps: Ints, meters: Meters) -> None:
-    """What stands by: several programmes take no more of a site than its load and batteries."""
+    """Standby: programmes together take no more of a site than its load and batteries."""
     most_mw = terms.reserve_mw[piece.first : piece.last][:, :, piece.sites]
     programme, site = np.nonzero(most_mw.any(axis=0))
     gain = terms.reserve_usd_per_mwh[np.ix_(steps, programme)] * terms.known.hours
@@ -237,7 +237,7 @@ def _reserves(sheet: Sheet, terms: Terms, piece: Piece, steps: Ints, meters: Met
 
 
 def _answers(sheet: Sheet, terms: Terms, piece: Piece, meters: Meters) -> None:
-    """Less load in calls: what is paid reaches from the highest meter down to the present one."""
+    """Load reduction in calls, paid from the highest possible meter reading down to the present."""
     for answer in terms.answers:
         if answer.site not in piece.sites or not piece.first <= answer.step < piece.last:
             continue
@@ -253,7 +253,7 @@ def _answers(sheet: Sheet, terms: Terms, piece: Piece, meters: Meters) -> None:
 
 
 def _months(sheet: Sheet, terms: Terms, piece: Piece, meters: Meters) -> None:
-    """Take-or-pay."""
+    """Take-or-pay charges."""
     for month in _within(terms, piece):
         steps = slice(month.first - piece.first, month.last - piece.first)
         site, end = int(_place(piece, np.array([month.site]))[0]), np.array([month.last - 1])
@@ -275,7 +275,7 @@ def _months(sheet: Sheet, terms: Terms, piece: Piece, meters: Meters) -> None:
 
 
 def _demand(sheet: Sheet, terms: Terms, piece: Piece, meters: Meters) -> None:
-    """Demand charges: on the highest interval of a month, or a share of that of a month before."""
+    """Demand charges on the month's highest interval, or a share of an earlier month's."""
     peaks: dict[int, Ints] = {}
     one = np.ones((1, 1))
     for k, bill in enumerate(terms.demand):
@@ -302,7 +302,7 @@ def _demand(sheet: Sheet, terms: Terms, piece: Piece, meters: Meters) -> None:
 
 
 def _tiers(sheet: Sheet, terms: Terms, piece: Piece, meters: Meters) -> None:
-    """Tiers: what a month imports, each MWh in one of them, as many as fit."""
+    """Tiers: each MWh of a month's imports falls in one tier, up to its width."""
     for month in terms.tiers:
         if month.site not in piece.sites or not piece.first <= month.first < piece.last:
             continue

@@ -1,7 +1,7 @@
-"""What a clairvoyant knows: the realised world, read off the simulator's own kernels.
+"""What a clairvoyant knows: the realised world, read from the simulator's own kernels.
 
-A run in which nobody switches anything on is replayed, and what any policy would have found is
-written down at each step: machines that stood there and ran, heat, cooling, prices, limits, luck.
+Replays a run in which nothing is switched on and records the conditions that any policy would have
+met at each step: deployed and working machines, heat, cooling, prices, limits, luck.
 """
 
 from typing import NamedTuple
@@ -28,21 +28,21 @@ from sim.world.world import World
 
 
 class BoundError(Exception):
-    """A scenario for which no bound is known, and why."""
+    """The scenario has no known bound; the message says why."""
 
 
 class Off:
-    """Nothing runs."""
+    """A policy that runs nothing."""
 
     def decide(self, observation: Observation) -> Decision:
-        """All machines off."""
+        """Switch all machines off."""
         return Decision(
             np.zeros(observation.asic.mode_ths.shape), np.zeros(len(observation.gpu.site))
         )
 
 
 class Replay(Engine):
-    """A run without decisions that keeps what was there to be had. Shapes: `step`, and as Plant."""
+    """A run without decisions that records what was available. Shapes: `step`, and as Plant."""
 
     moves_prices = False
 
@@ -50,7 +50,7 @@ class Replay(Engine):
         # Nodes that serve tokens fail and are cooled like any other; their requests are counted
         # apart.
         idle = [g.model_copy(update={"state": "batch"}) for g in scenario.gpus]
-        # A firm that earns nothing must not fail, and needs no lender for what it builds.
+        # This firm earns nothing: it must not become insolvent, and builds without a lender.
         built = {n: p.model_copy(update={"finance": "cash"}) for n, p in scenario.projects.items()}
         quiet = scenario.model_copy(
             update={
@@ -62,21 +62,21 @@ class Replay(Engine):
             }
         )
         super().__init__(quiet, Off(), seed)
-        # Nodes are let as the scenario says, whatever their state here.
+        # Nodes are let as in the scenario, regardless of their state in this run.
         market = self.world.gpu_market
         self.lettings = Lettings(scenario, market, Streams(seed), self.recorder.event)
         self.rates = node_rates(scenario, as_written(scenario), HOURS_PER_YEAR / 12.0)
         steps, plant = scenario.horizon.steps, self.plant
         groups, nodes, sites = len(plant.asics.site), len(plant.nodes.site), len(plant.site_names)
         self.able = np.zeros((steps, groups))  # machines times heat, mean of the step
-        self.begin = np.zeros((steps, groups))  # the same, the most in the step
+        self.begin = np.zeros((steps, groups))  # the same, maximum in the step
         self.asic_factor = np.zeros((steps, groups))
-        self.nodes_able = np.zeros((steps, nodes))  # the most in the step
+        self.nodes_able = np.zeros((steps, nodes))  # maximum in the step
         self.nodes_there = np.zeros((steps, nodes))  # deployed, mean
         self.node_w = np.zeros((steps, nodes))
-        self.node_usd = np.zeros((steps, nodes))  # of an hour on, less what it costs to operate
+        self.node_usd = np.zeros((steps, nodes))  # of an hour switched on, less operating cost
         self.credit_usd = np.zeros((steps, nodes))  # of an hour not delivered
-        self.there_usd = np.zeros((steps, nodes))  # cost of an hour there, on or off
+        self.there_usd = np.zeros((steps, nodes))  # cost of an hour deployed, on or off
         self.node_factor = np.zeros((steps, nodes))
         self.room_w = np.zeros((steps, len(plant.limits.room_w)))  # mean
         self.powered = np.zeros((steps, sites))  # mean
@@ -85,11 +85,11 @@ class Replay(Engine):
         self.prices = PricesInForce(*in_force)  # as in a plant, but (step, site)
         self.reserve = np.zeros((steps, len(self.plant.demand_response.names)))
         self.available_w = np.zeros((steps, len(plant.assets.generator_site)))
-        self.usd_per_th = np.zeros(steps)  # net of the fee, the most in the step
-        self.cut = np.zeros(steps, dtype=np.bool_)  # somebody may decide within the step
+        self.usd_per_th = np.zeros(steps)  # net of the fee, maximum in the step
+        self.cut = np.zeros(steps, dtype=np.bool_)  # a policy may decide again within the step
 
     def look_at_world(self) -> None:
-        """The conditions of a step, as a policy would find them."""
+        """Record the conditions of a step, as a policy would observe them."""
         super().look_at_world()
         k, plant = self.step, self.plant
         self.begin[k] = plant.asic.running * plant.asic.heat
@@ -111,7 +111,7 @@ class Replay(Engine):
         self.rates = self.lettings.look(self.now_s, lambda n: bool(there[n] > 0.0)) or self.rates
 
     def settle(self) -> None:
-        """Add up an interval, at what was in force in it."""
+        """Add up an interval at the conditions in force."""
         from_s, step_s = self.settled_s, self.scenario.horizon.step_s
         if self.now_s > from_s:
             k, plant = from_s // step_s, self.plant
@@ -140,36 +140,36 @@ class RealisedWorld(NamedTuple):
     """The realised world. Shapes: `step`, `site`, `group`, `node` …; powers at the meter [MW]."""
 
     replay: Replay
-    nodes: NodeGroups  # as the scenario has them
+    nodes: NodeGroups  # as in the scenario
     hours: float  # of a step
-    hull_ths: Floats  # (group, rank) what a mode adds to the one before [TH/s]
-    hull_w: Floats  # (group, rank) and its power [W]
-    usd_per_th: Floats  # (step,) 0 where luck pays
-    lump_usd: Floats  # (step,) earned at most by luck of a pool and by tokens
+    hull_ths: Floats  # (group, rank) hashrate a mode adds to the previous one [TH/s]
+    hull_w: Floats  # (group, rank) power it adds [W]
+    usd_per_th: Floats  # (step,) 0 where pay depends on luck
+    lump_usd: Floats  # (step,) upper limit of earnings from pool luck and tokens
     fixed_mw: Floats  # (step, site) overhead
-    loose_mw: Floats  # (step, site) what serving nodes may draw but need not
+    loose_mw: Floats  # (step, site) optional draw of nodes that serve tokens
     shed_mw: Floats  # (step, site) overhead that a meshed grid may or may not carry
-    machines_mw: Floats  # (step, site) the most that machines draw in the step
-    failing_mw: Floats  # (step, site) of that, what failures take off on average
+    machines_mw: Floats  # (step, site) highest draw of the machines in the step
+    failing_mw: Floats  # (step, site) mean part of that lost to failures
     room_mw: Floats  # (step, limit)
     stored_mwh: Floats  # (battery,) at the beginning
 
     @property
     def world(self) -> World:
-        """Prices, calls, peaks."""
+        """The world's prices, calls and peaks."""
         return self.replay.world
 
     @property
     def cut(self) -> Bools:
-        """Steps (step,) within which a policy is asked again."""
+        """Steps (step,) within which a policy decides again."""
         return self.replay.cut
 
 
 def realised(scenario: Scenario, seed: int) -> RealisedWorld:
-    """The world of a scenario and seed.
+    """The realised world of a scenario and seed.
 
     Raises:
-        BoundError: where the fleet's own load makes the price for longer than a control step.
+        BoundError: if prices that depend on the fleet's load hold for longer than a control step.
     """
     step_s = scenario.horizon.step_s
     for zone, price in scenario.prices.zones.items():
@@ -191,7 +191,7 @@ def realised(scenario: Scenario, seed: int) -> RealisedWorld:
     drawn_mw = replay.nodes_able * replay.node_w * replay.node_factor / 1e6
     loose_mw = _by_site(drawn_mw * serving, nodes.site, count)
     shed_mw = np.zeros_like(fixed_mw)
-    if plant.meshed is not None:  # whose overhead the lines carry depends on the policy
+    if plant.meshed is not None:  # the policy decides whose overhead the lines carry
         shed_mw, fixed_mw = shed_mw + sites.overhead_w / 1e6, shed_mw
     most_w = plant.asics.mode_w.max(axis=1, initial=0.0)
     asic_mw = replay.begin * most_w * replay.asic_factor / 1e6
@@ -217,17 +217,17 @@ def realised(scenario: Scenario, seed: int) -> RealisedWorld:
 
 
 def _by_site(values: Floats, site: Ints, count: int) -> Floats:
-    """Sums of (step, thing) over the things at each site (step, site)."""
+    """Sums of `values` (step, thing) by site (step, site)."""
     found = np.zeros((len(values), count))
     np.add.at(found.T, site, values.T)
     return found
 
 
 def _luck(scenario: Scenario, replay: Replay) -> tuple[Floats, Floats]:
-    """What a tera-hash earns (step,), and what is earned at most by luck (step,) [USD].
+    """Earnings of a tera-hash (step,) and the most that luck can pay (step,) [USD].
 
-    Solo and PPLNS pay by blocks, not by hashes: all blocks that the whole fleet at full hashrate
-    would have found, and of PPLNS the largest share that it could have had of a window so far.
+    Solo and PPLNS pay by blocks, not by hashes: all blocks that the whole fleet would have found at
+    full hashrate; for PPLNS, times the largest share of a window that it could have had so far.
     """
     steps = scenario.horizon.steps
     if scenario.pool.model == "fpps":
@@ -245,7 +245,7 @@ def _luck(scenario: Scenario, replay: Replay) -> tuple[Floats, Floats]:
 
 
 def _tokens_usd(scenario: Scenario, quiet: World, seed: int) -> Floats:
-    """What all requests (step,) would pay, if each were served at once [USD]."""
+    """Payment for all requests (step,) if each were served at once [USD]."""
     horizon = scenario.horizon
     world = quiet._replace(requests=Requests(scenario, Streams(seed)))
     usd = np.zeros(horizon.steps)
@@ -255,7 +255,7 @@ def _tokens_usd(scenario: Scenario, quiet: World, seed: int) -> Floats:
     served = np.unique(serving_fleet.lane_tenant)
     days = -(-horizon.seconds // SECONDS_PER_DAY)
     course = serving_fleet.course if serving_fleet.course is not None else np.ones((days, 1))
-    most = np.maximum.accumulate(course[::-1])[::-1]  # who waits may be served at a later price
+    most = np.maximum.accumulate(course[::-1])[::-1]  # who waits may pay a later price
     most = np.broadcast_to(most, (days, len(scenario.tenants)))
     price = np.zeros((len(scenario.tenants), 2))
     price[serving_fleet.lane_tenant] = serving_fleet.lane_usd
@@ -266,7 +266,7 @@ def _tokens_usd(scenario: Scenario, quiet: World, seed: int) -> Floats:
             from_s = k * horizon.step_s
             sent = world.requests.counts(from_s, from_s + horizon.step_s)
             usd[k] = sent @ (per_request * most[from_s // SECONDS_PER_DAY])
-        usd[-1] += price.sum() * most.max()  # tokens are whole
+        usd[-1] += price.sum() * most.max()  # tokens are integers
         return usd
     for number in range(days):
         day = world.requests.day(number)
@@ -278,7 +278,7 @@ def _tokens_usd(scenario: Scenario, quiet: World, seed: int) -> Floats:
 
 
 def _dearest(serving_fleet: ServingFleet, tenants: int) -> Floats:
-    """What a request (tenant,) pays on average at most, at whatever load of whatever pool [USD]."""
+    """Highest mean payment of a request (tenant,), over all pools and their loads [USD]."""
     assert isinstance(serving_fleet, FluidServingFleet)
     usd = np.einsum("lpr,lr->lp", serving_fleet.means[:, :, :2], serving_fleet.lane_usd).max(axis=1)
     most = np.zeros(tenants)
@@ -287,7 +287,7 @@ def _dearest(serving_fleet: ServingFleet, tenants: int) -> Floats:
 
 
 def contract_usd(known: RealisedWorld) -> Floats:
-    """Positions against the zone's price (step, site) [USD]: nobody's decision."""
+    """Settlement of positions at the zone's price (step, site) [USD]; no decision changes it."""
     prices, seconds = known.replay.prices, known.hours * 3600.0
     at_zone = prices.position_w * prices.zone_usd_per_mwh / J_PER_MWH
     return np.where(prices.position_w > 0.0, (prices.position_usd_per_s - at_zone) * seconds, 0.0)

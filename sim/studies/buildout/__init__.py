@@ -1,1 +1,1 @@
-"""Where containers should be built, and how many: the question, the search, the plan."""
+"""How many containers to build at which sites: the question, the search and the plan."""

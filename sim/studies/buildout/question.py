@@ -1,4 +1,4 @@
-"""What a build-out file asks: a container, a budget, sites, seeds. Typed; checked as a whole."""
+"""The build-out file: a container, a budget, sites, seeds. Typed and checked as a whole."""
 
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -153,16 +153,16 @@ class BuildoutQuestion(Table):
 
     @property
     def judges(self) -> tuple[int, ...]:
-        """The held-out seeds: none of them was seen by the search."""
+        """The held-out seeds, which the search never uses."""
         first = self.search.all_seeds[-1] + 1
         return tuple(range(first, first + self.held_out_seeds))
 
     def ordered(self, scenario: Scenario) -> datetime:
-        """When a plan is ordered: not at the first instant, whose balances are the opening ones."""
+        """When a plan is ordered: after the first instant, which holds the opening balances."""
         return self.order_utc or scenario.horizon.start_utc + timedelta(days=1)
 
     def cost_usd(self, site: str) -> float:
-        """A container at a site, with its works."""
+        """Cost of a container at a site, with its works [USD]."""
         return self.container.capex_usd + self.works_usd.get(site, 0.0)
 
 
@@ -177,7 +177,7 @@ class BuildoutRequest(NamedTuple):
 
 
 def is_buildout(path: str | Path) -> bool:
-    """Whether a file asks about a build-out: it says what a container is, or a budget."""
+    """Whether a file is a build-out file: it defines a container or a budget."""
     try:
         content = read_toml(Path(path))
     except (TomlError, OSError):
@@ -192,12 +192,12 @@ def read_buildout(
     allow_path: bool = False,
     run_code: bool = True,
 ) -> BuildoutRequest:
-    """A build-out file and its scenario.
+    """Read and check a build-out file and its scenario.
 
-    Without `run_code` code that it names as its policy is not imported.
+    Without `run_code`, code named as the policy is not imported.
 
     Raises:
-        ScenarioError: with every problem of the file, or of the scenario it leads to.
+        ScenarioError: with every problem of the file or of its scenario.
     """
     file = Path(path)
     if not file.is_file():
@@ -228,10 +228,10 @@ def asked(
     allow_code: bool = False,
     run_code: bool = True,
 ) -> BuildoutRequest:
-    """A question about a scenario that is at hand; its own `scenario` and `changes` are not read.
+    """Check a question against a loaded scenario; its own `scenario` and `changes` are ignored.
 
     Raises:
-        ScenarioError: with every problem between the two.
+        ScenarioError: with every mismatch between the two.
     """
     problems = _problems(question, scenario, f"{name}.toml")
     choice = PolicyChoice(name=question.policy or scenario.policy.name)
@@ -248,7 +248,7 @@ def asked(
 
 
 def _problems(question: BuildoutQuestion, scenario: Scenario, file: str) -> list[Problem]:
-    """Names that the scenario lacks, and money that buys nothing."""
+    """Problems: names that the scenario lacks, and a budget that buys nothing."""
     from sim.scenario import catalogue
 
     names = {site.name for site in scenario.sites}

@@ -1,12 +1,11 @@
-"""`hashwatt buildout`: how many containers at which sites under a budget, and how sure is that.
+"""`hashwatt buildout`: how many containers at which sites under a budget, and how certain that is.
 
-A plan is looked for on the seeds of the search, against simple plans and against building nothing,
-by the firm's net present value under common random numbers. What is said of it comes from held-out
-seeds that the search has not seen: the best of many plans on the seeds that chose it looks better
-than it is. Spending less than the budget, or nothing, is allowed. What a plan gains is what the
-firm is worth after tax with it less without it, under the same luck: ASICs that step back for
-containers count. How much of it is what machines are counted for at the end of the run is told
-beside it (`sim.finance.terminal`).
+The search compares plans, simple plans and building nothing on its own seeds, by the firm's net
+present value under common random numbers. All reported figures come from held-out seeds that the
+search has not seen: the best of many plans looks better than it is on the seeds that chose it.
+Spending less than the budget, or nothing, is allowed. A plan's gain is the value of the firm after
+tax with the plan less without it, under the same luck, so ASICs displaced by containers count. The
+part of the gain that is terminal value of machines is reported beside it (`sim.finance.terminal`).
 """
 
 from collections.abc import Iterator, Sequence
@@ -50,8 +49,8 @@ from sim.types import Floats, OnProgress
 KPI: Final = "npv_gain_usd"  # the firm's NPV after tax less that without a build-out, same seed
 NOTHING: Final = "nothing"
 FOUND: Final = "searched plan"
-SETTLED: Final = 1e-6  # relative change of a breakeven price that is worth no more runs
-WIDEST: Final = 8  # steps outwards from the price that was asked about
+SETTLED: Final = 1e-6  # relative change of the breakeven price below which the search ends
+WIDEST: Final = 8  # steps outwards from the price in the question
 
 
 class Breakeven(NamedTuple):
@@ -65,23 +64,23 @@ class Breakeven(NamedTuple):
 
 @dataclass(frozen=True)
 class Buildout:
-    """What a build-out study found. Shapes: `site` (candidates), `plan`, `seed` (held out)."""
+    """The result of a build-out study. Shapes: `site` (candidates), `plan`, `seed` (held out)."""
 
     asked: BuildoutRequest
     yard: Yard = field(repr=False)
     survey: Survey = field(repr=False)
-    plans: dict[str, Plan]  # by name, each once; the winner is first
-    merged: dict[str, str]  # names of plans that came out equal, and the name they go by
+    plans: dict[str, Plan]  # by name, without duplicates; the winner is first
+    merged: dict[str, str]  # duplicate plans: their names, and the name kept
     best_simple: str  # by the seeds of the search
     rounds: tuple[Round, ...] = field(repr=False)
-    comparison: Comparison = field(repr=False)  # on held-out seeds, the winner with each other
+    comparison: Comparison = field(repr=False)  # on held-out seeds, winner against others
     breakeven: Breakeven | None
     insolvencies: dict[str, int]  # by plan: held-out runs in which the firm failed
-    parts: dict[str, Parts]  # by plan: what its mean gain on held-out seeds is made of
+    parts: dict[str, Parts]  # by plan: components of its mean gain on held-out seeds
 
     @property
     def winner(self) -> str:
-        """Name of the plan that the search chose."""
+        """Name of the plan chosen by the search."""
         return next(iter(self.plans))
 
     @property
@@ -93,15 +92,15 @@ class Buildout:
 def buildout(
     asked: BuildoutRequest | str | Path, workers: int = 1, progress: OnProgress | None = None
 ) -> Buildout:
-    """Look for a plan and judge it.
+    """Search for a plan and evaluate it on held-out seeds.
 
     Args:
-        asked: a build-out file, or what `read_buildout` or `asked` made of one.
-        workers: local processes.
-        progress: called with the numbers of runs ended and known to be needed.
+        asked: a build-out file, or the result of `read_buildout` or `asked`.
+        workers: number of local processes.
+        progress: called with the number of finished runs and the number known to be needed.
 
     Raises:
-        ScenarioError: if the question is wrong.
+        ScenarioError: if the question is invalid.
         StudyError: if a run fails, or the scenario has no bound.
     """
     given = asked if isinstance(asked, BuildoutRequest) else read_buildout(asked)
@@ -141,9 +140,9 @@ def buildout(
 def _named(
     yard: Yard, chosen: Plan, simple: dict[str, Plan], searched: dict[str, Plan]
 ) -> tuple[dict[str, Plan], dict[str, str]]:
-    """The winner, the simple plans and nothing, each plan once; and which names fell together.
+    """The winner, the simple plans and nothing, without duplicates; and the merged names.
 
-    A winner that has a name of its own keeps it, so that nobody is compared with himself.
+    A winner that already has a name keeps it, so no plan is compared with itself.
     """
     known = {NOTHING: yard.nothing, **simple, **searched}
     title = next((name for name, plan in known.items() if plan == chosen), FOUND)
@@ -158,7 +157,7 @@ def _named(
 
 
 def _compared(asked: BuildoutRequest, plans: dict[str, Plan], trials: Trials) -> Comparison:
-    """The winner with each other plan on held-out seeds; p-values are Holm's over these pairs."""
+    """Compare the winner with each other plan on held-out seeds; Holm p-values over these pairs."""
     level, seeds, names = asked.question.level, asked.question.judges, tuple(plans)
     npv = trials.npv_usd(list(plans.values()), seeds)
     gains = npv - trials.npv_usd([trials.yard.nothing], seeds)
@@ -212,11 +211,11 @@ def _cells(names: Sequence[str], seeds: Sequence[int], npv: Floats, gains: Float
 def breakeven(
     trials: Trials, name: str, plan: Plan, seeds: Sequence[int], level: float
 ) -> Breakeven | None:
-    """The price of a GPU's hour at which a plan gains nothing; None: no price does.
+    """The price of a GPU-hour at which a plan's mean gain is zero; None: there is no such price.
 
-    The gain grows with the price, straight as long as the same nodes run and the same terminal
-    values hold, with a bend where what machines still earn falls below the market: prices are
-    widened by halves until one gains and one loses, then drawn together (Brent).
+    The gain rises with the price. It is linear while the same nodes run and the same terminal
+    values hold, with a kink where the remaining earnings of machines fall below their market price.
+    The bracket is widened by halves until the gain changes sign, then narrowed by Brent's method.
     The policy decides anew at each price.
     """
     asked = usual_usd_per_gpu_h(trials.yard.asked)
@@ -255,7 +254,7 @@ def _by_site(yard: Yard, plan: Plan) -> dict[str, int]:
 
 
 def sentences(found: Buildout) -> Iterator[str]:
-    """What was found, without more than was shown."""
+    """The findings in sentences that claim no more than the data show."""
     question, winner = found.asked.question, found.winner
     if not found.plan:
         yield "the search chose to build nothing: no plan gained on its seeds"
@@ -410,7 +409,7 @@ def save(found: Buildout, folder: Folder) -> None:
 
 
 def _at_end_pct(parts: Parts) -> float:
-    """Share of what comes in that is value at the end of the run and not cash [%]."""
+    """Share of all inflows that is value at the end of the run and not cash [%]."""
     at_end = parts.terminal_usd + parts.other_end_usd
     inflow = max(parts.operating_usd, 0.0) + max(at_end, 0.0)
     return 100.0 * max(at_end, 0.0) / inflow if inflow > 0.0 else 0.0

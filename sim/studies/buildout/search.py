@@ -1,4 +1,4 @@
-"""Plans and how one is found: rankings, greedy plans, successive halving under common seeds.
+"""The search for a plan: rankings, greedy plans, successive halving under common seeds.
 
 Sources: K. Jamieson, A. Talwalkar, Non-stochastic best arm identification and hyperparameter
 optimization, AISTATS 2016 (successive halving); duals: `sim.studies.bound`.
@@ -25,25 +25,25 @@ Score = Callable[[Sequence[Plan], Sequence[int]], Floats]  # gains over nothing 
 
 
 class FirmValue(NamedTuple):
-    """What a firm is worth after a run."""
+    """The value of the firm after a run."""
 
-    parts: Parts  # of the firm's net present value
+    parts: Parts  # components of the firm's net present value
     insolvent: bool
 
     @property
     def npv_usd(self) -> float:
-        """Of the firm, after tax."""
+        """Net present value of the firm after tax [USD]."""
         return self.parts.npv_after_tax_usd
 
 
 def value_of(cell: Cell) -> FirmValue:
-    """Run a cell; the firm's net present value."""
+    """Run a cell and return the firm's net present value."""
     result = run(scenario_of(cell.source), cell.decider(), cell.seed)
     return FirmValue(firm_parts(result.scenario, result.levels), bool(result.kpis["insolvent"]))
 
 
 class Trials:
-    """Runs of plans, each once. Keys: plan, price of a GPU's hour (None: as asked), seed."""
+    """A cache of plan runs, keyed by plan, price of a GPU-hour (None: as asked) and seed."""
 
     def __init__(self, yard: Yard, workers: int = 1, progress: OnProgress | None = None) -> None:
         self.yard = yard
@@ -99,7 +99,10 @@ class Trials:
         return self.npv_usd(plans, seeds, usd_per_gpu_h) - nothing
 
     def parts(self, plan: Plan, seeds: Sequence[int]) -> Parts:
-        """Mean parts of a plan's gain over building nothing, seed by seed; runs must be there."""
+        """Mean components of a plan's gain over building nothing, paired by seed.
+
+        The runs must be in the cache already.
+        """
         nothing = self.yard.nothing
         gains = [
             np.array(self.done[plan, None, s].parts) - np.array(self.done[nothing, None, s].parts)
@@ -108,16 +111,16 @@ class Trials:
         return Parts(*(float(usd) for usd in np.mean(gains, axis=0)))
 
     def insolvencies(self, plan: Plan, seeds: Sequence[int]) -> int:
-        """In how many of these runs the firm failed."""
+        """Number of these runs in which the firm became insolvent."""
         return sum(self.done[plan, None, seed].insolvent for seed in seeds)
 
 
 class Survey(NamedTuple):
-    """What a first container is worth at each candidate site. Shape: `site`."""
+    """Value of a first container at each candidate site. Shape: `site`."""
 
-    dual_usd_per_year: Floats  # of a container, per year of run: bound's duals, capex aside
+    dual_usd_per_year: Floats  # per container and year of run: the bound's duals, before capex
     price_usd_per_mwh: Floats  # mean over the run, delivery included
-    ratio: Floats  # a year's hire less energy at that price, over what a container costs
+    ratio: Floats  # a year's rent less energy at that price, over the cost of a container
 
 
 @dataclass(frozen=True)
@@ -128,15 +131,15 @@ class _Look:
 
 
 def survey(asked: BuildoutRequest, yard: Yard, workers: int = 1) -> Survey:
-    """Look at all candidate sites at once, each with one container whatever the budget.
+    """Evaluate all candidate sites in one run, with one container each, regardless of the budget.
 
-    The dual of a node is what one more would have earned a clairvoyant: its hire less its energy
-    and cooling at the prices that came, less what the machines it displaces would have earned at
-    its site's connection and the limits above. It is a slope at one container for each site: two of
-    them on one full connection may be worth less.
+    The dual of a node is what one more node would have earned a clairvoyant: its rent less energy
+    and cooling at realised prices, less the earnings of the machines it displaces at its site's
+    connection and the limits above. It is a marginal value at one container per site: two
+    containers on one full connection may be worth less.
 
     Raises:
-        StudyError: where there is no bound, or a run fails.
+        StudyError: if there is no bound, or a run fails.
     """
     each = Frozen.of(yard.built((1,) * len(yard.sites)))
     seeds = asked.question.search.all_seeds[: asked.question.search.bound_seeds]
@@ -177,7 +180,7 @@ def _look(look: _Look) -> tuple[Floats, Floats]:
 
 
 def simple_plans(yard: Yard, survey: Survey) -> dict[str, Plan]:
-    """Plans that need no search, by name."""
+    """Simple plans that need no search, by name."""
     return {
         "cheapest power": yard.fill(_falling(-survey.price_usd_per_mwh)),
         "spread evenly": yard.spread(),
@@ -186,7 +189,7 @@ def simple_plans(yard: Yard, survey: Survey) -> dict[str, Plan]:
 
 
 def searched_plans(yard: Yard, survey: Survey) -> dict[str, Plan]:
-    """Plans that the search begins with, besides the simple ones and nothing."""
+    """Initial plans of the search, besides the simple ones and building nothing."""
     leader = yard.fill(_falling(survey.dual_usd_per_year / yard.cost_usd))
     half, left = [], sum(leader) // 2
     for site in _falling(survey.dual_usd_per_year / yard.cost_usd):
@@ -200,12 +203,12 @@ def searched_plans(yard: Yard, survey: Survey) -> dict[str, Plan]:
 
 
 def _falling(values: Floats) -> list[int]:
-    """Sites from the highest value to the lowest; equals in their order."""
+    """Sites in descending order of value; ties keep their order."""
     return [int(k) for k in np.argsort(-values, kind="stable")]
 
 
 class Round(NamedTuple):
-    """A round of the search: plans from the best to the worst, and their mean gains."""
+    """A round of the search: plans from best to worst, and their mean gains."""
 
     seeds: int
     plans: tuple[Plan, ...]
@@ -213,10 +216,10 @@ class Round(NamedTuple):
 
 
 def halving(yard: Yard, first: Iterable[Plan], score: Score) -> tuple[Round, ...]:
-    """Successive halving: the better half goes on to twice the seeds, with the leader's neighbours.
+    """Successive halving: the better half and the leader's neighbours advance to twice the seeds.
 
     The last round has all seeds of the search; its first plan is the winner. Building nothing takes
-    part in every round, and of equal plans the earlier one wins.
+    part in every round. On ties the earlier plan wins.
     """
     search = yard.asked.question.search
     random = np.random.default_rng(search.swap_seed)
@@ -236,7 +239,7 @@ def halving(yard: Yard, first: Iterable[Plan], score: Score) -> tuple[Round, ...
 
 
 def neighbours(yard: Yard, plan: Plan, count: int, random: np.random.Generator) -> list[Plan]:
-    """At most `count` different plans that move, add or drop one container and fit; at random."""
+    """At most `count` distinct random plans that move, add or drop one container and fit."""
     places: list[int | None] = [None, *range(len(plan))]
     near = [
         moved(plan, source, target)

@@ -1,9 +1,9 @@
-"""Where containers may stand: money, connections, shared limits; and the scenario of a plan.
+"""Feasible plans (budget, connections, shared limits), and the scenario of a plan.
 
-Room is planned on nameplate power: a site's connection, and every limit above it, carries the
-overhead, all GPU nodes at their highest load with `peak_pue`, and, unless containers may displace
-them, the ASICs at their nominal power with the site's own PUE. Of a meshed grid only the sites' own
-connections count. The simulator then holds what is built to its limits, hour by hour.
+Capacity is planned on nameplate power. A site's connection, and every limit above it, must carry
+the overhead, all GPU nodes at their highest load with `peak_pue` and, unless containers may
+displace them, the ASICs at nominal power with the site's own PUE. In a meshed grid only the sites'
+own connections count. The simulator then enforces all limits, hour by hour.
 """
 
 from collections.abc import Sequence
@@ -23,8 +23,8 @@ from sim.units import W_PER_MW
 from sim.world.gpu_market import gpu_paths
 from sim.world.topology import compile_topology
 
-Plan = tuple[int, ...]  # containers at each candidate site
-PREFIX: Final = "buildout-"  # of the projects that a plan adds, one for each site
+Plan = tuple[int, ...]  # number of containers at each candidate site
+PREFIX: Final = "buildout-"  # name prefix of the projects that a plan adds, one per site
 
 
 class Yard:
@@ -83,11 +83,11 @@ class Yard:
         return tuple(int(k == site) for k in range(len(self.cost_usd)))
 
     def capex_usd(self, plan: Plan) -> float:
-        """What a plan costs."""
+        """Cost of a plan [USD]."""
         return float(self.cost_usd @ np.array(plan))
 
     def fits(self, plan: Plan) -> bool:
-        """Whether a plan keeps to the budget, the most for each site, and every limit."""
+        """Whether a plan respects the budget, the maximum of each site, and every limit."""
         count = np.array(plan)
         question = self.asked.question
         uses_mw = self._uses_mw @ count
@@ -100,7 +100,7 @@ class Yard:
         )
 
     def fill(self, order: Sequence[int]) -> Plan:
-        """All that fits at the first site of an order, then at the next, …"""
+        """Fill the sites in the given order, each with as many containers as fit."""
         plan = self.nothing
         for site in order:
             while self.fits(more := moved(plan, None, site)):
@@ -108,7 +108,7 @@ class Yard:
         return plan
 
     def spread(self) -> Plan:
-        """One at each site in turn until nothing more fits."""
+        """Add one container at each site in turn until no more fits."""
         plan, grew = self.nothing, True
         while grew:
             grew = False
@@ -118,10 +118,10 @@ class Yard:
         return plan
 
     def built(self, plan: Plan, usd_per_gpu_h: float | None = None) -> Scenario:
-        """The scenario in which a plan is built: a project at each of its sites.
+        """The scenario with a plan built, as one project at each of its sites.
 
-        A plan of nothing is the scenario itself. `usd_per_gpu_h`: another price of the containers'
-        hours.
+        The empty plan gives the scenario itself. `usd_per_gpu_h` overrides the price of the
+        containers' GPU-hours.
         """
         scenario, question = self.asked.scenario, self.asked.question
         c = question.container
@@ -158,9 +158,9 @@ class Yard:
 
 
 def usual_usd_per_gpu_h(asked: BuildoutRequest) -> float:
-    """The price of a GPU's hour that a question is about: its own, or the market's mean.
+    """The price of a GPU-hour in the question, or by default the market's mean.
 
-    The mean is over the run and the seeds that the search may use.
+    The mean is taken over the run and the seeds that the search may use.
     """
     container, scenario = asked.question.container, asked.scenario
     if container.usd_per_gpu_h is not None:
@@ -174,7 +174,7 @@ def usual_usd_per_gpu_h(asked: BuildoutRequest) -> float:
 
 
 def moved(plan: Plan, source: int | None, target: int | None) -> Plan:
-    """A plan with a container less at one site and more at another; None: nowhere."""
+    """A plan with one container fewer at `source` and one more at `target`; None skips either."""
     count = list(plan)
     if source is not None:
         count[source] -= 1
@@ -184,7 +184,7 @@ def moved(plan: Plan, source: int | None, target: int | None) -> Plan:
 
 
 def _taken_mw(asked: BuildoutRequest, with_asics: bool) -> Floats:
-    """Power at the meter that stands at each site of the scenario already (all sites,) [MW]."""
+    """Power of the existing equipment at each site, at the meter (all sites,) [MW]."""
     scenario, peak_pue = asked.scenario, asked.question.container.peak_pue
     taken = {site.name: site.overhead_mw for site in scenario.sites}
     pue = {site.name: site.pue_base for site in scenario.sites}

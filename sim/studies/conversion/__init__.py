@@ -1,1 +1,1 @@
-"""ASICs or GPU nodes on the same megawatts: the swap, and the study of it."""
+"""Replacing ASICs by GPU nodes on the same megawatts: the swap and its study."""

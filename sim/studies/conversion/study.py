@@ -1,4 +1,4 @@
-"""What if a megawatt changed its use: paired runs with and without, and where the answer turns."""
+"""Conversion of megawatts from ASICs to GPU nodes: paired runs, and the break-even GPU price."""
 
 import shutil
 import tempfile
@@ -43,7 +43,7 @@ from sim.units import SECONDS_PER_YEAR
 
 QUANTILES: Final = (5, 50, 95)
 COLUMNS: Final = 80
-MANY: Final = 20  # seeds from which P5 and P95 are seen, not interpolated
+MANY: Final = 20  # seeds from which P5 and P95 are observed, not interpolated
 PARTS: Final = {
     REVENUE: "revenue",
     ENERGY: "energy",
@@ -59,7 +59,7 @@ PARTS: Final = {
 
 @dataclass(frozen=True)
 class Conversion:
-    """What `convert` returns. `amounts` (seed,) are differences, USD a year for a megawatt."""
+    """The result of `convert`. `amounts` (seed,) are differences [USD/MW/year]."""
 
     scenario: str
     policy: str
@@ -72,14 +72,14 @@ class Conversion:
     amounts: dict[str, Floats]
     result: Estimate
     npv_usd_per_mw: float  # over the nodes' useful life
-    price_now: float | None  # mean of a GPU-hour in the runs
+    price_now: float | None  # mean price of a GPU-hour in the runs
     turning: Turning
-    failed_firms: int  # runs in which the firm failed: its books end there
+    failed_firms: int  # runs in which the firm became insolvent; its books end there
     notes: tuple[str, ...]
 
     @property
     def answer(self) -> str:
-        """Yes, no, or that the seeds do not tell."""
+        """Yes, no, or that the seeds do not decide."""
         t = self.result.t
         if self.result.n < 2:
             return "one seed shows no more than itself"
@@ -95,7 +95,7 @@ class _Ran(NamedTuple):
 
 
 class _Runs:
-    """Fleets under the same seeds, and how far they are."""
+    """Runs fleets under the same seeds and reports progress."""
 
     def __init__(
         self, scenario: Scenario, seeds: Sequence[int], policy: str | None, workers: int,
@@ -108,7 +108,7 @@ class _Runs:
         self.done = 0
 
     def run(self, fleet: Scenario, coming: int) -> _Ran:
-        """Run a fleet with all seeds; `coming` fleets are expected after it."""
+        """Run a fleet with all seeds; `coming` more fleets are expected after it."""
         source = Frozen.of(fleet)
         cells = [Cell(source, self.name, self.parameters, seed) for seed in self.seeds]
         before, more = self.done, coming * len(self.seeds)
@@ -144,10 +144,10 @@ def convert(
     progress: OnProgress | None = None,
     level: float = 0.95,
 ) -> Conversion:
-    """Run the fleet with and without the change, and at the price at which the answer turns.
+    """Run the fleet with and without the conversion, and at the break-even price of a GPU-hour.
 
     Raises:
-        ScenarioError: for a site, a GPU, megawatts or a price that make no sense.
+        ScenarioError: for an invalid site, GPU, power or price.
         StudyError: if a run fails.
     """
     swap = swap_of(scenario, asked)
@@ -163,7 +163,7 @@ def convert(
         now = rented_usd / hours if hours > 0.0 else None
 
         def at(usd_per_gpu_h: float) -> float:
-            fade = fade_of(scenario, asked)  # a price that is given would not fade
+            fade = fade_of(scenario, asked)  # a given price would not fade
             other = asked._replace(usd_per_gpu_h=usd_per_gpu_h, fade_per_year=fade)
             there = runs.run(converted(scenario, other, swap), 0)
             return float(left(scenario, other, swap, without.sums, there.sums)["result"].mean())

@@ -1,12 +1,12 @@
-"""The arithmetic of a megawatt that changes its use: what goes, what comes, what is left.
+"""The arithmetic of a conversion: ASICs removed, GPU nodes added, and the result.
 
-At one site the least efficient ASICs that fill the megawatt are taken away and sold; GPU nodes of
-the same power at the meter stand there from the first instant instead. What changes in the
-operating result of the whole fleet (table `worth`: revenue, energy, other cost) is the margin of
-the change; tax is taken of it less straight depreciation, and from what remains the capital charge
-of the nodes goes off while that of the ASICs is saved: each an annuity over its useful life less
-the market residual, so that unequal lives compare. The year of the run stands for every year of
-the nodes' useful life, but for what `fade_per_year` takes off the GPUs' revenue.
+At one site the least efficient ASICs that fill the megawatts are removed and sold. GPU nodes of the
+same power at the meter replace them from the first instant. The change in the operating result of
+the whole fleet (table `worth`: revenue, energy, other cost) is the margin of the conversion. It is
+taxed after straight-line depreciation. The capital charge of the nodes is then subtracted and that
+of the ASICs added back. Each charge is an annuity over the useful life, less the market residual,
+so that unequal lives compare. The year of the run stands for every year of the nodes' useful life,
+except that GPU revenue fades by `fade_per_year`.
 """
 
 import math
@@ -24,7 +24,7 @@ from sim.types import Floats
 from sim.units import W_PER_MW
 
 STATES: Final = ("contracted", "batch")
-CONFIRMED: Final = 0.005  # of the nodes' capital charge: so near to zero is where it turns
+CONFIRMED: Final = 0.005  # share of the nodes' capital charge: a result this close to 0 is 0
 MOST_LOOKS: Final = 5
 CLOSED: Final = "closed form, confirmed by a run at that price"
 SECANT: Final = "found by runs at other prices"
@@ -34,10 +34,10 @@ REVENUE, ENERGY, OTHER, RENTED_USD = "revenue", "energy", "other", "of which GPU
 
 
 class ConversionRequest(NamedTuple):
-    """What is asked. None: as the scenario lets and operates such nodes already (`terms_of`).
+    """A request for a conversion. None: as the scenario already does for such nodes (`terms_of`).
 
-    `usd_per_gpu` None: the catalogue's price of a node. `fade_per_year` None: what the trend of the
-    market's path loses in a year, else nothing.
+    `usd_per_gpu` None: the catalogue's price of a node. `fade_per_year` None: the yearly decline of
+    the market path's trend, else none.
     """
 
     site: str
@@ -57,7 +57,7 @@ class ConversionRequest(NamedTuple):
 class Terms(NamedTuple):
     """How the nodes are let and operated; None as in gpus.csv."""
 
-    row: int | None  # of gpus.csv, from which what is not asked for comes
+    row: int | None  # row of gpus.csv that supplies the defaults
     usd_per_gpu_h: float | None
     occupancy: float | None
     contract: str | None
@@ -66,14 +66,14 @@ class Terms(NamedTuple):
 
 
 class Swap(NamedTuple):
-    """What goes and what comes; amounts of all of it together [USD, USD a year]."""
+    """Machines removed and added; amounts are totals [USD, USD a year]."""
 
     removed: tuple[tuple[int, int], ...]  # row of asics.csv, machines
     removed_mw: float  # at the meter
     nodes: int
     added_mw: float
-    old_usd: float  # what the ASICs fetch
-    new_usd: float  # what the nodes cost
+    old_usd: float  # sale price of the ASICs
+    new_usd: float  # purchase price of the nodes
     old_charge_usd: float
     new_charge_usd: float
     old_depreciation_usd: float
@@ -81,18 +81,19 @@ class Swap(NamedTuple):
 
 
 class Turning(NamedTuple):
-    """The price of a GPU-hour at which the answer turns."""
+    """The break-even price of a GPU-hour."""
 
     usd_per_gpu_h: float | None
     how: str
-    runs: int  # fleets that were run to find it
-    left_usd: float  # a year, at that price
+    runs: int  # number of fleets run to find it
+    left_usd: float  # result a year at that price
 
 
 def terms_of(scenario: Scenario, asked: ConversionRequest) -> Terms:
-    """What is asked for; the rest as the first row of gpus.csv of such nodes says, at best there.
+    """The requested terms; missing ones come from the first matching row of gpus.csv.
 
-    Such nodes are of the same GPU and state. Without a row: the market, and no cost of operation.
+    A row matches if GPU and state are the same; rows at the site come first. Without a match: the
+    market, and no operating cost.
     """
     like = [
         (n, row)
@@ -117,7 +118,11 @@ def terms_of(scenario: Scenario, asked: ConversionRequest) -> Terms:
 
 
 def swap_of(scenario: Scenario, asked: ConversionRequest) -> Swap:
-    """Machines that fill the megawatts. Raises ScenarioError where they cannot."""
+    """The swap of machines that fills the megawatts.
+
+    Raises:
+        ScenarioError: if no machines can fill them.
+    """
     site = _site(scenario, asked)
     gpus = catalogue.gpus(scenario.gpu_models)
     if asked.gpu not in gpus:
@@ -161,7 +166,11 @@ def swap_of(scenario: Scenario, asked: ConversionRequest) -> Swap:
 
 
 def _let(scenario: Scenario, asked: ConversionRequest) -> None:
-    """How the nodes are let makes sense."""
+    """Check the terms on which the nodes are let.
+
+    Raises:
+        ScenarioError: if they make no sense.
+    """
     if asked.fade_per_year is not None and not 0.0 <= asked.fade_per_year < 1.0:
         _refuse("--fade", f"{asked.fade_per_year:g}", "must be >= 0 and < 1")
     if asked.occupancy is not None and not 0.0 <= asked.occupancy <= 1.0:
@@ -182,7 +191,7 @@ def _let(scenario: Scenario, asked: ConversionRequest) -> None:
 
 
 def fade_of(scenario: Scenario, asked: ConversionRequest) -> float:
-    """Share of the revenue of GPU hours that is gone after each year of the useful life."""
+    """Share of GPU-hour revenue lost with each year of the useful life."""
     if asked.fade_per_year is not None:
         return asked.fade_per_year
     path = scenario.gpu_market.gpus.get(asked.gpu)
@@ -203,7 +212,7 @@ def _site(scenario: Scenario, asked: ConversionRequest) -> Site:
 def _removed(
     scenario: Scenario, asked: ConversionRequest, site: Site
 ) -> tuple[tuple[tuple[int, int], ...], float, tuple[float, float, float]]:
-    """Machines by row, their power [W] at the meter; worth, yearly charge and depreciation."""
+    """Machines by row; their power at the meter [W]; value, yearly charge and depreciation."""
     asics, residuals = catalogue.asics(scenario.asic_models), Residuals(scenario)
     rows = [(g, row) for g, row in enumerate(scenario.asics) if _may_go(row, asked.site)]
 
@@ -241,7 +250,7 @@ def _removed(
 
 
 def _may_go(row: AsicGroup, site: str) -> bool:
-    """The firm's own machines that stand at the site from the start."""
+    """Whether a group is the firm's own and deployed at the site from the start."""
     moved = isinstance(row, MovedGroup)
     return row.site == site and row.owner != "leased" and not row.project and not moved
 
@@ -251,7 +260,7 @@ def _refuse(where: str, value: str, what: str) -> NoReturn:
 
 
 def converted(scenario: Scenario, asked: ConversionRequest, swap: Swap) -> Scenario:
-    """The fleet after the change."""
+    """The fleet after the conversion."""
     gone = dict(swap.removed)
     asics = [
         row.model_copy(update={"count": row.count - gone[g]}) if g in gone else row
@@ -275,9 +284,9 @@ def left(
     without: Mapping[str, Floats],
     after: Mapping[str, Floats],
 ) -> dict[str, Floats]:
-    """What the change leaves (seed,) [USD a year], part by part.
+    """The result of the conversion (seed,) [USD a year], by component.
 
-    `without` and `after` are the fleet's revenue, energy, other cost and revenue of GPU hours.
+    `without` and `after` are the fleet's revenue, energy, other cost and GPU-hour revenue.
     """  # fmt: skip
     firm = scenario.firm
     found = {part: after[part] - without[part] for part in (REVENUE, ENERGY, OTHER, RENTED_USD)}
@@ -293,7 +302,7 @@ def left(
 
 
 def faded(scenario: Scenario, asked: ConversionRequest) -> float:
-    """What an annuity keeps of revenue that fades over the useful life, 1 without fade."""
+    """Share of an annuity that is left if revenue fades over the useful life; 1 without fade."""
     firm = scenario.firm
     rate, life = firm.discount_rate_per_year, firm.gpu_life_years
     return annuity(rate, life, fade_of(scenario, asked)) / annuity(rate, life)
@@ -302,13 +311,13 @@ def faded(scenario: Scenario, asked: ConversionRequest) -> float:
 def turn(
     price: float, result: float, slope: float, charge: float, at: Callable[[float], float]
 ) -> Turning:
-    """Where the result [USD a year] is zero.
+    """The price at which the result [USD a year] is zero.
 
     Args:
-        price: of the runs so far [USD/GPU-h].
-        result: mean at that price.
-        slope: USD a year for one USD/GPU-h, all else equal: the closed form.
-        charge: the nodes' capital charge a year, the scale of what counts as zero.
+        price: price in the runs so far [USD/GPU-h].
+        result: mean result at that price [USD a year].
+        slope: change of the result [USD a year] per USD/GPU-h, all else equal (closed form).
+        charge: the nodes' capital charge [USD a year], the scale of the tolerance.
         at: runs the fleet at another price and returns the mean result.
     """
     if slope <= 0.0:
@@ -330,7 +339,7 @@ def turn(
 
 
 def notes(scenario: Scenario, asked: ConversionRequest, swap: Swap) -> tuple[str, ...]:
-    """What is assumed or approximate in the answer."""
+    """Assumptions and approximations behind the answer."""
     firm, days, fade = scenario.firm, scenario.horizon.days, fade_of(scenario, asked)
     told = asked.fade_per_year is not None
     why = "" if told else " (the market's trend)" if fade else " (assumed; --fade)"
@@ -359,7 +368,7 @@ def notes(scenario: Scenario, asked: ConversionRequest, swap: Swap) -> tuple[str
 
 
 def _letting(scenario: Scenario, asked: ConversionRequest) -> list[str]:
-    """At what price, for how many hours and at what cost the nodes are let, and who says so."""
+    """Price, hours and cost at which the nodes are let, and the source of each."""
     terms, market = terms_of(scenario, asked), asked.gpu in scenario.gpu_market.gpus
     path = f"[gpu_market.gpus.{asked.gpu}], day by day"
     row = "" if terms.row is None else f", as row {terms.row + 2} of gpus.csv"
